@@ -1,0 +1,184 @@
+"""TDAM: the top-down attention module ("searchlight") between a block's result and its own input.
+
+Paper: Jaiswal, Fernando, Tan, "TDAM: Top-Down Attention Module for Contextually Guided Feature Selection in CNNs",
+ECCV 2022 (arXiv 2111.13470). Numbers and key names follow shantanuj/TDAM_Top_down_attention_module@1e4a2cd,
+``training_and_usage_scripts/local_timm/models/tdresnet.py``.
+
+Points where that code surprises, and which are kept: the spatial step weighs channels with the raw searchlight S, not its
+sigmoid; S always comes from the unmodified bottom; the reduced width always comes from the top's channels; "bilinear" is
+a sum; a non-linearity for the spatial searchlight switches the spatial step off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from viz.attention.probe import Probe
+
+Technique = Literal["joint_concat", "joint_sum", "top_only", "simple_mapping", "identity"]
+Sequence_ = Literal["channel->spatial", "spatial->channel", "channel", "spatial"]
+Pooling = Literal["avg", "max"]
+Nonlinearity = Literal["sigmoid", "softmax", "none"]
+
+FAMILY = "tdam"
+_SEQUENCES = ("channel->spatial", "spatial->channel", "channel", "spatial")
+
+
+class SearchlightOutput(NamedTuple):
+    """`bottom` (N, Cb, Hb, Wb) is the next bottom; `logits` (N, Cb, 1, 1) the raw searchlight S, or None."""
+
+    bottom: Tensor
+    logits: Tensor | None
+
+
+class Searchlight(nn.Module):
+    """One top-down searchlight: S from pooled top and bottom, then a channel step and a spatial step on the bottom.
+
+    With k reduced channels (all convolutions 1x1, no bias):
+
+    - ``joint_concat``: S = W_s [relu(W_t p_top); relu(W_b p_bottom)]
+    - ``joint_sum``:    S = W_s (relu(W_t p_top) + relu(W_b p_bottom)) (the original calls it "bilinear")
+    - ``top_only``:     S = W_2 relu(W_1 p_top)
+    - ``simple_mapping``: output = 1x1 convolution of top; ``identity``: output = top (no searchlight in either)
+
+    Channel step: X' = sigmoid(S) * X. Spatial step: A = sum over channels of S * X, output sigmoid(A) * X.
+
+    Args:
+        bottom_channels: Cb.
+        top_channels: Ct.
+        technique: how S is made.
+        sequence: order of the two steps, or one of them alone.
+        reduction: k = Ct // reduction, unless `width` is given.
+        width: k itself.
+        pooling: one or both of ``avg`` and ``max``; with both, S is computed from each with the same weights.
+        combine: ``sum`` or ``avg`` of the two searchlights.
+        channel_nonlinearity: what turns S into the channel gate.
+        spatial: False skips the spatial step (what the original does when a spatial non-linearity is asked for).
+
+    Probes (the first axis is the batch): ``channel_logits`` (C,), ``channel_gate`` (C,), ``spatial_score`` (h, w),
+    ``spatial_gate`` (h, w), each with the step that uses the result.
+    """
+
+    def __init__(
+        self,
+        bottom_channels: int,
+        top_channels: int,
+        technique: Technique = "joint_concat",
+        sequence: Sequence_ = "channel->spatial",
+        *,
+        reduction: int = 16,
+        width: int | None = None,
+        pooling: Sequence[Pooling] = ("avg",),
+        combine: Literal["sum", "avg"] = "sum",
+        channel_nonlinearity: Nonlinearity = "sigmoid",
+        spatial: bool = True,
+    ) -> None:
+        super().__init__()
+        if sequence not in _SEQUENCES:
+            raise ValueError(f"sequence must be one of {_SEQUENCES}, not {sequence!r}")
+        if not pooling or set(pooling) - {"avg", "max"}:
+            raise ValueError(f"pooling must name 'avg', 'max' or both, not {pooling!r}")
+        self.technique: Technique = technique
+        self.sequence: Sequence_ = sequence
+        self.pooling = tuple(pooling)
+        self.combine = combine
+        self.channel_nonlinearity: Nonlinearity = channel_nonlinearity
+        k = width if width is not None else top_channels // reduction
+
+        # Names and shapes are those of the original state_dict.
+        if technique == "joint_concat" or technique == "joint_sum":
+            self.Ug_top_mlp = _projection(top_channels, k)
+            self.Ug_bottom_mlp = _projection(bottom_channels, k)
+            self.Ug_mlp = _projection(2 * k if technique == "joint_concat" else k, bottom_channels)
+        elif technique == "top_only":
+            self.Ug_mlp = nn.Sequential(_conv1x1(top_channels, k), nn.ReLU(), _conv1x1(k, bottom_channels))
+        elif technique == "simple_mapping":
+            self.Ug_conv = _conv1x1(top_channels, bottom_channels)
+        elif technique != "identity":
+            raise ValueError(f"unknown technique {technique!r}")
+
+        gated = technique in ("joint_concat", "joint_sum", "top_only")
+        self.has_channel_step = gated and "channel" in sequence
+        self.has_spatial_step = gated and "spatial" in sequence and spatial
+        if gated:
+            self.probe_channel_logits = Probe(
+                FAMILY, "channel", "channel_logits", neutral=0.0, unit="searchlight before the sigmoid"
+            )
+        if self.has_channel_step:
+            bounds = (-torch.inf, torch.inf) if channel_nonlinearity == "none" else (0.0, 1.0)
+            self.probe_channel_gate = Probe(FAMILY, "channel", "channel_gate", bounds=bounds, unit="gate")
+        if self.has_spatial_step:
+            self.probe_spatial_score = Probe(
+                FAMILY, "spatial", "spatial_score", neutral=0.0, unit="score before the sigmoid"
+            )
+            self.probe_spatial_gate = Probe(FAMILY, "spatial", "spatial_gate", bounds=(0.0, 1.0), unit="gate")
+
+    def channel_logits(self, bottom: Tensor, top: Tensor) -> Tensor:
+        """The raw searchlight S (N, Cb, 1, 1) from bottom (N, Cb, Hb, Wb) and top (N, Ct, Ht, Wt)."""
+        # The original adds max before average: the order matters in the last bit only, and costs nothing to keep.
+        parts = [self._logits_of(_pool(bottom, p), _pool(top, p)) for p in sorted(self.pooling, reverse=True)]
+        total = parts[0] if len(parts) == 1 else parts[0] + parts[1]
+        return total / len(parts) if self.combine == "avg" else total
+
+    def _logits_of(self, bottom: Tensor, top: Tensor) -> Tensor:
+        if self.technique == "top_only":
+            return self.Ug_mlp(top)  # type: ignore[no-any-return]
+        top_code, bottom_code = torch.relu(self.Ug_top_mlp(top)), torch.relu(self.Ug_bottom_mlp(bottom))
+        joined = (
+            torch.cat([top_code, bottom_code], dim=1)
+            if self.technique == "joint_concat"
+            else top_code + bottom_code
+        )
+        return self.Ug_mlp(joined)  # type: ignore[no-any-return]
+
+    def forward(self, bottom: Tensor, top: Tensor, step: int = 2) -> SearchlightOutput:
+        """Return the bottom of the next step.
+
+        Args:
+            bottom: (N, Cb, Hb, Wb). top: (N, Ct, Ht, Wt); the sizes may differ.
+            step: the computation step that will use the result (records carry it).
+        """
+        if self.technique == "identity":
+            return SearchlightOutput(top, None)
+        if self.technique == "simple_mapping":
+            return SearchlightOutput(self.Ug_conv(top), None)
+        logits = self.channel_logits(bottom, top)
+        self.probe_channel_logits(logits.flatten(1), step)
+        out = bottom
+        for part in self.sequence.split("->"):
+            if part == "channel":
+                out = self._channel_step(out, logits, step)
+            elif self.has_spatial_step:
+                out = self._spatial_step(out, logits, step)
+        return SearchlightOutput(out, logits)
+
+    def _channel_step(self, x: Tensor, logits: Tensor, step: int) -> Tensor:
+        if self.channel_nonlinearity == "sigmoid":
+            gate = torch.sigmoid(logits)
+        elif self.channel_nonlinearity == "softmax":
+            gate = torch.softmax(logits, dim=1)
+        else:
+            gate = logits
+        return self.probe_channel_gate(gate.flatten(1), step)[:, :, None, None] * x  # type: ignore[no-any-return]
+
+    def _spatial_step(self, x: Tensor, logits: Tensor, step: int) -> Tensor:
+        score = self.probe_spatial_score((logits * x).sum(dim=1), step)
+        gate = self.probe_spatial_gate(torch.sigmoid(score), step)
+        return gate[:, None] * x  # type: ignore[no-any-return]
+
+
+def _conv1x1(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, kernel_size=1, bias=False)
+
+
+def _projection(inputs: int, outputs: int) -> nn.Sequential:
+    # A Sequential of one gives the original key "....0.weight".
+    return nn.Sequential(_conv1x1(inputs, outputs))
+
+
+def _pool(x: Tensor, how: str) -> Tensor:
+    return x.mean(dim=(2, 3), keepdim=True) if how == "avg" else x.amax(dim=(2, 3), keepdim=True)

@@ -1,0 +1,52 @@
+"""What every network of Searchlight offers: logits, its own computation steps, and the weights of its class maps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class StepOutput:
+    """What one computation step gives.
+
+    `logits` (N, classes); `features` (N, C, h, w): the maps whose spatial mean the classifier weighs, so that a class
+    map is ``class_weights[c] . features``.
+    """
+
+    logits: Tensor
+    features: Tensor
+
+
+class StepNetwork(nn.Module, ABC):
+    """A classifier with one or more computation steps.
+
+    `family` names the attention modules it carries (None for a plain network); `steps` is how many steps it was built
+    for. The number of steps to run is always an argument: no call leaves a state behind.
+    """
+
+    family: ClassVar[str | None] = None
+    steps: int = 1
+
+    @abstractmethod
+    def forward_steps(self, x: Tensor, steps: int | None = None) -> list[StepOutput]:
+        """Outputs of step 1 .. `steps` (default: all) for x (N, 3, h, w)."""
+
+    @abstractmethod
+    def class_weights(self) -> Tensor:
+        """(classes, C): weights of the linear classifier over the features' spatial means."""
+
+    def forward(self, x: Tensor, steps: int | None = None) -> Tensor:
+        """Logits (N, classes) of the last step."""
+        return self.forward_steps(x, steps)[-1].logits
+
+    def checked_steps(self, steps: int | None) -> int:
+        """`steps`, or all of them; ValueError outside 1 .. self.steps."""
+        if steps is None:
+            return self.steps
+        if not 1 <= steps <= self.steps:
+            raise ValueError(f"this network has {self.steps} step(s); {steps} were asked for")
+        return steps
