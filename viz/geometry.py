@@ -156,7 +156,7 @@ def _centres_inside(low: float, high: float, pixels: int, size: int) -> slice:
 
 
 def _kernel(
-    position: NDArray[np.float64], interpolation: Interpolation
+    position: NDArray[Any], interpolation: Interpolation
 ) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
     """Cell indices and weights that sample `position` (cell centres at integers)."""
     if interpolation == "cells":

@@ -1,7 +1,7 @@
 """Opening pictures safely, and the exact map between picture pixels and network pixels.
 
-Sizes are (height, width). Coordinates are continuous: pixel i covers [i, i + 1) and its centre is i + 0.5, so resizing by
-a factor f maps x to f * x with no half-pixel shift. Boxes are (x0, y0, x1, y1) with exclusive far edges.
+Sizes are (height, width). Coordinates are continuous: pixel i covers [i, i + 1) and its centre is i + 0.5, so resizing
+by a factor f maps x to f * x with no half-pixel shift. Boxes are (x0, y0, x1, y1) with exclusive far edges.
 """
 
 from __future__ import annotations
@@ -57,7 +57,10 @@ class Picture:
 
 
 def open_picture(
-    source: Picture | str | Path | bytes | NDArray[Any], *, limits: Limits | None = None, name: str | None = None
+    source: Picture | str | Path | bytes | NDArray[Any],
+    *,
+    limits: Limits | None = None,
+    name: str | None = None,
 ) -> Picture:
     """Open a picture from a path, a file's bytes or an array.
 
@@ -211,7 +214,7 @@ def _deep_grey_to_rgb(image: Image.Image, notes: list[str]) -> RGB:
 
 
 def _from_array(array: NDArray[Any], limits: Limits, name: str) -> Picture:
-    shape = array.shape
+    shape: tuple[int, ...] = array.shape
     if array.ndim not in (2, 3) or (array.ndim == 3 and shape[2] not in (1, 3, 4)):
         raise PictureError(f"An array must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), not {shape}.")
     _check_size(shape[0], shape[1], limits)

@@ -1,8 +1,8 @@
 """Probes: identity modules around the values worth seeing, and the sinks that copy them.
 
-A probe adds no parameter, no buffer and no state_dict key, so original checkpoints load strictly. It reports to the sink
-found in a `ContextVar`: nothing is registered on the model, nothing can be left behind, and two threads that run the same
-model at once each see only their own values.
+A probe adds no parameter, no buffer and no state_dict key, so original checkpoints load strictly. It reports to the
+sink found in a `ContextVar`: nothing is registered on the model, nothing can be left behind, and two threads that run
+the same model at once each see only their own values.
 """
 
 from __future__ import annotations

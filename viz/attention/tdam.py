@@ -4,9 +4,9 @@ Paper: Jaiswal, Fernando, Tan, "TDAM: Top-Down Attention Module for Contextually
 ECCV 2022 (arXiv 2111.13470). Numbers and key names follow shantanuj/TDAM_Top_down_attention_module@1e4a2cd,
 ``training_and_usage_scripts/local_timm/models/tdresnet.py``.
 
-Points where that code surprises, and which are kept: the spatial step weighs channels with the raw searchlight S, not its
-sigmoid; S always comes from the unmodified bottom; the reduced width always comes from the top's channels; "bilinear" is
-a sum; a non-linearity for the spatial searchlight switches the spatial step off.
+Points where that code surprises, and which are kept: the spatial step weighs channels with the raw searchlight S, not
+its sigmoid; S always comes from the unmodified bottom; the reduced width always comes from the top's channels;
+"bilinear" is a sum; a non-linearity for the spatial searchlight switches the spatial step off.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Searchlight(nn.Module):
         channel_nonlinearity: what turns S into the channel gate.
         spatial: False skips the spatial step (what the original does when a spatial non-linearity is asked for).
 
-    Probes (the first axis is the batch): ``channel_logits`` (C,), ``channel_gate`` (C,), ``spatial_score`` (h, w),
+    Probes (the first axis is the batch): ``bottom`` (C, h, w), what is about to be gated; ``channel_logits`` (C,), ``channel_gate`` (C,), ``spatial_score`` (h, w),
     ``spatial_gate`` (h, w), each with the step that uses the result.
     """
 
@@ -90,7 +90,7 @@ class Searchlight(nn.Module):
         k = width if width is not None else top_channels // reduction
 
         # Names and shapes are those of the original state_dict.
-        if technique == "joint_concat" or technique == "joint_sum":
+        if technique in ("joint_concat", "joint_sum"):
             self.Ug_top_mlp = _projection(top_channels, k)
             self.Ug_bottom_mlp = _projection(bottom_channels, k)
             self.Ug_mlp = _projection(2 * k if technique == "joint_concat" else k, bottom_channels)
@@ -105,6 +105,7 @@ class Searchlight(nn.Module):
         self.has_channel_step = gated and "channel" in sequence
         self.has_spatial_step = gated and "spatial" in sequence and spatial
         if gated:
+            self.probe_bottom = Probe(FAMILY, "joint", "bottom", unit="activation")
             self.probe_channel_logits = Probe(
                 FAMILY, "channel", "channel_logits", neutral=0.0, unit="searchlight before the sigmoid"
             )
@@ -126,14 +127,12 @@ class Searchlight(nn.Module):
 
     def _logits_of(self, bottom: Tensor, top: Tensor) -> Tensor:
         if self.technique == "top_only":
-            return self.Ug_mlp(top)  # type: ignore[no-any-return]
+            return self.Ug_mlp(top)
         top_code, bottom_code = torch.relu(self.Ug_top_mlp(top)), torch.relu(self.Ug_bottom_mlp(bottom))
         joined = (
-            torch.cat([top_code, bottom_code], dim=1)
-            if self.technique == "joint_concat"
-            else top_code + bottom_code
+            torch.cat([top_code, bottom_code], dim=1) if self.technique == "joint_concat" else top_code + bottom_code
         )
-        return self.Ug_mlp(joined)  # type: ignore[no-any-return]
+        return self.Ug_mlp(joined)
 
     def forward(self, bottom: Tensor, top: Tensor, step: int = 2) -> SearchlightOutput:
         """Return the bottom of the next step.
@@ -146,6 +145,7 @@ class Searchlight(nn.Module):
             return SearchlightOutput(top, None)
         if self.technique == "simple_mapping":
             return SearchlightOutput(self.Ug_conv(top), None)
+        bottom = self.probe_bottom(bottom, step)
         logits = self.channel_logits(bottom, top)
         self.probe_channel_logits(logits.flatten(1), step)
         out = bottom
@@ -163,12 +163,12 @@ class Searchlight(nn.Module):
             gate = torch.softmax(logits, dim=1)
         else:
             gate = logits
-        return self.probe_channel_gate(gate.flatten(1), step)[:, :, None, None] * x  # type: ignore[no-any-return]
+        return self.probe_channel_gate(gate.flatten(1), step)[:, :, None, None] * x
 
     def _spatial_step(self, x: Tensor, logits: Tensor, step: int) -> Tensor:
         score = self.probe_spatial_score((logits * x).sum(dim=1), step)
         gate = self.probe_spatial_gate(torch.sigmoid(score), step)
-        return gate[:, None] * x  # type: ignore[no-any-return]
+        return gate[:, None] * x
 
 
 def _conv1x1(inputs: int, outputs: int) -> nn.Conv2d:

@@ -1,0 +1,286 @@
+"""One forward pass under probes: picture in, Trace out. Everything else reads the trace and runs no net again."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from viz.attention.probe import AttentionRecord, capture, match
+from viz.errors import ModelError, ProbeError
+from viz.geometry import Geometry, Interpolation, Mode, prepare
+from viz.maps import Heatmap, overlay, scale_for
+from viz.networks.base import StepNetwork
+from viz.picture import Picture
+from viz.zoo.cards import ModelCard
+
+if TYPE_CHECKING:
+    from viz.frames import Frame
+
+FloatArray = NDArray[np.float32]
+
+
+class Prediction(NamedTuple):
+    """One class of one step: `probability` is the softmax over all classes."""
+
+    class_index: int
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class ClassHead:
+    """The linear classifier that class maps need: `weights` float32 (classes, C), `labels` one a class."""
+
+    weights: FloatArray
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What one network did to one picture.
+
+    Attributes:
+        picture: the picture. geometry: what the network saw of it. card: the model.
+        logits: float32 (steps, classes).
+        features: for each step float32 (C, h, w), whose spatial means the classifier weighs.
+        records: captured attention values, in order of firing.
+        head: the classifier's weights and labels (shared by all traces of a model, read-only).
+        precision: number format of the forward pass.
+    """
+
+    picture: Picture
+    geometry: Geometry
+    card: ModelCard
+    logits: FloatArray
+    features: tuple[FloatArray, ...]
+    records: tuple[AttentionRecord, ...]
+    head: ClassHead = field(repr=False)
+    precision: str = "float32"
+
+    @property
+    def steps(self) -> int:
+        """How many computation steps the trace holds."""
+        return int(self.logits.shape[0])
+
+    def step_number(self, step: int) -> int:
+        """1-based step from 1..T, or from -1 (last), -2, ...
+
+        Raises:
+            ModelError: no such step.
+        """
+        number = step if step > 0 else self.steps + 1 + step
+        if step == 0 or not 1 <= number <= self.steps:
+            raise ModelError(f"This trace has steps 1 to {self.steps}; there is no step {step}.")
+        return number
+
+    @cached_property
+    def probabilities(self) -> FloatArray:
+        """Softmax over classes, float32 (steps, classes)."""
+        z = self.logits.astype(np.float64)
+        e = np.exp(z - z.max(axis=1, keepdims=True))
+        return (e / e.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    @cached_property
+    def predictions(self) -> tuple[tuple[Prediction, ...], ...]:
+        """For each step all classes as (class index, label, probability), best first."""
+        out = []
+        for p in self.probabilities:
+            order = np.argsort(-p, kind="stable")
+            out.append(tuple(Prediction(int(i), self.head.labels[i], float(p[i])) for i in order))
+        return tuple(out)
+
+    def top(self, step: int = -1, count: int = 5) -> tuple[Prediction, ...]:
+        """The best `count` classes of a step."""
+        return self.predictions[self.step_number(step) - 1][:count]
+
+    def class_map(
+        self, step: int = -1, class_index: int | None = None, *, interpolation: Interpolation = "bilinear"
+    ) -> Heatmap:
+        """Class map (CAM) of a step: the classifier's weights over that step's features; no bias, not normalised.
+
+        Args:
+            class_index: default: the step's own best class.
+
+        Source: Zhou et al., CVPR 2016 (arXiv 1512.04150).
+        """
+        number = self.step_number(step)
+        if class_index is None:
+            class_index = int(self.logits[number - 1].argmax())
+        if not 0 <= class_index < self.logits.shape[1]:
+            raise ModelError(f"This network has classes 0 to {self.logits.shape[1] - 1}, not {class_index}.")
+        native = np.tensordot(self.head.weights[class_index], self.features[number - 1], axes=1)
+        return Heatmap(
+            native.astype(np.float32),
+            self.geometry,
+            f"class map of {self.head.labels[class_index]}, step {number}",
+            unit="logit per cell",
+            neutral=0.0,
+            step=number,
+            interpolation=interpolation,
+            name="class_map",
+            class_index=class_index,
+        )
+
+    @property
+    def probe_names(self) -> tuple[str, ...]:
+        """Full names of the probes that fired, in order."""
+        return tuple(dict.fromkeys(r.name for r in self.records))
+
+    def record(self, probe: str, step: int = -1) -> AttentionRecord:
+        """One captured value.
+
+        Args:
+            probe: full name, or a label (then the deepest module that has it).
+            step: the step that uses the value; -1 is the last step that has one.
+
+        Raises:
+            ProbeError: unknown probe, or none at that step.
+        """
+        names = match(self.probe_names, probe)
+        if not names:
+            have = ", ".join(dict.fromkeys(r.label for r in self.records)) or "none"
+            raise ProbeError(f"This trace has no value of a probe {probe!r}; it has: {have}.")
+        found = [r for r in self.records if r.name == names[-1]]
+        if step == -1:
+            return found[-1]
+        number = self.step_number(step)
+        for r in found:
+            if r.step == number:
+                return r
+        have = ", ".join(str(r.step) for r in found)
+        raise ProbeError(f"{names[-1]} has no value at step {number} (it has step {have}).")
+
+    def heatmap(
+        self,
+        probe: str = "spatial_gate",
+        step: int = -1,
+        *,
+        channel: int | None = None,
+        interpolation: Interpolation = "bilinear",
+    ) -> Heatmap:
+        """A captured value in picture coordinates; `probe` and `step` as in `record`.
+
+        Args:
+            channel: which channel of a value of kind ``joint`` (or tap of a ``kernel``).
+
+        Raises:
+            ProbeError: the probe is a vector of channels, not a map, or the channel does not exist.
+        """
+        r = self.record(probe, step)
+        values, title = r.values, f"{r.label}, step {r.step}"
+        if r.kind in ("joint", "kernel") and channel is not None:
+            if not 0 <= channel < values.shape[0]:
+                raise ProbeError(f"{r.name} has channels 0 to {values.shape[0] - 1}, not {channel}.")
+            values, title = values[channel], f"{r.label} {channel}, step {r.step}"
+        elif r.kind != "spatial":
+            raise ProbeError(f"{r.name} is of kind {r.kind} with shape {r.values.shape}; read trace.record() instead.")
+        return Heatmap(
+            values,
+            self.geometry,
+            title,
+            unit=r.unit,
+            bounds=r.bounds,
+            neutral=r.neutral,
+            step=r.step,
+            interpolation=interpolation,
+            name=r.name,
+        )
+
+    def feature_map(self, channel: int, step: int = -1) -> Heatmap:
+        """One channel of a step's class features, in picture coordinates."""
+        number = self.step_number(step)
+        maps = self.features[number - 1]
+        if not 0 <= channel < maps.shape[0]:
+            raise ModelError(f"This network's features have channels 0 to {maps.shape[0] - 1}, not {channel}.")
+        return Heatmap(
+            maps[channel],
+            self.geometry,
+            f"feature {channel}, step {number}",
+            "activation",
+            step=number,
+            name="feature",
+        )
+
+    @cached_property
+    def frames(self) -> tuple[Frame, ...]:
+        """The family's own story: one `Frame` a stop of the step slider."""
+        from viz.frames import frames_of
+
+        return frames_of(self)
+
+    def _repr_html_(self) -> str:
+        """Small pictures of every step, for a notebook."""
+        shown = Image.fromarray(self.picture.rgb)
+        shown.thumbnail((260, 260))
+        rgb = np.asarray(shown)
+        maps = [self.class_map(t) for t in range(1, self.steps + 1)]
+        cells = []
+        for t, heat in enumerate(maps, 1):
+            scale = scale_for(heat, "steps", together=maps)
+            buffer = io.BytesIO()
+            Image.fromarray(overlay(rgb, heat, scale)).save(buffer, "PNG")
+            best = self.top(t, 1)[0]
+            text = html.escape(f"step {t}: {best.label} {best.probability:.1%}")
+            data = base64.b64encode(buffer.getvalue()).decode()
+            cells.append(f'<td><img src="data:image/png;base64,{data}" alt="{text}"><br>{text}</td>')
+        title = html.escape(f"{self.card.name} on {self.picture.name}; class maps, {scale.describe()}")
+        return f"<table><caption>{title}</caption><tr>{''.join(cells)}</tr></table>"
+
+
+def trace_picture(
+    network: StepNetwork,
+    card: ModelCard,
+    head: ClassHead,
+    picture: Picture,
+    *,
+    mode: Mode | None = None,
+    probes: Sequence[str] | None = None,
+    steps: int | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Trace:
+    """Run the network once on one picture and keep copies of everything worth seeing.
+
+    Args:
+        mode: geometry; default the card's own.
+        probes: which probes to copy (names, labels, globs); None takes all that fire.
+        steps: computation steps; default all the network was built for.
+        device, dtype: where and in which number format the network lives; copies are float32 on the CPU.
+
+    Raises:
+        ProbeError: a probe that was asked for does not exist or did not fire.
+    """
+    x, geometry = prepare(picture, card.preprocessing, mode or card.geometry)
+    with torch.inference_mode(), capture(network, probes) as sink:
+        outputs = network.forward_steps(x.to(device=device, dtype=dtype), steps)
+        logits = torch.stack([o.logits[0] for o in outputs]).to("cpu", torch.float32)
+        features = tuple(o.features[0].to("cpu", torch.float32, copy=True) for o in outputs)
+    return Trace(
+        picture,
+        geometry,
+        card,
+        _read_only(logits.numpy()),
+        tuple(_read_only(f.numpy()) for f in features),
+        tuple(_locked(r) for r in sink.records()),
+        head,
+        str(dtype).removeprefix("torch."),
+    )
+
+
+def _read_only(array: FloatArray) -> FloatArray:
+    array.setflags(write=False)
+    return array
+
+
+def _locked(record: AttentionRecord) -> AttentionRecord:
+    return replace(record, values=_read_only(record.values))

@@ -1,0 +1,106 @@
+"""The catalogue: names to networks. Bundled models, and published checkpoints that the operator's folder holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+from viz.errors import CheckpointError, ModelError, VizError
+from viz.networks.base import StepNetwork
+from viz.zoo.backbone import load_lite0
+from viz.zoo.cards import ModelCard, read_cards
+from viz.zoo.paths import bundled
+
+CHECKPOINT_SUFFIXES = (".pth", ".pt", ".tar", ".safetensors", ".ckpt", ".bin")
+
+
+def _lite0(card: ModelCard) -> StepNetwork:
+    return load_lite0()
+
+
+def _lite0_tdam(card: ModelCard) -> StepNetwork:
+    from viz.zoo.modules import load_lite0_tdam
+
+    if card.file is None:
+        raise ModelError(f"The card of {card.name} names no checkpoint file; install Searchlight again.")
+    return load_lite0_tdam(bundled("checkpoints") / card.file, card.sha256)
+
+
+# A new bundled network is one line here and one card in checkpoints/.
+BUILDERS: dict[str, Callable[[ModelCard], StepNetwork]] = {
+    "efficientnet_lite0": _lite0,
+    "lite0_tdam": _lite0_tdam,
+}
+
+
+class Catalogue:
+    """Names that can be loaded.
+
+    Args:
+        folder: the operator's folder with published checkpoint files, each offered under its file name.
+
+    Raises:
+        ModelError: the folder does not exist.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        if folder is not None and not folder.is_dir():
+            raise ModelError(f"The models folder {folder} does not exist.")
+        self.folder = folder
+
+    @cached_property
+    def bundled(self) -> dict[str, ModelCard]:
+        """Cards of the models that ship."""
+        return read_cards(bundled("checkpoints"))
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Checkpoint files in the operator's folder by the name they are offered under."""
+        if self.folder is None:
+            return {}
+        found: dict[str, Path] = {}
+        for path in sorted(self.folder.iterdir()):
+            if path.is_file() and path.suffix.lower() in CHECKPOINT_SUFFIXES:
+                name = re.sub(r"\.(pth|pt|tar|safetensors|ckpt|bin)", "", path.name, flags=re.IGNORECASE)
+                found[name if name not in self.bundled and name not in found else path.name] = path
+        return found
+
+    @property
+    def names(self) -> list[str]:
+        """All names, bundled first."""
+        return [*self.bundled, *self.files]
+
+    def build(self, model: str | Path) -> tuple[ModelCard, StepNetwork]:
+        """The card and the network of a name or of a checkpoint path.
+
+        Raises:
+            ModelError: neither a known name nor a file. CheckpointError: a file that cannot be used.
+        """
+        if isinstance(model, str):
+            if model in self.bundled:
+                card = self.bundled[model]
+                if card.network not in BUILDERS:
+                    raise ModelError(f"This version cannot build the network {card.network!r} of {card.name}.")
+                return card, BUILDERS[card.network](card)
+            if model in self.files:
+                return self._published(self.files[model], model)
+        path = Path(model)
+        if path.is_file():
+            return self._published(path, path.name)
+        if path.suffix or len(path.parts) > 1:
+            raise CheckpointError(f"There is no file {path.name}.")
+        raise ModelError(f"There is no model {str(model)!r}; there are: {', '.join(self.names)}.")
+
+    def _published(self, path: Path, name: str) -> tuple[ModelCard, StepNetwork]:
+        from viz.zoo.published import load_published_model
+
+        try:
+            card, network = load_published_model(path)
+        except CheckpointError:
+            raise
+        except VizError as error:
+            raise CheckpointError(str(error)) from None
+        return replace(card, name=name), network
