@@ -16,16 +16,19 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from viz.attention.probe import Probe
 
 Technique = Literal["joint_concat", "joint_sum", "top_only", "simple_mapping", "identity"]
 Sequence_ = Literal["channel->spatial", "spatial->channel", "channel", "spatial"]
-Pooling = Literal["avg", "max"]
+Pooling = Literal["avg", "max", "learned_shared", "learned_unique"]
 Nonlinearity = Literal["sigmoid", "softmax", "none"]
 
 FAMILY = "tdam"
 _SEQUENCES = ("channel->spatial", "spatial->channel", "channel", "spatial")
+# Also the order in which the searchlights of several poolings are added.
+_POOLINGS: tuple[Pooling, ...] = ("max", "avg", "learned_shared", "learned_unique")
 
 
 class SearchlightOutput(NamedTuple):
@@ -54,13 +57,19 @@ class Searchlight(nn.Module):
         sequence: order of the two steps, or one of them alone.
         reduction: k = Ct // reduction, unless `width` is given.
         width: k itself.
-        pooling: one or both of ``avg`` and ``max``; with both, S is computed from each with the same weights.
-        combine: ``sum`` or ``avg`` of the two searchlights.
+        pooling: one or more of ``avg``, ``max`` and a learned pooling (averages on a fixed grid, then one linear layer
+            over its cells: ``learned_shared`` by top and bottom, or ``learned_unique`` to each). With several, S is
+            computed from each with the same weights.
+        pool_grid: (rows, columns) of the learned pooling.
+        combine: ``sum`` or ``avg`` of the searchlights.
         channel_nonlinearity: what turns S into the channel gate.
         spatial: False skips the spatial step (what the original does when a spatial non-linearity is asked for).
 
-    Probes (the first axis is the batch): ``bottom`` (C, h, w), what is about to be gated; ``channel_logits`` (C,), ``channel_gate`` (C,), ``spatial_score`` (h, w),
-    ``spatial_gate`` (h, w), each with the step that uses the result.
+    Raises:
+        ValueError: an unknown choice, or fewer top channels than the reduction.
+
+    Probes (the first axis is the batch): ``bottom`` (C, h, w), what is about to be gated; ``channel_logits`` (C,),
+    ``channel_gate`` (C,), ``spatial_score`` (h, w), ``spatial_gate`` (h, w), each with the step that uses the result.
     """
 
     def __init__(
@@ -73,6 +82,7 @@ class Searchlight(nn.Module):
         reduction: int = 16,
         width: int | None = None,
         pooling: Sequence[Pooling] = ("avg",),
+        pool_grid: tuple[int, int] = (8, 8),
         combine: Literal["sum", "avg"] = "sum",
         channel_nonlinearity: Nonlinearity = "sigmoid",
         spatial: bool = True,
@@ -80,14 +90,24 @@ class Searchlight(nn.Module):
         super().__init__()
         if sequence not in _SEQUENCES:
             raise ValueError(f"sequence must be one of {_SEQUENCES}, not {sequence!r}")
-        if not pooling or set(pooling) - {"avg", "max"}:
-            raise ValueError(f"pooling must name 'avg', 'max' or both, not {pooling!r}")
+        if isinstance(pooling, str) or not pooling or set(pooling) - set(_POOLINGS):
+            raise ValueError(f"pooling must name one or more of {_POOLINGS}, not {pooling!r}")
+        if {"learned_shared", "learned_unique"} <= set(pooling):
+            raise ValueError("pooling can be learned_shared or learned_unique, not both")
+        if combine not in ("sum", "avg"):
+            raise ValueError(f"combine must be 'sum' or 'avg', not {combine!r}")
+        if channel_nonlinearity not in ("sigmoid", "softmax", "none"):
+            raise ValueError(f"channel_nonlinearity must be sigmoid, softmax or none, not {channel_nonlinearity!r}")
         self.technique: Technique = technique
         self.sequence: Sequence_ = sequence
-        self.pooling = tuple(pooling)
+        self.pooling = tuple(p for p in _POOLINGS if p in pooling)
+        self.pool_grid = pool_grid
         self.combine = combine
         self.channel_nonlinearity: Nonlinearity = channel_nonlinearity
         k = width if width is not None else top_channels // reduction
+        gated = technique in ("joint_concat", "joint_sum", "top_only")
+        if gated and k < 1:
+            raise ValueError(f"{top_channels} top channels are too few for a reduction by {reduction}")
 
         # Names and shapes are those of the original state_dict.
         if technique in ("joint_concat", "joint_sum"):
@@ -101,7 +121,13 @@ class Searchlight(nn.Module):
         elif technique != "identity":
             raise ValueError(f"unknown technique {technique!r}")
 
-        gated = technique in ("joint_concat", "joint_sum", "top_only")
+        if self.pooling[-1].startswith("learned"):
+            cells = pool_grid[0] * pool_grid[1]
+            self.top_linear_spatial = nn.Linear(cells, 1)
+            # The shared layer has two names, hence two entries in the state_dict, as in the original.
+            shared = self.pooling[-1] == "learned_shared"
+            self.bottom_linear_spatial = self.top_linear_spatial if shared else nn.Linear(cells, 1)
+
         self.has_channel_step = gated and "channel" in sequence
         self.has_spatial_step = gated and "spatial" in sequence and spatial
         if gated:
@@ -120,10 +146,20 @@ class Searchlight(nn.Module):
 
     def channel_logits(self, bottom: Tensor, top: Tensor) -> Tensor:
         """The raw searchlight S (N, Cb, 1, 1) from bottom (N, Cb, Hb, Wb) and top (N, Ct, Ht, Wt)."""
-        # The original adds max before average: the order matters in the last bit only, and costs nothing to keep.
-        parts = [self._logits_of(_pool(bottom, p), _pool(top, p)) for p in sorted(self.pooling, reverse=True)]
-        total = parts[0] if len(parts) == 1 else parts[0] + parts[1]
+        parts = [self._logits_of(*self._pooled(bottom, top, how)) for how in self.pooling]
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
         return total / len(parts) if self.combine == "avg" else total
+
+    def _pooled(self, bottom: Tensor, top: Tensor, how: Pooling) -> tuple[Tensor, Tensor]:
+        """Bottom (N, Cb, 1, 1) and top (N, Ct, 1, 1)."""
+        if how == "avg":
+            return bottom.mean(dim=(2, 3), keepdim=True), top.mean(dim=(2, 3), keepdim=True)
+        if how == "max":
+            return bottom.amax(dim=(2, 3), keepdim=True), top.amax(dim=(2, 3), keepdim=True)
+        grids = [F.adaptive_avg_pool2d(x, self.pool_grid).flatten(2) for x in (bottom, top)]
+        return self.bottom_linear_spatial(grids[0])[..., None], self.top_linear_spatial(grids[1])[..., None]
 
     def _logits_of(self, bottom: Tensor, top: Tensor) -> Tensor:
         if self.technique == "top_only":
@@ -178,7 +214,3 @@ def _conv1x1(inputs: int, outputs: int) -> nn.Conv2d:
 def _projection(inputs: int, outputs: int) -> nn.Sequential:
     # A Sequential of one gives the original key "....0.weight".
     return nn.Sequential(_conv1x1(inputs, outputs))
-
-
-def _pool(x: Tensor, how: str) -> Tensor:
-    return x.mean(dim=(2, 3), keepdim=True) if how == "avg" else x.amax(dim=(2, 3), keepdim=True)

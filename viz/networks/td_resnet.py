@@ -49,9 +49,7 @@ class TDResNetConfig:
     num_classes: int = 1000
     steps: int = 2
     feedback: int = 2
-    td_blocks: Mapping[int, tuple[int, ...]] = field(
-        default_factory=lambda: {2: tuple(range(64)), 3: tuple(range(64))}
-    )
+    td_blocks: Mapping[int, tuple[int, ...]] = field(default_factory=lambda: {2: tuple(range(64)), 3: tuple(range(64))})
     searchlight: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -124,7 +122,7 @@ class ResidualBlock(nn.Module):
     def _convolve(self, x: Tensor, index: int, step: int) -> Tensor:
         """Convolution `index` (1-based) and its batch norm of this step (1-based)."""
         norm = f"bn{index}" if step == 1 else f"bn{index}_{step - 1}"
-        return self.get_submodule(norm)(self.get_submodule(f"conv{index}")(x))  # type: ignore[no-any-return]
+        return self.get_submodule(norm)(self.get_submodule(f"conv{index}")(x))
 
     def forward(self, x: Tensor, steps: int = 1) -> Tensor:
         """x (N, C, h, w) through the block in `steps` computation steps."""
