@@ -88,16 +88,7 @@ class Searchlight(nn.Module):
         spatial: bool = True,
     ) -> None:
         super().__init__()
-        if sequence not in _SEQUENCES:
-            raise ValueError(f"sequence must be one of {_SEQUENCES}, not {sequence!r}")
-        if isinstance(pooling, str) or not pooling or set(pooling) - set(_POOLINGS):
-            raise ValueError(f"pooling must name one or more of {_POOLINGS}, not {pooling!r}")
-        if {"learned_shared", "learned_unique"} <= set(pooling):
-            raise ValueError("pooling can be learned_shared or learned_unique, not both")
-        if combine not in ("sum", "avg"):
-            raise ValueError(f"combine must be 'sum' or 'avg', not {combine!r}")
-        if channel_nonlinearity not in ("sigmoid", "softmax", "none"):
-            raise ValueError(f"channel_nonlinearity must be sigmoid, softmax or none, not {channel_nonlinearity!r}")
+        _check(sequence, pooling, combine, channel_nonlinearity)
         self.technique: Technique = technique
         self.sequence: Sequence_ = sequence
         self.pooling = tuple(p for p in _POOLINGS if p in pooling)
@@ -183,7 +174,7 @@ class Searchlight(nn.Module):
             return SearchlightOutput(self.Ug_conv(top), None)
         bottom = self.probe_bottom(bottom, step)
         logits = self.channel_logits(bottom, top)
-        self.probe_channel_logits(logits.flatten(1), step)
+        logits = self.probe_channel_logits(logits.flatten(1), step)[:, :, None, None]
         out = bottom
         for part in self.sequence.split("->"):
             if part == "channel":
@@ -205,6 +196,19 @@ class Searchlight(nn.Module):
         score = self.probe_spatial_score((logits * x).sum(dim=1), step)
         gate = self.probe_spatial_gate(torch.sigmoid(score), step)
         return gate[:, None] * x
+
+
+def _check(sequence: str, pooling: Sequence[str], combine: str, channel_nonlinearity: str) -> None:
+    if sequence not in _SEQUENCES:
+        raise ValueError(f"sequence must be one of {_SEQUENCES}, not {sequence!r}")
+    if isinstance(pooling, str) or not pooling or set(pooling) - set(_POOLINGS):
+        raise ValueError(f"pooling must name one or more of {_POOLINGS}, not {pooling!r}")
+    if {"learned_shared", "learned_unique"} <= set(pooling):
+        raise ValueError("pooling can be learned_shared or learned_unique, not both")
+    if combine not in ("sum", "avg"):
+        raise ValueError(f"combine must be 'sum' or 'avg', not {combine!r}")
+    if channel_nonlinearity not in ("sigmoid", "softmax", "none"):
+        raise ValueError(f"channel_nonlinearity must be sigmoid, softmax or none, not {channel_nonlinearity!r}")
 
 
 def _conv1x1(inputs: int, outputs: int) -> nn.Conv2d:
