@@ -157,6 +157,12 @@ def scale_for(
     return Scale(mode, low, high)
 
 
+def symmetric(scale: Scale, neutral: float) -> Scale:
+    """The smallest scale around `neutral` that holds `scale`: a diverging palette needs its middle on that value."""
+    reach = max(abs(scale.low - neutral), abs(scale.high - neutral))
+    return Scale(scale.mode, neutral - reach, neutral + reach)
+
+
 @cache
 def palette(name: str) -> NDArray[np.uint8]:
     """(256, 3) uint8 colours of a palette.

@@ -1,0 +1,278 @@
+"""From a spec and a trace to what each panel holds: maps, vectors, boxes, their scales and their titles. Pure data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from string import ascii_lowercase
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from viz.errors import FigureError
+from viz.figures.shorthand import class_of
+from viz.figures.spec import FigureSpec, Panel
+from viz.geometry import Interpolation
+from viz.localization.boxes import Box, boxes
+from viz.maps import Heatmap, Scale, finite_range, scale_for, symmetric
+
+if TYPE_CHECKING:
+    from viz.attention.probe import AttentionRecord
+    from viz.trace import Trace
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """What one panel holds.
+
+    Attributes:
+        panel: with step, probe and class made definite. letter: ``a``, ``b``, ... title: may be empty.
+        heatmaps: of a map one; of boxes one a step; else none.
+        values: float32 (C,) of a channel panel.
+        quantity: what is measured, in words; panels of one quantity may share a scale. unit, neutral, bounds: of it.
+        scale: how values become colours or heights. source: where that range comes from, in words.
+        palette, opacity, interpolation: as drawn.
+        boxes: (step, box) pairs of a boxes panel.
+        threshold: of those boxes.
+    """
+
+    panel: Panel
+    letter: str
+    title: str
+    heatmaps: tuple[Heatmap, ...] = ()
+    values: NDArray[np.float32] | None = None
+    quantity: str = ""
+    unit: str = ""
+    neutral: float | None = None
+    bounds: tuple[float, float] = (-np.inf, np.inf)
+    scale: Scale | None = None
+    source: str = ""
+    palette: str = ""
+    opacity: float = 1.0
+    interpolation: Interpolation = "cells"
+    boxes: tuple[tuple[int, Box], ...] = ()
+    threshold: float = 0.5
+
+    @property
+    def is_map(self) -> bool:
+        """Whether the panel is a map over the photo."""
+        return self.panel.kind in ("class_map", "map", "feature")
+
+    @property
+    def raw_range(self) -> tuple[float, float]:
+        """Smallest and largest value shown."""
+        return finite_range([h.native for h in self.heatmaps] or [np.zeros(1) if self.values is None else self.values])
+
+
+def letter_of(index: int) -> str:
+    """a .. z, then aa, ab, ..."""
+    return ascii_lowercase[index] if index < 26 else letter_of(index // 26 - 1) + ascii_lowercase[index % 26]
+
+
+def contents(trace: Trace, spec: FigureSpec) -> tuple[Content, ...]:
+    """What the panels hold, in order.
+
+    Raises:
+        ModelError, ProbeError, FigureError: a step, class, channel or probe that the trace does not have.
+    """
+    made = [_content(trace, spec, definite(trace, p), letter_of(i)) for i, p in enumerate(spec.panels)]
+    return _scaled(trace, spec, made)
+
+
+def definite(trace: Trace, panel: Panel) -> Panel:
+    """The panel with a positive step, a full probe name and a class number; a channel probe makes it ``channels``."""
+    if panel.kind == "picture":
+        return replace(panel, step=1)
+    if panel.probe is not None:
+        record = trace.record(panel.probe, -1 if panel.all_steps else panel.step)
+        kind = panel.kind
+        if kind in ("map", "channels"):
+            kind = "channels" if record.kind == "channel" else "map"
+        if kind == "boxes" and record.kind == "channel":
+            raise FigureError(f"{record.name} has one value a channel and no cells, so it has no boxes.")
+        if record.kind in ("joint", "kernel") and panel.channel is None:
+            raise FigureError(
+                f"{record.name} has {record.values.shape[0]} maps; choose one, as in {panel.probe}:{record.step}#0."
+            )
+        return replace(panel, kind=kind, step=record.step, probe=record.name)
+    step = trace.step_number(panel.step)
+    if panel.kind == "feature":
+        return replace(panel, step=step)
+    index = panel.class_index
+    if index is None and panel.class_label is not None:
+        index = class_of(trace, panel.class_label)
+    if index is None:
+        index = trace.top(step, 1)[0].class_index
+    return replace(panel, step=step, class_index=index, class_label=None)
+
+
+def percent(probability: float) -> str:
+    """A probability for a title: whole percent, one decimal near the ends, never a rounded 0 or 100."""
+    p = 100 * probability
+    if p < 0.1:
+        return "<0.1\u00a0%"
+    if p > 99.9:
+        return ">99.9\u00a0%"
+    return f"{p:.1f}\u00a0%" if p < 1 or p > 99 else f"{p:.0f}\u00a0%"
+
+
+def _content(trace: Trace, spec: FigureSpec, panel: Panel, letter: str) -> Content:
+    made = Content(
+        panel,
+        letter,
+        "",
+        opacity=spec.opacity if panel.opacity is None else panel.opacity,
+        interpolation=panel.interpolation or spec.interpolation,
+        palette=panel.palette or spec.palette,
+        threshold=spec.threshold if panel.threshold is None else panel.threshold,
+    )
+    if panel.kind == "picture":
+        title = "picture"
+    elif panel.kind == "boxes":
+        made, title = _boxes(trace, spec, made)
+    elif panel.kind == "channels":
+        record = trace.record(panel.probe or "", panel.step)
+        made = replace(made, values=record.values, unit=record.unit, neutral=record.neutral, bounds=record.bounds)
+        made, title = replace(made, quantity=_words(record.label)), _probe_title(trace, record, panel)
+    else:
+        heat = heatmap_of(trace, panel)
+        made = replace(made, heatmaps=(heat,), unit=heat.unit, neutral=heat.neutral, bounds=heat.bounds)
+        if panel.kind == "class_map":
+            made, title = replace(made, quantity="class map"), _class_title(trace, panel)
+        elif panel.kind == "feature":
+            made = replace(made, quantity=f"feature {panel.channel}")
+            title = _at_step(trace, panel.step, f"feature {panel.channel}")
+        else:
+            record = trace.record(panel.probe or "", panel.step)
+            extra = "" if panel.channel is None else f" {panel.channel}"
+            made = replace(made, quantity=_words(record.label) + extra)
+            title = _probe_title(trace, record, panel)
+    return replace(made, title=title if panel.title is None else panel.title)
+
+
+def heatmap_of(trace: Trace, panel: Panel, step: int | None = None) -> Heatmap:
+    """The map of a definite panel, at its own step or another."""
+    step = panel.step if step is None else step
+    if panel.kind == "feature":
+        return trace.feature_map(panel.channel or 0, step)
+    if panel.probe is not None:
+        return trace.heatmap(panel.probe, step, channel=panel.channel)
+    return trace.class_map(step, panel.class_index)
+
+
+def _steps_of(trace: Trace, panel: Panel) -> list[int]:
+    """The steps at which the panel's quantity exists."""
+    if panel.probe is None:
+        return list(range(1, trace.steps + 1))
+    return [r.step for r in trace.records if r.name == panel.probe]
+
+
+def _boxes(trace: Trace, spec: FigureSpec, made: Content) -> tuple[Content, str]:
+    panel = made.panel
+    steps = _steps_of(trace, panel) if panel.all_steps else [panel.step]
+    # Values are interpolated smoothly before the threshold, whatever is drawn: boxes of bare cells would jump by cells.
+    maps = tuple(heatmap_of(trace, panel, s) for s in steps)
+    found = tuple((s, b) for s, m in zip(steps, maps, strict=True) for b in boxes(m, made.threshold, spec.components))
+    made = replace(made, heatmaps=maps, boxes=found, unit=maps[0].unit, bounds=maps[0].bounds, neutral=maps[0].neutral)
+    if panel.probe is None:
+        what, quantity = f"{trace.head.labels[panel.class_index or 0]}, box", "class map"
+    else:
+        quantity = _words(trace.record(panel.probe, panel.step).label)
+        what = f"{quantity}, box"
+    plural = what + "es" if spec.components == "all" or panel.all_steps else what
+    title = f"steps {steps[0]}\u2013{steps[-1]}: {plural}" if len(steps) > 1 else _at_step(trace, steps[0], plural)
+    return replace(made, quantity=quantity), title
+
+
+def _class_title(trace: Trace, panel: Panel) -> str:
+    index = panel.class_index or 0
+    text = f"{trace.head.labels[index]} {percent(float(trace.probabilities[panel.step - 1, index]))}"
+    return _at_step(trace, panel.step, text)
+
+
+def _at_step(trace: Trace, step: int, text: str) -> str:
+    return text if trace.steps == 1 else f"step\u00a0{step}: {text}"
+
+
+def _probe_title(trace: Trace, record: AttentionRecord, panel: Panel) -> str:
+    text = _words(record.label)
+    if panel.channel is not None:
+        text += f" {panel.channel}"
+    paths = {r.path for r in trace.records if r.label == record.label}
+    if len(paths) > 1:
+        text += f" ({_short(record.path, paths)})"
+    return _at_step(trace, record.step, text)
+
+
+def _short(path: str, paths: set[str]) -> str:
+    """The parts of a module's path by which it differs from the others."""
+    split = [p.split(".") for p in paths]
+    if len({len(s) for s in split}) > 1:
+        return path
+    return ".".join(part for i, part in enumerate(path.split(".")) if len({s[i] for s in split}) > 1)
+
+
+def _words(label: str) -> str:
+    return label.replace("_", " ")
+
+
+def _scaled(trace: Trace, spec: FigureSpec, made: Sequence[Content]) -> tuple[Content, ...]:
+    own = [_scale(trace, spec, c) for c in made]
+    out = []
+    for content, scale in zip(made, own, strict=True):
+        if scale is None:
+            out.append(content)
+            continue
+        source = {"raw": "range of the operation", "steps": "range over all steps", "fixed": "fixed range"}.get(
+            spec.scale, "range of this map"
+        )
+        if spec.scale == "raw" and not np.isfinite(content.bounds).all():
+            source = "own range, as the operation has no bound"
+        if spec.shared_scale and spec.scale != "fixed":
+            mates = [s for c, s in zip(made, own, strict=True) if s is not None and _key(c) == _key(content)]
+            low, high = min(s.low for s in mates), max(s.high for s in mates)
+            if len(mates) > 1 and (low, high) != (scale.low, scale.high) and spec.scale != "steps":
+                source = "range over the panels"
+            scale = Scale(scale.mode, low, high)
+        palette = content.palette
+        if palette == "diverging" and content.neutral is None:
+            palette = "inferno"
+        elif palette == "diverging" and content.neutral is not None and content.is_map:
+            scale = symmetric(scale, content.neutral)
+            source += f", made symmetric around {content.neutral:g}"
+        out.append(replace(content, scale=scale, source=source, palette=palette))
+    return tuple(out)
+
+
+def _key(content: Content) -> tuple[str, str, str]:
+    """Panels with the same key share a scale: one quantity in one unit, maps apart from channel vectors."""
+    return ("map" if content.is_map else content.panel.kind, content.quantity, content.unit)
+
+
+def group_key(content: Content) -> tuple[str, str, str, str, str]:
+    """Panels with the same key can share one colour bar: one quantity, one scale, one palette."""
+    assert content.scale is not None
+    return (*_key(content)[1:], content.palette, repr(content.scale.low), repr(content.scale.high))
+
+
+def _scale(trace: Trace, spec: FigureSpec, content: Content) -> Scale | None:
+    if content.values is not None:
+        low, high = finite_range(_together(trace, spec, content.panel))
+        if spec.scale == "raw":
+            low = content.bounds[0] if np.isfinite(content.bounds[0]) else low
+            high = content.bounds[1] if np.isfinite(content.bounds[1]) else high
+        if spec.scale == "fixed" and spec.fixed is not None:
+            # The two numbers are meant for colours; bars outside of them would vanish, so their axis keeps its range.
+            return Scale("steps", low, high)
+        return Scale(spec.scale, low, high)
+    if not content.is_map:
+        return None
+    together = [heatmap_of(trace, content.panel, s) for s in _steps_of(trace, content.panel)]
+    return scale_for(content.heatmaps[0], spec.scale, together=together, fixed=spec.fixed)
+
+
+def _together(trace: Trace, spec: FigureSpec, panel: Panel) -> list[NDArray[np.float32]]:
+    if spec.scale in ("steps", "fixed"):
+        return [trace.record(panel.probe or "", s).values for s in _steps_of(trace, panel)]
+    return [trace.record(panel.probe or "", panel.step).values]

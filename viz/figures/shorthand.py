@@ -1,0 +1,128 @@
+"""Panels in one word each, for the command line and for quick Python: ``class_map:2@giant panda``.
+
+    NAME [:STEP] [#CHANNEL] [@CLASS]
+
+NAME is ``picture``, ``class_map``, ``feature``, ``boxes``, ``boxes(PROBE)``, a probe's label or a probe's full name;
+STEP is a number, ``last``, or for boxes ``all``; CLASS is a number or a name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from viz.errors import FigureError
+from viz.figures.spec import MAX_TEXT, Panel
+
+if TYPE_CHECKING:
+    from viz.trace import Trace
+
+_FORM = re.compile(
+    r"(?P<name>[A-Za-z_][\w.]*)(\((?P<inner>[\w.]+)\))?(:(?P<step>-?\d{1,4}|all|last))?(#(?P<channel>\d{1,6}))?"
+    r"(@(?P<cls>[^@]+))?"
+)
+_EXAMPLES = "picture, class_map:2, class_map:2@giant panda, spatial_gate:2, channel_gate:2, feature:2#17 or boxes:all"
+
+
+def parse_panel(text: str) -> Panel:
+    """One panel from its shorthand.
+
+    Raises:
+        FigureError: not of that form.
+    """
+    text = text.strip()
+    found = _FORM.fullmatch(text) if len(text) <= MAX_TEXT else None
+    if found is None:
+        raise FigureError(f"{text[:60]!r} is no panel; write for example {_EXAMPLES}.")
+    name, inner, step_text = found["name"], found["inner"], found["step"]
+    step = -1 if step_text in (None, "all", "last") else int(step_text)
+    channel = None if found["channel"] is None else int(found["channel"])
+    cls = (found["cls"] or "").strip() or None
+    index = int(cls) if cls is not None and cls.isascii() and cls.isdigit() else None
+    label = cls if index is None else None
+    if inner and name != "boxes":
+        raise FigureError(f"Only boxes take a probe in brackets, as in boxes(spatial_gate):2, not {name!r}.")
+    if step_text == "all" and name != "boxes":
+        raise FigureError(f"Only boxes can show all steps in one panel, not {name!r}.")
+    if cls is not None and (name not in ("class_map", "boxes") or inner):
+        raise FigureError(f"Only class maps and their boxes take a class, not {inner or name!r}.")
+    if channel is not None and name in ("picture", "class_map", "boxes"):
+        raise FigureError(f"{name} has no channels to choose from.")
+    if name == "picture":
+        if step_text is not None:
+            raise FigureError("The picture is the same at every step; write picture alone.")
+        return Panel("picture")
+    if name == "class_map":
+        return Panel("class_map", step, class_index=index, class_label=label)
+    if name == "boxes":
+        return Panel("boxes", step, step_text == "all", inner, index, label)
+    if name == "feature":
+        if channel is None:
+            raise FigureError("A feature panel needs its channel, as in feature:2#17.")
+        return Panel("feature", step, channel=channel)
+    return Panel("map", step, probe=name, channel=channel)
+
+
+def parse_panels(panels: str | Sequence[str | Panel]) -> tuple[Panel, ...]:
+    """Panels from a comma-separated text, or from a sequence of shorthands and `Panel` objects."""
+    items: Sequence[str | Panel] = [p for p in panels.split(",") if p.strip()] if isinstance(panels, str) else panels
+    made = []
+    for item in items:
+        if isinstance(item, Panel):
+            made.append(item)
+        elif isinstance(item, str):
+            made.append(parse_panel(item))
+        else:
+            raise FigureError(f"A panel is a text or a Panel, not {type(item).__name__}.")
+    if not made:
+        raise FigureError("A figure needs at least one panel.")
+    return tuple(made)
+
+
+def default_panels(trace: Trace) -> tuple[Panel, ...]:
+    """The picture, the class map of every step for the last step's best class, and the deepest spatial gates."""
+    best = trace.top(-1, 1)[0].class_index
+    panels = [Panel("picture")]
+    panels += [Panel("class_map", step, class_index=best) for step in range(1, trace.steps + 1)]
+    maps = [r for r in trace.records if r.kind == "spatial"]
+    # A gate is what was really multiplied onto the features; a score before it is second choice.
+    chosen = [r for r in maps if r.label == "spatial_gate"] or maps
+    if chosen:
+        deepest = chosen[-1].name
+        panels += [Panel("map", r.step, probe=r.name) for r in chosen if r.name == deepest]
+    # A network with very many steps still gives a figure that a page can hold.
+    return tuple(panels) if len(panels) <= 12 else (*panels[:1], *panels[1 : trace.steps + 1][-11:])
+
+
+def class_of(trace: Trace, label: str) -> int:
+    """The class index of a name, in any case; the beginning of a name will do when it is the only one.
+
+    Raises:
+        FigureError: no such class, or several.
+    """
+    wanted = label.casefold().strip()
+    names = [n.casefold() for n in trace.head.labels]
+    exact = [i for i, n in enumerate(names) if n == wanted]
+    found = exact or [i for i, n in enumerate(names) if n.startswith(wanted)]
+    if not found:
+        raise FigureError(f"This network has no class {label[:60]!r}; give its name or its number.")
+    if len(found) > 1:
+        some = ", ".join(trace.head.labels[i] for i in found[:4])
+        raise FigureError(f"Several classes begin with {label[:60]!r} ({some}); give the whole name or the number.")
+    return found[0]
+
+
+def with_class(panels: Sequence[Panel], class_index: int | None) -> tuple[Panel, ...]:
+    """The same panels; class maps and their boxes without a class of their own take this one."""
+    if class_index is None:
+        return tuple(panels)
+    return tuple(
+        replace(p, class_index=class_index)
+        if (p.kind == "class_map" or (p.kind == "boxes" and p.probe is None))
+        and p.class_index is None
+        and p.class_label is None
+        else p
+        for p in panels
+    )
