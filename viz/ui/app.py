@@ -1,0 +1,216 @@
+"""The page: a picture in, the network's steps out. Layout and events only; the work is done by the rooms below."""
+
+from __future__ import annotations
+
+import os
+
+# Before Gradio is imported: it reads these once, and nothing here may call out.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import json
+import logging
+import webbrowser
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from viz.engine import Engine, Precision
+from viz.errors import VizError
+from viz.geometry import Mode
+from viz.picture import open_picture
+from viz.ui.card import card_markdown
+from viz.ui.channels_tab import ChannelsTab
+from viz.ui.components import PictureInput, viewer
+from viz.ui.figure_tab import FigureTab
+from viz.ui.payload import class_entry, error_message, static, trace_key, viewer_message
+from viz.ui.session import Pictures, Shown, trace_of
+from viz.zoo.cards import imagenet_labels
+from viz.zoo.paths import bundled
+
+log = logging.getLogger(__name__)
+
+DEFAULT_MODEL = "lite0-tdam"
+GEOMETRIES: list[tuple[str, str]] = [
+    ("the model's own", "own"),
+    ("centre crop", "center_crop"),
+    ("whole picture, squashed", "squash"),
+    ("whole picture, letterbox", "letterbox"),
+]
+UPLOAD_LIMIT = "40mb"
+
+
+def sample_paths() -> list[str]:
+    """The sample photographs that ship."""
+    return [str(p) for p in sorted(bundled("assets").glob("*.jpg"))]
+
+
+def _mode(choice: str) -> Mode | None:
+    return None if choice == "own" else choice  # type: ignore[return-value]
+
+
+def show(
+    path: str | None,
+    model: str,
+    geometry: str,
+    shown: Shown | None,
+    *,
+    engine: Engine,
+    pictures: Pictures,
+    progress: gr.Progress | None = None,
+) -> tuple[Any, Any, Any]:
+    """What follows a new picture, model or geometry: (viewer message, session, picture input)."""
+    try:
+        if path is None:
+            if shown is None:
+                return gr.skip(), gr.skip(), gr.skip()
+            now = replace(shown, model=model, geometry=_mode(geometry))
+        else:
+            picture = pictures.keep(open_picture(Path(path)))
+            now = Shown(picture.sha256, model, _mode(geometry))
+        if progress is not None:
+            progress(0.1, desc=f"Running {model}")
+        trace = trace_of(now, engine, pictures)
+        return viewer_message(trace), now, gr.skip()
+    except VizError as error:
+        # The refused file leaves the input; what was shown before stays on the screen.
+        return error_message(str(error)), gr.skip(), gr.update(value=None) if path else gr.skip()
+
+
+def another_class(index: int | None, shown: Shown | None, *, engine: Engine, pictures: Pictures) -> Any:
+    """Send the class maps of one more class to the viewer."""
+    if index is None or shown is None:
+        return gr.skip()
+    try:
+        trace = trace_of(shown, engine, pictures)
+        entry = class_entry(trace, int(index))
+        return gr.HTML(extra=json.dumps({"key": trace_key(trace), "maps": [entry], "pick": int(index), "show": None}))
+    except VizError as error:
+        return gr.HTML(extra=error_message(str(error)))
+
+
+def build(engine: Engine) -> gr.Blocks:
+    """The page over an engine."""
+    pictures = Pictures()
+    names = engine.catalogue.names
+    default = DEFAULT_MODEL if DEFAULT_MODEL in names else names[0]
+    with gr.Blocks(title="Searchlight", analytics_enabled=False, delete_cache=(1800, 3600)) as page:
+        shown = gr.State(None, time_to_live=3600)
+        gr.Markdown("# Searchlight\nWhat the attention inside a CNN does to your picture, step by step.")
+        with gr.Row(elem_id="columns"):
+            with gr.Column(scale=1, min_width=280, elem_id="inputs"):
+                picture = PictureInput(
+                    sources=["upload", "clipboard", "webcam"],
+                    label="Picture",
+                    buttons=[],
+                    height=260,
+                    elem_id="picture",
+                    placeholder="Drop a photo here, click to choose one, or paste",
+                )
+                model = gr.Dropdown(names, value=default, label="Model", elem_id="model", filterable=False)
+                with gr.Accordion("Model card", open=False, elem_id="card"):
+                    card = gr.Markdown(card_markdown(engine.catalogue, default), elem_id="card-text")
+                gr.Examples(sample_paths(), picture, label="Samples", elem_id="samples", examples_per_page=12)
+                with gr.Accordion("Fit and class", open=False, elem_id="more"):
+                    geometry = gr.Dropdown(GEOMETRIES, value="own", label="How the picture is fitted", filterable=False)
+                    other = gr.Dropdown(
+                        [(label, i) for i, label in enumerate(imagenet_labels())],
+                        value=None,
+                        label="Class map of another class",
+                        elem_id="other-class",
+                    )
+            with gr.Column(scale=3, min_width=320, elem_id="result"):
+                canvas = viewer()
+                with gr.Tabs():
+                    with gr.Tab("Channels", elem_id="channels"):
+                        channels = ChannelsTab(engine, pictures)
+                    with gr.Tab("Figure", elem_id="figure"):
+                        figures = FigureTab(engine, pictures)
+
+        run = partial(show, engine=engine, pictures=pictures)
+
+        def on_change(
+            path: str | None, name: str, fit: str, now: Shown | None, progress: gr.Progress = gr.Progress()
+        ) -> tuple[Any, Any, Any]:
+            return run(path, name, fit, now, progress=progress)
+
+        first = gr.on(
+            [picture.change, model.change, geometry.change],
+            on_change,
+            [picture, model, geometry, shown],
+            [canvas, shown, picture],
+            show_progress_on=[canvas],
+            concurrency_limit=2,
+            trigger_mode="always_last",
+            api_visibility="private",
+        )
+        channels.listen(first, shown, canvas)
+        figures.listen(first, shown, canvas)
+        model.change(
+            lambda name: card_markdown(engine.catalogue, name), model, card, queue=False, api_visibility="private"
+        )
+        other.change(
+            partial(another_class, engine=engine, pictures=pictures),
+            [other, shown],
+            canvas,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+    return page.queue(max_size=64)  # type: ignore[no-any-return]
+
+
+def theme() -> gr.themes.Base:
+    """Neutral greys and system fonts: a tinted ground falsifies colours, a web font would call out."""
+    return gr.themes.Base(
+        primary_hue="blue",
+        neutral_hue="neutral",
+        font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"],
+        font_mono=["ui-monospace", "Menlo", "Consolas", "monospace"],
+    )
+
+
+def launch_options() -> dict[str, Any]:
+    """Options of `Blocks.launch` that keep the page private and quiet."""
+    return {
+        "share": False,
+        "show_error": False,
+        "quiet": True,
+        "footer_links": [],
+        "allowed_paths": [],
+        "max_file_size": UPLOAD_LIMIT,
+        "state_session_capacity": 200,
+        "enable_monitoring": False,
+        "ssr_mode": False,
+        "pwa": False,
+        "mcp_server": False,
+        "theme": theme(),
+        "css": static("style.css"),
+    }
+
+
+def serve(
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    models: str | None = None,
+    device: str = "auto",
+    precision: Precision = "float32",
+    open_browser: bool = False,
+) -> None:
+    """Start the page and stay until it is stopped.
+
+    Args:
+        host: address to listen on; the default reaches this machine only.
+        port: None takes the first free one from 7860.
+        models: folder with published checkpoints that visitors may choose.
+        device, precision: for every model.
+        open_browser: open the page in the default browser.
+    """
+    page = build(Engine(device, precision, models))
+    _, url, _ = page.launch(server_name=host, server_port=port, prevent_thread_lock=True, **launch_options())
+    print(f"Searchlight runs at {url} (stop with Ctrl+C)", flush=True)  # noqa: T201 - the one line a person waits for
+    if open_browser:
+        webbrowser.open(url)
+    page.block_thread()

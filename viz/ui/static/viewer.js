@@ -1,0 +1,532 @@
+// The viewer: one message brings the picture and all maps of all steps; everything after that happens here,
+// without a call to the server. `element`, `props`, `trigger`, `watch` come from the host; core.js stands above.
+const $ = (name) => element.querySelector(".sl-" + name);
+const root = element.querySelector(".sl");
+const LUTS = {};
+const COLOURS = ["#ffb000", "#3ec6ff", "#ff5fa2", "#7ee081", "#c39bff", "#ff8a5c", "#9ad1d4", "#f5e663"];
+const OWN = "#ffffff";
+const state = { data: null, photo: null, step: 1, own: null, cursor: null, timer: null, drag: null };
+const cache = new Map();
+
+// ---------------------------------------------------------------- reading the message
+
+function receive() {
+  let data;
+  try { data = JSON.parse(props.value || "null"); } catch { return; }
+  if (!data) return;
+  banner(data.error || "");
+  if (data.error) return; // what was shown before stays
+  for (const [name, text] of Object.entries(data.palettes || {})) LUTS[name] = decodeBytes(text);
+  for (const map of data.maps)
+    for (const s of map.steps) s.values = decodeFloats(s.data);
+  const image = new Image();
+  image.onload = () => show(data, image);
+  image.onerror = () => banner("The browser could not draw the picture.");
+  image.src = data.picture.src;
+}
+
+// Further maps for what is already shown: another class, a channel's feature maps.
+function receiveExtra() {
+  let data;
+  try { data = JSON.parse(props.extra || "null"); } catch { return; }
+  if (!data || !state.data || data.key !== state.data.key) return;
+  banner(data.error || "");
+  if (data.error) return;
+  for (const map of data.maps) {
+    for (const s of map.steps) s.values = decodeFloats(s.data);
+    state.data.maps = state.data.maps.filter((m) => m.name !== map.name || m.class_index !== map.class_index);
+    state.data.maps.push(map);
+  }
+  Object.assign(state.data, { pick: data.pick, show: data.show });
+  fillMaps({ map: $("map").value, cls: $("class").value });
+  const chosen = data.maps.find((m) => m.name === data.show);
+  if (chosen && !chosen.steps.some((s) => s.step === state.step)) state.step = chosen.steps[chosen.steps.length - 1].step;
+  draw();
+}
+
+function banner(text) {
+  const p = $("banner");
+  p.hidden = !text;
+  p.textContent = text;
+  root.dataset.error = text;
+}
+
+function show(data, image) {
+  const before = state.data;
+  const keep = { map: $("map").value, cls: $("class").value };
+  stop();
+  state.data = data;
+  cache.clear();
+  if (!before || before.picture.sha256 !== data.picture.sha256) { state.own = null; state.cursor = null; }
+  const { width, height } = data.picture;
+  for (const c of [$("base"), $("over")]) { c.width = width; c.height = height; }
+  const scratch = document.createElement("canvas");
+  scratch.width = width; scratch.height = height;
+  const context = scratch.getContext("2d", { willReadFrequently: true });
+  context.drawImage(image, 0, 0, width, height);
+  state.photo = context.getImageData(0, 0, width, height);
+  root.style.setProperty("--ratio", width / height);
+  $("empty").hidden = true;
+  $("main").hidden = false;
+  $("model").textContent = data.model.title;
+  $("file").textContent = [data.picture.name, `${data.picture.full[1]} x ${data.picture.full[0]}`, ...data.picture.notes].join(" · ");
+  fillMaps(keep);
+  const slider = $("step");
+  slider.max = String(data.frames.length);
+  root.dataset.steps = String(data.frames.length);
+  state.step = Math.min(before && before.model.name === data.model.name ? state.step : data.frames.length, data.frames.length);
+  const many = data.frames.length > 1;
+  for (const name of ["steps", "strip", "stripnote"]) $(name).hidden = !many;
+  for (const label of root.querySelectorAll(".sl-multi")) label.hidden = !many;
+  fillOwn();
+  draw();
+  root.dataset.state = "shown";
+  root.dataset.key = data.key;
+}
+
+function fillMaps(keep) {
+  const select = $("map"), data = state.data;
+  select.replaceChildren();
+  const groups = new Map();
+  for (const map of data.maps) {
+    if (map.kind === "class_map") continue;
+    if (!groups.has(map.group)) groups.set(map.group, []);
+    groups.get(map.group).push(map);
+  }
+  select.append(new Option("class map", "class_map"));
+  for (const [group, maps] of groups) {
+    const g = document.createElement("optgroup");
+    g.label = group;
+    for (const m of maps) g.append(new Option(m.title, m.name));
+    select.append(g);
+  }
+  if ([...select.options].some((o) => o.value === keep.map)) select.value = keep.map;
+  const classes = $("class");
+  classes.replaceChildren(new Option("each step's best class", "best"));
+  for (const map of data.maps) if (map.kind === "class_map") classes.append(new Option(map.title, String(map.class_index)));
+  if ([...classes.options].some((o) => o.value === keep.cls)) classes.value = keep.cls;
+  if (data.show && [...select.options].some((o) => o.value === data.show)) select.value = data.show;
+  if (data.pick !== undefined && data.pick !== null) { select.value = "class_map"; classes.value = String(data.pick); }
+  const palettes = $("palette");
+  if (!palettes.options.length) {
+    for (const name of Object.keys(LUTS)) palettes.append(new Option(name, name));
+    palettes.value = "inferno";
+  }
+}
+
+// ---------------------------------------------------------------- which map at which step
+
+function mapAt(step) {
+  const data = state.data, name = $("map").value;
+  let map, key = name;
+  if (name === "class_map") {
+    const chosen = $("class").value;
+    const index = chosen === "best" ? data.frames[step - 1].top[0].class_index : Number(chosen);
+    map = data.maps.find((m) => m.kind === "class_map" && m.class_index === index);
+    key = "class_map:" + index;
+  } else map = data.maps.find((m) => m.name === name);
+  if (!map) return null;
+  const found = map.steps.find((s) => s.step === step);
+  return found ? { map, key, values: found.values, h: found.h, w: found.w, bounds: map.bounds } : null;
+}
+
+function allMaps() {
+  return state.data.frames.map((f) => mapAt(f.step));
+}
+
+function sampled(m, step, width, height) {
+  const interpolation = $("interp").value;
+  const key = [m.key, step, interpolation, width, height].join("|");
+  if (!cache.has(key)) {
+    if (cache.size > 48) cache.delete(cache.keys().next().value);
+    cache.set(key, sampleMap(m.values, m.h, m.w, state.data.geometry, width, height, interpolation));
+  }
+  return cache.get(key);
+}
+
+function currentScale(m, mode) {
+  const fixed = [Number($("low").value), Number($("high").value)];
+  return scaleFor(m, mode || $("scale").value, allMaps().filter(Boolean), fixed);
+}
+
+function boxesAt(step) {
+  const m = mapAt(step);
+  if (!m) return [];
+  const { width, height, full } = state.data.picture;
+  const key = ["box", m.key, step, $("interp").value, $("threshold").value, $("components").value, $("minarea").value].join("|");
+  if (!cache.has(key)) {
+    const values = sampled(m, step, width, height);
+    cache.set(key, boxesOf(values, width, height, $("threshold").value / 100, $("components").value, $("minarea").value / 100, full));
+  }
+  return cache.get(key);
+}
+
+function shownBoxes() {
+  const data = state.data;
+  if (!$("showbox").checked) return [];
+  if (!$("allsteps").checked || data.frames.length < 2)
+    return boxesAt(state.step).map((box) => ({ step: state.step, box }));
+  if (!$("filter").checked) return data.frames.flatMap((f) => boxesAt(f.step).map((box) => ({ step: f.step, box })));
+  const entries = data.frames.map((f) => ({ step: f.step, probability: f.top[0].probability, box: boxesAt(f.step)[0] || null }));
+  const kept = new Map();
+  for (const entry of iouFilter(entries)) if (entry.box) kept.set(entry.step, entry);
+  return [...kept.values()].map(({ step, box }) => ({ step, box }));
+}
+
+// ---------------------------------------------------------------- drawing
+
+let queued = false;
+function draw() {
+  if (queued || !state.data) return;
+  queued = true;
+  requestAnimationFrame(() => { queued = false; paint(); });
+}
+
+function paint() {
+  const data = state.data, { width, height } = data.picture, frame = data.frames[state.step - 1];
+  const m = mapAt(state.step), base = $("base").getContext("2d");
+  const picture = new ImageData(width, height);
+  if (m) {
+    const scale = currentScale(m);
+    blend(state.photo.data, sampled(m, state.step, width, height), scale, LUTS[$("palette").value], $("opacity").value / 100, picture.data);
+    paintBar(m, scale);
+  } else {
+    picture.data.set(state.photo.data);
+    paintBar(null);
+  }
+  base.putImageData(picture, 0, 0);
+  paintOver(m);
+  $("step").value = String(state.step);
+  $("step").setAttribute("aria-valuetext", frame.title);
+  $("steplabel").textContent = `${frame.title} of ${data.frames.length}`;
+  $("caption").textContent = frame.caption;
+  $("opv").textContent = $("opacity").value + " %";
+  $("thv").textContent = $("threshold").value + " % of the range";
+  $("minv").textContent = Number($("minarea").value) + " % of the picture";
+  $("classrow").hidden = $("map").value !== "class_map";
+  $("fixed").hidden = $("scale").value !== "fixed";
+  paintStrip();
+  paintTop(frame);
+  paintTable();
+  readout();
+  root.dataset.step = String(state.step);
+  root.dataset.drawn = String(Number(root.dataset.drawn || 0) + 1);
+}
+
+function paintOver(m) {
+  const data = state.data, { width, height, full } = data.picture, canvas = $("over"), c = canvas.getContext("2d");
+  const fx = width / full[1], fy = height / full[0], unit = Math.max(width, height) / 640;
+  c.clearRect(0, 0, width, height);
+  if (m && $("outline").checked) {
+    const values = sampled(m, state.step, width, height), found = maskAt(values, $("threshold").value / 100);
+    if (found) {
+      c.fillStyle = "#ffffff";
+      const reach = Math.max(1, Math.round(unit));
+      for (let y = 0; y < height; y++)
+        for (let x = 0; x < width; x++) {
+          const i = y * width + x;
+          if (found.mask[i] && !(x + 1 < width && found.mask[i + 1] && x > 0 && found.mask[i - 1] && y + 1 < height && found.mask[i + width] && y > 0 && found.mask[i - width]))
+            c.fillRect(x, y, reach, reach);
+        }
+    }
+  }
+  const seen = data.geometry.seen;
+  const whole = seen[0] <= 0 && seen[1] <= 0 && seen[2] >= full[1] && seen[3] >= full[0];
+  if ($("crop").checked && !whole) {
+    c.setLineDash([6 * unit, 4 * unit]);
+    stroke(c, seen[0] * fx, seen[1] * fy, seen[2] * fx, seen[3] * fy, "#ffffff", 1.2 * unit);
+    c.setLineDash([]);
+  }
+  for (const { step, box } of shownBoxes()) {
+    const colour = COLOURS[(step - 1) % COLOURS.length];
+    stroke(c, box.x0 * fx, box.y0 * fy, box.x1 * fx, box.y1 * fy, colour, 2.5 * unit);
+    tag(c, String(step), box.x0 * fx, box.y0 * fy, colour, unit);
+  }
+  if (state.own) {
+    stroke(c, state.own.x0 * fx, state.own.y0 * fy, state.own.x1 * fx, state.own.y1 * fy, OWN, 2 * unit);
+    tag(c, "mine", state.own.x0 * fx, state.own.y0 * fy, OWN, unit);
+  }
+  if (state.cursor) {
+    const x = state.cursor[0] * fx, y = state.cursor[1] * fy;
+    c.lineWidth = unit; c.strokeStyle = "#000000";
+    c.beginPath(); c.arc(x, y, 5 * unit, 0, 7); c.stroke();
+    c.strokeStyle = "#ffffff"; c.beginPath(); c.arc(x, y, 4 * unit, 0, 7); c.stroke();
+  }
+}
+
+function stroke(c, x0, y0, x1, y1, colour, width) {
+  c.lineWidth = width + 2; c.strokeStyle = "rgba(0,0,0,0.6)";
+  c.strokeRect(x0, y0, x1 - x0, y1 - y0);
+  c.lineWidth = width; c.strokeStyle = colour;
+  c.strokeRect(x0, y0, x1 - x0, y1 - y0);
+}
+
+function tag(c, text, x, y, colour, unit) {
+  c.font = `600 ${Math.round(13 * unit)}px system-ui, sans-serif`;
+  const w = c.measureText(text).width + 8 * unit, h = 18 * unit, top = y >= h ? y - h : y;
+  c.fillStyle = colour; c.fillRect(x, top, w, h);
+  c.fillStyle = "#000000"; c.textBaseline = "middle"; c.fillText(text, x + 4 * unit, top + h / 2);
+}
+
+function paintBar(m, scale) {
+  const ticks = $("ticks");
+  $("bar").style.visibility = m ? "visible" : "hidden";
+  ticks.replaceChildren();
+  if (!m) return;
+  const canvas = $("lut"), c = canvas.getContext("2d"), lut = LUTS[$("palette").value], image = c.createImageData(12, 256);
+  for (let y = 0; y < 256; y++)
+    for (let x = 0; x < 12; x++) {
+      const p = 4 * (y * 12 + x), k = 3 * (255 - y);
+      image.data[p] = lut[k]; image.data[p + 1] = lut[k + 1]; image.data[p + 2] = lut[k + 2]; image.data[p + 3] = 255;
+    }
+  c.putImageData(image, 0, 0);
+  const extent = scale[1] - scale[0];
+  const marks = [[scale[1], 0], [(scale[0] + scale[1]) / 2, 50], [scale[0], 100]].map(([v, top]) => ({ text: number(v), top }));
+  const neutral = m.map.neutral;
+  if (neutral !== null && extent > 0 && neutral > scale[0] && neutral < scale[1]) {
+    const top = 100 * (scale[1] - neutral) / extent;
+    if (marks.every((k) => Math.abs(k.top - top) > 9)) marks.push({ text: number(neutral) + " neutral", top });
+  }
+  for (const mark of marks) {
+    const span = document.createElement("span");
+    span.textContent = mark.text;
+    span.style.top = mark.top + "%";
+    ticks.append(span);
+  }
+  const unit = document.createElement("em");
+  unit.textContent = m.map.unit;
+  ticks.append(unit);
+}
+
+function paintStrip() {
+  const data = state.data, strip = $("strip");
+  if (data.frames.length < 2) return;
+  const { width, height } = data.picture, factor = Math.min(1, 240 / Math.max(width, height));
+  const w = Math.max(1, Math.round(width * factor)), h = Math.max(1, Math.round(height * factor));
+  while (strip.children.length < data.frames.length) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(document.createElement("canvas"), document.createElement("span"));
+    strip.append(button);
+  }
+  while (strip.children.length > data.frames.length) strip.lastChild.remove();
+  const maps = allMaps(), mode = $("scale").value === "fixed" ? "fixed" : $("scale").value === "raw" ? "raw" : "steps";
+  const shared = maps.find(Boolean) ? currentScale(maps.find(Boolean), mode) : null;
+  const small = document.createElement("canvas");
+  small.width = w; small.height = h;
+  const sc = small.getContext("2d", { willReadFrequently: true });
+  const scratch = document.createElement("canvas");
+  scratch.width = width; scratch.height = height;
+  scratch.getContext("2d").putImageData(state.photo, 0, 0);
+  sc.drawImage(scratch, 0, 0, w, h);
+  const photo = sc.getImageData(0, 0, w, h);
+  data.frames.forEach((frame, i) => {
+    const button = strip.children[i], canvas = button.firstChild, m = maps[i];
+    canvas.width = w; canvas.height = h;
+    const image = new ImageData(w, h);
+    if (m) blend(photo.data, sampled(m, frame.step, w, h), shared, LUTS[$("palette").value], $("opacity").value / 100, image.data);
+    else image.data.set(photo.data);
+    canvas.getContext("2d").putImageData(image, 0, 0);
+    button.lastChild.textContent = m ? `${frame.title}: ${frame.top[0].label}` : `${frame.title}: no value here`;
+    button.setAttribute("aria-pressed", String(frame.step === state.step));
+    button.onclick = () => go(frame.step);
+  });
+  $("stripnote").textContent = shared ? `One scale for all steps: ${number(shared[0])} to ${number(shared[1])}.` : "";
+}
+
+function paintTop(frame) {
+  const list = $("top");
+  list.replaceChildren();
+  for (const p of frame.top) {
+    const row = document.createElement("button");
+    row.type = "button";
+    row.title = "Show the class map of this class at every step";
+    const name = document.createElement("span"), bar = document.createElement("i"), value = document.createElement("b");
+    name.textContent = p.label;
+    bar.style.setProperty("--p", p.probability);
+    value.textContent = (100 * p.probability).toFixed(1) + " %";
+    row.append(name, bar, value);
+    row.onclick = () => { $("map").value = "class_map"; $("class").value = String(p.class_index); draw(); };
+    row.setAttribute("aria-pressed", String($("map").value === "class_map" && $("class").value === String(p.class_index)));
+    list.append(row);
+  }
+}
+
+function paintTable() {
+  const body = $("table").tBodies[0], full = state.data.picture.full;
+  body.replaceChildren();
+  const rows = shownBoxes();
+  for (const { step, box } of rows) {
+    const tr = body.insertRow();
+    const overlap = state.own ? iou(box, state.own).toFixed(3) : "draw one";
+    const share = (100 * box.area / (full[0] * full[1])).toFixed(1) + " %";
+    for (const v of [step, box.x0, box.y0, box.x1, box.y1, share, overlap]) tr.insertCell().textContent = v;
+  }
+  if (!rows.length) {
+    const cell = body.insertRow().insertCell();
+    cell.colSpan = 7;
+    cell.textContent = $("showbox").checked ? (mapAt(state.step) ? "The map is flat: no box." : "No map at this step.") : "Boxes are switched off.";
+  }
+}
+
+// ---------------------------------------------------------------- reading values
+
+function readout() {
+  const p = $("readout"), data = state.data, m = mapAt(state.step);
+  if (!m) { p.textContent = missing(); return; }
+  const [low, high] = rangeOf(m.values);
+  const range = `${m.map.title}: ${number(low)} to ${number(high)} (${m.map.unit}), ${m.h} x ${m.w} cells.`;
+  if (!state.cursor) { p.textContent = `${range} Point at the picture to read a value.`; return; }
+  const [x, y] = state.cursor, g = data.geometry;
+  if (x < g.seen[0] || x >= g.seen[2] || y < g.seen[1] || y >= g.seen[3]) {
+    p.textContent = `x ${Math.floor(x)}, y ${Math.floor(y)}: the network did not see this.`;
+    return;
+  }
+  const nx = g.placed[0] + (x - g.seen[0]) * (g.placed[2] - g.placed[0]) / (g.seen[2] - g.seen[0]);
+  const ny = g.placed[1] + (y - g.seen[1]) * (g.placed[3] - g.placed[1]) / (g.seen[3] - g.seen[1]);
+  const col = Math.min(m.w - 1, Math.floor(nx * m.w / g.network[1])), row = Math.min(m.h - 1, Math.floor(ny * m.h / g.network[0]));
+  p.textContent = `x ${Math.floor(x)}, y ${Math.floor(y)}: cell row ${row + 1}, column ${col + 1} has ${number(m.values[row * m.w + col])} ${m.map.unit}.`;
+}
+
+function missing() {
+  return state.data.family === "tdam" && $("map").value !== "class_map"
+    ? "No searchlight at this step: it starts after the first pass." : "This map has no value at this step.";
+}
+
+function picturePoint(event) {
+  const rect = $("base").getBoundingClientRect(), full = state.data.picture.full;
+  const x = (event.clientX - rect.left) / rect.width * full[1], y = (event.clientY - rect.top) / rect.height * full[0];
+  return [Math.min(Math.max(x, 0), full[1] - 1e-6), Math.min(Math.max(y, 0), full[0] - 1e-6)];
+}
+
+// ---------------------------------------------------------------- the user's own box
+
+function setOwn(a, b) {
+  const x0 = Math.round(Math.min(a[0], b[0])), x1 = Math.round(Math.max(a[0], b[0]));
+  const y0 = Math.round(Math.min(a[1], b[1])), y1 = Math.round(Math.max(a[1], b[1]));
+  state.own = x1 > x0 && y1 > y0 ? { x0, y0, x1, y1 } : null;
+  fillOwn();
+}
+
+function fillOwn() {
+  for (const input of root.querySelectorAll(".sl-own input")) {
+    input.value = state.own ? state.own[input.dataset.k] : "";
+    input.max = state.data ? (input.dataset.k[0] === "x" ? state.data.picture.full[1] : state.data.picture.full[0]) : "";
+    input.min = "0";
+  }
+}
+
+function typedOwn() {
+  const v = {};
+  for (const input of root.querySelectorAll(".sl-own input")) {
+    if (input.value === "") return;
+    v[input.dataset.k] = Number(input.value);
+  }
+  if (v.x1 > v.x0 && v.y1 > v.y0) { state.own = v; draw(); }
+}
+
+// ---------------------------------------------------------------- steps
+
+function go(step) {
+  if (!state.data) return;
+  state.step = Math.min(Math.max(step, 1), state.data.frames.length);
+  draw();
+}
+
+function stop() {
+  clearInterval(state.timer);
+  state.timer = null;
+  $("play").textContent = "Play";
+  $("play").setAttribute("aria-pressed", "false");
+}
+
+function play() {
+  if (state.timer) return stop();
+  $("play").textContent = "Stop";
+  $("play").setAttribute("aria-pressed", "true");
+  state.timer = setInterval(() => go(state.step % state.data.frames.length + 1), 900);
+}
+
+// ---------------------------------------------------------------- what the figure builder takes over
+
+function panelOf() {
+  const name = $("map").value;
+  if (name !== "class_map") return `${name}:${state.step}`;
+  const chosen = $("class").value;
+  return chosen === "best" ? `class_map:${state.step}` : `class_map:${state.step}@${chosen}`;
+}
+
+// ---------------------------------------------------------------- wiring
+
+for (const name of ["map", "class", "scale", "palette", "interp", "components"]) $(name).addEventListener("change", draw);
+for (const name of ["opacity", "threshold", "minarea", "low", "high"]) $(name).addEventListener("input", draw);
+for (const name of ["crop", "showbox", "outline", "allsteps", "filter", "draw"]) $(name).addEventListener("change", () => {
+  if (name === "filter" && $("filter").checked) $("allsteps").checked = true;
+  $("frame").classList.toggle("drawing", $("draw").checked);
+  draw();
+});
+$("step").addEventListener("input", () => go(Number($("step").value)));
+$("prev").addEventListener("click", () => go(state.step - 1));
+$("next").addEventListener("click", () => go(state.step + 1));
+$("play").addEventListener("click", play);
+$("clear").addEventListener("click", () => { state.own = null; fillOwn(); draw(); });
+for (const input of root.querySelectorAll(".sl-own input")) input.addEventListener("change", typedOwn);
+$("add").addEventListener("click", () => {
+  const panel = panelOf();
+  $("added").textContent = `Added ${panel}.`;
+  trigger("add_panel", { panel, palette: $("palette").value, interpolation: $("interp").value, opacity: Number($("opacity").value) / 100, key: state.data.key });
+});
+
+const frame = $("frame");
+frame.addEventListener("pointermove", (event) => {
+  if (!state.data) return;
+  state.cursor = picturePoint(event);
+  if (state.drag) setOwn(state.drag, state.cursor);
+  paintOver(mapAt(state.step));
+  readout();
+});
+frame.addEventListener("pointerdown", (event) => {
+  if (!state.data) return;
+  state.cursor = picturePoint(event);
+  if ($("draw").checked) { state.drag = state.cursor; frame.setPointerCapture(event.pointerId); event.preventDefault(); }
+  paintOver(mapAt(state.step));
+  readout();
+});
+frame.addEventListener("pointerup", () => { if (state.drag) { state.drag = null; draw(); } });
+frame.addEventListener("pointerleave", () => { if (!state.data || state.drag) return; state.cursor = null; paintOver(mapAt(state.step)); readout(); });
+
+const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+root.addEventListener("keydown", (event) => {
+  if (!state.data || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
+  const move = MOVES[event.key];
+  if (move && event.shiftKey) {
+    const full = state.data.picture.full, at = state.cursor || [full[1] / 2, full[0] / 2];
+    const reach = Math.max(1, Math.round(Math.max(...full) / 40));
+    state.cursor = [Math.min(Math.max(at[0] + move[0] * reach, 0), full[1] - 1), Math.min(Math.max(at[1] + move[1] * reach, 0), full[0] - 1)];
+    paintOver(mapAt(state.step));
+    readout();
+  } else if (event.key === "ArrowLeft") go(state.step - 1);
+  else if (event.key === "ArrowRight") go(state.step + 1);
+  else if (event.key === "Home") go(1);
+  else if (event.key === "End") go(state.data.frames.length);
+  else if (event.key === " " && event.target === frame) play();
+  else return;
+  event.preventDefault();
+});
+
+// A click on a bar of the channel plot, which its host does not report to the server.
+new MutationObserver(() => {
+  for (const plot of document.querySelectorAll("#channel-plot .js-plotly-plot")) {
+    if (plot.dataset.watched || !plot.on) continue;
+    plot.dataset.watched = "yes";
+    plot.on("plotly_click", (event) => {
+      const channel = event.points && event.points[0] && event.points[0].customdata;
+      const index = Array.isArray(channel) ? channel[0] : channel;
+      if (Number.isInteger(index)) trigger("pick_channel", { channel: index });
+    });
+  }
+}).observe(document.body, { childList: true, subtree: true });
+
+watch("value", receive);
+watch("extra", receiveExtra);
+receive();
