@@ -451,6 +451,7 @@ function play() {
 
 function panelOf() {
   const name = $("map").value;
+  if (name.includes("@")) return name.replace("@", `:${state.step}#`); // a channel's feature map
   if (name !== "class_map") return `${name}:${state.step}`;
   const chosen = $("class").value;
   return chosen === "best" ? `class_map:${state.step}` : `class_map:${state.step}@${chosen}`;
