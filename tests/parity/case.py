@@ -19,11 +19,11 @@ from torch import Tensor, nn
 KNOWN_KINDS = ("module", "block", "network", "rule")
 
 
-class NotUnderstood(Exception):
+class NotUnderstoodError(Exception):
     """The manifest asks for something that the runner has no meaning for."""
 
 
-class Mismatch(Exception):
+class MismatchError(Exception):
     """Our side differs from the manifest before any number is compared: keys, shapes, parameters, names of arrays."""
 
 
@@ -31,8 +31,8 @@ class Mismatch(Exception):
 class Case:
     """A manifest as read.
 
-    `build`, `call` and `inputs` are the original's; `shapes` maps each state_dict key to its shape; `expected` holds the
-    original's arrays.
+    `build`, `call` and `inputs` are the original's; `shapes` maps each state_dict key to its shape; `expected` holds
+    the original's arrays.
     """
 
     name: str
@@ -57,38 +57,38 @@ class Case:
         """Like `tensor`, for an input that the call cannot do without."""
         value = self.tensor(*names)
         if value is None:
-            raise NotUnderstood(f"input {names[0]!r} is missing")
+            raise NotUnderstoodError(f"input {names[0]!r} is missing")
         return value
 
     def only(self, field: str, known: Mapping[str, Any] | set[str]) -> None:
         """Refuse names in `build`, `call` or `inputs` that nobody gave a meaning."""
         unknown = set(getattr(self, field)) - set(known)
         if unknown:
-            raise NotUnderstood(f"{field} names {sorted(unknown)}")
+            raise NotUnderstoodError(f"{field} names {sorted(unknown)}")
 
 
 def read_case(path: Path) -> Case:
     """The case of a manifest.
 
     Raises:
-        NotUnderstood: not a manifest of this form. Mismatch: its arrays are not those that it lists.
+        NotUnderstoodError: not a manifest of this form. MismatchError: its arrays are not those that it lists.
     """
     try:
         m = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise NotUnderstood(f"not a JSON file: {error}") from None
+        raise NotUnderstoodError(f"not a JSON file: {error}") from None
     if not isinstance(m, dict):
-        raise NotUnderstood("not a manifest: no JSON object")
+        raise NotUnderstoodError("not a manifest: no JSON object")
     absent = [k for k in ("name", "family", "kind", "arrays", "tolerance") if k not in m]
     if absent:
-        raise NotUnderstood(f"not a manifest: no {', '.join(absent)}")
+        raise NotUnderstoodError(f"not a manifest: no {', '.join(absent)}")
     if m["kind"] not in KNOWN_KINDS:
-        raise NotUnderstood(f"kind {m['kind']!r}")
+        raise NotUnderstoodError(f"kind {m['kind']!r}")
     tolerance = m["tolerance"]
     if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance < math.inf:
-        raise NotUnderstood(f"tolerance {tolerance!r}")
+        raise NotUnderstoodError(f"tolerance {tolerance!r}")
     if not isinstance(m["arrays"], dict) or not m["arrays"]:
-        raise NotUnderstood("no arrays are listed")
+        raise NotUnderstoodError("no arrays are listed")
     return Case(
         name=str(m["name"]),
         family=str(m["family"]),
@@ -108,7 +108,7 @@ def _object(manifest: Mapping[str, Any], name: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise NotUnderstood(f"{name} is not an object")
+        raise NotUnderstoodError(f"{name} is not an object")
     return value
 
 
@@ -117,20 +117,20 @@ def _read_arrays(path: Path, listed: Mapping[str, Any]) -> dict[str, NDArray[Any
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except Exception as error:
-        raise Mismatch(f"{path.name} cannot be read: {type(error).__name__}: {error}") from None
+        raise MismatchError(f"{path.name} cannot be read: {type(error).__name__}: {error}") from None
     if set(arrays) != set(listed):
-        raise Mismatch(f"arrays listed and stored differ: {sorted(set(arrays) ^ set(listed))[:4]}")
+        raise MismatchError(f"arrays listed and stored differ: {sorted(set(arrays) ^ set(listed))[:4]}")
     for name, shape in listed.items():
         if list(arrays[name].shape) != list(shape):
-            raise Mismatch(f"{name} is stored with shape {arrays[name].shape}, listed with {shape}")
+            raise MismatchError(f"{name} is stored with shape {arrays[name].shape}, listed with {shape}")
     return arrays
 
 
 def draw_input(spec: Any) -> Tensor:
     """``{seed, shape[, multiply_by]}`` to float32 values."""
     if not isinstance(spec, dict) or set(spec) - {"seed", "shape", "multiply_by"} or not {"seed", "shape"} <= set(spec):
-        raise NotUnderstood(f"input {spec!r}")
-    z = np.random.RandomState(spec["seed"]).standard_normal(tuple(spec["shape"])).astype(np.float32)  # noqa: NPY002
+        raise NotUnderstoodError(f"input {spec!r}")
+    z = np.random.RandomState(spec["seed"]).standard_normal(tuple(spec["shape"])).astype(np.float32)
     return torch.from_numpy(z * np.float32(spec.get("multiply_by", 1)))
 
 
@@ -138,7 +138,7 @@ def filled(key: str, shape: tuple[int, ...]) -> Tensor:
     """The value that the fill rule gives a state_dict entry, from its name and shape alone."""
     if key.endswith("num_batches_tracked"):
         return torch.zeros(shape, dtype=torch.int64)
-    rng = np.random.RandomState(zlib.crc32(key.encode()))  # noqa: NPY002
+    rng = np.random.RandomState(zlib.crc32(key.encode()))
     z = np.asarray(rng.standard_normal(shape), dtype=np.float32)
     if key.endswith("running_var"):
         z = 1 + np.float32(0.1) * np.abs(z)
@@ -173,7 +173,7 @@ def realize(case: Case, build: Callable[[], nn.Module]) -> nn.Module:
     """Build a module, check that its state_dict is the manifest's, fill it; evaluation mode, frozen.
 
     Raises:
-        Mismatch: keys, shapes or the number of parameters differ.
+        MismatchError: keys, shapes or the number of parameters differ.
     """
     if case.manifest.get("not_filled") or case.manifest.get("after_fill"):
         module = build()  # some values are the constructor's own
@@ -186,10 +186,10 @@ def realize(case: Case, build: Callable[[], nn.Module]) -> nn.Module:
         missing, extra = sorted(set(theirs) - set(ours)), sorted(set(ours) - set(theirs))
         wrong = [f"{k} {ours[k]} for {theirs[k]}" for k in theirs if k in ours and ours[k] != theirs[k]]
         parts = {"missing": missing, "unexpected": extra, "shape": wrong}
-        raise Mismatch("state_dict: " + "; ".join(f"{len(v)} {k} ({v[0]}, ...)" for k, v in parts.items() if v))
+        raise MismatchError("state_dict: " + "; ".join(f"{len(v)} {k} ({v[0]}, ...)" for k, v in parts.items() if v))
     count = case.manifest.get("parameters")
     if count is not None and count != sum(p.numel() for p in module.parameters()):
-        raise Mismatch(f"{sum(p.numel() for p in module.parameters())} parameters, not {count}")
+        raise MismatchError(f"{sum(p.numel() for p in module.parameters())} parameters, not {count}")
     strict = not case.manifest.get("not_filled")
     module.load_state_dict(fill(case), strict=strict, assign=True)
     return module.eval().requires_grad_(False)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tests.parity.case import Case, Mismatch, NotUnderstood, read_case
+from tests.parity.case import Case, MismatchError, NotUnderstoodError, read_case
 from tests.parity.families import FAMILIES
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "parity"
@@ -45,19 +45,19 @@ def run_case(path: Path) -> Verdict:
     try:
         case = read_case(path)
         label = f"{case.family}/{case.name}"
-    except (NotUnderstood, Mismatch) as error:
-        status = "not understood" if isinstance(error, NotUnderstood) else "failed"
+    except (NotUnderstoodError, MismatchError) as error:
+        status = "not understood" if isinstance(error, NotUnderstoodError) else "failed"
         return Verdict(str(path), status, reason=str(error))
     try:
         evaluate = FAMILIES.get(case.family)
         if evaluate is None:
-            raise NotUnderstood(f"family {case.family!r}")
+            raise NotUnderstoodError(f"family {case.family!r}")
         with torch.inference_mode():
             produced = evaluate(case)
         return _judge(case, label, produced)
-    except NotUnderstood as error:
+    except NotUnderstoodError as error:
         return Verdict(label, "not understood", reason=str(error))
-    except Mismatch as error:
+    except MismatchError as error:
         return Verdict(label, "failed", reason=str(error))
     except Exception as error:  # a crash is a failed case, not the end of the run
         return Verdict(label, "failed", reason=f"{type(error).__name__}: {error}".splitlines()[0])
@@ -66,7 +66,7 @@ def run_case(path: Path) -> Verdict:
 def _judge(case: Case, label: str, produced: Mapping[str, NDArray[Any]]) -> Verdict:
     absent = [name for name in case.expected if name not in produced]
     if absent:
-        raise NotUnderstood(f"{len(absent)} array(s) such as {absent[0]!r}")
+        raise NotUnderstoodError(f"{len(absent)} array(s) such as {absent[0]!r}")
     judged = [
         (*compare(name, np.asarray(produced[name]), expected, case.tolerance), name)
         for name, expected in case.expected.items()
@@ -83,19 +83,16 @@ def compare(name: str, ours: NDArray[Any], theirs: NDArray[Any], tolerance: floa
 
     Floating point: ``max |difference| / max |expected|``. Integers must be equal: the error is the share that differs.
     """
-    if ours.shape != theirs.shape:
+    if ours.shape != theirs.shape or (theirs.dtype.kind in "iub") != (ours.dtype.kind in "iub"):
         return float("inf"), tolerance
     if theirs.size == 0:
         return 0.0, tolerance
     if theirs.dtype.kind in "iub":
-        if ours.dtype.kind not in "iub":
-            return float("inf"), 0.0
         share = float((ours.astype(np.int64) != theirs.astype(np.int64)).mean())
         return share, ARGMAX_SHARE if name.endswith("argmax") and theirs.ndim > 1 else 0.0
     difference = float(np.abs(ours.astype(np.float64) - theirs.astype(np.float64)).max())
     scale = float(np.abs(theirs.astype(np.float64)).max())
-    if not np.isfinite(difference) or not np.isfinite(scale):
-        return float("inf"), tolerance
-    if difference == 0:
+    if difference == 0 and np.isfinite(scale):
         return 0.0, tolerance
-    return (difference / scale if scale > 0 else float("inf")), tolerance
+    finite = np.isfinite(difference) and np.isfinite(scale) and scale > 0
+    return difference / scale if finite else float("inf"), tolerance

@@ -1,7 +1,7 @@
 """One file a family. Each holds ``FAMILY`` and ``evaluate(case) -> {array name: our values}``.
 
-`evaluate` returns every array of the manifest that it can produce, and raises `NotUnderstood` for a class, keyword or
-array name that it has no meaning for.
+`evaluate` returns every array of the manifest that it can produce, and raises `NotUnderstoodError` for a class,
+keyword or array name that it has no meaning for.
 """
 
 from __future__ import annotations

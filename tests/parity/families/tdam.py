@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tests.parity.case import Case, Mismatch, NotUnderstood, realize
+from tests.parity.case import Case, MismatchError, NotUnderstoodError, realize
 from tests.parity.families.tdam_build import block_arguments, module_arguments, network_config
 from tests.parity.families.tdam_rule import evaluate_rule
 from tests.parity.reduce import reduced
@@ -89,7 +89,7 @@ def _steps_asked(case: Case) -> int | None:
     case.only("call", {"steps", "time_steps", "t", "output_over_t", "arguments"})
     asked = [case.call[k] for k in ("steps", "time_steps", "t") if case.call.get(k) is not None]
     if len(asked) > 1:
-        raise NotUnderstood(f"call {dict(case.call)}")
+        raise NotUnderstoodError(f"call {dict(case.call)}")
     return asked[0] if asked else None
 
 
@@ -154,15 +154,15 @@ def _check_calls(case: Case, seen: _Seen) -> None:
     for path, told in (case.manifest.get("td_blocks") or {}).items():
         tops, bottoms = seen.values.get((path, "top"), []), seen.values.get((path, "bottom"), [])
         if len(tops) != told.get("calls", len(tops)):
-            raise Mismatch(f"{path} was called {len(tops)} times, not {told['calls']}")
+            raise MismatchError(f"{path} was called {len(tops)} times, not {told['calls']}")
         for what, values in (("top", tops), ("bottom", bottoms)):
             sizes = [told.get(f"{what}_channels"), *told.get(f"{what}_hw", ())]
             if values and None not in sizes and list(values[0].shape[1:]) != sizes:
-                raise Mismatch(f"{what} of {path} is {list(values[0].shape[1:])}, not {sizes}")
+                raise MismatchError(f"{what} of {path} is {list(values[0].shape[1:])}, not {sizes}")
 
 
 class _OverSteps:
-    """Outputs of step 1 .. T: logits as ``output_over_t`` gives them, features and class maps as the CAM helper does."""
+    """Outputs of step 1 .. T: logits as ``output_over_t`` gives them, the rest as the CAM helper does."""
 
     def __init__(self, network: TDResNet, x: Tensor, varied: tuple[int, ...]) -> None:
         self.network = network
@@ -185,7 +185,7 @@ class _OverSteps:
 
     def array(self, what: str, step: int, suffix: str) -> NDArray[Any]:
         if not 1 <= step <= len(self.outputs):
-            raise NotUnderstood(f"step {step} of {len(self.outputs)}")
+            raise NotUnderstoodError(f"step {step} of {len(self.outputs)}")
         output = self.outputs[step - 1]
         classes = output.logits.argmax(dim=1)
         if what == "logits":

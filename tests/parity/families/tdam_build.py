@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.parity.case import Case, NotUnderstood
+from tests.parity.case import Case, NotUnderstoodError
 from viz.networks.td_resnet import DEPTHS, TDResNetConfig
 
 TECHNIQUES = {
@@ -88,10 +88,10 @@ def arguments(case: Case, positions: Sequence[str]) -> dict[str, Any]:
     """Keyword arguments of a build, its positional ones named by `positions`."""
     args, kwargs = case.build.get("args") or [], case.build.get("kwargs") or {}
     if len(args) > len(positions):
-        raise NotUnderstood(f"{len(args)} positional arguments")
+        raise NotUnderstoodError(f"{len(args)} positional arguments")
     named = dict(zip(positions, args, strict=False))
     if set(named) & set(kwargs):
-        raise NotUnderstood(f"{sorted(set(named) & set(kwargs))} given twice")
+        raise NotUnderstoodError(f"{sorted(set(named) & set(kwargs))} given twice")
     return {**named, **kwargs}
 
 
@@ -102,17 +102,17 @@ def searchlight(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     combine, channel = k["rep_combine_technique"], k["channel_nonlin"]
     reduction, spatial = k["rep_reduction_tuple"], k["spatial_searchlight_nonlin"]
     if not isinstance(poolings, list | tuple) or not poolings:
-        raise NotUnderstood(f"rep_pooling_techniques {poolings!r}")
+        raise NotUnderstoodError(f"rep_pooling_techniques {poolings!r}")
     if combine not in ("sum", "avg"):
-        raise NotUnderstood(f"rep_combine_technique {combine!r}")
+        raise NotUnderstoodError(f"rep_combine_technique {combine!r}")
     if not isinstance(reduction, list | tuple) or len(reduction) != 2 or not isinstance(reduction[1], int):
-        raise NotUnderstood(f"rep_reduction_tuple {reduction!r}")
+        raise NotUnderstoodError(f"rep_reduction_tuple {reduction!r}")
     if k["spatial_computation_method"] not in SPATIAL_METHODS:
-        raise NotUnderstood(f"spatial_computation_method {k['spatial_computation_method']!r}")
+        raise NotUnderstoodError(f"spatial_computation_method {k['spatial_computation_method']!r}")
     if k["operation_seq"] not in SEQUENCES:
-        raise NotUnderstood(f"operation_seq {k['operation_seq']!r}")
+        raise NotUnderstoodError(f"operation_seq {k['operation_seq']!r}")
     if spatial not in (None, "sigmoid", "softmax"):
-        raise NotUnderstood(f"spatial_searchlight_nonlin {spatial!r}")
+        raise NotUnderstoodError(f"spatial_searchlight_nonlin {spatial!r}")
     grid = k["spatial_pool_res"]
     return {
         "technique": _one_of(TECHNIQUES, k["spotlight_gen_technique"], "spotlight_gen_technique"),
@@ -130,31 +130,31 @@ def searchlight(kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 def _one_of(table: Mapping[str, str], name: Any, what: str) -> str:
     if not isinstance(name, str) or name not in table:
-        raise NotUnderstood(f"{what} {name!r}")
+        raise NotUnderstoodError(f"{what} {name!r}")
     return table[name]
 
 
 def _check(kwargs: Mapping[str, Any], known: set[str]) -> None:
     unknown = set(kwargs) - known - _NEUTRAL - set(_FIXED)
     if unknown:
-        raise NotUnderstood(f"keyword {sorted(unknown)}")
+        raise NotUnderstoodError(f"keyword {sorted(unknown)}")
     other = [k for k, v in _FIXED.items() if k in kwargs and kwargs[k] != v]
     if other:
-        raise NotUnderstood(f"{other[0]} = {kwargs[other[0]]!r}")
+        raise NotUnderstoodError(f"{other[0]} = {kwargs[other[0]]!r}")
 
 
 def module_arguments(case: Case) -> dict[str, Any]:
     """Arguments of our `Searchlight` for a case of kind ``module``."""
     case.only("build", {"class", "args", "kwargs"})
     if case.build.get("class") != "TD_Spotlight_Attention":
-        raise NotUnderstood(f"class {case.build.get('class')!r}")
+        raise NotUnderstoodError(f"class {case.build.get('class')!r}")
     kwargs = arguments(case, list(MODULE_DEFAULTS))
     unknown = set(kwargs) - set(MODULE_DEFAULTS)
     if unknown:
-        raise NotUnderstood(f"keyword {sorted(unknown)}")
+        raise NotUnderstoodError(f"keyword {sorted(unknown)}")
     channels = {k: kwargs.get(k) for k in ("bottom_channels", "top_channels")}
     if not all(isinstance(v, int) for v in channels.values()):
-        raise NotUnderstood(f"channels {channels}")
+        raise NotUnderstoodError(f"channels {channels}")
     return {**channels, **searchlight(kwargs)}
 
 
@@ -164,7 +164,7 @@ def block_arguments(case: Case) -> dict[str, Any]:
     kwargs = arguments(case, _BLOCK)
     _check(kwargs, _SEARCHLIGHT | {*_BLOCK, "is_td_block", "time_steps", "m"})
     if not {"inplanes", "planes"} <= set(kwargs):
-        raise NotUnderstood("a block without inplanes and planes")
+        raise NotUnderstoodError("a block without inplanes and planes")
     td = kwargs.get("is_td_block", False)
     return {
         "block": _one_of(BLOCKS, case.build.get("class"), "class"),
@@ -182,7 +182,7 @@ def network_config(case: Case) -> tuple[TDResNetConfig, tuple[int, ...]]:
     case.only("build", {"class", "model", "block", "layers", "num_classes", "args", "kwargs"})
     b = case.build
     if b.get("class") not in (None, "TD_ResNet") or ("model" in b and b["model"] not in MODELS):
-        raise NotUnderstood(f"class {b.get('class')!r}, model {b.get('model')!r}")
+        raise NotUnderstoodError(f"class {b.get('class')!r}, model {b.get('model')!r}")
     kwargs = {**{k: b[k] for k in ("block", "layers", "num_classes") if k in b}, **arguments(case, _NETWORK)}
     td = {"apply_td_at_layers_list", "apply_td_at_blocks_for_layers", "time_steps", "m"}
     over = {"output_over_t", "output_over_t_blocks"}
@@ -192,11 +192,11 @@ def network_config(case: Case) -> tuple[TDResNetConfig, tuple[int, ...]]:
         block = _one_of(BLOCKS, kwargs["block"], "block")
     layers = kwargs.get("layers", layers)
     if block is None or layers is None or len(layers) != 4:
-        raise NotUnderstood(f"block {block!r}, layers {layers!r}")
+        raise NotUnderstoodError(f"block {block!r}, layers {layers!r}")
     stages = kwargs.get("apply_td_at_layers_list", (2, 3))
     lists = kwargs.get("apply_td_at_blocks_for_layers", [list(range(6))] * 4)
     if any(s not in range(4) or s >= len(lists) for s in stages):
-        raise NotUnderstood(f"layers {stages} with blocks {lists}")
+        raise NotUnderstoodError(f"layers {stages} with blocks {lists}")
     config = TDResNetConfig(
         block=block,
         layers=tuple(layers),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.parity.case import Case, NotUnderstood
+from tests.parity.case import Case, NotUnderstoodError
 from viz.localization.tdam_rule import (
     BOX_RATIO,
     IOU_THRESHOLD,
@@ -30,7 +30,7 @@ def evaluate_rule(case: Case) -> Mapping[str, NDArray[Any]]:
     rule = case.manifest.get("rule") or {}
     unknown = set(rule) - {"image_res", "iou_thresh", "threshold_ratio"}
     if unknown:
-        raise NotUnderstood(f"rule names {sorted(unknown)}")
+        raise NotUnderstoodError(f"rule names {sorted(unknown)}")
     resolution = int(rule.get("image_res", RESOLUTION))
     threshold = float(rule.get("iou_thresh", IOU_THRESHOLD))
     ratios: Mapping[str, float] = rule.get("threshold_ratio") or {}
