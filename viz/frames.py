@@ -47,12 +47,14 @@ def _plain(trace: Trace) -> tuple[Frame, ...]:
 
 def _tdam(trace: Trace) -> tuple[Frame, ...]:
     """TDAM: step 1 has no top-down signal; step t uses the searchlight made from the result of step t - 1."""
+    last_stage_only = trace.card.network == "td_resnet"
     frames = []
     for t in range(1, trace.steps + 1):
         records = tuple(r for r in trace.records if r.step == t)
         said = _prediction(trace, t)
         if t == 1:
-            caption = f"Step 1: no top-down signal reaches this result. It says {said}."
+            where = "the last stage" if last_stage_only else "this result"
+            caption = f"Step 1: no top-down signal reaches {where}. It says {said}."
         else:
             caption = (
                 f"Step {t}: the result of step {t - 1} makes a searchlight, the searchlight gates the input of the "

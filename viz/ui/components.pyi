@@ -33,10 +33,10 @@ class PictureInput(gr.Image):  # type: ignore[misc]
         return "image"
     from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
     from gradio.blocks import Block
+
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
-
 
 def viewer() -> gr.HTML:
     """The canvas viewer. Its `value` is the message of `viz.ui.payload`, its `extra` further maps for the same trace."""

@@ -93,7 +93,9 @@ class FigureTab:
             self.low = gr.Number(0, label="from", visible=False, min_width=80)
             self.high = gr.Number(1, label="to", visible=False, min_width=80)
         with gr.Row():
-            self.palette = gr.Dropdown(list(PALETTES), value="inferno", label="Palette", filterable=False, min_width=150)
+            self.palette = gr.Dropdown(
+                list(PALETTES), value="inferno", label="Palette", filterable=False, min_width=150
+            )
             self.interpolation = gr.Dropdown(
                 [("cells (native)", "cells"), ("bilinear", "bilinear"), ("bicubic", "bicubic")],
                 value="cells",
@@ -138,7 +140,9 @@ class FigureTab:
     def _figure(self, shown: Shown | None, values: tuple[Any, ...]) -> Figure:
         if shown is None:
             raise FigureError("Choose a picture first.")
-        panels, preset, columns, scale, low, high, palette, interpolation, opacity, threshold, drawn, titles, dpi = values
+        panels, preset, columns, scale, low, high, palette, interpolation, opacity, threshold, drawn, titles, dpi = (
+            values
+        )
         if not panels:
             raise FigureError("Choose at least one panel.")
         spec = FigureSpec(

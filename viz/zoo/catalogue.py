@@ -50,6 +50,8 @@ class Catalogue:
         if folder is not None and not folder.is_dir():
             raise ModelError(f"The models folder {folder} does not exist.")
         self.folder = folder
+        # Cards of brought files that have been opened once, by name.
+        self.seen: dict[str, ModelCard] = {}
 
     @cached_property
     def bundled(self) -> dict[str, ModelCard]:
@@ -103,4 +105,5 @@ class Catalogue:
             raise
         except VizError as error:
             raise CheckpointError(str(error)) from None
-        return replace(card, name=name), network
+        self.seen[name] = replace(card, name=name)
+        return self.seen[name], network

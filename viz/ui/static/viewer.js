@@ -215,7 +215,7 @@ function paint() {
 
 function paintOver(m) {
   const data = state.data, { width, height, full } = data.picture, canvas = $("over"), c = canvas.getContext("2d");
-  const fx = width / full[1], fy = height / full[0], unit = Math.max(width, height) / 640;
+  const fx = width / full[1], fy = height / full[0], unit = width / Math.max(1, $("frame").clientWidth); // canvas pixels a screen pixel
   c.clearRect(0, 0, width, height);
   if (m && $("outline").checked) {
     const values = sampled(m, state.step, width, height), found = maskAt(values, $("threshold").value / 100);
@@ -273,24 +273,20 @@ function paintBar(m, scale) {
   $("bar").style.visibility = m ? "visible" : "hidden";
   ticks.replaceChildren();
   if (!m) return;
-  const canvas = $("lut"), c = canvas.getContext("2d"), lut = LUTS[$("palette").value], image = c.createImageData(12, 256);
-  for (let y = 0; y < 256; y++)
-    for (let x = 0; x < 12; x++) {
-      const p = 4 * (y * 12 + x), k = 3 * (255 - y);
-      image.data[p] = lut[k]; image.data[p + 1] = lut[k + 1]; image.data[p + 2] = lut[k + 2]; image.data[p + 3] = 255;
-    }
-  c.putImageData(image, 0, 0);
+  const lut = LUTS[$("palette").value], stops = [];
+  for (let k = 0; k < 256; k += 5) stops.push(`rgb(${lut[3 * k]} ${lut[3 * k + 1]} ${lut[3 * k + 2]})`);
+  $("lut").style.setProperty("--stops", stops.join(","));
   const extent = scale[1] - scale[0];
-  const marks = [[scale[1], 0], [(scale[0] + scale[1]) / 2, 50], [scale[0], 100]].map(([v, top]) => ({ text: number(v), top }));
+  const marks = [[scale[1], 0], [(scale[0] + scale[1]) / 2, 50], [scale[0], 100]].map(([v, at]) => ({ text: number(v), at }));
   const neutral = m.map.neutral;
   if (neutral !== null && extent > 0 && neutral > scale[0] && neutral < scale[1]) {
-    const top = 100 * (scale[1] - neutral) / extent;
-    if (marks.every((k) => Math.abs(k.top - top) > 9)) marks.push({ text: number(neutral) + " neutral", top });
+    const at = 100 * (scale[1] - neutral) / extent;
+    if (marks.every((k) => Math.abs(k.at - at) > 12)) marks.push({ text: number(neutral) + " neutral", at });
   }
   for (const mark of marks) {
     const span = document.createElement("span");
     span.textContent = mark.text;
-    span.style.top = mark.top + "%";
+    span.style.setProperty("--at", mark.at + "%");
     ticks.append(span);
   }
   const unit = document.createElement("em");
