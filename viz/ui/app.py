@@ -24,7 +24,7 @@ from viz.geometry import Mode
 from viz.picture import open_picture
 from viz.ui.card import card_markdown
 from viz.ui.channels_tab import ChannelsTab
-from viz.ui.components import PictureInput, viewer
+from viz.ui.components import picture_input, viewer
 from viz.ui.figure_tab import FigureTab
 from viz.ui.payload import class_entry, error_message, static, trace_key, viewer_message
 from viz.ui.session import Pictures, Shown, trace_of
@@ -102,7 +102,7 @@ def build(engine: Engine) -> gr.Blocks:
         gr.Markdown("# Searchlight\nWhat the attention inside a CNN does to your picture, step by step.")
         with gr.Row(elem_id="columns"):
             with gr.Column(scale=1, min_width=280, elem_id="inputs"):
-                picture = PictureInput(
+                picture = picture_input(
                     sources=["upload", "clipboard", "webcam"],
                     label="Picture",
                     buttons=[],

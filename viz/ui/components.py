@@ -1,4 +1,4 @@
-"""The page's two own components: a picture input that reports bad files in one sentence, and the viewer."""
+"""The page's two own components: a picture input that leaves judging a file to us, and the viewer."""
 
 from __future__ import annotations
 
@@ -9,31 +9,23 @@ import gradio as gr
 from viz.ui.payload import static
 
 
-class PictureInput(gr.Image):  # type: ignore[misc]
-    """`gr.Image` that hands over the uploaded file as it is; `viz.open_picture` judges it.
+def _uploaded_path(payload: Any) -> str | None:
+    return None if payload is None else payload.path
 
-    The stock component decodes without limits, drops alpha, clips 16-bit values and shows server paths in its errors.
+
+def picture_input(**arguments: Any) -> gr.Image:
+    """An image input that hands over the path of the uploaded file as it is, for `viz.open_picture` to judge.
+
+    The stock preprocessing decodes without limits, drops alpha, clips 16-bit values and shows server paths in its
+    errors. It is replaced on the instance: a subclass would make Gradio write a stub file beside this one.
     """
-
-    is_template = True
-
-    def __init__(self, **arguments: Any) -> None:
-        super().__init__(type="filepath", image_mode=None, **arguments)
-
-    def preprocess(self, payload: Any) -> str | None:
-        """Path of the uploaded file in the page's own cache, or None."""
-        return None if payload is None else payload.path
-
-    def get_config(self, cls: Any = None) -> dict[str, Any]:
-        """The stock component's settings: Gradio reads their names from the constructor's signature."""
-        return super().get_config(gr.Image)
-
-    def get_block_name(self) -> str:
-        return "image"
+    component = gr.Image(type="filepath", image_mode=None, **arguments)
+    component.preprocess = _uploaded_path
+    return component
 
 
 def viewer() -> gr.HTML:
-    """The canvas viewer. Its `value` is the message of `viz.ui.payload`, its `extra` further maps for the same trace."""
+    """The canvas viewer: `value` is a message of `viz.ui.payload`, `extra` brings further maps for the same trace."""
     return gr.HTML(
         value="",
         html_template=static("viewer.html"),

@@ -168,7 +168,8 @@ class FigureTab:
         except VizError as error:
             return f"<p>{html.escape(str(error))}</p>"
         image = base64.b64encode(data).decode()
-        return f'<img alt="Preview of the figure" src="data:image/png;base64,{image}" style="max-width:100%;background:#fff">'
+        source = f"data:image/png;base64,{image}"
+        return f'<img alt="Preview of the figure" src="{source}" style="max-width:100%;background:#fff">'
 
     def write(self, shown: Shown | None, kind: str, *values: Any) -> tuple[Any, Any]:
         """The figure and what belongs to it, as files."""

@@ -16,8 +16,8 @@ DEVIATIONS = (
     "The spatial step weighs channels with the raw searchlight, as the authors' code does.",
 )
 STEP_NOTE = (
-    "Step t re-runs only the last stage with t steps, as the authors' code does; the stage before has run all its steps. "
-    "So step 1 is without top-down signal in the last stage only."
+    "Step t re-runs only the last stage with t steps, as the authors' code does; the stage before has run all its "
+    "steps. So step 1 is without top-down signal in the last stage only."
 )
 
 
