@@ -225,14 +225,14 @@ def _scaled(trace: Trace, spec: FigureSpec, made: Sequence[Content]) -> tuple[Co
             out.append(content)
             continue
         source = {"raw": "range of the operation", "steps": "range over all steps", "fixed": "fixed range"}.get(
-            spec.scale, "range of this map"
+            scale.mode, "its own range"
         )
-        if spec.scale == "raw" and not np.isfinite(content.bounds).all():
+        if scale.mode == "raw" and not np.isfinite(content.bounds).all():
             source = "own range, as the operation has no bound"
         if spec.shared_scale and spec.scale != "fixed":
             mates = [s for c, s in zip(made, own, strict=True) if s is not None and _key(c) == _key(content)]
             low, high = min(s.low for s in mates), max(s.high for s in mates)
-            if len(mates) > 1 and (low, high) != (scale.low, scale.high) and spec.scale != "steps":
+            if len(mates) > 1 and (low, high) != (scale.low, scale.high) and scale.mode != "steps":
                 source = "range over the panels"
             scale = Scale(scale.mode, low, high)
         palette = content.palette
@@ -252,8 +252,8 @@ def _key(content: Content) -> tuple[str, str, str]:
 
 def group_key(content: Content) -> tuple[str, str, str, str, str]:
     """Panels with the same key can share one colour bar: one quantity, one scale, one palette."""
-    assert content.scale is not None
-    return (*_key(content)[1:], content.palette, repr(content.scale.low), repr(content.scale.high))
+    low, high = (content.scale.low, content.scale.high) if content.scale else (0.0, 0.0)
+    return (content.quantity, content.unit, content.palette, repr(low), repr(high))
 
 
 def _scale(trace: Trace, spec: FigureSpec, content: Content) -> Scale | None:

@@ -81,19 +81,22 @@ def parse_panels(panels: str | Sequence[str | Panel]) -> tuple[Panel, ...]:
     return tuple(made)
 
 
-def default_panels(trace: Trace) -> tuple[Panel, ...]:
-    """The picture, the class map of every step for the last step's best class, and the deepest spatial gates."""
-    best = trace.top(-1, 1)[0].class_index
+def default_panels(trace: Trace, class_index: int | None = None) -> tuple[Panel, ...]:
+    """The picture, the class map of every step for one class, and the deepest spatial gate of every step.
+
+    Args:
+        class_index: default the last step's best class, so that the steps can be compared.
+    """
+    best = trace.top(-1, 1)[0].class_index if class_index is None else class_index
+    # Many steps are thinned evenly, the first and the last kept, so that a page holds the figure.
+    steps = sorted({1 + round(i * (trace.steps - 1) / 5) for i in range(6)})
     panels = [Panel("picture")]
-    panels += [Panel("class_map", step, class_index=best) for step in range(1, trace.steps + 1)]
+    panels += [Panel("class_map", step, class_index=best) for step in steps]
     maps = [r for r in trace.records if r.kind == "spatial"]
     # A gate is what was really multiplied onto the features; a score before it is second choice.
     chosen = [r for r in maps if r.label == "spatial_gate"] or maps
-    if chosen:
-        deepest = chosen[-1].name
-        panels += [Panel("map", r.step, probe=r.name) for r in chosen if r.name == deepest]
-    # A network with very many steps still gives a figure that a page can hold.
-    return tuple(panels) if len(panels) <= 12 else (*panels[:1], *panels[1 : trace.steps + 1][-11:])
+    panels += [Panel("map", r.step, probe=r.name) for r in chosen if r.name == chosen[-1].name and r.step in steps]
+    return tuple(panels)
 
 
 def class_of(trace: Trace, label: str) -> int:

@@ -1,0 +1,285 @@
+"""Drawing with Matplotlib's object API: no pyplot, no global figure. `render` is the only door.
+
+Matplotlib reads some settings (font type of PDF, salt of SVG) from a table shared by the whole process. They are set
+for the moment of drawing, under a lock, from Matplotlib's own defaults: a user's matplotlibrc cannot change a figure.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from typing import TYPE_CHECKING, Any, Literal
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure as Canvas
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+
+from viz.errors import FigureError
+from viz.figures.content import Content
+from viz.figures.layout import TICK_GAP, BarBox, Layout, Place, line_height
+from viz.figures.raster import Raster, cells, cells_extent, inside, opaque, photo, spread
+from viz.figures.spec import FigureSpec
+from viz.figures.text import numbers, properties, width_of
+from viz.geometry import Geometry, Rect
+from viz.maps import overlay, palette
+
+if TYPE_CHECKING:
+    from viz.trace import Trace
+
+Format = Literal["pdf", "svg", "png"]
+FORMATS: tuple[Format, ...] = ("pdf", "svg", "png")
+INK = "#1a1a1a"
+SOFT = "#8a8a8a"
+BARS = "#44617b"
+_LOCK = threading.Lock()
+_SETTINGS: dict[str, Any] = {
+    "pdf.fonttype": 42,  # TrueType; the default Type 3 is refused by many submission systems
+    "pdf.compression": 6,
+    # Outlines instead of text elements: an SVG cannot carry the font, and another font would break the layout.
+    "svg.fonttype": "path",
+    "svg.hashsalt": "searchlight",
+    # Without this the photo and the cells over it would be merged and resampled.
+    "image.composite_image": False,
+    "path.simplify": False,
+}
+_METADATA: dict[Format, dict[str, Any]] = {
+    "pdf": {"CreationDate": None, "ModDate": None, "Creator": "Searchlight", "Producer": None},
+    "svg": {"Date": None, "Creator": "Searchlight"},
+    "png": {"Software": None},
+}
+
+
+def render(trace: Trace, spec: FigureSpec, contents: tuple[Content, ...], layout: Layout, fmt: str, dpi: int) -> bytes:
+    """The figure as the bytes of a file; the same arguments give the same bytes.
+
+    Raises:
+        FigureError: unknown format.
+    """
+    if fmt not in FORMATS:
+        raise FigureError(f"A figure is saved as {', '.join(FORMATS)}, not {str(fmt)[:20]!r}.")
+    defaults = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith(("backend", "savefig"))}
+    with _LOCK, matplotlib.rc_context({**defaults, **_SETTINGS}):
+        figure = Canvas(figsize=(layout.width, layout.height), dpi=dpi, facecolor="white")
+        _Drawing(figure, trace, spec, layout, fmt != "png").panels(contents)
+        buffer = io.BytesIO()
+        # No bbox_inches="tight": the width must stay the venue's.
+        if fmt == "pdf":
+            FigureCanvasPdf(figure).print_pdf(buffer, metadata=_METADATA["pdf"])
+        elif fmt == "svg":
+            FigureCanvasSVG(figure).print_svg(buffer, metadata=_METADATA["svg"])
+        else:
+            FigureCanvasAgg(figure).print_png(buffer, metadata=_METADATA["png"])
+    return buffer.getvalue()
+
+
+class _Drawing:
+    """One figure in the making."""
+
+    def __init__(self, figure: Any, trace: Trace, spec: FigureSpec, layout: Layout, vector: bool) -> None:
+        self.figure, self.trace, self.spec, self.layout, self.vector = figure, trace, spec, layout, vector
+        x0, _, x1, _ = layout.view
+        share = (x1 - x0) / trace.picture.size[1]
+        shown = max((p.image.width for p in layout.panels), default=1.0)
+        self.photo = photo(trace.picture.rgb, shown, share)
+        self.photo_rgba = opaque(self.photo)
+
+    def panels(self, contents: tuple[Content, ...]) -> None:
+        size = self.layout.preset.label
+        for content, box in zip(contents, self.layout.panels, strict=True):
+            for i, line in enumerate(box.lines):
+                self.text(box.image.x, box.text_y + i * line_height(size), line, size)
+            if content.values is not None:
+                self.channels(content, box.image)
+            else:
+                self.picture(content, box.image)
+            if box.bar is not None:
+                self.bar(contents[box.bar.panel], box.bar)
+        for bar in self.layout.bars:
+            self.bar(contents[bar.panel], bar)
+
+    def axes(self, place: Place) -> Any:
+        """Axes at a place in inches."""
+        width, height = self.layout.width, self.layout.height
+        low = 1 - (place.y + place.height) / height
+        return self.figure.add_axes((place.x / width, low, place.width / width, place.height / height))
+
+    def text(self, x: float, y: float, text: str, size: float, align: str = "left", colour: str = INK) -> None:
+        """A line of text whose line box begins at (x, y) inches; user text is never read as mathematics."""
+        self.figure.text(
+            x / self.layout.width,
+            1 - (y + 0.92 * size / 72) / self.layout.height,
+            text,
+            ha=align,
+            va="baseline",
+            color=colour,
+            fontproperties=properties(text, self.layout.font, size),
+            parse_math=False,
+        )
+
+    def picture(self, content: Content, place: Place) -> None:
+        """The photo, and over it a map or boxes, and the crop frame."""
+        axes = self.axes(place)
+        x0, y0, x1, y1 = self.layout.view
+        axes.set(xlim=(x0, x1), ylim=(y1, y0))
+        axes.set_axis_off()
+        draw_photo(axes, content, self.photo, self.photo_rgba, self.trace.geometry, self.vector, self.layout.view)
+        if self.spec.crop_frame and self.spec.view == "picture":
+            self.frame(axes)
+        if content.boxes:
+            self.boxes(axes, content, place)
+
+    def frame(self, axes: Any) -> None:
+        """The edge of what the network saw, where that is not the whole picture: white between dark."""
+        height, width = self.trace.picture.size
+        x0, y0, x1, y1 = inside(self.trace.geometry.seen, (0.0, 0.0, float(width), float(height)))
+        if (x0, y0, x1, y1) == (0, 0, width, height):
+            return
+        for line, colour in ((1.1, "black"), (0.5, "white")):
+            axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, lw=line, ec=colour, joinstyle="miter"))
+
+    def boxes(self, axes: Any, content: Content, place: Place) -> None:
+        steps = sorted({s for s, _ in content.boxes})
+        colours = dict(zip(steps, spread(len(steps), palette("viridis")), strict=True))
+        per_inch = (self.layout.view[2] - self.layout.view[0]) / place.width
+        size = self.layout.preset.tick
+        for step, box in content.boxes:
+            at, width, height = (box.x0, box.y0), box.x1 - box.x0, box.y1 - box.y0
+            # Earlier steps have wider lines, so that equal boxes on top of each other stay visible.
+            line = 1.1 + 1.3 * min(len(steps) - 1 - steps.index(step), 5)
+            axes.add_patch(Rectangle(at, width, height, fill=False, lw=line + 0.9, ec="black", joinstyle="miter"))
+            axes.add_patch(Rectangle(at, width, height, fill=False, lw=line, ec=colours[step], joinstyle="miter"))
+            if content.panel.all_steps and len(steps) > 1:
+                # Each step's number has its own place along the edge, so that equal boxes keep readable numbers.
+                x = box.x0 + (0.04 + 0.09 * steps.index(step)) * per_inch
+                axes.text(
+                    x,
+                    box.y0 + (0.03 + 0.75 * size / 72) * per_inch,
+                    str(step),
+                    color=colours[step],
+                    va="baseline",
+                    fontproperties=properties(str(step), self.layout.font, size),
+                    path_effects=[withStroke(linewidth=1.4, foreground="black")],
+                    parse_math=False,
+                    clip_on=True,
+                )
+
+    def channels(self, content: Content, place: Place) -> None:
+        """One filled step curve of all channels: readable from 16 to some thousand of them."""
+        values, scale, size = content.values, content.scale, self.layout.preset.tick
+        if values is None or scale is None:
+            return
+        marks = [scale.low, scale.high]
+        if content.neutral is not None and scale.low < content.neutral < scale.high:
+            marks.insert(1, content.neutral)
+        labels = numbers(scale.low, scale.high, *marks)
+        left = max(width_of(t, self.layout.font, size) for t in labels) + 0.06
+        foot = line_height(size) + 0.03
+        inner = Place(place.x + left, place.y + 0.03, place.width - left - 0.02, place.height - foot - 0.03)
+        axes = self.axes(inner)
+        heights = -np.sort(-values) if content.panel.order == "sorted" else values
+        # A filled curve starts at the neutral value or at zero; without either in sight only the line is honest.
+        base = content.neutral if content.neutral is not None else 0.0
+        extent = (scale.high - scale.low) or 1.0
+        low, high = scale.low - 0.04 * extent, scale.high + 0.04 * extent
+        edges = np.arange(len(heights) + 1)
+        if low <= base <= high:
+            axes.stairs(heights, edges, baseline=base, fill=True, color=BARS, lw=0)
+            axes.axhline(base, color=INK, lw=0.5)
+        else:
+            axes.stairs(heights, edges, baseline=None, color=BARS, lw=0.8)
+        axes.set(xlim=(0, len(heights)), ylim=(low, high), xticks=[], yticks=marks)
+        axes.set_yticklabels([])
+        axes.tick_params(axis="y", length=2, width=0.5, color=SOFT, pad=1)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        for side in ("left", "bottom"):
+            axes.spines[side].set(linewidth=0.5, color=SOFT)
+        for mark, label in sorted(zip(marks, labels, strict=True), key=lambda m: m[0] not in (scale.low, scale.high)):
+            y = inner.y + inner.height * (high - mark) / (high - low) - 0.56 * size / 72
+            if mark in (scale.low, scale.high) or min(abs(mark - scale.low), abs(mark - scale.high)) > 0.25 * extent:
+                self.text(inner.x - 0.045, y, label, size, "right")
+        words = f"{len(heights)} channels" + (", sorted" if content.panel.order == "sorted" else "")
+        if width_of(words, self.layout.font, size) > inner.width:
+            words = f"{len(heights)} ch." + (", sorted" if content.panel.order == "sorted" else "")
+        self.text(inner.x + inner.width / 2, inner.y + inner.height + 0.03, words, size, "center")
+
+    def bar(self, content: Content, bar: BarBox) -> None:
+        """A colour bar: the palette, its end numbers, the neutral value where there is room, and what is measured."""
+        scale, strip, font, size = content.scale, bar.strip, self.layout.font, self.layout.preset.tick
+        if scale is None:
+            return
+        axes = self.axes(strip)
+        axes.set(xlim=(0, 256), ylim=(1, 0), xticks=[], yticks=[])
+        row = opaque(palette(content.palette)[None])
+        full: Rect = (0.0, 0.0, 256.0, 1.0)
+        if self.vector:
+            axes.add_artist(Raster(row, full, full))
+        else:
+            axes.imshow(row, extent=(0, 256, 1, 0), aspect="auto", interpolation="nearest")
+            axes.set(xlim=(0, 256), ylim=(1, 0))
+        for spine in axes.spines.values():
+            spine.set(linewidth=0.4, color=SOFT)
+        marks = [scale.low, scale.high]
+        inner = content.neutral is not None and scale.low < content.neutral < scale.high
+        if inner and content.neutral is not None:
+            marks.append(content.neutral)
+        labels = numbers(scale.low, scale.high, *marks)
+        y = strip.y + strip.height + TICK_GAP
+        self.text(strip.x, y, labels[0], size)
+        self.text(strip.x + strip.width, y, labels[1], size, "right")
+        if inner and content.neutral is not None:
+            share = (content.neutral - scale.low) / (scale.high - scale.low)
+            for line, colour in ((1.6, "black"), (0.7, "white")):
+                axes.add_collection(LineCollection([[(256 * share, 0), (256 * share, 1)]], colors=colour, lw=line))
+            at, wide = strip.x + share * strip.width, [width_of(t, font, size) for t in labels]
+            free = (strip.x + wide[0] + wide[2] / 2 + 0.06, strip.x + strip.width - wide[1] - wide[2] / 2 - 0.06)
+            if free[0] <= at <= free[1]:
+                self.text(at, y, labels[2], size, "center")
+        for i, line in enumerate(bar.lines):
+            self.text(strip.x, y + (1 + i) * line_height(size), line, size)
+
+
+def draw_photo(
+    axes: Any, content: Content, rgb: Any, rgba: Any, geometry: Geometry, vector: bool, view: Rect
+) -> None:
+    """The photo and its map, with the operations of `viz.maps.overlay`, in axes whose data are picture pixels."""
+    height, width = geometry.picture
+    whole: Rect = (0.0, 0.0, float(width), float(height))
+    seen = inside(inside(geometry.seen, whole), view)
+    heat, scale = (content.heatmaps[0] if content.heatmaps else None), content.scale
+    base = rgba
+    grid = None
+    if content.is_map and heat is not None and scale is not None:
+        if content.interpolation == "cells":
+            grid = cells(heat, scale, content.palette)
+        else:
+            base = opaque(
+                overlay(
+                    rgb,
+                    heat,
+                    scale,
+                    palette_name=content.palette,
+                    opacity=content.opacity,
+                    interpolation=content.interpolation,
+                )
+            )
+    if vector:
+        axes.add_artist(Raster(base, whole, view))
+        if grid is not None:
+            axes.add_artist(Raster(grid, cells_extent(geometry), seen, content.opacity))
+        return
+    limits = axes.get_xlim(), axes.get_ylim()
+    axes.imshow(base, extent=(0, width, height, 0), aspect="auto", interpolation="auto")
+    if grid is not None:
+        x0, y0, x1, y1 = cells_extent(geometry)
+        image = axes.imshow(
+            grid, extent=(x0, x1, y1, y0), aspect="auto", interpolation="nearest", alpha=content.opacity
+        )
+        image.set_clip_path(Rectangle((seen[0], seen[1]), seen[2] - seen[0], seen[3] - seen[1], transform=axes.transData))
+    axes.set(xlim=limits[0], ylim=limits[1])

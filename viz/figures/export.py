@@ -1,0 +1,130 @@
+"""A trace as files: every value as .npz, and a JSON index that says what the values are."""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from viz.engine import versions
+from viz.localization.boxes import DEFAULT_THRESHOLD, boxes
+
+if TYPE_CHECKING:
+    from viz.trace import Trace
+    from viz.zoo.cards import ModelCard
+
+TRACE_VERSION = 1
+
+
+def npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """A compressed .npz whose bytes depend on names and values only (NumPy's own would be free to add the time)."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            entry = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(entry, "w") as file:
+                np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def finite(value: float | None) -> float | None:
+    """The value for JSON, which knows no infinity: None where it is not finite."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def model_entry(card: ModelCard) -> dict[str, Any]:
+    """What identifies a model, without any path."""
+    return {
+        "name": card.name,
+        "title": card.title,
+        "family": card.family,
+        "network": card.network,
+        "task": card.task,
+        "origin": card.origin,
+        "checkpoint": card.file,
+        "checkpoint_sha256": card.sha256,
+        "source": card.source,
+        "licence": card.licence,
+        "deviations": list(card.deviations),
+    }
+
+
+def picture_entry(trace: Trace) -> dict[str, Any]:
+    """What identifies a picture."""
+    height, width = trace.picture.size
+    return {
+        "name": trace.picture.name,
+        "sha256": trace.picture.sha256,
+        "height": height,
+        "width": width,
+        "notes": list(trace.picture.notes),
+    }
+
+
+def predictions_entry(trace: Trace, count: int = 5) -> list[dict[str, Any]]:
+    """The best classes of each step."""
+    return [
+        {
+            "step": step,
+            "top": [
+                {"class": p.class_index, "label": p.label, "probability": p.probability} for p in trace.top(step, count)
+            ],
+        }
+        for step in range(1, trace.steps + 1)
+    ]
+
+
+def trace_npz(trace: Trace) -> bytes:
+    """All values of a trace: ``logits`` (steps, classes), ``features@STEP`` (C, h, w) and ``path.label@STEP``."""
+    arrays: dict[str, NDArray[Any]] = {"logits": trace.logits}
+    for step, features in enumerate(trace.features, 1):
+        arrays[f"features@{step}"] = features
+    for record in trace.records:
+        arrays[f"{record.name}@{record.step}"] = record.values
+    return npz_bytes(arrays)
+
+
+def trace_json(trace: Trace) -> dict[str, Any]:
+    """What the .npz of `trace_npz` holds, as plain values; `key` names the array in it.
+
+    Boxes are display boxes: picture pixels, this picture's own threshold, round each step's best class.
+    """
+    records = [
+        {
+            "key": f"{r.name}@{r.step}",
+            "path": r.path,
+            "label": r.label,
+            "family": r.family,
+            "kind": r.kind,
+            "step": r.step,
+            "shape": list(r.values.shape),
+            "unit": r.unit,
+            "bounds": [finite(b) for b in r.bounds],
+            "neutral": finite(r.neutral),
+            "range": [finite(float(r.values.min())), finite(float(r.values.max()))],
+        }
+        for r in trace.records
+    ]
+    found = []
+    for step in range(1, trace.steps + 1):
+        heat = trace.class_map(step)
+        for box in boxes(heat):
+            found.append({"step": step, "class": heat.class_index, "xyxy": list(box.xyxy), "peak": box.peak})
+    return {
+        "trace_version": TRACE_VERSION,
+        "picture": picture_entry(trace),
+        "geometry": trace.geometry.as_json(),
+        "model": model_entry(trace.card),
+        "precision": trace.precision,
+        "steps": trace.steps,
+        "predictions": predictions_entry(trace),
+        "records": records,
+        "boxes": {"kind": "display", "threshold": DEFAULT_THRESHOLD, "found": found},
+        "versions": versions(),
+    }

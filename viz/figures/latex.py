@@ -1,0 +1,151 @@
+"""The LaTeX snippet of a figure: a caption that says all a reviewer needs to trust it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from viz.figures.presets import preset
+from viz.figures.text import numbers
+
+if TYPE_CHECKING:
+    from viz.figures.build import Figure
+    from viz.figures.content import Content
+
+_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "\u00a0": "~",
+    "\u2013": "--",
+    "\u2212": "$-$",
+    "\u2026": r"\ldots{}",
+}
+_SHOWN = {
+    "cells": "native cells without interpolation",
+    "bilinear": "bilinear interpolation of the values",
+    "bicubic": "bicubic interpolation of the values",
+}
+_FITS = {
+    "center_crop": "a central crop",
+    "squash": "the whole picture, squeezed to the input",
+    "letterbox": "the whole picture, letterboxed",
+}
+
+
+def escaped(text: str) -> str:
+    """User text for LaTeX: its special characters as commands, control characters left out, one line."""
+    return "".join(_ESCAPES.get(c, c) for c in re.sub(r"[\x00-\x1f\x7f\u2028\u2029]+", " ", text))
+
+
+def latex(made: Figure, file_name: str) -> str:
+    """The snippet; `file_name` is what \\includegraphics names."""
+    spec = made.spec
+    style = preset(spec.preset)
+    wide = style.two_columns and spec.columns == 2
+    environment = "figure*" if wide else "figure"
+    width = r"\columnwidth" if style.two_columns and not wide else r"\textwidth"
+    path = Path(file_name)
+    # LaTeX reads no SVG: the snippet then names the file without its ending, for the PDF made from it.
+    target = path.stem if path.suffix.lower() == ".svg" else path.name
+    named = re.sub(r"[{}%#~\\^\x00-\x1f]", "-", target)
+    label = re.sub(r"[^A-Za-z0-9-]+", "-", path.stem).strip("-") or "searchlight"
+    return "\n".join(
+        [
+            f"% {style.title}: {style.width(spec.columns):g} in wide; drawn at that size, so do not scale it.",
+            rf"\begin{{{environment}}}[t]",
+            r"  \centering",
+            rf"  \includegraphics[width={width}]{{\detokenize{{{named}}}}}",
+            rf"  \caption{{{caption(made)}}}",
+            rf"  \label{{fig:{label}}}",
+            rf"\end{{{environment}}}",
+            "",
+        ]
+    )
+
+
+def caption(made: Figure) -> str:
+    """The caption, in LaTeX: what each panel is, then model, scale and range, cells, interpolation and crop."""
+    trace, spec = made.trace, made.spec
+    card = trace.card
+    sentences = ["; ".join(f"({c.letter}) {_panel_words(made, c)}" for c in made.contents) + "."]
+    checkpoint = f" (checkpoint sha256 {escaped(card.sha256[:12])})" if card.sha256 else ""
+    steps = f"{trace.steps} computation step{'s' if trace.steps > 1 else ''}"
+    sentences.append(
+        f"Model: {escaped(card.name)}{checkpoint}, {steps}, {escaped(trace.precision)}; "
+        f"picture: {escaped(trace.picture.name)} (sha256 {trace.picture.sha256[:12]})."
+    )
+    sentences += _scale_sentences(made)
+    boxes = [c for c in made.contents if c.panel.kind == "boxes"]
+    for threshold in sorted({c.threshold for c in boxes}):
+        letters = ", ".join(f"({c.letter})" for c in boxes if c.threshold == threshold)
+        kept = "the largest part" if spec.components == "largest" else "every connected part"
+        sentences.append(
+            f"Boxes in {letters} enclose {kept} of the bilinearly interpolated map at or above {threshold:g} of the "
+            "way from its smallest to its largest value; they are for display, not a localization protocol."
+        )
+    frame = (
+        ", marked by the white frame"
+        if spec.crop_frame and spec.view == "picture" and trace.geometry.mode == "center_crop"
+        else ""
+    )
+    height, width = trace.geometry.network
+    fit = _FITS[trace.geometry.mode]
+    sentences.append(rf"The network saw {fit} at ${width}\times{height}$ pixels{frame}.")
+    return " ".join(sentences)
+
+
+def _panel_words(made: Figure, c: Content) -> str:
+    words = escaped(c.title or c.quantity or c.panel.kind)
+    if c.panel.kind == "class_map":
+        return f"class map, {words}"
+    if c.panel.probe is not None:
+        paths = {r.path for r in made.trace.records}
+        path = c.panel.probe.rpartition(".")[0]
+        return f"{words} at {escaped(path)}" if len(paths) > 1 and path else words
+    return words
+
+
+def _scale_sentences(made: Figure) -> list[str]:
+    """For each quantity: scale and range, each panel's raw range, cells, palette, opacity, interpolation."""
+    groups: dict[tuple[object, ...], list[Content]] = {}
+    for c in made.contents:
+        if c.scale is not None:
+            shape = c.heatmaps[0].native.shape if c.heatmaps else (len(c.values) if c.values is not None else 0,)
+            key = (c.is_map, c.quantity, c.unit, c.source, c.scale, c.palette, c.opacity, c.interpolation, shape)
+            groups.setdefault(key, []).append(c)
+    out = []
+    for members in groups.values():
+        c = members[0]
+        if c.scale is None:
+            continue
+        low, high = numbers(c.scale.low, c.scale.high, c.scale.low, c.scale.high)
+        raw = []
+        for m in members:
+            ends = numbers(c.scale.low, c.scale.high, *m.raw_range)
+            raw.append(f"({m.letter}) {escaped(ends[0])} to {escaped(ends[1])}")
+        unit = f" ({escaped(c.unit)})" if c.unit and c.unit not in c.quantity else ""
+        name = escaped(c.quantity[:1].upper() + c.quantity[1:])
+        text = f"{name}{unit}: {escaped(c.source)}, {escaped(low)} to {escaped(high)}; raw ranges {', '.join(raw)}"
+        if c.is_map:
+            rows, columns = c.heatmaps[0].native.shape
+            text += (
+                rf"; ${rows}\times{columns}$ cells, {_SHOWN[c.interpolation]}, "
+                rf"palette {escaped(c.palette)} at {100 * c.opacity:.0f}\,\% opacity"
+            )
+        elif c.values is not None:
+            text += f"; {len(c.values)} channels"
+        out.append(text + ".")
+    return out

@@ -1,0 +1,177 @@
+"""Where everything lies, in inches from the upper left corner. Nothing is measured after drawing, so nothing is cut."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from viz.figures.content import Content, group_key
+from viz.figures.presets import Font, Preset, preset
+from viz.figures.spec import FigureSpec
+from viz.figures.text import POINTS, wrapped
+from viz.geometry import Geometry, Rect
+
+MARGIN = 0.03
+COLUMN_GAP = 0.09
+ROW_GAP = 0.08
+BAR_HEIGHT = 0.07
+TICK_GAP = 0.035
+LINE = 1.2
+# Narrower panels leave no room for "step 2: giant panda" in two lines.
+LEAST_WIDTH = 0.98
+LEAST_CHANNELS_HEIGHT = 0.72
+TALLEST = 1.6
+
+
+@dataclass(frozen=True)
+class Place:
+    """A rectangle in inches; `y` counts down from the upper edge."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class PanelBox:
+    """Where one panel goes: its picture, the lines above it, and its own colour bar, if any."""
+
+    image: Place
+    lines: tuple[str, ...]
+    text_y: float
+    bar: BarBox | None = None
+
+
+@dataclass(frozen=True)
+class BarBox:
+    """A colour bar: its strip, the lines under its numbers, and the panel (by position) whose scale it shows."""
+
+    strip: Place
+    lines: tuple[str, ...]
+    panel: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A whole figure: size in inches, type, a box for each panel, and the shared colour bars."""
+
+    width: float
+    height: float
+    font: Font
+    preset: Preset
+    panels: tuple[PanelBox, ...]
+    bars: tuple[BarBox, ...]
+    view: Rect
+
+
+def line_height(size: float) -> float:
+    """Inches from one line of `size` points to the next."""
+    return size * LINE / POINTS
+
+
+def view_of(spec: FigureSpec, geometry: Geometry) -> Rect:
+    """The part of the picture (x0, y0, x1, y1) that the panels show."""
+    height, width = geometry.picture
+    if spec.view == "picture":
+        return (0.0, 0.0, float(width), float(height))
+    x0, y0, x1, y1 = geometry.seen
+    return (max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height)))
+
+
+def panels_in_a_row(count: int, width: float, wanted: int | None) -> int:
+    """How many panels stand side by side: as many as stay wide enough, in rows of about equal length."""
+    if wanted is not None:
+        return min(wanted, count)
+    most = max(1, int((width - 2 * MARGIN + COLUMN_GAP) / (LEAST_WIDTH + COLUMN_GAP)))
+    return math.ceil(count / math.ceil(count / most))
+
+
+def lay_out(spec: FigureSpec, contents: Sequence[Content], geometry: Geometry) -> Layout:
+    """Place the panels in rows, titles above, colour bars below their panel or, when shared, below all of them."""
+    style = preset(spec.preset)
+    font = spec.font or style.font
+    total = style.width(spec.columns)
+    view = view_of(spec, geometry)
+    per_row = panels_in_a_row(len(contents), total, spec.per_row)
+    width = (total - 2 * MARGIN - (per_row - 1) * COLUMN_GAP) / per_row
+    aspect = (view[3] - view[1]) / (view[2] - view[0])
+    # A very tall picture is drawn narrower than its place rather than filling the page.
+    shown_width = width * min(1.0, TALLEST / aspect)
+    boxes: list[PanelBox] = []
+    y = MARGIN
+    for start in range(0, len(contents), per_row):
+        row = list(enumerate(contents))[start : start + per_row]
+        lines = [_lines(spec, c, width, font, style) for _, c in row]
+        above = max((len(one) for one in lines), default=0) * line_height(style.label) + 0.02
+        heights = [_height(c, shown_width, aspect) for _, c in row]
+        image_y, below = y + above, 0.0
+        for (index, content), text, height, column in zip(row, lines, heights, range(per_row), strict=False):
+            x = MARGIN + column * (width + COLUMN_GAP)
+            image = Place(x, image_y, width if content.values is not None else shown_width, height)
+            bar = None
+            if spec.colour_bar and content.is_map and not spec.shared_scale:
+                bar = _bar(
+                    index,
+                    content.unit or content.quantity,
+                    Place(x, image_y + height + 0.05, shown_width, BAR_HEIGHT),
+                    font,
+                    style,
+                )
+                below = max(below, height + 0.05 + _bar_height(bar, style))
+            # Short titles stand close to their panel, not at the top of the row.
+            text_y = image_y - 0.02 - len(text) * line_height(style.label)
+            boxes.append(PanelBox(image, text, text_y, bar))
+            below = max(below, height)
+        y = image_y + below + ROW_GAP
+    bars: tuple[BarBox, ...] = ()
+    if spec.colour_bar and spec.shared_scale:
+        bars, y = _shared(spec, contents, y + 0.02, total, font, style)
+    return Layout(total, y - ROW_GAP + MARGIN, font, style, tuple(boxes), bars, view)
+
+
+def _height(content: Content, width: float, aspect: float) -> float:
+    height = width * aspect
+    return max(height, LEAST_CHANNELS_HEIGHT) if content.values is not None else height
+
+
+def _lines(spec: FigureSpec, content: Content, width: float, font: Font, style: Preset) -> tuple[str, ...]:
+    letter = f"({content.letter})" if spec.letters else ""
+    title = content.title if spec.titles else ""
+    text = f"{letter} {title}".strip().replace(") step", ")\u00a0step") if title else letter
+    return wrapped(text, width, font, style.label) if text else ()
+
+
+def _bar(index: int, text: str, strip: Place, font: Font, style: Preset) -> BarBox:
+    return BarBox(strip, wrapped(text, strip.width, font, style.tick), index)
+
+
+def _bar_height(bar: BarBox, style: Preset) -> float:
+    return BAR_HEIGHT + TICK_GAP + (1 + len(bar.lines)) * line_height(style.tick)
+
+
+def _shared(
+    spec: FigureSpec, contents: Sequence[Content], y: float, total: float, font: Font, style: Preset
+) -> tuple[tuple[BarBox, ...], float]:
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for i, content in enumerate(contents):
+        if content.is_map:
+            groups.setdefault(group_key(content), []).append(i)
+    per_row = max(1, min(len(groups), int(total / 1.4)))
+    slot = (total - 2 * MARGIN + 3 * COLUMN_GAP) / per_row
+    bars: list[BarBox] = []
+    members_of = list(groups.values())
+    for start in range(0, len(members_of), per_row):
+        row = []
+        for column, members in enumerate(members_of[start : start + per_row]):
+            # The end labels are centred on the ends where there is room; the strip keeps clear of the margin.
+            strip = Place(MARGIN + column * slot, y, min(slot - 3 * COLUMN_GAP, 2.6), BAR_HEIGHT)
+            first = contents[members[0]]
+            marks = f" ({', '.join(contents[i].letter for i in members)})" if spec.letters and len(groups) > 1 else ""
+            # A gate whose unit is "gate" says so once.
+            unit = f", {first.unit}" if first.unit and first.unit not in first.quantity else ""
+            row.append(_bar(members[0], first.quantity + marks + unit, strip, font, style))
+        bars += row
+        y += max(_bar_height(b, style) for b in row) + ROW_GAP
+    return tuple(bars), y
