@@ -7,6 +7,7 @@ begins with `name`, what the file is called.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,41 +49,41 @@ def layers_of(blocks: Mapping[tuple[int, int], Shapes], shapes: Shapes, name: st
 
 
 def searchlight_of(td: Mapping[tuple[int, int], Shapes], block: str, name: str) -> dict[str, Any]:
-    """Technique and reduced width of the modules, the same in every block."""
-    found = [_searchlight_of(b, name) for b in td.values()]
-    # A block with per-step norms but no module is an incomplete file, unless no block has one.
-    found = [f for f in found if f[0] != "identity"] or found
-    techniques = {technique for technique, _ in found}
-    if len(techniques) > 1:
-        raise CheckpointError(f"{name} mixes ways to make the searchlight ({', '.join(sorted(techniques))}).")
-    technique = techniques.pop()
+    """Technique and reduced width of the modules.
+
+    Most blocks decide: where a few keys are missing or wrong, the strict comparison that follows names them all.
+    """
+    wide = 4 if block == "bottleneck" else 1
+    found = [(STAGE_WIDTHS[stage] * wide, *_module_of(b, name)) for (stage, _), b in td.items()]
+    techniques = Counter(technique for _, technique, _ in found if technique is not None)
+    technique = next((t for t, _ in techniques.most_common()), "identity")
     if technique in ("identity", "simple_mapping"):
         return {"technique": technique}
-    wide = 4 if block == "bottleneck" else 1
-    tops = [STAGE_WIDTHS[at[0]] * wide for at, b in td.items() if _searchlight_of(b, name)[0] != "identity"]
-    widths = [width for _, width in found]
+    widths = {(top, k) for top, t, k in found if t == technique}
     # The original floors Ct / r; 16 is tried first because it is what every published model has.
-    for r in (16, *range(1, max(tops) + 1)):
-        if all(top // r == k for top, k in zip(tops, widths, strict=True)):
+    for r in (16, *range(1, max(top for top, _ in widths) + 1)):
+        if all(top // r == k for top, k in widths):
             return {"technique": technique, "reduction": r}
-    if len(set(widths)) == 1:
-        return {"technique": technique, "width": widths[0]}
-    raise CheckpointError(f"{name} has searchlights whose reduced widths {sorted(set(widths))} follow no one rule.")
+    widths_alone = sorted({k for _, k in widths})
+    if len(widths_alone) == 1:
+        return {"technique": technique, "width": widths_alone[0]}
+    raise CheckpointError(f"{name} has searchlights whose reduced widths {widths_alone} follow no one rule.")
 
 
-def _searchlight_of(block: Shapes, name: str) -> tuple[str, int]:
+def _module_of(block: Shapes, name: str) -> tuple[str | None, int]:
+    """Technique and reduced width of one block's module; None without one, or where its keys are incomplete."""
     ra = {k.removeprefix("RA_block."): v for k, v in block.items() if k.startswith("RA_block.")}
-    if not ra:
-        return "identity", 0
-    if "Ug_conv.weight" in ra:
-        return "simple_mapping", 0
     if "top_linear_spatial.weight" in ra:
         raise CheckpointError(f"{name} uses a learned pooling, whose place its keys do not tell; it cannot be shown.")
-    mixed = shape_of(ra, "Ug_mlp.0.weight", 4, name)
-    if "Ug_top_mlp.0.weight" not in ra:
-        return "top_only", mixed[0]
-    k = shape_of(ra, "Ug_top_mlp.0.weight", 4, name)[0]
-    return ("joint_sum" if mixed[1] == k else "joint_concat"), k
+    if "Ug_conv.weight" in ra:
+        return "simple_mapping", 0
+    first, second = ra.get("Ug_mlp.0.weight", ()), ra.get("Ug_mlp.2.weight", ())
+    top = ra.get("Ug_top_mlp.0.weight", ())
+    if len(first) == 4 and len(second) == 4:
+        return "top_only", first[0]
+    if len(first) == 4 and len(top) == 4:
+        return ("joint_sum" if first[1] == top[0] else "joint_concat"), top[0]
+    return None, 0
 
 
 def unrolled(

@@ -1,0 +1,391 @@
+"""Weights files: the authors' own load and give the same logits; hostile ones are refused, in one sentence."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import struct
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.checkpoint_files import GOOD, arguments, evil_files, random_network, repacked, timm_saver
+from viz.errors import CheckpointError
+from viz.networks.td_resnet import TDResNet, TDResNetConfig, released_config
+from viz.zoo.identify import identify, load_published
+from viz.zoo.reading import read_checkpoint
+
+SIZES = {18: 256, 34: 256, 50: 256, 101: 235}
+
+
+@pytest.fixture(scope="module")
+def source() -> TDResNet:
+    return random_network(18)
+
+
+@pytest.fixture
+def state(source: TDResNet) -> dict[str, Tensor]:
+    return dict(source.state_dict())
+
+
+@pytest.fixture(autouse=True)
+def _no_class_stays_allowed() -> Iterator[None]:
+    yield
+    assert argparse.Namespace not in torch.serialization.get_safe_globals()
+
+
+def refused(path: Path, **more: Any) -> str:
+    """The sentence with which a file is refused, checked for what every such sentence must be."""
+    with pytest.raises(CheckpointError) as caught:
+        load_published(path, **more)
+    text = str(caught.value)
+    assert path.name in text and str(path.parent) not in text
+    assert "\n" not in text and text.endswith(".") and "Traceback" not in text
+    assert caught.value.__cause__ is None and (caught.value.__suppress_context__ or caught.value.__context__ is None)
+    return text
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_the_authors_files_load(tmp_path: Path, source: TDResNet, state: dict[str, Tensor], kind: str) -> None:
+    path = tmp_path / "TD_RNet50_t9_m9_top.pth.tar"  # a name that lies
+    GOOD[kind](state, path)
+    network, found = load_published(path)
+    assert found.name == "tdresnet18_t2_m2_joint" and found.released and found.warnings == ()
+    assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert not network.training and not any(p.requires_grad for p in network.parameters())
+    assert all(
+        v.dtype in (torch.float32, torch.int64) and v.device.type == "cpu" for v in network.state_dict().values()
+    )
+    x = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        wanted, got = source(x), network(x)
+    if kind == "half":
+        torch.testing.assert_close(got, wanted, rtol=1e-2, atol=1e-2 * float(wanted.abs().max()))
+    else:
+        assert torch.equal(got, wanted)
+    if kind == "timm":
+        assert found.metadata == {"epoch": 89, "arch": "tdresnet18", "metric": 72.16, "version": 2}
+    if kind == "safetensors":
+        assert found.metadata["note"] == "text"
+
+
+def test_reading_keeps_what_the_file_says(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    path = tmp_path / "w.pth"
+    GOOD["half"](state, path)
+    checkpoint = read_checkpoint(str(path))
+    assert checkpoint.format == "torch-zip" and checkpoint.size == path.stat().st_size and checkpoint.name == "w.pth"
+    assert checkpoint.state["conv1.weight"].dtype == torch.float16
+    assert checkpoint.values == sum(v.numel() for v in state.values())
+    GOOD["legacy"](state, path)
+    assert read_checkpoint(path).format == "torch-legacy"
+    GOOD["safetensors"](state, path)
+    assert read_checkpoint(path).format == "safetensors"
+
+
+def test_only_the_exact_prefix_is_stripped(tmp_path: Path) -> None:
+    torch.save({"module.a": torch.ones(1), "modules.b": torch.ones(1), "x.module.c": torch.ones(1)}, tmp_path / "p.pt")
+    assert set(read_checkpoint(tmp_path / "p.pt").state) == {"a", "modules.b", "x.module.c"}
+    torch.save({"module.a": torch.ones(1), "a": torch.ones(1)}, tmp_path / "p.pt")
+    assert "twice" in refused(tmp_path / "p.pt")
+
+
+def test_entries_share_no_memory(tmp_path: Path) -> None:
+    whole = torch.arange(10.0)
+    torch.save({"a": whole, "b": whole, "c": whole[2:4], "d": whole[::2]}, tmp_path / "shared.pt")
+    state = read_checkpoint(tmp_path / "shared.pt").state
+    assert len({v.untyped_storage().data_ptr() for v in state.values()}) == 4
+    assert state["c"].untyped_storage().nbytes() == 8 and state["d"].tolist() == [0, 2, 4, 6, 8]
+
+
+@pytest.mark.parametrize("depth", SIZES)
+def test_every_depth_is_identified_from_shapes(depth: int) -> None:
+    with torch.device("meta"):
+        network = TDResNet(released_config(depth))
+    found = identify(network.state_dict())
+    assert found.depth == depth and found.released and not found.warnings
+    assert (found.config.steps, found.config.feedback) == ((2, 2) if depth < 50 else (2, 1))
+    assert found.config.searchlight == {"technique": "joint_concat", "reduction": 16}
+    assert found.config.td_blocks[2] == {18: (0, 1), 101: (0, 1, 2, 8, 13, 18, 22)}.get(depth, tuple(range(6)))
+    p = found.preprocessing
+    assert (p.crop, p.resize_to, p.filter, p.size) == ("resize", SIZES[depth], "bicubic", (224, 224))
+    assert p.mean == pytest.approx((123.675, 116.28, 103.53)) and p.std == pytest.approx((58.395, 57.12, 57.375))
+
+
+@pytest.mark.parametrize(
+    ("config", "name", "warning"),
+    [
+        ({"steps": 4, "feedback": 1}, "t4_m1_joint", "published"),
+        ({"steps": 2, "searchlight": {"technique": "top_only"}}, "t2_m2_top", "published"),
+        ({"steps": 2, "searchlight": {"technique": "joint_sum", "width": 9}}, "t2_m2_bilinear", "published"),
+        ({"steps": 3, "searchlight": {"technique": "simple_mapping"}}, "t3_m2_mapping", "published"),
+        ({"steps": 2, "feedback": 1, "searchlight": {"technique": "identity"}}, "t2_m1_identity", "published"),
+        ({"steps": 1, "feedback": 2}, "t1_m2_joint", "T = 1"),
+        ({"steps": 2, "feedback": 0}, "t1_m1_joint", "m = 0"),
+        ({"block": "bottleneck", "steps": 3, "feedback": 0}, "t2_m0_joint", "m = 0"),
+        ({"block": "bottleneck", "steps": 1, "feedback": 3}, "t1_m3_joint", "T = 1"),
+        ({"block": "bottleneck", "steps": 2, "feedback": 3}, "t2_m3_joint", "published"),
+        ({"num_classes": 200}, "t2_m2_joint", "published"),
+    ],
+)
+def test_other_configurations_are_read_and_declared(config: dict[str, Any], name: str, warning: str) -> None:
+    made = TDResNetConfig(
+        **{"block": "basic", "layers": (1, 1, 2, 1), "searchlight": {"technique": "joint_concat"}, **config}
+    )
+    with torch.device("meta"):
+        state = TDResNet(made).state_dict()
+    found = identify(state)
+    assert found.name == f"tdresnet1x1x2x1_{name}" and not found.released and found.depth is None
+    assert any(warning in w for w in found.warnings)
+    assert found.config.num_classes == made.num_classes and dict(found.config.td_blocks) == {2: (0, 1), 3: (0,)}
+    width = made.searchlight.get("width")
+    assert found.config.searchlight.get("width") == width or found.config.searchlight.get("reduction")
+
+
+def test_a_misfit_is_reported_with_counts_and_names(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    del state["layer4.1.RA_block.Ug_mlp.0.weight"], state["fc.bias"]
+    state["layer1.0.conv2.weight"] = torch.zeros(64, 64, 1, 1)
+    state["extra"] = state["head.weight"] = torch.zeros(1)
+    torch.save(state, tmp_path / "misfit.pth")
+    text = refused(tmp_path / "misfit.pth")
+    for part in (
+        "2 missing (layer4.1.RA_block.Ug_mlp.0.weight, fc.bias)",
+        "2 unexpected (extra, head.weight)",
+        "1 of another shape",
+        "64x64x1x1",
+    ):
+        assert part in text
+
+
+FOREIGN: list[tuple[str, dict[str, Any], str]] = [
+    ("two", {"0.weight": torch.ones(2, 2)}, "another network"),
+    ("own_module", {"tdam.Ug_mlp.0.weight": torch.ones(4, 4, 1, 1)}, "another network"),
+    ("convnext", {"stages.2.blocks.0.RA_block.Ug_mlp.0.weight": torch.ones(2, 2, 1, 1)}, "another backbone"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "message"), FOREIGN, ids=[f[0] for f in FOREIGN])
+def test_foreign_networks_are_refused(tmp_path: Path, name: str, content: dict[str, Any], message: str) -> None:
+    torch.save(content, tmp_path / f"{name}.pth")
+    assert message in refused(tmp_path / f"{name}.pth")
+
+
+def test_a_plain_resnet_is_called_one(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    plain = {k: v for k, v in state.items() if "RA_block" not in k and "_1." not in k}
+    torch.save(plain, tmp_path / "plain.pth")
+    assert "plain ResNet-18" in refused(tmp_path / "plain.pth")
+    wide = {k: v for k, v in state.items() if not k.startswith("layer2.1.")}
+    wide["layer2.2.conv1.weight"] = state["layer2.1.conv1.weight"]
+    torch.save(wide, tmp_path / "gap.pth")
+    assert "lacks blocks of layer2" in refused(tmp_path / "gap.pth")
+
+
+def test_code_in_a_file_never_runs(tmp_path: Path) -> None:
+    for path in evil_files(tmp_path):
+        text = refused(path)
+        assert "code" in text or "pickle" in text, text
+    assert "system" in refused(tmp_path / "evil_zip.pth")
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_a_namespace_is_allowed_here_alone(tmp_path: Path) -> None:
+    torch.save({"state_dict": {"a": torch.ones(1)}, "args": arguments()}, tmp_path / "n.pth")
+    assert set(read_checkpoint(tmp_path / "n.pth").state) == {"a"}
+    with pytest.raises(Exception, match="Namespace"):
+        torch.load(tmp_path / "n.pth", weights_only=True)
+
+
+def test_many_threads_may_read(tmp_path: Path) -> None:
+    timm_saver({"a": torch.ones(3)}, tmp_path / "t.pth")
+    problems: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            for _ in range(20):
+                read_checkpoint(tmp_path / "t.pth")
+        except BaseException as error:
+            problems.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+
+
+NOT_FILES: list[tuple[str, bytes, str]] = [
+    ("empty.pth", b"", "empty"),
+    ("text.pth", b"my weights are elsewhere\n" * 30, "text file"),
+    ("page.pth.tar", b"<!DOCTYPE html><html>Virus scan warning", "web page"),
+    ("pointer.safetensors", b"version https://git-lfs.github.com/spec/v1\noid", "Git LFS"),
+    ("real.tar", b"name".ljust(257, b"\0") + b"ustar" + bytes(300), "tar"),
+    ("packed.gz", b"\x1f\x8b\x08" + bytes(50), "archive"),
+    ("zeros.bin", bytes(5000), "neither"),
+    ("noise.bin", bytes(range(1, 256)) * 9, "neither"),
+    ("short.pth", b"PK\x03\x04", "cut off"),
+    ("table.h5", b"\x89HDF\r\n\x1a\n" + bytes(99), "HDF5"),
+    ("one", b"\0", "neither"),
+]
+
+
+@pytest.mark.parametrize(("name", "data", "message"), NOT_FILES, ids=[n[0] for n in NOT_FILES])
+def test_what_is_no_weights_file(tmp_path: Path, name: str, data: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    assert message in refused(tmp_path / name)
+
+
+def test_no_file_at_all(tmp_path: Path) -> None:
+    assert "does not exist" in refused(tmp_path / "absent.pth")
+    assert "folder" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["timm", "legacy", "safetensors"])
+def test_truncated_files(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "cut.pth"
+    GOOD[kind]({"a": torch.arange(4000.0)}, path)
+    data = path.read_bytes()
+    for share in (0.02, 0.3, 0.7, 0.99):
+        path.write_bytes(data[: int(len(data) * share)])
+        text = refused(path)
+        assert any(word in text for word in ("cut off", "damaged", "start is missing")), text
+
+
+def test_damaged_bytes_never_escape_as_another_error(tmp_path: Path) -> None:
+    path = tmp_path / "bits.pth"
+    generator = torch.Generator().manual_seed(0)
+    for kind in ("timm", "legacy", "safetensors"):
+        GOOD[kind]({"a": torch.arange(40.0), "b.weight": torch.ones(2, 2)}, path)
+        data = path.read_bytes()
+        for _ in range(60):
+            broken = bytearray(data)
+            for place in torch.randint(len(data), (6,), generator=generator).tolist():
+                broken[place] = int(torch.randint(256, (1,), generator=generator))
+            path.write_bytes(broken)
+            refused(path)  # those that still open are refused as foreign
+
+
+def test_zip_bombs(tmp_path: Path) -> None:
+    plain = tmp_path / "plain.pth"
+    torch.save({"a": torch.zeros(1000)}, plain)
+    bomb = repacked(plain, tmp_path / "bomb.pth", zipfile.ZIP_DEFLATED, {"plain/data/9": bytes(20_000_000)})
+    assert bomb.stat().st_size < 100_000
+    assert "compressed" in refused(bomb)
+    assert "larger than" in refused(plain, max_bytes=1000)
+    stored = repacked(plain, tmp_path / "stored.pth", zipfile.ZIP_STORED, {"plain/code/run.py": b"1"})
+    assert "TorchScript" in refused(stored)
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        archive.writestr("a.txt", "a")
+    assert "no PyTorch checkpoint" in refused(tmp_path / "photos.zip")
+
+
+def test_a_tensor_larger_than_its_memory(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(1).expand(200_000, 200_000)}, tmp_path / "expand.pth")
+    assert "impossible shape 200000x200000" in refused(tmp_path / "expand.pth")
+    views = torch.zeros(100_000)
+    torch.save({str(i): views for i in range(50)}, tmp_path / "views.pth")
+    assert "unpacks to more" in refused(tmp_path / "views.pth", max_bytes=2_000_000)
+
+
+def _header(header: Any, body: bytes = b"") -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + body
+
+
+BAD_HEADERS = {
+    "not_json": _header(b"{not json at all}"),
+    "list_inside": _header({"a": [1]}),
+    "outside": _header({"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}, b"1234"),
+    "negative": _header({"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}, b"1234"),
+    "overlap": _header(
+        {n: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]} for n in ("a", "b")},
+        b"1234",
+    ),
+    "huge": _header({"a": {"dtype": "F32", "shape": [2**40, 2**40], "data_offsets": [0, 4]}}, b"1234"),
+    "unknown_type": _header({"a": {"dtype": "F3", "shape": [1], "data_offsets": [0, 4]}}, b"1234"),
+    "metadata": _header({"__metadata__": ["a"], "a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, b"1234"),
+    "long": struct.pack("<Q", 1 << 24) + b"{}",
+    "deep": _header(b'{"a":' * 5000 + b"1" + b"}" * 5000),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_HEADERS)
+def test_safetensors_with_a_bad_header(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"{kind}.safetensors"
+    path.write_bytes(BAD_HEADERS[kind])
+    assert "damaged safetensors" in refused(path)
+
+
+def _sparse() -> Tensor:
+    return torch.eye(3).to_sparse()
+
+
+WRONG_CONTENT: dict[str, tuple[Any, str]] = {
+    "tensor": (torch.ones(3), "type Tensor"),
+    "list": ([torch.ones(3)], "type list"),
+    "nothing": ({}, "no weights"),
+    "nothing_inside": ({"state_dict": {}}, "no weights"),
+    "wrapped_list": ({"state_dict": [1]}, "'state_dict'"),
+    "wrapped_none": ({"model": None}, "'model'"),
+    "nested": ({"state_dict": {"state_dict": {"a": torch.ones(1)}}}, "where a tensor should be"),
+    "nested_other": ({"model": {"state_dict": {"a": torch.ones(1)}}}, "where a tensor should be"),
+    "number": ({"a": 1.0}, "type float"),
+    "integer_key": ({3: torch.ones(1)}, "name is a value of type int"),
+    "long_key": ({"k" * 10_000: torch.ones(1)}, "name"),
+    "empty_tensor": ({"a": torch.ones(0, 3)}, "impossible shape 0x3"),
+    "dimensions": ({"a": torch.ones(1, 1, 1, 1, 1, 1, 1, 1)}, "impossible shape"),
+    "sparse": ({"a": _sparse()}, "sparse"),
+    "complex": ({"a": torch.ones(2, dtype=torch.complex64)}, "complex"),
+    "float8": ({"a": torch.ones(2).to(torch.float8_e4m3fn)}, "float8"),
+    "meta": ({"a": torch.ones(2, device="meta")}, "meta"),
+    "nan": ({"a": torch.tensor([1.0, torch.nan])}, "NaN"),
+    "infinite": ({"a": torch.tensor([1.0, torch.inf]).half()}, "NaN or infinite"),
+    "too_large": ({"a": torch.tensor([1e300], dtype=torch.float64)}, "NaN or infinite"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG_CONTENT)
+def test_wrong_content_is_named(tmp_path: Path, kind: str) -> None:
+    content, message = WRONG_CONTENT[kind]
+    torch.save(content, tmp_path / f"{kind}.pth")
+    assert message in refused(tmp_path / f"{kind}.pth")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("bn1.running_var", torch.full((64,), -1.0), "negative"),
+        ("bn1.weight", torch.ones(64, dtype=torch.int64), "int64"),
+        ("conv1.weight", torch.full((64, 3, 7, 7), torch.nan), "NaN"),
+    ],
+)
+def test_values_that_no_network_has(
+    tmp_path: Path, state: dict[str, Tensor], key: str, value: Tensor, message: str
+) -> None:
+    torch.save({**state, key: value}, tmp_path / "values.pth")
+    text = refused(tmp_path / "values.pth")
+    assert message in text and key in text
+
+
+def test_a_whole_model_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    torch.save(nn.Linear(2, 2), tmp_path / "whole.pth")
+    assert "save the bare state_dict" in refused(tmp_path / "whole.pth")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(not hasattr(torch, "quantize_per_tensor"), reason="this PyTorch has no quantized tensors")
+def test_quantized_weights_are_refused(tmp_path: Path) -> None:
+    torch.save({"a": torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)}, tmp_path / "q.pth")
+    assert "quantized" in refused(tmp_path / "q.pth")
+
+
+def test_learned_pooling_is_refused_by_name(state: dict[str, Tensor]) -> None:
+    state["layer3.0.RA_block.top_linear_spatial.weight"] = torch.zeros(1, 64)
+    with pytest.raises(CheckpointError, match="learned pooling"):
+        identify(state)
