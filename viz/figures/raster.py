@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.transforms import Affine2D, Bbox, TransformedBbox
@@ -84,9 +82,3 @@ class Raster(Artist):
 def inside(a: Rect, b: Rect) -> Rect:
     """The part of `a` within `b`."""
     return (max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3]))
-
-
-def spread(count: int, table: NDArray[np.uint8]) -> Sequence[tuple[float, float, float]]:
-    """`count` well-separated colours of a 256-entry palette, its ends left out."""
-    picks = np.linspace(40, 230, count) if count > 1 else np.array([200.0])
-    return [(float(r) / 255, float(g) / 255, float(b) / 255) for r, g, b in table[picks.astype(int)]]

@@ -1,0 +1,310 @@
+"""The command line: ``searchlight models | trace | figure | serve``, the same as ``python -m viz``.
+
+Exit codes: 0 done, 1 something could not be done (one sentence on stderr says what), 2 wrong use, 130 interrupted.
+What a command needs is imported when it runs: ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from viz import __version__
+from viz.errors import FigureError, ModelError, PictureError, VizError
+
+if TYPE_CHECKING:
+    from viz.engine import Model
+
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".avif")
+DEFAULT_MODEL = "lite0-tdam"
+PRECISIONS = ("float32", "bfloat16", "float16")
+GEOMETRIES = ("center_crop", "squash", "letterbox")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program on a list of arguments (default: those of the process) and return its exit code."""
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    if args.command is None:
+        parser.print_help()
+        return 2
+    logging.basicConfig(level=logging.WARNING, format="searchlight: %(message)s")
+    try:
+        return int(args.run(args))
+    except VizError as error:
+        print(f"searchlight: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("searchlight: interrupted.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe left (as in `searchlight models | head`): nothing to complain about.
+        sys.stderr.close()
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="searchlight",
+        description="Shows what attention modules inside CNNs really do to a picture, step by step.",
+    )
+    parser.add_argument("--version", action="version", version=f"searchlight {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    _add_models(commands)
+    _add_trace(commands)
+    _add_figure(commands)
+    _add_serve(commands)
+    return parser
+
+
+def _add_models(commands: Any) -> None:
+    p = commands.add_parser("models", help="list the models", description="List the models that can be loaded.")
+    p.add_argument("--json", action="store_true", help="all that is known of each, as JSON")
+    p.add_argument("--models", metavar="DIR", help="folder with further checkpoint files")
+    p.set_defaults(run=_models)
+
+
+def _add_trace(commands: Any) -> None:
+    p = commands.add_parser(
+        "trace",
+        help="write every captured value of pictures as .npz and .json",
+        description="Run a model on pictures and write, for each, every captured value (.npz) and its index (.json).",
+    )
+    p.add_argument("pictures", nargs="+", metavar="PICTURE", help="picture files, or folders (searched through)")
+    p.add_argument("--out", required=True, metavar="DIR", help="folder for the files; made if it does not exist")
+    _add_model_options(p)
+    p.set_defaults(run=_trace)
+
+
+def _add_figure(commands: Any) -> None:
+    p = commands.add_parser(
+        "figure",
+        help="make a paper figure",
+        description="Make a paper figure, and beside it the raw maps (.npz), a JSON record and a LaTeX snippet.",
+        epilog="Panels: picture, class_map:2, class_map:2@CLASS, spatial_gate:2, channel_gate:2, feature:2#17, "
+        "boxes:2, boxes:all, boxes(spatial_gate):2, or the full name of a probe.",
+    )
+    p.add_argument("picture", nargs="?", metavar="PICTURE", help="picture file; with --from it may be left out")
+    p.add_argument("--out", required=True, metavar="FILE", help="ends in .pdf, .svg or .png")
+    p.add_argument("--from", dest="record", metavar="RECORD", help="make the figure of this JSON record again")
+    _add_model_options(p)
+    look = p.add_argument_group("look")
+    look.add_argument("--panels", action="append", metavar="LIST", help="comma-separated; may be given several times")
+    look.add_argument("--class", dest="class_index", metavar="CLASS", help="class of the class maps, name or number")
+    look.add_argument("--preset", help="ieee, cvpr (default), iccv, eccv, lncs, neurips, iclr, icml or aaai")
+    look.add_argument("--columns", type=int, choices=(1, 2), help="default 1 for up to four panels, else 2")
+    look.add_argument("--per-row", type=int, metavar="N", help="panels in a row; default by the width")
+    look.add_argument("--palette", choices=("viridis", "inferno", "cividis", "grey", "diverging"))
+    look.add_argument("--scale", choices=("raw", "image", "steps", "fixed"), help="where a range comes from")
+    look.add_argument("--fixed", nargs=2, type=float, metavar=("LOW", "HIGH"), help="a fixed range")
+    look.add_argument("--shared-scale", action=argparse.BooleanOptionalAction, default=None)
+    look.add_argument("--interpolation", choices=("cells", "bilinear", "bicubic"))
+    look.add_argument("--opacity", type=float, metavar="0..1", help="of the maps over the photo")
+    look.add_argument("--threshold", type=float, metavar="0..1", help="of the boxes")
+    look.add_argument("--components", choices=("largest", "all"), help="of the boxes")
+    look.add_argument("--view", choices=("picture", "seen"), help="whole picture, or what the network saw")
+    look.add_argument("--font", choices=("serif", "sans"))
+    for name in ("letters", "titles", "colour-bar", "crop-frame"):
+        look.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=None)
+    look.add_argument("--dpi", type=int, metavar="N", help="of PNG; default 300")
+    p.add_argument("--no-sidecars", action="store_true", help="write the figure alone")
+    p.set_defaults(run=_figure)
+
+
+def _add_serve(commands: Any) -> None:
+    p = commands.add_parser("serve", help="open the page", description="Serve the page, as python app.py does.")
+    p.add_argument("--host", default="127.0.0.1", help="address to listen on; default this machine only")
+    p.add_argument("--port", type=int, metavar="N", help="default: the first free one")
+    p.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    _add_run_options(p)
+    p.set_defaults(run=_serve)
+
+
+def _add_model_options(p: argparse.ArgumentParser) -> None:
+    model = p.add_argument_group("model")
+    model.add_argument("--model", metavar="NAME", help=f"see `searchlight models`; default {DEFAULT_MODEL}")
+    model.add_argument("--checkpoint", metavar="FILE", help="the authors' released file, instead of --model")
+    model.add_argument("--geometry", choices=GEOMETRIES, help="how a picture is fitted; default the model's own")
+    _add_run_options(p)
+
+
+def _add_run_options(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--models", metavar="DIR", help="folder with further checkpoint files")
+    p.add_argument("--device", default="auto", help="auto (default: CUDA when there), cpu, cuda, cuda:1, ...")
+    p.add_argument("--precision", choices=PRECISIONS, default="float32", help="of the forward pass")
+
+
+def _usage(message: str) -> NoReturn:
+    print(f"searchlight: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _load(args: argparse.Namespace) -> Model:
+    from viz.engine import load
+
+    if args.model and args.checkpoint:
+        _usage("give --model or --checkpoint, not both.")
+    name: str | Path = args.model or DEFAULT_MODEL
+    if args.checkpoint:
+        name = Path(args.checkpoint)
+        if not name.is_file():
+            raise ModelError(f"There is no checkpoint file {args.checkpoint}.")
+    return load(name, args.device, args.geometry, precision=args.precision, models=args.models)
+
+
+def _models(args: argparse.Namespace) -> int:
+    from viz.zoo.catalogue import Catalogue
+
+    catalogue = Catalogue(Path(args.models) if args.models else None)
+    if args.json:
+        cards: list[dict[str, Any]] = [card.as_json() for card in catalogue.bundled.values()]
+        cards += [{"name": n, "origin": "published", "file": p.name} for n, p in catalogue.files.items()]
+        print(json.dumps(cards, indent=1, ensure_ascii=False))
+        return 0
+    rows = [(c.name, c.family or "none", str(c.steps), c.title) for c in catalogue.bundled.values()]
+    rows += [(n, "?", "?", f"published checkpoint {p.name}") for n, p in catalogue.files.items()]
+    rows.insert(0, ("NAME", "FAMILY", "STEPS", "TITLE"))
+    widths = [max(len(r[i]) for r in rows) for i in range(3)]
+    for row in rows:
+        print("  ".join([*(text.ljust(w) for text, w in zip(row, widths, strict=False)), row[3]]).rstrip())
+    return 0
+
+
+def _trace(args: argparse.Namespace) -> int:
+    pictures = _pictures(args.pictures)
+    out = Path(args.out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        raise FigureError(f"The folder {args.out} cannot be made.") from None
+    model = _load(args)
+    from tqdm import tqdm
+
+    from viz.figures.build import as_json_bytes, write_whole
+    from viz.figures.export import trace_json, trace_npz
+
+    failed: list[tuple[Path, VizError]] = []
+    # Only with several pictures: for one, a bar is noise.
+    bar = tqdm(list(zip(pictures, _stems(pictures), strict=True)), unit="picture", disable=len(pictures) < 2)
+    for path, stem in bar:
+        try:
+            trace = model.trace(path)
+            write_whole(out / f"{stem}.npz", trace_npz(trace))
+            write_whole(out / f"{stem}.json", as_json_bytes(trace_json(trace)))
+        except FigureError:
+            raise  # the folder cannot be written to: the next picture would fail as well
+        except VizError as error:
+            failed.append((path, error))
+    for path, error in failed:
+        print(f"searchlight: {path}: {error}", file=sys.stderr)
+    if failed:
+        print(f"searchlight: {len(failed)} of {len(pictures)} pictures could not be traced.", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _pictures(given: Iterable[str]) -> list[Path]:
+    """The files named, and those below the folders named, each once, in a fixed order."""
+    found: dict[Path, None] = {}
+    for item in given:
+        path = Path(item)
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file())
+            if not inside:
+                raise PictureError(f"There are no pictures in {item}.")
+            found.update(dict.fromkeys(inside))
+        else:
+            found[path] = None
+    return list(found)
+
+
+def _stems(pictures: Sequence[Path]) -> list[str]:
+    """A file name for each picture: its stem, numbered where several share one (also on disks that ignore case)."""
+    taken: set[str] = set()
+    out = []
+    for path in pictures:
+        stem, number = path.stem, 2
+        while stem.casefold() in taken:
+            stem, number = f"{path.stem}-{number}", number + 1
+        taken.add(stem.casefold())
+        out.append(stem)
+    return out
+
+
+_LOOK = (
+    "preset columns per_row palette scale shared_scale interpolation opacity threshold components view font letters "
+    "titles colour_bar crop_frame"
+).split()
+
+
+def _figure(args: argparse.Namespace) -> int:
+    from viz.figures import FigureSpec, Panel, figure, figure_from_record
+    from viz.figures.shorthand import parse_panels
+
+    options = {name: getattr(args, name) for name in _LOOK if getattr(args, name) is not None}
+    if args.fixed is not None:
+        options |= {"fixed": tuple(args.fixed), "scale": options.get("scale", "fixed")}
+    _check_out(args.out, args.picture)
+    if args.record:
+        if options or args.panels or args.class_index or args.model or args.geometry:
+            _usage("--from makes the recorded figure again and takes no options of look, model or geometry.")
+        picture = args.picture or _recorded_picture(args.record)
+        made = figure_from_record(
+            args.record, picture, checkpoint=args.checkpoint, models=args.models, device=args.device
+        )
+    else:
+        if not args.picture:
+            _usage("figure needs a picture, or --from a record.")
+        if args.dpi is not None:
+            options["dpi"] = args.dpi
+        try:  # a slip on the command line is told before the model is loaded
+            panels = parse_panels(",".join(args.panels)) if args.panels else None
+            FigureSpec(panels or (Panel("picture"),), **options)
+        except FigureError as error:
+            _usage(str(error))
+        trace = _load(args).trace(args.picture)
+        index: str | int | None = args.class_index
+        if index is not None and index.isascii() and index.isdigit():
+            index = int(index)
+        made = figure(trace, panels, class_index=index, **options)
+    for path in made.save(args.out, args.dpi, sidecars=not args.no_sidecars):
+        print(path)
+    return 0
+
+
+def _check_out(out: str, picture: str | None) -> None:
+    """Refuse a file name before the model is loaded."""
+    if Path(out).suffix.lower() not in (".pdf", ".svg", ".png"):
+        _usage("the name of --out must end in .pdf, .svg or .png.")
+    if picture is not None and Path(out).resolve() == Path(picture).resolve():
+        _usage("--out names the picture itself, which would be lost.")
+
+
+def _recorded_picture(record: str) -> Path:
+    """The picture named in a record, beside the record or in the working folder."""
+    from viz.figures.record import read_record
+
+    # Only the name counts: an edited record must not make the program open files elsewhere.
+    name = Path(str(read_record(record)["picture"]["name"]).replace("\\", "/")).name
+    for folder in (Path(record).parent, Path()):
+        if name and (folder / name).is_file():
+            return folder / name
+    raise PictureError(f"The record's picture {name or 'without a name'} is not beside it; name the picture yourself.")
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from viz.ui.app import serve
+
+    serve(
+        host=args.host,
+        port=args.port,
+        models=args.models,
+        device=args.device,
+        precision=args.precision,
+        open_browser=not args.no_browser,
+    )
+    return 0

@@ -1,0 +1,235 @@
+"""Interactive plots (Plotly): plain bars and lines that read well on a light and on a dark page.
+
+Only traces and settings that plotly.js 3 and 4 share are used: the page draws these figures with version 3, the
+self-contained HTML files carry the version of the installed Plotly. `customdata` of every bar is its channel.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import plotly.graph_objects as go
+import plotly.io
+from numpy.typing import NDArray
+from plotly.subplots import make_subplots
+
+from viz.errors import FigureError, ProbeError
+from viz.maps import palette
+
+if TYPE_CHECKING:
+    from viz.trace import Trace
+
+# Contrast of at least 3:1 on white and on near-black.
+TEXT = "#7d828a"
+GRID = "rgba(128,132,140,0.28)"
+ZERO = "rgba(128,132,140,0.75)"
+BLUE, ORANGE, TEAL = "#4d8fc4", "#d9822b", "#2aa18f"
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
+
+
+def channel_plot(
+    trace: Trace, module_path: str | None = None, step: int = -1, *, label: str = "channel_gate"
+) -> go.Figure:
+    """A value per channel, three times: in channel order, sorted, and minus the same channel one step before.
+
+    Args:
+        module_path: the attention module; None takes the deepest that has the value.
+        step: the step that uses the value; -1 the last.
+        label: for TDAM ``channel_gate`` or ``channel_logits``; a probe of kind ``channel``.
+
+    Raises:
+        ProbeError: no such value, or not one a channel.
+    """
+    record = trace.record(f"{module_path}.{label}" if module_path else label, step)
+    if record.kind != "channel":
+        raise ProbeError(f"{record.name} is of kind {record.kind}; a channel plot needs one value a channel.")
+    steps = [r.step for r in trace.records if r.name == record.name]
+    before = [s for s in steps if s < record.step]
+    values = record.values
+    words, unit = label.replace("_", " "), record.unit or "value"
+    last = f"change from step {before[-1]}" if before else "first searchlight: nothing to compare"
+    figure = make_subplots(
+        1,
+        3,
+        horizontal_spacing=0.07,
+        subplot_titles=(f"step {record.step}: {words}, channel order", "sorted", last),
+    )
+    order = np.argsort(-values, kind="stable")
+    channels = np.arange(len(values))
+    _bars(figure, 1, channels, values, channels, BLUE, unit)
+    _bars(figure, 2, channels, values[order], order, TEAL, unit)
+    figure.update_xaxes(title_text="channel", row=1, col=1)
+    figure.update_xaxes(title_text="rank", row=1, col=2)
+    if before:
+        change = values - trace.record(record.name, before[-1]).values
+        _bars(figure, 3, channels, change, channels, ORANGE, "change")
+        figure.update_xaxes(title_text="channel", row=1, col=3)
+    else:
+        figure.update_xaxes(visible=False, row=1, col=3)
+        figure.update_yaxes(visible=False, row=1, col=3)
+    low, high = _range(values, record.neutral)
+    for column in (1, 2):
+        figure.update_yaxes(range=[low, high], row=1, col=column)
+        if record.neutral is not None:
+            _line(figure, record.neutral, column, f"neutral {record.neutral:g}")
+    figure.update_yaxes(title_text=unit, row=1, col=1)
+    return _dressed(figure, 300)
+
+
+def top5_plot(trace: Trace, step: int = -1, count: int = 5) -> go.Figure:
+    """The best classes of a step as horizontal bars, best on top; hover tells the class number."""
+    best = trace.top(step, count)[::-1]
+    figure = go.Figure(
+        go.Bar(
+            x=[100 * p.probability for p in best],
+            y=[str(p.class_index) for p in best],
+            customdata=[[p.class_index, p.label] for p in best],
+            orientation="h",
+            marker={"color": BLUE, "line": {"width": 0}},
+            hovertemplate="%{customdata[1]} (class %{customdata[0]}): %{x:.2f} %<extra></extra>",
+        )
+    )
+    # Class numbers carry the axis, names label it: two classes can share a name.
+    figure.update_yaxes(
+        type="category", tickvals=[str(p.class_index) for p in best], ticktext=[_plain(p.label) for p in best]
+    )
+    figure.update_xaxes(title_text="probability, %", range=[0, 100])
+    return _dressed(figure, 60 + 34 * len(best))
+
+
+def steps_plot(trace: Trace, classes: Sequence[int] | None = None) -> go.Figure:
+    """Probability of classes over the computation steps.
+
+    Args:
+        classes: class numbers; default the best three of the last step and the best of every other.
+
+    Raises:
+        FigureError: a class that the network does not have.
+    """
+    if classes is None:
+        chosen = [p.class_index for p in trace.top(-1, 3)]
+        chosen += [trace.top(t, 1)[0].class_index for t in range(1, trace.steps)]
+        classes = list(dict.fromkeys(chosen))
+    known = trace.logits.shape[1]
+    figure = go.Figure()
+    # A fixed order of separated colours from the perceptual palette, its dark and bright ends left out.
+    colours = palette("viridis")[np.linspace(50, 215, max(len(classes), 2)).astype(int)]
+    for i, index in enumerate(classes):
+        if not 0 <= index < known:
+            raise FigureError(f"This network has classes 0 to {known - 1}, not {index}.")
+        name = _plain(trace.head.labels[index])
+        steps = list(range(1, trace.steps + 1))
+        figure.add_trace(
+            go.Scatter(
+                x=steps,
+                y=[100 * float(trace.probabilities[t - 1, index]) for t in steps],
+                customdata=[[index, name]] * len(steps),
+                mode="lines+markers",
+                name=name,
+                line={"color": "rgb({},{},{})".format(*(int(v) for v in colours[i])), "width": 2},
+                marker={"size": 8},
+                hovertemplate="%{customdata[1]}, step %{x}: %{y:.2f} %<extra></extra>",
+            )
+        )
+    figure.update_xaxes(title_text="step", dtick=1, range=[0.8, trace.steps + 0.2])
+    figure.update_yaxes(title_text="probability, %", range=[-3, 103])
+    _dressed(figure, 300)
+    figure.update_layout(showlegend=True, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
+    return figure
+
+
+def to_html(figure: go.Figure, title: str) -> str:
+    """One HTML file that holds everything, its script too, and may fetch nothing (its own policy forbids it)."""
+    body = plotly.io.to_html(
+        figure,
+        include_plotlyjs=True,
+        include_mathjax=False,
+        full_html=False,
+        div_id="plot",
+        default_width="100%",
+        config={"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["sendDataToCloud"]},
+    )
+    policy = (
+        "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
+    )
+    safe = html.escape(title)
+    style = (
+        f"body{{margin:2rem auto;max-width:70rem;padding:0 1rem;font-family:{FONT};background:#fff;color:#222}}"
+        "@media(prefers-color-scheme:dark){body{background:#16181c;color:#ddd}}h1{font-size:1.1rem;font-weight:600}"
+    )
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
+        f'content="width=device-width, initial-scale=1"><meta http-equiv="Content-Security-Policy" content="{policy}">'
+        f"<title>{safe}</title><style>{style}</style></head>\n<body><h1>{safe}</h1>\n{body}\n</body></html>\n"
+    )
+
+
+def _bars(
+    figure: go.Figure,
+    column: int,
+    x: NDArray[Any],
+    values: NDArray[np.float32],
+    channels: NDArray[Any],
+    colour: str,
+    unit: str,
+) -> None:
+    figure.add_trace(
+        go.Bar(
+            # Lists, not arrays: the page's older plotly.js need not read packed numbers.
+            x=[int(v) for v in x],
+            y=[float(v) for v in values],
+            customdata=[int(c) for c in channels],
+            marker={"color": colour, "line": {"width": 0}},
+            hovertemplate=f"channel %{{customdata}}: %{{y:.4g}} ({_plain(unit)})<extra></extra>",
+        ),
+        row=1,
+        col=column,
+    )
+
+
+def _range(values: NDArray[np.float32], neutral: float | None) -> tuple[float, float]:
+    """Bars start at zero, so zero (and the neutral value) is in sight."""
+    low = min(float(values.min()), 0.0, 0.0 if neutral is None else neutral)
+    high = max(float(values.max()), 0.0, 0.0 if neutral is None else neutral)
+    room = 0.05 * ((high - low) or 1.0)
+    return (low - room if low < 0 else 0.0, high + room if high > 0 else 0.0)
+
+
+def _line(figure: go.Figure, value: float, column: int, text: str) -> None:
+    figure.add_hline(
+        y=value,
+        line={"color": ZERO, "width": 1, "dash": "dot"},
+        annotation_text=text,
+        annotation_position="top right",
+        annotation_font_size=11,
+        row=1,
+        col=column,
+    )
+
+
+def _plain(text: str) -> str:
+    """Plotly reads a few HTML tags in texts; a label is only text."""
+    return html.escape(text, quote=False).replace("%{", "% {")
+
+
+def _dressed(figure: go.Figure, height: int) -> go.Figure:
+    axis = {"gridcolor": GRID, "zerolinecolor": ZERO, "linecolor": GRID, "automargin": True}
+    figure.update_xaxes(**axis)
+    figure.update_yaxes(**axis)
+    figure.update_annotations(font={"size": 13, "color": TEXT})
+    figure.update_layout(
+        template=go.layout.Template(),
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": FONT, "size": 12, "color": TEXT},
+        margin={"l": 48, "r": 12, "t": 44, "b": 44},
+        height=height,
+        bargap=0.0 if height == 300 else 0.25,
+        showlegend=False,
+        hoverlabel={"font": {"family": FONT, "size": 13}},
+        dragmode="zoom",
+    )
+    return figure
