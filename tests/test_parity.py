@@ -16,8 +16,9 @@ from tests.parity.__main__ import main
 from tests.parity.case import filled
 from tests.parity.families.tdam_build import searchlight
 from tests.parity.runner import FIXTURES, compare, find_cases, run_case
+from viz.attention.probe import capture
 from viz.attention.tdam import Searchlight
-from viz.networks.td_resnet import DEPTHS, TDResNet, TDResNetConfig, released_config
+from viz.networks.td_resnet import DEPTHS, ResidualBlock, TDResNet, TDResNetConfig, released_config
 
 SMALL = FIXTURES / "tdam" / "searchlight_concat__channel_then_spatial.json"
 Change = Callable[[dict[str, Any]], None]
@@ -217,6 +218,38 @@ def test_other_networks_are_built_from_their_manifest(
     (tmp_path / "made.json").write_text(json.dumps(manifest))
     np.savez(tmp_path / "made.npz", **arrays)
     assert run_case(tmp_path / "made.json").status == "ok", run_case(tmp_path / "made.json").line()
+
+
+def test_a_block_and_a_call_are_understood(tmp_path: Path) -> None:
+    how = {"technique": "joint_concat"}
+    block = ResidualBlock("basic", 32, 48, 2, steps=3, feedback=1, searchlight=how).eval()
+    shapes = {k: list(v.shape) for k, v in block.state_dict().items()}
+    block.load_state_dict({k: filled(k, tuple(s)) for k, s in shapes.items()})
+    z = np.random.RandomState(3).standard_normal((1, 32, 12, 10)).astype(np.float32)
+    manifest = {
+        "name": "block",
+        "family": "tdam",
+        "kind": "block",
+        "build": {
+            "class": "BasicBlock",
+            "args": [32, 48, 2],
+            "kwargs": {"is_td_block": True, "m": 1, "spotlight_gen_technique": "joint_top_bottom_concat_attention"},
+        },
+        "inputs": {"x": {"seed": 3, "shape": [1, 32, 12, 10]}},
+        "tolerance": 1e-5,
+        "state_dict": shapes,
+    }
+    for steps, call in ((3, {}), (2, {"time_steps": 2})):
+        with torch.inference_mode(), capture(block) as sink:
+            out = block(torch.from_numpy(z), steps)
+        gates = [v for probe, _, _, v in sink.batches if probe.label == "spatial_gate"]
+        arrays = {"out": out.numpy()} | {f"RA_block/step{i}/spatial": g.numpy() for i, g in enumerate(gates, 1)}
+        assert len(gates) == steps - 1
+        told = {**manifest, "call": call, "arrays": {k: list(v.shape) for k, v in arrays.items()}}
+        (tmp_path / "block.json").write_text(json.dumps(told))
+        np.savez(tmp_path / "block.npz", **arrays)
+        verdict = run_case(tmp_path / "block.json")
+        assert verdict.status == "ok", verdict.line()
 
 
 @pytest.mark.parametrize(

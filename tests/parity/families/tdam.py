@@ -18,7 +18,7 @@ from tests.parity.families.tdam_rule import evaluate_rule
 from tests.parity.reduce import reduced
 from viz.attention.probe import capture
 from viz.attention.tdam import Searchlight
-from viz.networks.td_resnet import ResidualBlock, TDResNet
+from viz.networks.td_resnet import ResidualBlock, Stage, TDResNet
 
 FAMILY = "tdam"
 PROBES = {
@@ -29,6 +29,8 @@ PROBES = {
 }
 _SUFFIX = r"(?P<suffix>_stat|_head64|_strided64|)"
 _IN_STEP = re.compile(rf"(?P<path>.*RA_block)/step(?P<call>\d+)/(?P<what>[a-z_]+?){_SUFFIX}")
+_STAGE = re.compile(rf"(?P<path>layer[1-4]){_SUFFIX}")
+_PICTURES = ("x", "input", "image", "images")
 _OVER_STEPS = re.compile(rf"(?P<what>logits|cam_class|cam|layer4)_t(?P<step>\d+){_SUFFIX}")
 
 
@@ -53,7 +55,10 @@ def _watching(network: nn.Module) -> Iterator[_Seen]:
     seen = _Seen()
 
     def hook_of(path: str) -> Any:
-        def hook(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            if isinstance(module, Stage):
+                seen.add(path, "out", output.clone())
+                return
             seen.add(path, "bottom", inputs[0].clone())
             seen.add(path, "top", inputs[1].clone())
             seen.add(path, "out", output.bottom.clone())
@@ -63,7 +68,7 @@ def _watching(network: nn.Module) -> Iterator[_Seen]:
     handles = [
         module.register_forward_hook(hook_of(path))
         for path, module in network.named_modules()
-        if isinstance(module, Searchlight)
+        if isinstance(module, Searchlight | Stage)
     ]
     try:
         with capture(network) as sink:
@@ -84,39 +89,51 @@ def evaluate(case: Case) -> Mapping[str, NDArray[Any]]:
     return {"module": _module, "block": _block, "network": _network}[case.kind](case)
 
 
-def _steps_asked(case: Case) -> int | None:
-    """The number of steps that `call` asks for; None for all."""
-    case.only("call", {"steps", "time_steps", "t", "output_over_t", "arguments"})
-    asked = [case.call[k] for k in ("steps", "time_steps", "t") if case.call.get(k) is not None]
-    if len(asked) > 1:
+def _call(case: Case, known: set[str]) -> dict[str, Any]:
+    """The arguments of the original's call, ``kwargs`` among them."""
+    call = {**case.call, **(case.call.get("kwargs") or {})}
+    call.pop("kwargs", None)
+    if call.pop("args", None) or set(call) - known:
         raise NotUnderstoodError(f"call {dict(case.call)}")
-    return asked[0] if asked else None
+    return call
+
+
+def _steps_asked(call: Mapping[str, Any]) -> int | None:
+    """The number of steps that a call asks for; None for all."""
+    asked = {call[k] for k in ("steps", "time_steps", "t") if call.get(k) is not None}
+    if len(asked) > 1:
+        raise NotUnderstoodError(f"call {dict(call)}")
+    return asked.pop() if asked else None
 
 
 def _module(case: Case) -> dict[str, NDArray[Any]]:
     case.only("inputs", {"bottom", "top", "bottom_x", "top_x", "prev_searchlight"})
-    case.only("call", {"arguments"})
-    module = realize(case, lambda: Searchlight(**module_arguments(case)))
+    order = _call(case, {"arguments", "prev_searchlight"}).get("arguments") or ()
+    names = [str(name).split(" ")[0] for name in order] or ["bottom", "top"]
+    # What the original calls the previous searchlight, its third argument, is accepted there and never used.
+    if not 2 <= len(names) <= 3:
+        raise NotUnderstoodError(f"call arguments {order}")
+    arguments = module_arguments(case)
+    module = realize(case, lambda: Searchlight(**arguments))
+    bottom, top = (case.required(name, f"{name}_x", name.removesuffix("_x")) for name in names[:2])
     with _watching(module) as seen:
-        out, logits = module(case.required("bottom", "bottom_x"), case.required("top", "top_x"))
+        out = module(bottom, top).bottom
     made = {"out": out.numpy()}
     for name in case.expected:
         match = re.fullmatch(rf"(?P<what>[a-z_]+?){_SUFFIX}", name)
         value = seen.get("", match["what"], 1) if match else None
         if match and value is not None:
             made[name] = reduced(value, match["suffix"])
-        elif name in ("searchlight_raw", "s_t") and logits is not None:
-            made[name] = logits.numpy()
     return made
 
 
 def _block(case: Case) -> dict[str, NDArray[Any]]:
-    case.only("inputs", {"x"})
+    case.only("inputs", set(_PICTURES))
     arguments = block_arguments(case)
     module = realize(case, lambda: ResidualBlock(**arguments))
-    steps = _steps_asked(case) or arguments["steps"]
+    steps = _steps_asked(_call(case, {"steps", "time_steps", "t", "arguments"})) or arguments["steps"]
     with _watching(module) as seen:
-        out = module(case.required("x"), steps)
+        out = module(case.required(*_PICTURES), steps)
     return {"out": out.numpy(), **_in_steps(case, seen)}
 
 
@@ -132,16 +149,20 @@ def _in_steps(case: Case, seen: _Seen) -> dict[str, NDArray[Any]]:
 
 
 def _network(case: Case) -> dict[str, NDArray[Any]]:
-    case.only("inputs", {"x"})
+    case.only("inputs", set(_PICTURES))
+    call = _call(case, {"steps", "time_steps", "t", "output_over_t", "output_over_t_blocks", "arguments"})
     config, varied = network_config(case)
+    varied = tuple(call.get("output_over_t_blocks", varied))
     network = realize(case, lambda: TDResNet(config))
     if not isinstance(network, TDResNet):
         raise TypeError(type(network))
-    x, steps = case.required("x"), _steps_asked(case)
+    x, steps = case.required(*_PICTURES), _steps_asked(call)
     with _watching(network) as seen:
         logits = network(x, steps)
     _check_calls(case, seen)
     made = {"logits": logits.numpy(), **_in_steps(case, seen)}
+    stages = {name: match for name in case.expected if (match := _STAGE.fullmatch(name))}
+    made |= {name: reduced(seen.values[m["path"], "out"][0], m["suffix"]) for name, m in stages.items()}
     wanted = {name: match for name in case.expected if (match := _OVER_STEPS.fullmatch(name))}
     if wanted:
         over = _OverSteps(network, x, varied)

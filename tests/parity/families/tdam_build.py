@@ -101,6 +101,7 @@ def searchlight(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     poolings = k["rep_pooling_techniques"]
     combine, channel = k["rep_combine_technique"], k["channel_nonlin"]
     reduction, spatial = k["rep_reduction_tuple"], k["spatial_searchlight_nonlin"]
+    poolings = (poolings,) if isinstance(poolings, str) else poolings
     if not isinstance(poolings, list | tuple) or not poolings:
         raise NotUnderstoodError(f"rep_pooling_techniques {poolings!r}")
     if combine not in ("sum", "avg"):
@@ -111,8 +112,6 @@ def searchlight(kwargs: Mapping[str, Any]) -> dict[str, Any]:
         raise NotUnderstoodError(f"spatial_computation_method {k['spatial_computation_method']!r}")
     if k["operation_seq"] not in SEQUENCES:
         raise NotUnderstoodError(f"operation_seq {k['operation_seq']!r}")
-    if spatial not in (None, "sigmoid", "softmax"):
-        raise NotUnderstoodError(f"spatial_searchlight_nonlin {spatial!r}")
     grid = k["spatial_pool_res"]
     return {
         "technique": _one_of(TECHNIQUES, k["spotlight_gen_technique"], "spotlight_gen_technique"),
@@ -122,8 +121,8 @@ def searchlight(kwargs: Mapping[str, Any]) -> dict[str, Any]:
         "combine": combine,
         # Any other name multiplies with the raw searchlight.
         "channel_nonlinearity": channel if channel in ("sigmoid", "softmax") else "none",
-        # A spatial non-linearity switches the spatial step off.
-        "spatial": spatial is None,
+        # A spatial non-linearity that exists switches the spatial step off; another name changes nothing.
+        "spatial": spatial not in ("sigmoid", "softmax"),
         **({"reduction": reduction[1]} if reduction[0] == "r" else {"width": reduction[1]}),
     }
 
@@ -197,6 +196,9 @@ def network_config(case: Case) -> tuple[TDResNetConfig, tuple[int, ...]]:
     lists = kwargs.get("apply_td_at_blocks_for_layers", [list(range(6))] * 4)
     if any(s not in range(4) or s >= len(lists) for s in stages):
         raise NotUnderstoodError(f"layers {stages} with blocks {lists}")
+    how = searchlight(kwargs)
+    if block == "bottleneck" and how["pooling"][-1].startswith("learned"):
+        raise NotUnderstoodError("a learned pooling in Bottleneck blocks, where the grid depends on the stage")
     config = TDResNetConfig(
         block=block,
         layers=tuple(layers),
@@ -204,6 +206,6 @@ def network_config(case: Case) -> tuple[TDResNetConfig, tuple[int, ...]]:
         steps=kwargs.get("time_steps", 3),
         feedback=kwargs.get("m", 2),
         td_blocks={s: tuple(lists[s]) for s in stages},
-        searchlight=searchlight(kwargs),
+        searchlight=how,
     )
     return config, tuple(kwargs.get("output_over_t_blocks", (0, 1, 2)))
