@@ -200,8 +200,8 @@ def _trace(args: argparse.Namespace) -> int:
             raise  # the folder cannot be written to: the next picture would fail as well
         except VizError as error:
             failed.append((path, error))
-    for path, error in failed:
-        print(f"searchlight: {path}: {error}", file=sys.stderr)
+    for path, why in failed:
+        print(f"searchlight: {path}: {why}", file=sys.stderr)
     if failed:
         print(f"searchlight: {len(failed)} of {len(pictures)} pictures could not be traced.", file=sys.stderr)
     return 1 if failed else 0
@@ -236,9 +236,9 @@ def _stems(pictures: Sequence[Path]) -> list[str]:
 
 
 _LOOK = (
-    "preset columns per_row palette scale shared_scale interpolation opacity threshold components view font letters "
-    "titles colour_bar crop_frame"
-).split()
+    *("preset", "columns", "per_row", "palette", "scale", "shared_scale", "interpolation", "opacity", "threshold"),
+    *("components", "view", "font", "letters", "titles", "colour_bar", "crop_frame"),
+)
 
 
 def _figure(args: argparse.Namespace) -> int:
@@ -267,10 +267,9 @@ def _figure(args: argparse.Namespace) -> int:
         except FigureError as error:
             _usage(str(error))
         trace = _load(args).trace(args.picture)
-        index: str | int | None = args.class_index
-        if index is not None and index.isascii() and index.isdigit():
-            index = int(index)
-        made = figure(trace, panels, class_index=index, **options)
+        given: str | None = args.class_index
+        number = int(given) if given is not None and given.isascii() and given.isdigit() else None
+        made = figure(trace, panels, class_index=given if number is None else number, **options)
     for path in made.save(args.out, args.dpi, sidecars=not args.no_sidecars):
         print(path)
     return 0

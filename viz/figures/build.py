@@ -1,4 +1,4 @@
-"""`figure(trace, ...)`: the one way to a figure, and the `Figure` that saves itself with all that makes it repeatable."""
+"""`figure(trace, ...)` and `Figure`, which saves itself with all that makes it repeatable."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Figure:
             raise FigureError(f"The dpi must lie between 36 and 1200, not {dots}.")
         if fmt == "png" and self.layout.height * self.layout.width * dots * dots > 120e6:
             raise FigureError("The picture file would have more than 120 megapixels; take fewer dpi, or a PDF.")
-        return render(self.trace, self.spec, self.contents, self.layout, fmt, dots)
+        return render(self.trace, self.spec, self.contents, self.layout, fmt=fmt, dpi=dots)
 
     def save(self, path: str | Path, dpi: int | None = None, *, sidecars: bool = True) -> tuple[Path, ...]:
         """Write the figure, and beside it the JSON record, the raw maps (.npz) and a LaTeX snippet (.tex).
@@ -153,32 +153,33 @@ class Figure:
 
 def figure(
     trace: Trace,
-    panels: str | Sequence[str | Panel] | FigureSpec | None = None,
+    panels: str | Sequence[str | Panel] | None = None,
     preset: str = "cvpr",
     columns: int | None = None,
     *,
     class_index: int | str | None = None,
+    spec: FigureSpec | None = None,
     **options: Any,
 ) -> Figure:
     """A paper figure of a trace.
 
     Args:
         trace: what `Model.trace` gave.
-        panels: shorthands (``"picture"``, ``"class_map:2"``, ``"spatial_gate:2"``, ...), `Panel` objects, a whole
-            `FigureSpec` (then no other option is taken), or None: the picture, every step's class map, the deepest
+        panels: shorthands (``"picture"``, ``"class_map:2"``, ``"spatial_gate:2"``, ...), `Panel` objects, or None: the picture, every step's class map, the deepest
             spatial gates.
         preset: venue, see `viz.figures.PRESETS`.
         columns: 1 or 2; default 1 for up to four panels.
         class_index: number or name of the class for class maps without one of their own.
+        spec: a whole `FigureSpec`; then no other option is taken.
         options: the other fields of `FigureSpec`.
 
     Raises:
         FigureError, ModelError, ProbeError: one sentence each.
     """
-    if isinstance(panels, FigureSpec):
-        if options or class_index is not None or columns is not None:
+    if spec is not None:
+        if panels is not None or options or class_index is not None or columns is not None:
             raise FigureError("A FigureSpec already says everything; change it instead of giving further options.")
-        return Figure(trace, panels)
+        return Figure(trace, spec)
     for name in options:
         if name not in FigureSpec.__dataclass_fields__:
             raise FigureError(f"A figure has no option {name!r}.")

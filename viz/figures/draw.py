@@ -57,7 +57,9 @@ _METADATA: dict[Format, dict[str, Any]] = {
 }
 
 
-def render(trace: Trace, spec: FigureSpec, contents: tuple[Content, ...], layout: Layout, fmt: str, dpi: int) -> bytes:
+def render(
+    trace: Trace, spec: FigureSpec, contents: tuple[Content, ...], layout: Layout, *, fmt: str, dpi: int
+) -> bytes:
     """The figure as the bytes of a file; the same arguments give the same bytes.
 
     Raises:
@@ -111,7 +113,7 @@ class _Drawing:
         low = 1 - (place.y + place.height) / height
         return self.figure.add_axes((place.x / width, low, place.width / width, place.height / height))
 
-    def text(self, x: float, y: float, text: str, size: float, align: str = "left", colour: str = INK) -> None:
+    def text(self, x: float, y: float, text: str, size: float, *, align: str = "left") -> None:
         """A line of text whose line box begins at (x, y) inches; user text is never read as mathematics."""
         self.figure.text(
             x / self.layout.width,
@@ -119,7 +121,7 @@ class _Drawing:
             text,
             ha=align,
             va="baseline",
-            color=colour,
+            color=INK,
             fontproperties=properties(text, self.layout.font, size),
             parse_math=False,
         )
@@ -130,7 +132,15 @@ class _Drawing:
         x0, y0, x1, y1 = self.layout.view
         axes.set(xlim=(x0, x1), ylim=(y1, y0))
         axes.set_axis_off()
-        draw_photo(axes, content, self.photo, self.photo_rgba, self.trace.geometry, self.vector, self.layout.view)
+        draw_photo(
+            axes,
+            content,
+            self.photo,
+            self.photo_rgba,
+            geometry=self.trace.geometry,
+            vector=self.vector,
+            view=self.layout.view,
+        )
         if self.spec.crop_frame and self.spec.view == "picture":
             self.frame(axes)
         if content.boxes:
@@ -205,11 +215,11 @@ class _Drawing:
         for mark, label in sorted(zip(marks, labels, strict=True), key=lambda m: m[0] not in (scale.low, scale.high)):
             y = inner.y + inner.height * (high - mark) / (high - low) - 0.56 * size / 72
             if mark in (scale.low, scale.high) or min(abs(mark - scale.low), abs(mark - scale.high)) > 0.25 * extent:
-                self.text(inner.x - 0.045, y, label, size, "right")
+                self.text(inner.x - 0.045, y, label, size, align="right")
         words = f"{len(heights)} channels" + (", sorted" if content.panel.order == "sorted" else "")
         if width_of(words, self.layout.font, size) > inner.width:
             words = f"{len(heights)} ch." + (", sorted" if content.panel.order == "sorted" else "")
-        self.text(inner.x + inner.width / 2, inner.y + inner.height + 0.03, words, size, "center")
+        self.text(inner.x + inner.width / 2, inner.y + inner.height + 0.03, words, size, align="center")
 
     def bar(self, content: Content, bar: BarBox) -> None:
         """A colour bar: the palette, its end numbers, the neutral value where there is room, and what is measured."""
@@ -234,7 +244,7 @@ class _Drawing:
         labels = numbers(scale.low, scale.high, *marks)
         y = strip.y + strip.height + TICK_GAP
         self.text(strip.x, y, labels[0], size)
-        self.text(strip.x + strip.width, y, labels[1], size, "right")
+        self.text(strip.x + strip.width, y, labels[1], size, align="right")
         if inner and content.neutral is not None:
             share = (content.neutral - scale.low) / (scale.high - scale.low)
             for line, colour in ((1.6, "black"), (0.7, "white")):
@@ -242,12 +252,14 @@ class _Drawing:
             at, wide = strip.x + share * strip.width, [width_of(t, font, size) for t in labels]
             free = (strip.x + wide[0] + wide[2] / 2 + 0.06, strip.x + strip.width - wide[1] - wide[2] / 2 - 0.06)
             if free[0] <= at <= free[1]:
-                self.text(at, y, labels[2], size, "center")
-        for i, line in enumerate(bar.lines):
-            self.text(strip.x, y + (1 + i) * line_height(size), line, size)
+                self.text(at, y, labels[2], size, align="center")
+        for i, words in enumerate(bar.lines):
+            self.text(strip.x, y + (1 + i) * line_height(size), words, size)
 
 
-def draw_photo(axes: Any, content: Content, rgb: Any, rgba: Any, geometry: Geometry, vector: bool, view: Rect) -> None:
+def draw_photo(
+    axes: Any, content: Content, rgb: Any, rgba: Any, *, geometry: Geometry, vector: bool, view: Rect
+) -> None:
     """The photo and its map, with the operations of `viz.maps.overlay`, in axes whose data are picture pixels."""
     height, width = geometry.picture
     whole: Rect = (0.0, 0.0, float(width), float(height))

@@ -127,7 +127,7 @@ def lay_out(spec: FigureSpec, contents: Sequence[Content], geometry: Geometry) -
         y = image_y + below + ROW_GAP
     bars: tuple[BarBox, ...] = ()
     if spec.colour_bar and spec.shared_scale:
-        bars, y = _shared(spec, contents, y + 0.02, total, font, style)
+        bars, y = _shared(spec, contents, y + 0.02, total=total, font=font, style=style)
     return Layout(total, y - ROW_GAP + MARGIN, font, style, tuple(boxes), bars, view)
 
 
@@ -152,7 +152,7 @@ def _bar_height(bar: BarBox, style: Preset) -> float:
 
 
 def _shared(
-    spec: FigureSpec, contents: Sequence[Content], y: float, total: float, font: Font, style: Preset
+    spec: FigureSpec, contents: Sequence[Content], y: float, *, total: float, font: Font, style: Preset
 ) -> tuple[tuple[BarBox, ...], float]:
     groups: dict[tuple[str, ...], list[int]] = {}
     for i, content in enumerate(contents):

@@ -59,13 +59,13 @@ def channel_plot(
     )
     order = np.argsort(-values, kind="stable")
     channels = np.arange(len(values))
-    _bars(figure, 1, channels, values, channels, BLUE, unit)
-    _bars(figure, 2, channels, values[order], order, TEAL, unit)
+    _bars(figure, 1, channels, values, channels, look=(BLUE, unit))
+    _bars(figure, 2, channels, values[order], order, look=(TEAL, unit))
     figure.update_xaxes(title_text="channel", row=1, col=1)
     figure.update_xaxes(title_text="rank", row=1, col=2)
     if before:
         change = values - trace.record(record.name, before[-1]).values
-        _bars(figure, 3, channels, change, channels, ORANGE, "change")
+        _bars(figure, 3, channels, change, channels, look=(ORANGE, "change"))
         figure.update_xaxes(title_text="channel", row=1, col=3)
     else:
         figure.update_xaxes(visible=False, row=1, col=3)
@@ -173,9 +173,11 @@ def _bars(
     x: NDArray[Any],
     values: NDArray[np.float32],
     channels: NDArray[Any],
-    colour: str,
-    unit: str,
+    *,
+    look: tuple[str, str],
 ) -> None:
+    """Bars in one part; `look` is their colour and their unit."""
+    colour, unit = look
     figure.add_trace(
         go.Bar(
             # Lists, not arrays: the page's older plotly.js need not read packed numbers.
