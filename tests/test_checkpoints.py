@@ -293,6 +293,19 @@ def test_a_tensor_larger_than_its_memory(tmp_path: Path) -> None:
     assert "unpacks to more" in refused(tmp_path / "views.pth", max_bytes=2_000_000)
 
 
+@pytest.mark.parametrize(
+    ("module", "name"), [("builtins", "bytearray"), ("torch", "Tensor"), ("builtins", "eval"), ("torch.hub", "load")]
+)
+def test_constructors_are_refused_before_they_run(tmp_path: Path, module: str, name: str) -> None:
+    # {"a": NAME(2**40)}: a hundred bytes that ask for a terabyte, though torch's own list allows the first.
+    call = b"\x8a\x08" + struct.pack("<q", 1 << 40) + b"\x85R"
+    table = b"\x80\x02}X\x01\0\0\0a" + f"c{module}\n{name}\n".encode() + call + b"s."
+    with zipfile.ZipFile(tmp_path / "ask.pth", "w") as archive:
+        archive.writestr("ask/data.pkl", table)
+        archive.writestr("ask/version", "3\n")
+    assert f"{module}.{name}" in refused(tmp_path / "ask.pth")
+
+
 def _header(header: Any, body: bytes = b"") -> bytes:
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return struct.pack("<Q", len(text)) + text + body

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import pickletools
+import re
 import zipfile
 from collections.abc import Iterator
 from typing import Literal
@@ -14,9 +16,19 @@ Container = Literal["safetensors", "torch-zip", "torch-legacy"]
 
 # A protocol 2 pickle of torch's own magic number opens every file from before 1.6.
 LEGACY_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
+# That number, the protocol, the writer's machine, the content, the list of storages; raw storages follow.
+LEGACY_PICKLES = 5
 MAX_ENTRIES = 100_000
-MAX_PICKLE = 64 << 20
+MAX_PICKLE = 8 << 20
 MAX_HEADER = 32 << 20
+
+# What the table of contents of a weights file may name. torch's own list is longer: it holds constructors such as
+# bytearray, with which a file of a hundred bytes can ask for all memory there is.
+_HARMLESS = re.compile(
+    r"argparse\.Namespace|collections\.(OrderedDict|Counter)|(builtins|__builtin__)\.(set|complex)|_codecs\.encode"
+    r"|torch\.(Size|device|bool|[a-z]+\d\w*|per_\w+|\w*Storage)|torch\.storage\.\w+|torch\._utils\._rebuild_\w+"
+    r"|torch\._tensor\._rebuild_from_type_v2|torch\.nn\.parameter\.Parameter|torch\.serialization\._get_layout"
+)
 
 
 def container_of(data: bytes, name: str) -> Container:
@@ -69,8 +81,15 @@ def check_zip(data: bytes, name: str, max_bytes: int) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, EOFError):
+            _check_entries(entries, data, name, max_bytes)
+            tables = [archive.read(e) for e in entries if e.filename.endswith(".pkl")]
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, EOFError, RuntimeError, OSError):
         raise CheckpointError(f"{name} is cut off or damaged; download it again.") from None
+    for table in tables:
+        check_pickles(table, name)
+
+
+def _check_entries(entries: list[zipfile.ZipInfo], data: bytes, name: str, max_bytes: int) -> None:
     if len(entries) > MAX_ENTRIES:
         raise CheckpointError(f"{name} holds {len(entries)} entries; it is not a weights file.")
     paths = [e.filename for e in entries]
@@ -87,7 +106,32 @@ def check_zip(data: bytes, name: str, max_bytes: int) -> None:
     if total > min(len(data), max_bytes) or len(set(paths)) != len(paths):
         raise CheckpointError(f"{name} has entries that overlap or exceed the file; it is not to be trusted.")
     if any(e.file_size > MAX_PICKLE for e in entries if e.filename.endswith(".pkl")):
-        raise CheckpointError(f"{name} has a table of contents of more than 64 MB; it is not to be trusted.")
+        raise CheckpointError(f"{name} has a table of contents of more than 8 MB; it is not to be trusted.")
+
+
+def check_pickles(data: bytes, name: str, count: int = 1) -> None:
+    """Read, without running, the first `count` pickles of some bytes, and refuse any object that weights do not need.
+
+    Raises:
+        CheckpointError: damaged, too long, or naming such an object.
+    """
+    stream = io.BytesIO(data)
+    try:
+        for _ in range(count):
+            for opcode, argument, position in pickletools.genops(stream):
+                if (position or 0) > MAX_PICKLE:
+                    raise CheckpointError(f"{name} has a table of contents of more than 8 MB; it is not to be trusted.")
+                if opcode.name in ("GLOBAL", "INST", "STACK_GLOBAL"):
+                    what = str(argument or "of an unknown kind").replace(" ", ".")
+                    if opcode.name != "GLOBAL" or not _HARMLESS.fullmatch(what):
+                        raise CheckpointError(
+                            f"{name} holds the Python object {what[:80]}, which could run code; "
+                            "save the bare state_dict and try again."
+                        )
+    except CheckpointError:
+        raise
+    except Exception:  # pickletools raises many kinds for damaged bytes
+        raise CheckpointError(f"{name} is damaged or cut off; download it again.") from None
 
 
 def safetensors_metadata(data: bytes, name: str) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,6 @@ import argparse
 import hashlib
 import io
 import pickle
-import re
 import threading
 import warnings
 from collections.abc import Mapping
@@ -24,7 +23,7 @@ import torch
 from torch import Tensor
 
 from viz.errors import CheckpointError
-from viz.zoo.container import Container, check_zip, container_of, safetensors_metadata
+from viz.zoo.container import LEGACY_PICKLES, Container, check_pickles, check_zip, container_of, safetensors_metadata
 
 MAX_BYTES = 1 << 30
 MAX_TENSORS = 20_000
@@ -96,6 +95,8 @@ def read_checkpoint(path: str | Path, max_bytes: int = MAX_BYTES) -> Checkpoint:
     else:
         if container == "torch-zip":
             check_zip(data, name, max_bytes)
+        else:
+            check_pickles(data, name, LEGACY_PICKLES)
         content = _load_torch(data, name)
         metadata = _plain(content)
         content = _weights_of(content, name)
@@ -136,11 +137,7 @@ def _load_torch(data: bytes, name: str) -> Any:
         ):
             warnings.simplefilter("ignore")
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        found = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if found:
-            what = f"holds the Python object {found[1]}, which could run code"
-            raise CheckpointError(f"{name} {what}; save the bare state_dict and try again.") from None
+    except pickle.UnpicklingError:
         raise CheckpointError(f"{name} holds more than tensors and plain values, or is damaged.") from None
     except (MemoryError, RecursionError):
         raise CheckpointError(f"{name} asks for more memory than it can need; the file is not to be trusted.") from None
