@@ -11,11 +11,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from viz.errors import CheckpointError
 from viz.networks.td_resnet import TDResNet, released_config
+from viz.zoo.identify import load_published
 
 State = Mapping[str, Tensor]
 
@@ -136,3 +139,14 @@ def repacked(source: Path, target: Path, compression: int, extra: Mapping[str, b
         for name, data in (extra or {}).items():
             new.writestr(name, data)
     return target
+
+
+def refused(path: Path, **more: Any) -> str:
+    """The sentence with which a file is refused, checked for what every such sentence must be."""
+    with pytest.raises(CheckpointError) as caught:
+        load_published(path, **more)
+    text = str(caught.value)
+    assert path.name in text and str(path.parent) not in text
+    assert "\n" not in text and text.endswith(".") and "Traceback" not in text
+    assert caught.value.__cause__ is None and (caught.value.__suppress_context__ or caught.value.__context__ is None)
+    return text

@@ -29,7 +29,7 @@ def blocks_of(shapes: Shapes, name: str) -> dict[tuple[int, int], dict[str, tupl
     if {stage for stage, _ in blocks} != {0, 1, 2, 3} or "conv1.weight" not in shapes or "fc.weight" not in shapes:
         some = ", ".join(repr(k[:60]) for k in list(shapes)[:3])
         kind = "TDAM weights on another backbone" if any("RA_block." in k for k in shapes) else "another network"
-        raise CheckpointError(f"{name} is no TD-ResNet but {kind}: it holds {len(shapes)} weights such as {some}.")
+        raise CheckpointError(f"{name} is no TD-ResNet but {kind}: its {len(shapes)} tensor(s) are named like {some}.")
     return blocks
 
 
