@@ -165,8 +165,8 @@ def figure(
 
     Args:
         trace: what `Model.trace` gave.
-        panels: shorthands (``"picture"``, ``"class_map:2"``, ``"spatial_gate:2"``, ...), `Panel` objects, or None: the picture, every step's class map, the deepest
-            spatial gates.
+        panels: shorthands (``"picture"``, ``"class_map:2"``, ``"spatial_gate:2"``, ...), `Panel` objects, or None: the
+            picture, every step's class map, the deepest spatial gates.
         preset: venue, see `viz.figures.PRESETS`.
         columns: 1 or 2; default 1 for up to four panels.
         class_index: number or name of the class for class maps without one of their own.

@@ -160,12 +160,14 @@ class _Drawing:
         colours = {step: BOX_COLOURS[i % len(BOX_COLOURS)] for i, step in enumerate(steps)}
         per_inch = (self.layout.view[2] - self.layout.view[0]) / place.width
         size = self.layout.preset.tick
+        # Earlier steps have wider lines, so that equal boxes on top of each other stay visible as bands.
+        lines = {step: 1.1 + 1.4 * min(len(steps) - 1 - i, 5) for i, step in enumerate(steps)}
+        for dark in (True, False):
+            for step, box in content.boxes:
+                at, width, height = (box.x0, box.y0), box.x1 - box.x0, box.y1 - box.y0
+                line, colour = (lines[step] + 0.6, "black") if dark else (lines[step], colours[step])
+                axes.add_patch(Rectangle(at, width, height, fill=False, lw=line, ec=colour, joinstyle="miter"))
         for step, box in content.boxes:
-            at, width, height = (box.x0, box.y0), box.x1 - box.x0, box.y1 - box.y0
-            # Earlier steps have wider lines, so that equal boxes on top of each other stay visible.
-            line = 1.1 + 1.4 * min(len(steps) - 1 - steps.index(step), 5)
-            axes.add_patch(Rectangle(at, width, height, fill=False, lw=line + 0.6, ec="black", joinstyle="miter"))
-            axes.add_patch(Rectangle(at, width, height, fill=False, lw=line, ec=colours[step], joinstyle="miter"))
             if content.panel.all_steps and len(steps) > 1:
                 # Each step's number has its own place along the edge, so that equal boxes keep readable numbers.
                 x = box.x0 + (0.04 + 0.09 * steps.index(step)) * per_inch

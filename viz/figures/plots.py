@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from viz.errors import FigureError, ProbeError
-from viz.maps import palette
 
 if TYPE_CHECKING:
     from viz.trace import Trace
@@ -27,6 +26,7 @@ TEXT = "#7d828a"
 GRID = "rgba(128,132,140,0.28)"
 ZERO = "rgba(128,132,140,0.75)"
 BLUE, ORANGE, TEAL = "#4d8fc4", "#d9822b", "#2aa18f"
+LINES = (BLUE, ORANGE, TEAL, "#b56aa5", "#c0563b", "#9a8f1f")
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 
 
@@ -58,23 +58,23 @@ def channel_plot(
         subplot_titles=(f"step {record.step}: {words}, channel order", "sorted", last),
     )
     order = np.argsort(-values, kind="stable")
+    base, text = _base(values, record.neutral)
     channels = np.arange(len(values))
-    _bars(figure, 1, channels, values, channels, look=(BLUE, unit))
-    _bars(figure, 2, channels, values[order], order, look=(TEAL, unit))
+    _bars(figure, 1, channels, values, channels, base=base, look=(BLUE, unit))
+    _bars(figure, 2, channels, values[order], order, base=base, look=(TEAL, unit))
     figure.update_xaxes(title_text="channel", row=1, col=1)
     figure.update_xaxes(title_text="rank", row=1, col=2)
     if before:
         change = values - trace.record(record.name, before[-1]).values
-        _bars(figure, 3, channels, change, channels, look=(ORANGE, "change"))
+        _bars(figure, 3, channels, change, channels, base=0.0, look=(ORANGE, "change"))
         figure.update_xaxes(title_text="channel", row=1, col=3)
     else:
         figure.update_xaxes(visible=False, row=1, col=3)
         figure.update_yaxes(visible=False, row=1, col=3)
-    low, high = _range(values, record.neutral)
     for column in (1, 2):
-        figure.update_yaxes(range=[low, high], row=1, col=column)
-        if record.neutral is not None:
-            _line(figure, record.neutral, column, f"neutral {record.neutral:g}")
+        figure.update_yaxes(range=_range(values, base), row=1, col=column)
+        # The words stand in the sorted part only, where the bars leave them room.
+        _line(figure, base, column, text if column == 2 else "")
     figure.update_yaxes(title_text=unit, row=1, col=1)
     return _dressed(figure, 300)
 
@@ -115,8 +115,6 @@ def steps_plot(trace: Trace, classes: Sequence[int] | None = None) -> go.Figure:
         classes = list(dict.fromkeys(chosen))
     known = trace.logits.shape[1]
     figure = go.Figure()
-    # A fixed order of separated colours from the perceptual palette, its dark and bright ends left out.
-    colours = palette("viridis")[np.linspace(50, 215, max(len(classes), 2)).astype(int)]
     for i, index in enumerate(classes):
         if not 0 <= index < known:
             raise FigureError(f"This network has classes 0 to {known - 1}, not {index}.")
@@ -129,7 +127,7 @@ def steps_plot(trace: Trace, classes: Sequence[int] | None = None) -> go.Figure:
                 customdata=[[index, name]] * len(steps),
                 mode="lines+markers",
                 name=name,
-                line={"color": "rgb({},{},{})".format(*(int(v) for v in colours[i])), "width": 2},
+                line={"color": LINES[i % len(LINES)], "width": 2, "dash": "solid" if i < len(LINES) else "dot"},
                 marker={"size": 8},
                 hovertemplate="%{customdata[1]}, step %{x}: %{y:.2f} %<extra></extra>",
             )
@@ -174,39 +172,51 @@ def _bars(
     values: NDArray[np.float32],
     channels: NDArray[Any],
     *,
+    base: float,
     look: tuple[str, str],
 ) -> None:
-    """Bars in one part; `look` is their colour and their unit."""
+    """Bars in one part, from `base` up or down; `look` is their colour and their unit."""
     colour, unit = look
     figure.add_trace(
         go.Bar(
             # Lists, not arrays: the page's older plotly.js need not read packed numbers.
             x=[int(v) for v in x],
-            y=[float(v) for v in values],
+            y=[float(v) - base for v in values],
+            base=base,
+            hovertext=[f"{float(v):.4g}" for v in values],
             customdata=[int(c) for c in channels],
             marker={"color": colour, "line": {"width": 0}},
-            hovertemplate=f"channel %{{customdata}}: %{{y:.4g}} ({_plain(unit)})<extra></extra>",
+            hovertemplate=f"channel %{{customdata}}: %{{hovertext}} ({_plain(unit)})<extra></extra>",
         ),
         row=1,
         col=column,
     )
 
 
-def _range(values: NDArray[np.float32], neutral: float | None) -> tuple[float, float]:
-    """Bars start at zero, so zero (and the neutral value) is in sight."""
-    low = min(float(values.min()), 0.0, 0.0 if neutral is None else neutral)
-    high = max(float(values.max()), 0.0, 0.0 if neutral is None else neutral)
+def _base(values: NDArray[np.float32], neutral: float | None) -> tuple[float, str]:
+    """Where bars start, and its name: the neutral value; else zero; else, where all values lie close together and far
+    from zero, their mean: bars from zero would all look the same."""
+    if neutral is not None:
+        return neutral, f"neutral {neutral:g}"
+    low, high = float(values.min()), float(values.max())
+    if high - low < 0.5 * max(abs(low), abs(high)):
+        mean = float(values.mean())
+        return mean, f"mean {mean:.4g}"
+    return 0.0, ""
+
+
+def _range(values: NDArray[np.float32], base: float) -> list[float]:
+    """The axis: all values and the start of the bars."""
+    low, high = min(float(values.min()), base), max(float(values.max()), base)
     room = 0.05 * ((high - low) or 1.0)
-    return (low - room if low < 0 else 0.0, high + room if high > 0 else 0.0)
+    return [low - room if low != 0 else 0.0, high + room]
 
 
 def _line(figure: go.Figure, value: float, column: int, text: str) -> None:
     figure.add_hline(
         y=value,
         line={"color": ZERO, "width": 1, "dash": "dot"},
-        annotation_text=text,
-        annotation_position="top right",
-        annotation_font_size=11,
+        **({"annotation_text": text, "annotation_position": "top right", "annotation_font_size": 11} if text else {}),
         row=1,
         col=column,
     )
