@@ -140,13 +140,12 @@ class FigureTab:
     def _figure(self, shown: Shown | None, values: tuple[Any, ...]) -> Figure:
         if shown is None:
             raise FigureError("Choose a picture first.")
-        panels, preset, columns, scale, low, high, palette, interpolation, opacity, threshold, drawn, titles, dpi = (
-            values
-        )
+        panels, preset, columns, scale, low, high, palette, interpolation, *rest = values
+        opacity, threshold, drawn, own_titles, dpi = rest
         if not panels:
             raise FigureError("Choose at least one panel.")
         spec = FigureSpec(
-            tuple(titled([parse_panel(p) for p in panels], titles)),
+            tuple(titled([parse_panel(p) for p in panels], own_titles)),
             preset=preset,
             columns=int(columns),
             palette=palette,
@@ -157,7 +156,11 @@ class FigureTab:
             threshold=float(threshold),
             view="seen" if "seen" in drawn else "picture",
             dpi=int(dpi),
-            **{k: k in drawn for k in ("titles", "letters", "colour_bar", "shared_scale", "crop_frame")},
+            titles="titles" in drawn,
+            letters="letters" in drawn,
+            colour_bar="colour_bar" in drawn,
+            shared_scale="shared_scale" in drawn,
+            crop_frame="crop_frame" in drawn,
         )
         return figure(trace_of(shown, self.engine, self.pictures), spec=spec)
 

@@ -1,0 +1,541 @@
+"""The page as a person uses it: a real Chromium, the bundled model, files that are opened afterwards."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+import viz
+from viz.engine import Engine
+from viz.maps import overlay, scale_for
+from viz.ui.app import build, launch_options
+from viz.ui.payload import display_rgb
+from viz.zoo.paths import bundled
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+ASSETS = bundled("assets")
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+LOOPBACK = ("127.", "::1", "localhost")
+
+
+def chromium_path() -> str:
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        found = shutil.which(name)
+        if found:
+            return found
+    raise RuntimeError("Install Chromium: the browser tests drive it.")
+
+
+class Server:
+    """The page in this process, and every address that this process tried to reach."""
+
+    def __init__(self) -> None:
+        self.engine = Engine(device="cpu")
+        self.reached: list[str] = []
+        self.page = build(self.engine)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        options = launch_options()
+        _, self.url, _ = self.page.launch(
+            server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, **options
+        )
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    reached: list[str] = []
+    lock = threading.Lock()
+    connect, resolve = socket.socket.connect, socket.getaddrinfo
+
+    def note(host: object) -> None:
+        with lock:
+            reached.append(str(host))
+
+    def watched_connect(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            note(address[0])
+        connect(self, address)
+
+    def watched_resolve(host: Any, *rest: Any, **more: Any) -> Any:
+        note(host)
+        return resolve(host, *rest, **more)
+
+    socket.socket.connect = watched_connect  # type: ignore[method-assign, assignment]
+    socket.getaddrinfo = watched_resolve
+    running = Server()
+    running.reached = reached
+    try:
+        yield running
+    finally:
+        running.page.close()
+        socket.socket.connect = connect  # type: ignore[method-assign]
+        socket.getaddrinfo = resolve
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as driver:
+        chrome = driver.chromium.launch(executable_path=chromium_path(), args=FLAGS)
+        yield chrome
+        chrome.close()
+
+
+class Visitor:
+    """One person at the page: collects page errors and every request."""
+
+    def __init__(self, browser: Browser, server: Server, **context: Any) -> None:
+        self.context = browser.new_context(
+            accept_downloads=True, **{"viewport": {"width": 1360, "height": 1000}, **context}
+        )
+        self.page: Page = self.context.new_page()
+        self.requests: list[str] = []
+        self.errors: list[str] = []
+        self.page.on("request", lambda r: self.requests.append(r.url))
+        self.page.on("pageerror", lambda e: self.errors.append(str(e)))
+        theme = "?__theme=dark" if context.get("color_scheme") == "dark" else "?__theme=light"
+        self.page.goto(server.url + theme)
+        self.page.wait_for_selector(".sl")
+        self.page.wait_for_selector("#picture input[type=file]", state="attached")
+
+    def upload(self, path: Path | str) -> None:
+        before = self.key
+        self.page.set_input_files("#picture input[type=file]", str(path))
+        self.page.wait_for_function(
+            "(k) => document.querySelector('.sl').dataset.key !== k", arg=before, timeout=90_000
+        )
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until nothing is queued for drawing."""
+        self.page.evaluate("() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
+
+    @property
+    def key(self) -> str | None:
+        return self.page.get_attribute(".sl", "data-key")
+
+    @property
+    def step(self) -> int:
+        return int(self.page.get_attribute(".sl", "data-step") or 0)
+
+    def text(self, selector: str) -> str:
+        return self.page.locator(selector).inner_text()
+
+    def choose(self, name: str, value: str) -> None:
+        self.page.select_option(f".sl-{name}", value)
+        self.settle()
+
+    def set_range(self, name: str, value: float) -> None:
+        self.page.locator(f".sl-{name}").evaluate(
+            "(e, v) => { e.value = v; e.dispatchEvent(new Event('input', { bubbles: true })); }", str(value)
+        )
+        self.settle()
+
+    def canvas(self) -> NDArray[np.uint8]:
+        uri = self.page.evaluate("() => document.querySelector('.sl-base').toDataURL('image/png')")
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).convert("RGB"))
+
+    def rows(self) -> list[list[str]]:
+        return [re.split(r"\t", line) for line in self.page.locator(".sl-table tbody tr").all_inner_texts()]
+
+
+@pytest.fixture
+def visitor(browser: Browser, server: Server) -> Iterator[Visitor]:
+    person = Visitor(browser, server)
+    yield person
+    assert person.errors == []
+    person.context.close()
+
+
+def reference(server: Server, name: str) -> viz.Trace:
+    return server.engine.trace(viz.open_picture(ASSETS / name), "lite0-tdam")
+
+
+def test_from_upload_to_an_opened_pdf(visitor: Visitor, server: Server, tmp_path: Path) -> None:
+    visitor.upload(ASSETS / "panda.jpg")
+    trace = reference(server, "panda.jpg")
+    assert visitor.page.get_attribute(".sl", "data-steps") == str(trace.steps)
+    visitor.page.focus(".sl-frame")
+    visitor.page.keyboard.press("Home")
+    visitor.settle()
+    assert visitor.step == 1
+    assert trace.top(1, 1)[0].label in visitor.text(".sl-top")
+    visitor.page.keyboard.press("ArrowRight")
+    visitor.settle()
+    assert visitor.step == 2
+    assert trace.top(2, 1)[0].label in visitor.text(".sl-caption")
+
+    visitor.page.get_by_role("tab", name="Figure").click()
+    preview = visitor.page.locator("#preview img")
+    expect(preview).to_be_visible(timeout=30_000)
+    visitor.page.click("#make-figure")
+    files = visitor.page.locator("#figure-files a")
+    expect(files.first).to_be_visible(timeout=60_000)
+    names = {}
+    for link in files.all():
+        with visitor.page.expect_download() as download:
+            link.click()
+        target = tmp_path / download.value.suggested_filename
+        download.value.save_as(target)
+        names[target.suffix] = target
+    assert {".pdf", ".json", ".npz", ".tex", ".zip"} <= set(names)
+    assert len(zipfile.ZipFile(names[".zip"]).namelist()) == 4
+
+    record = json.loads(names[".json"].read_text())
+    assert record["picture"]["sha256"] == trace.picture.sha256
+    fonts = subprocess.run(["pdffonts", str(names[".pdf"])], capture_output=True, text=True, check=True).stdout
+    assert "Type 3" not in fonts and "TrueType" in fonts
+    subprocess.run(["pdftoppm", "-r", "120", "-png", str(names[".pdf"]), str(tmp_path / "page")], check=True)
+    page = np.asarray(Image.open(next(tmp_path.glob("page*.png"))).convert("RGB")).astype(float)
+    assert page.std() > 20, "the page of the PDF is blank"
+    with np.load(names[".npz"]) as maps:
+        assert any(np.allclose(maps[k], trace.class_map(1).native) for k in maps if maps[k].shape == (7, 7))
+
+
+@pytest.mark.parametrize("interpolation", ["cells", "bilinear", "bicubic"])
+@pytest.mark.parametrize("name", ["chelsea.jpg", "moose.jpg"])
+def test_canvas_equals_the_export(visitor: Visitor, server: Server, name: str, interpolation: str) -> None:
+    visitor.upload(ASSETS / name)
+    trace = reference(server, name)
+    visitor.page.uncheck(".sl-showbox")
+    visitor.choose("interp", interpolation)
+    rgb = display_rgb(trace.picture)
+    gate = trace.heatmap("spatial_gate", 2)
+    maps = [trace.class_map(t) for t in range(1, trace.steps + 1)]
+    cases = [
+        ("class_map", "steps", "inferno", 0.55, maps[1], scale_for(maps[1], "steps", together=maps)),
+        (gate.name, "raw", "viridis", 0.8, gate, scale_for(gate, "raw")),
+        (gate.name, "image", "grey", 1.0, gate, scale_for(gate, "image")),
+    ]
+    visitor.page.locator(".sl-step").evaluate("(e) => { e.value = 2; e.dispatchEvent(new Event('input')); }")
+    for value, mode, palette, opacity, heat, scale in cases:
+        visitor.choose("map", value)
+        visitor.choose("scale", mode)
+        visitor.choose("palette", palette)
+        visitor.set_range("opacity", 100 * opacity)
+        drawn = visitor.canvas().astype(float)
+        wanted = overlay(
+            rgb,
+            heat,
+            scale,
+            palette_name=palette,
+            opacity=opacity,
+            interpolation=interpolation,  # type: ignore[arg-type]
+        ).astype(float)
+        assert drawn.shape == wanted.shape
+        difference = np.abs(drawn - wanted)
+        assert difference.mean() <= 2.0, (value, mode, palette, difference.mean())
+        if opacity == 1.0:  # without the photo's JPEG in between the two agree to the last step of a colour
+            rows, cols = heat.geometry.seen_pixels(rgb.shape[:2])
+            assert difference[rows, cols].max() <= 3
+
+
+def test_nothing_is_drawn_outside_what_the_network_saw(visitor: Visitor, server: Server) -> None:
+    visitor.upload(ASSETS / "china.jpg")
+    visitor.set_range("opacity", 100)
+    trace = reference(server, "china.jpg")
+    rows, cols = trace.geometry.seen_pixels()
+    outside = np.ones(trace.picture.size, dtype=bool)
+    outside[rows, cols] = False
+    photo = trace.picture.rgb.astype(float)
+    assert np.abs(visitor.canvas().astype(float) - photo)[outside].mean() < 2
+    assert np.abs(visitor.canvas().astype(float) - photo)[~outside].mean() > 15
+
+
+def test_stepping_and_looking_make_no_request_and_no_forward(visitor: Visitor, server: Server) -> None:
+    visitor.upload(ASSETS / "raccoon.jpg")
+    visitor.page.wait_for_timeout(2500)  # the tabs below fill after the picture
+    visitor.requests.clear()
+    forwards = server.engine.forwards
+    frame = visitor.page.locator(".sl-frame")
+    frame.focus()
+    for key in ("Home", "ArrowRight", "ArrowRight", "ArrowLeft", "End", "Shift+ArrowUp", "Shift+ArrowLeft"):
+        visitor.page.keyboard.press(key)
+    for name, value in (("map", "class_map"), ("scale", "image"), ("palette", "cividis"), ("interp", "cells")):
+        visitor.choose(name, value)
+    for name, value in (("opacity", 20), ("threshold", 70), ("minarea", 3)):
+        visitor.set_range(name, value)
+    for name in ("outline", "allsteps", "filter"):
+        visitor.page.check(f".sl-{name}")
+    visitor.page.click(".sl-play")
+    visitor.page.wait_for_timeout(1200)
+    visitor.page.click(".sl-play")
+    # The page's own keep-alive is not ours to count.
+    assert [u for u in visitor.requests if "heartbeat" not in u] == []
+    assert server.engine.forwards == forwards
+
+
+def test_same_picture_and_model_again_costs_no_forward(browser: Browser, server: Server) -> None:
+    first = Visitor(browser, server)
+    first.upload(ASSETS / "coffee.jpg")
+    forwards = server.engine.forwards
+    second = Visitor(browser, server)
+    second.upload(ASSETS / "coffee.jpg")
+    assert server.engine.forwards == forwards
+    assert first.key == second.key
+    first.context.close()
+    second.context.close()
+
+
+def test_two_people_do_not_disturb_each_other(browser: Browser, server: Server) -> None:
+    one, two = Visitor(browser, server), Visitor(browser, server)
+    one.page.set_input_files("#picture input[type=file]", str(ASSETS / "rocket.jpg"))
+    two.page.set_input_files("#picture input[type=file]", str(ASSETS / "flower.jpg"))
+    for person, name in ((one, "rocket.jpg"), (two, "flower.jpg")):
+        person.page.wait_for_selector(".sl[data-state=shown]", timeout=90_000)
+        person.settle()
+        assert name in person.text(".sl-about")
+        label = reference(server, name).top(-1, 1)[0].label
+        assert label in person.text(".sl-caption")
+        assert person.errors == []
+        person.context.close()
+
+
+def make_odd_files(folder: Path) -> dict[str, Path]:
+    panda = (ASSETS / "panda.jpg").read_bytes()
+    odd = {
+        "truncated.jpg": panda[: len(panda) // 2],
+        "text.jpg": b"this is not a picture",
+        "empty.png": b"",
+        "drawing.svg": b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"></svg>',
+    }
+    paths = {}
+    for name, data in odd.items():
+        paths[name] = folder / name
+        paths[name].write_bytes(data)
+    paths["huge.png"] = folder / "huge.png"
+    Image.new("1", (12_000, 12_000)).save(paths["huge.png"])
+    return paths
+
+
+def test_refused_files_say_why_and_lose_nothing(visitor: Visitor, tmp_path: Path) -> None:
+    visitor.upload(ASSETS / "chelsea.jpg")
+    before = visitor.canvas()
+    for name, path in make_odd_files(tmp_path).items():
+        visitor.page.set_input_files("#picture input[type=file]", str(path))
+        banner = visitor.page.locator(".sl-banner")
+        expect(banner).to_be_visible(timeout=30_000)
+        said = banner.inner_text()
+        assert said.endswith(".") and "/" not in said and "Traceback" not in said, (name, said)
+        assert np.array_equal(visitor.canvas(), before), name
+        # A good picture takes the banner away again.
+        visitor.page.set_input_files("#picture input[type=file]", str(ASSETS / "chelsea.jpg"))
+        expect(banner).to_be_hidden(timeout=30_000)
+
+
+def test_boxes_are_those_of_the_library_and_mine_is_measured(visitor: Visitor, server: Server) -> None:
+    visitor.upload(ASSETS / "chelsea.jpg")
+    trace = reference(server, "chelsea.jpg")
+    visitor.page.focus(".sl-frame")
+    visitor.page.keyboard.press("Home")
+    for threshold, components in ((50, "largest"), (65, "all"), (80, "all")):
+        visitor.set_range("threshold", threshold)
+        visitor.choose("components", components)
+        visitor.set_range("minarea", 0)
+        wanted = viz.boxes(trace.class_map(1), threshold / 100, components)  # type: ignore[arg-type]
+        got = [tuple(int(v) for v in row[1:5]) for row in visitor.rows()]
+        assert got == [b.xyxy for b in wanted]
+    visitor.set_range("threshold", 50)
+    visitor.choose("components", "largest")
+    visitor.page.check(".sl-draw")
+    canvas = visitor.page.locator(".sl-base")
+    canvas.scroll_into_view_if_needed()
+    area = canvas.bounding_box()
+    assert area is not None
+    width, height = trace.picture.size[1], trace.picture.size[0]
+    visitor.page.mouse.move(area["x"] + area["width"] * 0.25, area["y"] + area["height"] * 0.2)
+    visitor.page.mouse.down()
+    visitor.page.mouse.move(area["x"] + area["width"] * 0.75, area["y"] + area["height"] * 0.9, steps=4)
+    visitor.page.mouse.up()
+    visitor.settle()
+    mine = tuple(float(visitor.page.input_value(f".sl-own input[data-k={k}]")) for k in ("x0", "y0", "x1", "y1"))
+    assert np.allclose(mine, (0.25 * width, 0.2 * height, 0.75 * width, 0.9 * height), atol=2)
+    box = viz.boxes(trace.class_map(1), 0.5)[0]
+    assert float(visitor.rows()[0][6]) == pytest.approx(viz.iou(box.xyxy, mine), abs=2e-3)  # type: ignore[arg-type]
+
+
+def test_hover_reads_the_native_cell(visitor: Visitor, server: Server) -> None:
+    visitor.upload(ASSETS / "astronaut.jpg")
+    trace = reference(server, "astronaut.jpg")
+    gate = trace.heatmap("spatial_gate", 2)
+    visitor.choose("map", gate.name)
+    visitor.page.focus(".sl-frame")
+    visitor.page.keyboard.press("ArrowRight")
+    area = visitor.page.locator(".sl-base").bounding_box()
+    assert area is not None
+    x0, y0, x1, y1 = trace.geometry.seen
+    height, width = trace.picture.size
+    x, y = x0 + (x1 - x0) * 3.5 / 7, y0 + (y1 - y0) * 1.5 / 7
+    visitor.page.mouse.move(area["x"] + x / width * area["width"], area["y"] + y / height * area["height"])
+    visitor.settle()
+    said = visitor.text(".sl-readout")
+    assert "row 2, column 4" in said
+    value = float(re.search(r"has ([-\d.e]+)", said).group(1))  # type: ignore[union-attr]
+    assert value == pytest.approx(float(gate.native[1, 3]), rel=1e-3)
+    visitor.page.mouse.move(area["x"] + 1, area["y"] + 1)
+    visitor.settle()
+    assert "did not see" in visitor.text(".sl-readout")
+
+
+def test_channel_plot_and_feature_maps(visitor: Visitor, server: Server, tmp_path: Path) -> None:
+    visitor.upload(ASSETS / "panda.jpg")
+    plot = visitor.page.locator("#channel-plot .js-plotly-plot")
+    expect(plot).to_be_visible(timeout=30_000)
+    choice = visitor.page.locator("#pick label").first
+    channel = int(choice.inner_text().split()[0])
+    choice.click()
+    expect(visitor.page.locator(".sl-readout")).to_contain_text(f"channel {channel}", timeout=20_000)
+    trace = reference(server, "panda.jpg")
+    bottom = trace.heatmap("bottom", 2, channel=channel)
+    low, high = bottom.raw_range
+    said = visitor.text(".sl-readout")
+    assert f"{float(f'{high:.4g}'):g}"[:5] in said or f"{high:.4g}" in said
+    visitor.page.click("#save-plot")
+    link = visitor.page.locator("#saved-plot a").first
+    expect(link).to_be_visible(timeout=30_000)
+    with visitor.page.expect_download() as download:
+        link.click()
+    target = tmp_path / "plot.html"
+    download.value.save_as(target)
+    alone = visitor.context.new_page()
+    asked: list[str] = []
+    alone.on("request", lambda r: asked.append(r.url))
+    alone.goto(target.as_uri())
+    expect(alone.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=20_000)
+    assert all(u.startswith(("file:", "data:", "blob:")) for u in asked)
+
+
+def test_another_class_is_shown(visitor: Visitor, server: Server) -> None:
+    visitor.upload(ASSETS / "panda.jpg")
+    visitor.page.click("#more button >> nth=0")
+    field = visitor.page.locator("#other-class input")
+    field.fill("tench")
+    visitor.page.keyboard.press("Enter")
+    expect(visitor.page.locator(".sl-readout")).to_contain_text("tench", timeout=20_000)
+    visitor.choose("scale", "image")
+    heat = reference(server, "panda.jpg").class_map(visitor.step, 0)
+    assert f"{heat.raw_range[1]:.4g}" in visitor.text(".sl-readout")
+
+
+def test_view_goes_into_the_figure(visitor: Visitor) -> None:
+    visitor.upload(ASSETS / "panda.jpg")
+    visitor.page.get_by_role("tab", name="Figure").click()
+    expect(visitor.page.locator("#preview img")).to_be_visible(timeout=30_000)
+    before = visitor.page.locator("#preview img").get_attribute("src")
+    visitor.page.click(".sl-add")
+    visitor.page.wait_for_function(
+        "(s) => { const i = document.querySelector('#preview img'); return i && i.src !== s; }",
+        arg=before,
+        timeout=30_000,
+    )
+
+
+def test_keyboard_alone(visitor: Visitor) -> None:
+    """From the address bar to a changed step without a pointer."""
+    page = visitor.page
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("() => document.activeElement.closest('#samples') !== null"):
+            break
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".sl[data-state=shown]", timeout=90_000)
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        if page.evaluate("() => document.activeElement.classList.contains('sl-frame')"):
+            break
+    else:
+        raise AssertionError("the picture cannot be reached by keyboard")
+    page.keyboard.press("Home")
+    visitor.settle()
+    assert visitor.step == 1
+    page.keyboard.press("End")
+    visitor.settle()
+    assert visitor.step == int(page.get_attribute(".sl", "data-steps") or 0)
+    outline = page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
+    assert outline != "none", "the focus is not visible"
+
+
+def boxes_overlap(a: Locator, b: Locator) -> bool:
+    p, q = a.bounding_box(), b.bounding_box()
+    if p is None or q is None:
+        return False
+    return (
+        p["x"] < q["x"] + q["width"] - 1
+        and q["x"] < p["x"] + p["width"] - 1
+        and p["y"] < q["y"] + q["height"] - 1
+        and q["y"] < p["y"] + p["height"] - 1
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [(390, 844), (768, 1024), (1360, 1000)])
+def test_fits_and_is_readable(browser: Browser, server: Server, size: tuple[int, int], scheme: str) -> None:
+    person = Visitor(browser, server, viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+    person.upload(ASSETS / "chelsea.jpg")
+    person.page.wait_for_timeout(1500)
+    assert person.page.evaluate("() => document.documentElement.scrollWidth") <= size[0]
+    parts = [person.page.locator(f".sl-{n}") for n in ("frame", "bar", "readout", "steps", "caption", "strip", "top")]
+    for i, a in enumerate(parts):
+        for b in parts[i + 1 :]:
+            assert not boxes_overlap(a, b), (a, b)
+    ratios = person.page.evaluate(CONTRAST)
+    assert ratios and min(r for _, r in ratios) >= 4.5, sorted(ratios, key=lambda r: r[1])[:3]
+    small = person.page.evaluate(
+        "() => [...document.querySelectorAll('.sl-steps button, .sl-controls button, .sl-controls select')]"
+        ".filter(e => e.offsetParent && e.getBoundingClientRect().height < 43).map(e => e.className)"
+    )
+    assert small == []
+    assert person.errors == []
+    person.context.close()
+
+
+# WCAG contrast of the viewer's texts against the first ground that is not transparent.
+CONTRAST = """() => {
+  const lum = c => { const v = c.map(x => { x /= 255; return x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4; });
+                     return 0.2126 * v[0] + 0.7152 * v[1] + 0.0722 * v[2]; };
+  const parse = s => (s.match(/[\\d.]+/g) || []).map(Number);
+  const ground = e => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor);
+                        if (c.length === 3 || c[3] > 0.9) return c; } return [255, 255, 255]; };
+  const out = [];
+  for (const e of document.querySelectorAll('.sl *')) {
+    if (!e.offsetParent || ![...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim())) continue;
+    const a = lum(parse(getComputedStyle(e).color).slice(0, 3)), b = lum(ground(e).slice(0, 3));
+    out.push([e.className || e.tagName, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)]);
+  }
+  return out;
+}"""
+
+
+def test_no_request_leaves_the_machine(visitor: Visitor, server: Server) -> None:
+    """Last in the file: the whole session so far, page and server."""
+    visitor.upload(ASSETS / "moose.jpg")
+    visitor.page.wait_for_timeout(3000)
+    local = ("http://127.0.0.1", "http://localhost", "data:", "blob:")
+    assert [u for u in visitor.requests if not u.startswith(local)] == []
+    assert [h for h in server.reached if not h.startswith(LOOPBACK) and h != "0.0.0.0"] == []
+    assert (
+        visitor.page.locator("link[href^='http'], script[src^='http']").evaluate_all(
+            "es => es.map(e => e.href || e.src).filter(u => !u.startsWith(location.origin))"
+        )
+        == []
+    )
