@@ -6,7 +6,7 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -101,6 +101,8 @@ def pick_device(device: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
+        if chosen.type == "meta":  # has shapes, but no numbers
+            raise RuntimeError
         torch.empty(1, device=chosen)
     except (RuntimeError, AssertionError):
         raise ModelError(f"This machine has no device {device!r}; use cpu, cuda or auto.") from None
@@ -171,7 +173,10 @@ class Engine:
         self._max_models, self._max_traces, self._max_bytes = max_models, max_traces, max_bytes
         self._models: OrderedDict[str, Model] = OrderedDict()
         self._traces: OrderedDict[tuple[str, str, str], Trace] = OrderedDict()
+        self._held = 0
+        # One lock for each model being loaded and each trace being made; they live as long as that takes.
         self._loading: dict[str, threading.Lock] = {}
+        self._tracing: dict[tuple[str, str, str], threading.Lock] = {}
         self._lock = threading.Lock()
         self.forwards = 0
 
@@ -186,34 +191,58 @@ class Engine:
             with self._lock:
                 if name in self._models:
                     return self._models[name]
-            model = load(name, self.device, precision=self.precision, models=self._models_folder)
-            with self._lock:
-                self._models[name] = model
-                while len(self._models) > self._max_models:
-                    self._models.popitem(last=False)
+            try:
+                model = load(name, self.device, precision=self.precision, models=self._models_folder)
+                with self._lock:
+                    self._models[name] = model
+                    while len(self._models) > self._max_models:
+                        self._models.popitem(last=False)
+            finally:
+                with self._lock:
+                    self._loading.pop(name, None)
             return model
 
     def trace(self, picture: Picture, name: str, geometry: Mode | None = None) -> Trace:
-        """The trace of a picture under a model; the same three again cost no forward pass."""
+        """The trace of a picture under a model; the same three again cost no forward pass, even at the same time."""
         model = self.model(name)
         key = (picture.sha256, name, geometry or model.geometry)
         with self._lock:
-            known = self._traces.get(key)
+            lock = self._tracing.setdefault(key, threading.Lock())
+        with lock:
+            with self._lock:
+                known = self._known(key, picture)
             if known is not None:
-                self._traces.move_to_end(key)
                 return known
-        trace = model.trace(picture, geometry=geometry)
-        with self._lock:
-            self.forwards += 1
-            self._traces[key] = trace
-            while len(self._traces) > self._max_traces or (self.held_bytes > self._max_bytes and len(self._traces) > 1):
-                self._traces.popitem(last=False)
-        return trace
+            try:
+                trace = model.trace(picture, geometry=geometry)
+                with self._lock:
+                    self.forwards += 1
+                    self._keep(key, trace)
+            finally:
+                with self._lock:
+                    self._tracing.pop(key, None)
+            return trace
+
+    def _known(self, key: tuple[str, str, str], picture: Picture) -> Trace | None:
+        known = self._traces.get(key)
+        if known is None:
+            return None
+        self._tracing.pop(key, None)
+        self._traces.move_to_end(key)
+        # The same file under another name: same numbers, but the page must not show the other person's file name.
+        return known if known.picture.name == picture.name else replace(known, picture=picture)
+
+    def _keep(self, key: tuple[str, str, str], trace: Trace) -> None:
+        self._traces[key] = trace
+        self._held += _weight(trace)
+        while len(self._traces) > self._max_traces or (self._held > self._max_bytes and len(self._traces) > 1):
+            _, oldest = self._traces.popitem(last=False)
+            self._held -= _weight(oldest)
 
     @property
     def held_bytes(self) -> int:
         """Bytes of the cached traces (a picture shared by several counts each time)."""
-        return sum(_weight(t) for t in self._traces.values())
+        return self._held
 
 
 def versions() -> dict[str, str]:

@@ -24,6 +24,8 @@ Interpolation = Literal["cells", "bilinear", "bicubic"]
 INTERPOLATIONS: tuple[Interpolation, ...] = ("cells", "bilinear", "bicubic")
 # The cubic convolution constant of OpenCV and PyTorch, so that protocol maps and ours agree.
 CUBIC_A = -0.75
+# Pictures longer than this are not resized whole before the crop: a strip of 1 x 100,000 pixels would become gigabytes.
+MAX_ASPECT = 8
 Rect = tuple[float, float, float, float]
 
 
@@ -39,6 +41,9 @@ class Preprocessing:
         resize_to: short side in pixels, for ``resize``.
         filter: ``bicubic`` or ``bilinear`` (both antialiased).
         mean, std: per channel in units of 0..255; input = (value - mean) / std.
+
+    Raises:
+        VizError: numbers that would cut outside the picture or stretch it silently.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -48,6 +53,14 @@ class Preprocessing:
     filter: Literal["bicubic", "bilinear"] = "bicubic"
     mean: tuple[float, float, float] = (127.0, 127.0, 127.0)
     std: tuple[float, float, float] = (128.0, 128.0, 128.0)
+
+    def __post_init__(self) -> None:
+        if min(self.size) < 1 or min(self.std) <= 0:
+            raise VizError("Preprocessing needs a size of at least one pixel and positive deviations.")
+        if self.crop == "fraction" and not (0 < self.crop_fraction <= 1 and self.size[0] == self.size[1]):
+            raise VizError("A fraction crop needs a share above 0 and up to 1, and a square input.")
+        if self.crop == "resize" and self.resize_to < max(self.size):
+            raise VizError("The short side must be resized to at least the input's size.")
 
 
 @dataclass(frozen=True)
@@ -227,7 +240,10 @@ def network_rgb(picture: Picture, preprocessing: Preprocessing, mode: Mode) -> t
     if mode == "center_crop" and preprocessing.crop == "resize":
         h, w = _resized(picture.size, preprocessing.resize_to)
         y, x = round((h - net_h) / 2), round((w - net_w) / 2)
-        image = image.resize((w, h), resample).crop((x, y, x + net_w, y + net_h))
+        if max(h, w) <= MAX_ASPECT * min(h, w):
+            image = image.resize((w, h), resample).crop((x, y, x + net_w, y + net_h))
+        else:  # the same pixels to a level or two, without the long strips on both sides of the crop
+            image = image.resize((net_w, net_h), resample, box=geometry.seen)
     elif mode == "letterbox":
         px0, py0, px1, py1 = (int(v) for v in geometry.placed)
         fill = tuple(round(m) for m in preprocessing.mean)

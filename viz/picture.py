@@ -287,7 +287,7 @@ def _over_white(source: Image.Image, image: Image.Image, data: bytes, notes: lis
     if not image.has_transparency_data:
         return _pixels(image)
     rgba = image.convert("RGBA")
-    if rgba.getextrema()[3] == (255, 255):
+    if rgba.getchannel("A").getextrema() == (255, 255):
         return _pixels(rgba)
     notes.append("transparency laid on white")
     white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
