@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib
@@ -25,7 +27,7 @@ from viz.figures.content import Content
 from viz.figures.layout import TICK_GAP, BarBox, Layout, Place, line_height
 from viz.figures.raster import Raster, cells, cells_extent, inside, opaque, photo
 from viz.figures.spec import FigureSpec
-from viz.figures.text import numbers, properties, width_of
+from viz.figures.text import clipped, numbers, properties, width_of
 from viz.geometry import Geometry, Rect
 from viz.maps import overlay, palette
 
@@ -49,12 +51,22 @@ _SETTINGS: dict[str, Any] = {
     # Without this the photo and the cells over it would be merged and resampled.
     "image.composite_image": False,
     "path.simplify": False,
+    # Hinted letters stand on whole pixels and make a line wider than it was measured.
+    "text.hinting": "no_hinting",
 }
 _METADATA: dict[Format, dict[str, Any]] = {
     "pdf": {"CreationDate": None, "ModDate": None, "Creator": "Searchlight", "Producer": None},
     "svg": {"Date": None, "Creator": "Searchlight"},
     "png": {"Software": None},
 }
+
+
+@contextmanager
+def settings() -> Iterator[None]:
+    """Matplotlib's defaults and ours, for this thread alone, put back afterwards."""
+    defaults = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith(("backend", "savefig"))}
+    with _LOCK, matplotlib.rc_context({**defaults, **_SETTINGS}):
+        yield
 
 
 def render(
@@ -67,8 +79,7 @@ def render(
     """
     if fmt not in FORMATS:
         raise FigureError(f"A figure is saved as {', '.join(FORMATS)}, not {str(fmt)[:20]!r}.")
-    defaults = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith(("backend", "savefig"))}
-    with _LOCK, matplotlib.rc_context({**defaults, **_SETTINGS}):
+    with settings():
         figure = Canvas(figsize=(layout.width, layout.height), dpi=dpi, facecolor="white")
         _Drawing(figure, trace, spec, layout, fmt != "png").panels(contents)
         buffer = io.BytesIO()
@@ -218,10 +229,16 @@ class _Drawing:
             y = inner.y + inner.height * (high - mark) / (high - low) - 0.56 * size / 72
             if mark in (scale.low, scale.high) or min(abs(mark - scale.low), abs(mark - scale.high)) > 0.25 * extent:
                 self.text(inner.x - 0.045, y, label, size, align="right")
-        words = f"{len(heights)} channels" + (", sorted" if content.panel.order == "sorted" else "")
-        if width_of(words, self.layout.font, size) > inner.width:
-            words = f"{len(heights)} ch." + (", sorted" if content.panel.order == "sorted" else "")
-        self.text(inner.x + inner.width / 2, inner.y + inner.height + 0.03, words, size, align="center")
+        how = ", sorted" if content.panel.order == "sorted" else ""
+        long, short = f"{len(heights)} channels{how}", f"{len(heights)} ch.{how}"
+        words = clipped(
+            long if width_of(long, self.layout.font, size) <= inner.width else short,
+            place.width,
+            self.layout.font,
+            size,
+        )
+        middle = min(inner.x + inner.width / 2, place.x + place.width - width_of(words, self.layout.font, size) / 2)
+        self.text(middle, inner.y + inner.height + 0.03, words, size, align="center")
 
     def bar(self, content: Content, bar: BarBox) -> None:
         """A colour bar: the palette, its end numbers, the neutral value where there is room, and what is measured."""
@@ -243,7 +260,10 @@ class _Drawing:
         inner = content.neutral is not None and scale.low < content.neutral < scale.high
         if inner and content.neutral is not None:
             marks.append(content.neutral)
-        labels = numbers(scale.low, scale.high, *marks)
+        for digits in (3, 2, 1):  # fewer where the strip is short
+            labels = numbers(scale.low, scale.high, *marks, digits=digits)
+            if sum(width_of(t, font, size) for t in labels[:2]) + 0.05 <= strip.width:
+                break
         y = strip.y + strip.height + TICK_GAP
         self.text(strip.x, y, labels[0], size)
         self.text(strip.x + strip.width, y, labels[1], size, align="right")

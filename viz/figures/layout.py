@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from viz.errors import FigureError
 from viz.figures.content import Content, group_key
 from viz.figures.presets import Font, Preset, preset
 from viz.figures.spec import FigureSpec
@@ -20,6 +21,7 @@ TICK_GAP = 0.035
 LINE = 1.2
 # Narrower panels leave no room for "step 2: giant panda" in two lines.
 LEAST_WIDTH = 0.98
+NARROWEST = 0.6
 LEAST_CHANNELS_HEIGHT = 0.72
 TALLEST = 1.6
 
@@ -96,6 +98,9 @@ def lay_out(spec: FigureSpec, contents: Sequence[Content], geometry: Geometry) -
     view = view_of(spec, geometry)
     per_row = panels_in_a_row(len(contents), total, spec.per_row)
     width = (total - 2 * MARGIN - (per_row - 1) * COLUMN_GAP) / per_row
+    if width < NARROWEST:
+        most = int((total - 2 * MARGIN + COLUMN_GAP) / (NARROWEST + COLUMN_GAP))
+        raise FigureError(f"{per_row} panels in a row are too narrow to read at {total:g} inches; take at most {most}.")
     aspect = (view[3] - view[1]) / (view[2] - view[0])
     # A very tall picture is drawn narrower than its place rather than filling the page.
     shown_width = width * min(1.0, TALLEST / aspect)

@@ -70,13 +70,13 @@ def wrapped(text: str, room: float, font: Font, size: float, most: int = 2) -> t
     return tuple(line for line in lines if line)
 
 
-def numbers(low: float, high: float, *values: float) -> tuple[str, ...]:
-    """`values` with just enough decimals to tell apart about three digits of the range low..high."""
+def numbers(low: float, high: float, *values: float, digits: int = 3) -> tuple[str, ...]:
+    """`values` with just enough decimals to tell apart about `digits` digits of the range low..high."""
     extent = abs(high - low) or max(abs(low), abs(high)) or 1.0
     largest = max(abs(low), abs(high), extent)
     if largest >= 1e5 or largest < 1e-4:
-        return tuple(_minus(f"{v:.2e}") for v in values)
-    decimals = min(8, max(0, 2 - math.floor(math.log10(extent))))
+        return tuple(_minus(f"{v:.{digits - 1}e}") for v in values)
+    decimals = min(8, max(0, digits - 1 - math.floor(math.log10(extent))))
     if all(float(v).is_integer() and abs(v) < 1e5 for v in values):
         decimals = 0
     return tuple("0" if v == 0 else _minus(f"{v:.{decimals}f}") for v in values)
