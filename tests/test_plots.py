@@ -1,0 +1,101 @@
+"""Interactive plots: what they hold, and HTML that fetches nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.tiny import scene, tiny_model
+from viz.errors import FigureError, ModelError, ProbeError
+from viz.figures.plots import channel_plot, steps_plot, to_html, top5_plot
+from viz.trace import Trace
+
+PATH = "layer4.0.RA_block"
+
+
+@pytest.fixture(scope="module")
+def trace() -> Trace:
+    return tiny_model().trace(scene())
+
+
+def values(bar: Any) -> np.ndarray[Any, Any]:
+    return np.array(bar.y) + bar.base
+
+
+def test_channels_three_times(trace: Trace) -> None:
+    figure = channel_plot(trace, PATH, 3)
+    gate = trace.record(f"{PATH}.channel_gate", 3).values
+    before = trace.record(f"{PATH}.channel_gate", 2).values
+    order, ranked, change = figure.data
+    assert np.allclose(values(order), gate) and list(order.customdata) == list(range(256))
+    assert np.allclose(values(ranked), np.sort(gate)[::-1])
+    assert np.allclose(gate[list(ranked.customdata)], values(ranked))
+    assert np.allclose(values(change), gate - before, atol=1e-7)
+    assert "step 2" in figure.layout.annotations[2].text
+    assert float(order.hovertext[5]) == pytest.approx(gate[5], abs=1e-4)
+
+
+def test_the_first_searchlight_has_nothing_to_compare(trace: Trace) -> None:
+    figure = channel_plot(trace, PATH, 2, label="channel_logits")
+    assert len(figure.data) == 2
+    texts = [a.text for a in figure.layout.annotations]
+    assert "first searchlight: nothing to compare" in texts
+    assert "neutral 0" in texts
+
+
+def test_where_bars_start(trace: Trace) -> None:
+    logits = channel_plot(trace, PATH, 3, label="channel_logits").data[0]
+    assert logits.base == 0
+    gate = channel_plot(trace, PATH, 3).data[0]
+    assert gate.base == pytest.approx(trace.record(f"{PATH}.channel_gate", 3).values.mean(), abs=1e-4)
+
+
+def test_only_plain_traces_and_no_template(trace: Trace) -> None:
+    for figure in (channel_plot(trace, None), top5_plot(trace), steps_plot(trace)):
+        data = json.loads(figure.to_json())
+        assert {t["type"] for t in data["data"]} <= {"bar", "scatter"}
+        # Plotly's empty template names the default trace type and nothing else.
+        assert data["layout"]["template"] in ({}, {"data": {"scatter": [{"type": "scatter"}]}})
+        assert "frames" not in data
+        # No packed arrays: the page's plotly.js is older than Plotly's own.
+        assert "bdata" not in figure.to_json()
+
+
+def test_plots_refuse(trace: Trace) -> None:
+    with pytest.raises(ProbeError):
+        channel_plot(trace, PATH, 1)
+    with pytest.raises(ProbeError):
+        channel_plot(trace, PATH, 2, label="spatial_gate")
+    with pytest.raises(ProbeError):
+        channel_plot(trace, "no.such")
+    with pytest.raises(FigureError):
+        steps_plot(trace, [5000])
+    with pytest.raises(ModelError):
+        top5_plot(trace, 9)
+
+
+def test_top5_and_steps(trace: Trace) -> None:
+    best = trace.top(2, 5)
+    bar = top5_plot(trace, 2).data[0]
+    assert [c[0] for c in bar.customdata][::-1] == [p.class_index for p in best]
+    lines = steps_plot(trace, [3, 388]).data
+    assert [line.name for line in lines] == [trace.head.labels[3], trace.head.labels[388]]
+    assert lines[1].y[2] == pytest.approx(100 * trace.probabilities[2, 388])
+    assert len(steps_plot(trace).data) >= 3
+
+
+def test_html_holds_everything_and_fetches_nothing(trace: Trace) -> None:
+    figure = channel_plot(trace, PATH, 3)
+    page = to_html(figure, "Channels <script>alert(1)</script>")
+    assert "<script>alert" not in page
+    # Elements of the page itself; the script's own text is taken out first.
+    elements = re.sub(r"(<script[^>]*>).*?</script>", r"\1", page, flags=re.DOTALL)
+    assert not re.search(r"\b(src|href)\s*=", elements)
+    head = page[:3000]
+    assert "default-src 'none'" in head and "cdn" not in head.lower()
+    assert len(page) > 1_000_000
+    assert page == to_html(channel_plot(trace, PATH, 3), "Channels <script>alert(1)</script>")
