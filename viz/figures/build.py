@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-import tempfile
+import secrets
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -63,8 +63,7 @@ class Figure:
         found = []
         if self.layout.height > PAGE_HEIGHT:
             found.append(f"The figure is {self.layout.height:.1f} inches tall, more than a page holds.")
-        titles = "".join(c.title for c in self.contents)
-        if lacks(titles, "serif") and lacks(titles, "sans"):
+        if any(lacks(c.title, "serif") and lacks(c.title, "sans") for c in self.contents):
             found.append("A title holds characters that the figure's fonts do not have.")
         if any(c.panel.kind == "boxes" and not c.boxes for c in self.contents):
             found.append("A panel has no boxes, because its map is flat.")
@@ -206,17 +205,16 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         FigureError: the folder does not exist or cannot be written to.
     """
+    part = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}")
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+        # Exclusive, and with the permissions of any other new file of this user.
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     except OSError:
         raise FigureError(f"The folder of {path.name} does not exist or cannot be written to.") from None
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)
-        Path(name).replace(path)
+        part.replace(path)
     except OSError:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise FigureError(f"The file {path.name} cannot be written.") from None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import matplotlib
 
-from viz.engine import Model, load, versions
+from viz.engine import Model, Precision, load, versions
 from viz.errors import FigureError
 from viz.figures.export import finite, model_entry, picture_entry, predictions_entry
 from viz.figures.presets import preset
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 RECORD_VERSION = 1
 MAX_RECORD_BYTES = 2**20
+PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 
 def record_of(made: Figure) -> dict[str, Any]:
@@ -109,7 +110,8 @@ def read_record(source: str | Path | dict[str, Any]) -> dict[str, Any]:
     steps = data.get("steps")
     if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= 1000:
         raise FigureError("The record's number of steps cannot be read; was the file edited?")
-    if data["geometry"].get("mode") not in MODES or not isinstance(data.get("precision"), str):
+    # Compared as text: a list or a dict of an edited file would not even compare.
+    if str(data["geometry"].get("mode")) not in MODES or str(data.get("precision")) not in PRECISIONS:
         raise FigureError("The record's geometry or precision cannot be read; was the file edited?")
     return data
 
