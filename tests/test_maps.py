@@ -225,3 +225,10 @@ def test_overlay_of_a_map_that_touches_no_pixel() -> None:
     assert np.isnan(heatmap.values).all()
     rgb = np.full((1, 4, 3), 7, np.uint8)
     np.testing.assert_array_equal(overlay(rgb, heatmap, scale_for(heatmap, "image")), rgb)
+
+
+@pytest.mark.parametrize("opacity", [-0.1, 1.1, np.nan])
+def test_opacity_outside_its_range(opacity: float) -> None:
+    heatmap = squashed(noise(2, 2), (4, 4))
+    with pytest.raises(VizError, match="opacity"):
+        overlay(np.zeros((4, 4, 3), np.uint8), heatmap, scale_for(heatmap, "image"), opacity=opacity)

@@ -82,12 +82,13 @@ class Heatmap:
         rows = self.geometry.axis_weights(0, h, size[0], how)
         cols = self.geometry.axis_weights(1, w, size[1], how)
         seen = self.geometry.seen_pixels(size)
+        rows, cols = rows[seen[0]], cols[seen[1]]
         native = self.native.astype(np.float64)
         good = np.isfinite(native)
         out = np.full(size, np.nan, dtype=np.float32)
-        inner = rows[seen[0]] @ np.where(good, native, 0.0) @ cols[seen[1]].T
+        inner = rows @ np.where(good, native, 0.0) @ cols.T
         if not good.all():
-            inner[(rows[seen[0]] @ (~good) @ cols[seen[1]].T) > 1e-9] = np.nan
+            inner[(rows @ (~good) @ cols.T) > 1e-9] = np.nan
         if how == "bicubic" and good.any():
             inner = np.clip(inner, native[good].min(), native[good].max())
         out[seen] = inner
@@ -107,7 +108,9 @@ class Scale:
         extent = self.high - self.low
         if not extent > 0:
             return np.where(np.isfinite(values), np.float32(0), np.float32(np.nan))
-        return np.clip((values - np.float32(self.low)) / np.float32(extent), 0, 1).astype(np.float32)
+        unit = np.subtract(values, np.float32(self.low), dtype=np.float32)
+        unit /= np.float32(extent)
+        return np.clip(unit, np.float32(0), np.float32(1), out=unit)
 
     def describe(self) -> str:
         """In words, for captions."""
@@ -176,14 +179,26 @@ def palette(name: str) -> NDArray[np.uint8]:
     return np.frombuffer(base64.b64decode(table[name]), dtype=np.uint8).reshape(256, 3)
 
 
+@cache
+def _packed(name: str) -> NDArray[np.uint32]:
+    """(256,) colours with full alpha, four bytes in one number: looked up in one go."""
+    rgba = np.concatenate([palette(name), np.full((256, 1), 255, dtype=np.uint8)], axis=1)
+    return np.ascontiguousarray(rgba).view(np.uint32)[:, 0]
+
+
 def colour(values: Floats, scale: Scale, palette_name: str) -> NDArray[np.uint8]:
     """Values (h, w) to uint8 (h, w, 4); alpha is 0 where a value is not a number, else 255."""
     unit = scale.unit(values)
-    valid = np.isfinite(unit)
-    index = np.floor(np.where(valid, unit, 0) * 255 + 0.5).astype(np.uint8)
-    rgba = np.zeros((*values.shape, 4), dtype=np.uint8)
-    rgba[..., :3] = palette(palette_name)[index]
-    rgba[..., 3] = np.where(valid, 255, 0)
+    missing = np.isnan(unit)
+    some_missing = bool(missing.any())
+    if some_missing:
+        unit[missing] = 0
+    unit *= np.float32(255)
+    unit += np.float32(0.5)
+    index = unit.astype(np.uint8)  # cutting is flooring: nothing here is negative
+    rgba = _packed(palette_name)[index].view(np.uint8).reshape(*values.shape, 4)
+    if some_missing:
+        rgba[..., 3][missing] = 0
     return rgba
 
 
@@ -201,9 +216,23 @@ def overlay(
     Args:
         rgb: the picture at any size (H, W, 3); the map is sampled at its pixel centres.
         opacity: 0 shows the photo, 1 the map. Nothing is drawn where the network saw nothing.
+
+    Raises:
+        VizError: an opacity outside 0 to 1, or an unknown palette.
     """
-    values = heatmap.at((rgb.shape[0], rgb.shape[1]), interpolation)
-    coloured = colour(values, scale, palette_name)
-    alpha = np.where(coloured[..., 3:] > 0, np.float32(opacity), np.float32(0))
-    blended = rgb.astype(np.float32) * (1 - alpha) + coloured[..., :3].astype(np.float32) * alpha
-    return np.floor(blended + 0.5).astype(np.uint8)
+    if not 0 <= opacity <= 1:
+        raise VizError(f"The opacity must lie between 0 and 1, not {opacity}.")
+    size = (rgb.shape[0], rgb.shape[1])
+    seen = heatmap.geometry.seen_pixels(size)
+    out = np.array(rgb, dtype=np.uint8)
+    coloured = colour(np.ascontiguousarray(heatmap.at(size, interpolation)[seen]), scale, palette_name)
+    alpha = np.float32(opacity)
+    blended = rgb[seen] * (np.float32(1) - alpha)
+    blended += coloured[..., :3] * alpha
+    blended += np.float32(0.5)
+    drawn = blended.astype(np.uint8)  # cutting is flooring: nothing here is negative
+    missing = coloured[..., 3] == 0
+    if missing.any():
+        drawn[missing] = out[seen][missing]
+    out[seen] = drawn
+    return out
