@@ -61,23 +61,23 @@ def show(
     engine: Engine,
     pictures: Pictures,
     progress: gr.Progress | None = None,
-) -> tuple[Any, Any, Any]:
-    """What follows a new picture, model or geometry: (viewer message, session, picture input)."""
+) -> tuple[Any, Any]:
+    """What follows a new picture, model or geometry: (viewer message, session)."""
     try:
         if path is None:
-            if shown is None:
-                return gr.skip(), gr.skip(), gr.skip()
-            now = replace(shown, model=model, geometry=_mode(geometry))
+            now = None if shown is None else replace(shown, model=model, geometry=_mode(geometry))
+            if now is None or now == shown:
+                return gr.skip(), gr.skip()
         else:
             picture = pictures.keep(open_picture(Path(path)))
             now = Shown(picture.sha256, model, _mode(geometry))
         if progress is not None:
             progress(0.1, desc=f"Running {model}")
         trace = trace_of(now, engine, pictures)
-        return viewer_message(trace), now, gr.skip()
+        return viewer_message(trace), now
     except VizError as error:
-        # The refused file leaves the input; what was shown before stays on the screen.
-        return error_message(str(error)), gr.skip(), gr.update(value=None) if path else gr.skip()
+        # What was shown before stays on the screen; the viewer asks for the refused file to leave the input.
+        return error_message(str(error)), gr.skip()
 
 
 def another_class(index: int | None, shown: Shown | None, *, engine: Engine, pictures: Pictures) -> Any:
@@ -134,19 +134,21 @@ def build(engine: Engine) -> gr.Blocks:
 
         def on_change(
             path: str | None, name: str, fit: str, now: Shown | None, progress: gr.Progress = gr.Progress()
-        ) -> tuple[Any, Any, Any]:
+        ) -> tuple[Any, Any]:
             return run(path, name, fit, now, progress=progress)
 
         first = gr.on(
             [picture.change, model.change, geometry.change],
             on_change,
             [picture, model, geometry, shown],
-            [canvas, shown, picture],
+            [canvas, shown],
             show_progress_on=[canvas],
             concurrency_limit=2,
             trigger_mode="always_last",
             api_visibility="private",
         )
+        # A plain value, not an update: an update would rebuild the input without its own preprocessing.
+        canvas.refused(lambda: None, None, picture, show_progress="hidden", queue=False, api_visibility="private")
         channels.listen(first, shown, canvas)
         figures.listen(first, shown, canvas)
         model.change(

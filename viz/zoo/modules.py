@@ -1,3 +1,31 @@
-"""Bundled module files: one attention module for the frozen Lite0, as safetensors."""
+"""Bundled module files: one attention module for the frozen Lite0, as safetensors with its configuration beside it."""
 
 from __future__ import annotations
+
+from pathlib import Path
+
+from viz.errors import CheckpointError
+from viz.networks.lite0_tdam import Lite0TDAM, Lite0TDAMConfig
+from viz.zoo.backbone import lite0_state
+from viz.zoo.reading import read_checkpoint
+
+CONFIG_KEY = "config"
+
+
+def load_lite0_tdam(path: Path, sha256: str) -> Lite0TDAM:
+    """Plain Lite0 with the TDAM module of a bundled file, in evaluation mode.
+
+    Args:
+        sha256: what the model's card says of the file.
+
+    Raises:
+        CheckpointError: the file is not the measured one, or does not fit.
+    """
+    checkpoint = read_checkpoint(path)
+    if checkpoint.sha256 != sha256:
+        raise CheckpointError(f"{path.name} is not the file that its card describes; install Searchlight again.")
+    config = Lite0TDAMConfig.from_json(str(checkpoint.metadata.get(CONFIG_KEY, "")))
+    network = Lite0TDAM(config.steps, config.width, config.sequence, config.top)
+    network.backbone.load_state_dict(lite0_state(), strict=True)
+    network.load_module_state(checkpoint.state)
+    return network.eval()

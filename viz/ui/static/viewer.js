@@ -15,7 +15,7 @@ function receive() {
   try { data = JSON.parse(props.value || "null"); } catch { return; }
   if (!data) return;
   banner(data.error || "");
-  if (data.error) return; // what was shown before stays
+  if (data.error) { trigger("refused", {}); return; } // what was shown before stays
   for (const [name, text] of Object.entries(data.palettes || {})) LUTS[name] = decodeBytes(text);
   for (const map of data.maps)
     for (const s of map.steps) s.values = decodeFloats(s.data);
@@ -29,9 +29,10 @@ function receive() {
 function receiveExtra() {
   let data;
   try { data = JSON.parse(props.extra || "null"); } catch { return; }
-  if (!data || !state.data || data.key !== state.data.key) return;
-  banner(data.error || "");
-  if (data.error) return;
+  if (!data || !state.data) return;
+  if (data.error) { banner(data.error); return; }
+  if (data.key !== state.data.key) return;
+  banner("");
   for (const map of data.maps) {
     for (const s of map.steps) s.values = decodeFloats(s.data);
     state.data.maps = state.data.maps.filter((m) => m.name !== map.name || m.class_index !== map.class_index);
