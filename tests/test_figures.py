@@ -23,8 +23,10 @@ from PIL import Image
 from tests.tiny import scene, tiny_model
 from viz.errors import FigureError, ModelError, ProbeError
 from viz.figures import PRESETS, FigureSpec, Panel, figure, figure_from_record
+from viz.figures.build import as_json_bytes
 from viz.figures.content import contents, percent
 from viz.figures.draw import _Drawing, draw_photo, settings
+from viz.figures.export import trace_json
 from viz.figures.latex import escaped
 from viz.figures.layout import MARGIN
 from viz.figures.raster import cells_extent, opaque, photo
@@ -272,6 +274,22 @@ def test_a_flat_map_and_odd_pictures(model: Any) -> None:
     made = figure(flat, "class_map:1,boxes:1")
     assert made.to_bytes("png", 60)
     assert "no boxes" in made.notes[0]
+
+
+def test_values_that_are_no_numbers(trace: Trace) -> None:
+    # Half precision can overflow; the figure must say so rather than fail.
+    features = tuple(np.where(f > np.median(f), np.float32(np.nan), f) for f in trace.features)
+    broken = replace(trace, features=features, logits=np.full_like(trace.logits, np.nan))
+    made = figure(broken, "class_map:1,boxes:1,class_map:2@3", scale="image")
+    assert made.to_bytes("png", 60) and "no number" in made.contents[0].title
+    assert as_json_bytes(made.record()) and as_json_bytes(trace_json(broken)) and made.latex()
+
+
+def test_json_is_compact_and_the_same() -> None:
+    data = {"a": [1, 2.5, "x, [y] \n {z}"], "b": [{"c": [], "d": [[1], [2, 3]]}], "e": ["p", "q"]}
+    text = as_json_bytes(data).decode()
+    assert json.loads(text) == data
+    assert '["p", "q"]' in text and "[2, 3]" in text
 
 
 def test_large_photos_are_resampled_once() -> None:

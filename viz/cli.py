@@ -209,17 +209,18 @@ def _trace(args: argparse.Namespace) -> int:
 
 def _pictures(given: Iterable[str]) -> list[Path]:
     """The files named, and those below the folders named, each once, in a fixed order."""
-    found: dict[Path, None] = {}
+    found: dict[Path, Path] = {}
     for item in given:
         path = Path(item)
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file())
             if not inside:
                 raise PictureError(f"There are no pictures in {item}.")
-            found.update(dict.fromkeys(inside))
         else:
-            found[path] = None
-    return list(found)
+            inside = [path]
+        for one in inside:
+            found.setdefault(one.resolve(), one)
+    return list(found.values())
 
 
 def _stems(pictures: Sequence[Path]) -> list[str]:
@@ -243,6 +244,7 @@ _LOOK = (
 
 def _figure(args: argparse.Namespace) -> int:
     from viz.figures import FigureSpec, Panel, figure, figure_from_record
+    from viz.figures.record import picture_beside
     from viz.figures.shorthand import parse_panels
 
     options = {name: getattr(args, name) for name in _LOOK if getattr(args, name) is not None}
@@ -252,7 +254,7 @@ def _figure(args: argparse.Namespace) -> int:
     if args.record:
         if options or args.panels or args.class_index or args.model or args.geometry:
             _usage("--from makes the recorded figure again and takes no options of look, model or geometry.")
-        picture = args.picture or _recorded_picture(args.record)
+        picture = args.picture or picture_beside(Path(args.record))
         made = figure_from_record(
             args.record, picture, checkpoint=args.checkpoint, models=args.models, device=args.device
         )
@@ -281,18 +283,6 @@ def _check_out(out: str, picture: str | None) -> None:
         _usage("the name of --out must end in .pdf, .svg or .png.")
     if picture is not None and Path(out).resolve() == Path(picture).resolve():
         _usage("--out names the picture itself, which would be lost.")
-
-
-def _recorded_picture(record: str) -> Path:
-    """The picture named in a record, beside the record or in the working folder."""
-    from viz.figures.record import read_record
-
-    # Only the name counts: an edited record must not make the program open files elsewhere.
-    name = Path(str(read_record(record)["picture"]["name"]).replace("\\", "/")).name
-    for folder in (Path(record).parent, Path()):
-        if name and (folder / name).is_file():
-            return folder / name
-    raise PictureError(f"The record's picture {name or 'without a name'} is not beside it; name the picture yourself.")
 
 
 def _serve(args: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import secrets
 from collections.abc import Sequence
 from functools import cached_property
@@ -195,8 +196,14 @@ def figure(
 
 
 def as_json_bytes(data: dict[str, Any]) -> bytes:
-    """Readable JSON, the same for the same values; what is not a number becomes null."""
-    return (json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    """Readable JSON, the same for the same values; every number must be finite."""
+    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
+    # Lists of numbers and words go on one line. JSON writes a line break inside a text as two characters, so only
+    # layout is touched.
+    text = re.sub(
+        r"\[\n[^\[\]{}]*\]", lambda m: re.sub(r"\n\s*", " ", m[0]).replace("[ ", "[").replace(" ]", "]"), text
+    )
+    return (text + "\n").encode()
 
 
 def write_whole(path: Path, data: bytes) -> None:

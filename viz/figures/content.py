@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from string import ascii_lowercase
@@ -110,6 +111,8 @@ def definite(trace: Trace, panel: Panel) -> Panel:
 def percent(probability: float) -> str:
     """A probability for a title: whole percent, one decimal near the ends, never a rounded 0 or 100."""
     p = 100 * probability
+    if not math.isfinite(p):
+        return "no number"
     if p < 0.1:
         return "<0.1\u00a0%"
     if p > 99.9:

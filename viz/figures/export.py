@@ -73,7 +73,8 @@ def predictions_entry(trace: Trace, count: int = 5) -> list[dict[str, Any]]:
         {
             "step": step,
             "top": [
-                {"class": p.class_index, "label": p.label, "probability": p.probability} for p in trace.top(step, count)
+                {"class": p.class_index, "label": p.label, "probability": finite(p.probability)}
+                for p in trace.top(step, count)
             ],
         }
         for step in range(1, trace.steps + 1)
@@ -115,7 +116,7 @@ def trace_json(trace: Trace) -> dict[str, Any]:
     for step in range(1, trace.steps + 1):
         heat = trace.class_map(step)
         for box in boxes(heat):
-            found.append({"step": step, "class": heat.class_index, "xyxy": list(box.xyxy), "peak": box.peak})
+            found.append({"step": step, "class": heat.class_index, "xyxy": list(box.xyxy), "peak": finite(box.peak)})
     return {
         "trace_version": TRACE_VERSION,
         "picture": picture_entry(trace),

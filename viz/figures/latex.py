@@ -27,7 +27,7 @@ _ESCAPES = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': "''",
     "\u00a0": "~",
     "\u2013": "--",
     "\u2212": "$-$",

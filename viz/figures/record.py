@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import matplotlib
 
 from viz.engine import Model, Precision, load, versions
-from viz.errors import FigureError
+from viz.errors import FigureError, PictureError
 from viz.figures.export import finite, model_entry, picture_entry, predictions_entry
 from viz.figures.presets import preset
 from viz.figures.spec import FigureSpec
@@ -114,6 +114,23 @@ def read_record(source: str | Path | dict[str, Any]) -> dict[str, Any]:
     if str(data["geometry"].get("mode")) not in MODES or str(data.get("precision")) not in PRECISIONS:
         raise FigureError("The record's geometry or precision cannot be read; was the file edited?")
     return data
+
+
+def picture_beside(record: Path) -> Path:
+    """The picture that a record file names, where it lies beside the record or in the working folder.
+
+    Raises:
+        PictureError: it does not.
+    """
+    # Only the name counts: an edited record must not make the program open files elsewhere.
+    name = Path(read_record(record)["picture"]["name"].replace("\\", "/")).name
+    for folder in (record.parent, Path()):
+        try:
+            if name and (folder / name).is_file():
+                return folder / name
+        except (OSError, ValueError):  # a name that no file can have
+            break
+    raise PictureError(f"The record's picture {name or 'without a name'} is not beside it; name the picture yourself.")
 
 
 def figure_from_record(
