@@ -511,8 +511,8 @@ def test_fits_and_is_readable(browser: Browser, server: Server, size: tuple[int,
 
 # WCAG contrast of the viewer's texts against the first ground that is not transparent.
 CONTRAST = """() => {
-  const lum = c => { const v = c.map(x => { x /= 255; return x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4; });
-                     return 0.2126 * v[0] + 0.7152 * v[1] + 0.0722 * v[2]; };
+  const lin = x => (x /= 255) <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4;
+  const lum = c => { const v = c.map(lin); return 0.2126 * v[0] + 0.7152 * v[1] + 0.0722 * v[2]; };
   const parse = s => (s.match(/[\\d.]+/g) || []).map(Number);
   const ground = e => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor);
                         if (c.length === 3 || c[3] > 0.9) return c; } return [255, 255, 255]; };

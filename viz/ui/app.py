@@ -10,6 +10,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import json
 import logging
+import signal
+import sys
+import tempfile
+import threading
 import webbrowser
 from dataclasses import replace
 from functools import partial
@@ -41,6 +45,8 @@ GEOMETRIES: list[tuple[str, str]] = [
     ("whole picture, letterbox", "letterbox"),
 ]
 UPLOAD_LIMIT = "40mb"
+# Gradio finds a handler's progress argument by a default of this type.
+PROGRESS = gr.Progress()
 
 
 def sample_paths() -> list[str]:
@@ -133,7 +139,7 @@ def build(engine: Engine) -> gr.Blocks:
         run = partial(show, engine=engine, pictures=pictures)
 
         def on_change(
-            path: str | None, name: str, fit: str, now: Shown | None, progress: gr.Progress = gr.Progress()
+            path: str | None, name: str, fit: str, now: Shown | None, progress: gr.Progress = PROGRESS
         ) -> tuple[Any, Any]:
             return run(path, name, fit, now, progress=progress)
 
@@ -196,6 +202,7 @@ def launch_options() -> dict[str, Any]:
 def serve(
     host: str = "127.0.0.1",
     port: int | None = None,
+    *,
     models: str | None = None,
     device: str = "auto",
     precision: Precision = "float32",
@@ -210,9 +217,20 @@ def serve(
         device, precision: for every model.
         open_browser: open the page in the default browser.
     """
-    page = build(Engine(device, precision, models))
-    _, url, _ = page.launch(server_name=host, server_port=port, prevent_thread_lock=True, **launch_options())
-    print(f"Searchlight runs at {url} (stop with Ctrl+C)", flush=True)  # noqa: T201 - the one line a person waits for
-    if open_browser:
-        webbrowser.open(url)
-    page.block_thread()
+    engine = Engine(device, precision, models)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the private folder is removed then, too
+    # Uploads and exports lie in a folder that only this user can read and that goes when the page stops.
+    with tempfile.TemporaryDirectory(prefix="searchlight-", ignore_cleanup_errors=True) as private:
+        os.environ["GRADIO_TEMP_DIR"] = private
+        page = build(engine)
+        try:
+            _, url, _ = page.launch(server_name=host, server_port=port, prevent_thread_lock=True, **launch_options())
+        except OSError:
+            raise VizError(
+                f"The page cannot listen on {host}:{port or 'any port from 7860'}; choose another."
+            ) from None
+        print(f"Searchlight runs at {url} (stop with Ctrl+C)", flush=True)  # noqa: T201 - what a person waits for
+        if open_browser:
+            webbrowser.open(url)
+        page.block_thread()

@@ -11,7 +11,7 @@ import numpy as np
 from viz.attention.probe import AttentionRecord
 from viz.engine import Engine
 from viz.errors import VizError
-import viz.figures.plots as plots
+from viz.figures import plots
 from viz.trace import Trace
 from viz.ui.exports import Exports
 from viz.ui.payload import block_title, channel_entry, error_message, trace_key

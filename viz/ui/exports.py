@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import threading
@@ -23,7 +24,7 @@ class Exports:
 
     def folder(self) -> Path:
         """A new empty folder."""
-        made = Path(tempfile.mkdtemp(prefix="searchlight-"))
+        made = Path(tempfile.mkdtemp(prefix="export-", dir=os.environ.get("GRADIO_TEMP_DIR")))
         with self._lock:
             self._folders.append(made)
             while len(self._folders) > self._keep:
