@@ -24,11 +24,11 @@ from tests.tiny import scene, tiny_model
 from viz.errors import FigureError, ModelError, ProbeError
 from viz.figures import PRESETS, FigureSpec, Panel, figure, figure_from_record
 from viz.figures.build import as_json_bytes
-from viz.figures.content import contents, percent
+from viz.figures.content import contents, letter_of, percent
 from viz.figures.draw import _Drawing, draw_photo, settings
 from viz.figures.export import trace_json
 from viz.figures.latex import escaped
-from viz.figures.layout import MARGIN
+from viz.figures.layout import MARGIN, spans
 from viz.figures.raster import cells_extent, opaque, photo
 from viz.figures.record import read_record
 from viz.figures.shorthand import parse_panel, parse_panels
@@ -483,3 +483,8 @@ def test_default_panels_tell_the_story(trace: Trace) -> None:
 def test_too_many_panels_in_a_row_are_refused(trace: Trace) -> None:
     with pytest.raises(FigureError, match="at most 4"):
         figure(trace, SEVEN, "cvpr", 1, per_row=7).to_bytes("png", 60)
+
+
+def test_letters_of_a_shared_bar() -> None:
+    assert spans([1, 2, 3, 5, 7, 8]) == "b\u2013d, f, h, i"
+    assert letter_of(25) == "z" and letter_of(26) == "aa"

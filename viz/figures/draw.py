@@ -169,30 +169,31 @@ class _Drawing:
     def boxes(self, axes: Any, content: Content, place: Place) -> None:
         steps = sorted({s for s, _ in content.boxes})
         colours = {step: BOX_COLOURS[i % len(BOX_COLOURS)] for i, step in enumerate(steps)}
-        per_inch = (self.layout.view[2] - self.layout.view[0]) / place.width
-        size = self.layout.preset.tick
         # Earlier steps have wider lines, so that equal boxes on top of each other stay visible as bands.
-        lines = {step: 1.1 + 1.4 * min(len(steps) - 1 - i, 5) for i, step in enumerate(steps)}
+        band = min(1.4, 3.0 / max(1, len(steps) - 1))
+        lines = {step: 1.1 + band * (len(steps) - 1 - i) for i, step in enumerate(steps)}
         for dark in (True, False):
             for step, box in content.boxes:
                 at, width, height = (box.x0, box.y0), box.x1 - box.x0, box.y1 - box.y0
                 line, colour = (lines[step] + 0.6, "black") if dark else (lines[step], colours[step])
                 axes.add_patch(Rectangle(at, width, height, fill=False, lw=line, ec=colour, joinstyle="miter"))
-        for step, box in content.boxes:
-            if content.panel.all_steps and len(steps) > 1:
-                # Each step's number has its own place along the edge, so that equal boxes keep readable numbers.
-                x = box.x0 + (0.04 + 0.09 * steps.index(step)) * per_inch
-                axes.text(
-                    x,
-                    box.y0 + (0.03 + 0.75 * size / 72) * per_inch,
-                    str(step),
-                    color=colours[step],
-                    va="baseline",
-                    fontproperties=properties(str(step), self.layout.font, size),
-                    path_effects=[withStroke(linewidth=1.4, foreground="black")],
-                    parse_math=False,
-                    clip_on=True,
-                )
+        if not content.panel.all_steps or len(steps) < 2:
+            return
+        # The key to the colours stands in a corner: numbers at the boxes would cover each other.
+        per_inch = (self.layout.view[2] - self.layout.view[0]) / place.width
+        size, x = self.layout.preset.label, self.layout.view[0] + 0.05 * per_inch
+        for step in steps:
+            axes.text(
+                x,
+                self.layout.view[3] - 0.05 * per_inch,
+                str(step),
+                color=colours[step],
+                va="baseline",
+                fontproperties=properties(str(step), self.layout.font, size),
+                path_effects=[withStroke(linewidth=1.6, foreground="black")],
+                parse_math=False,
+            )
+            x += (0.05 + width_of(str(step), self.layout.font, size)) * per_inch
 
     def channels(self, content: Content, place: Place) -> None:
         """One filled step curve of all channels: readable from 16 to some thousand of them."""

@@ -96,6 +96,8 @@ def caption(made: Figure) -> str:
             f"Boxes in {letters} enclose {kept} of the bilinearly interpolated map at or above {threshold:g} of the "
             "way from its smallest to its largest value; they are for display, not a localization protocol."
         )
+    if any(c.panel.all_steps for c in boxes):
+        sentences.append("Coloured numbers give the step of the boxes of that colour.")
     frame = (
         ", marked by the white frame"
         if spec.crop_frame and spec.view == "picture" and trace.geometry.mode == "center_crop"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from viz.errors import FigureError
-from viz.figures.content import Content, group_key
+from viz.figures.content import Content, group_key, letter_of
 from viz.figures.presets import Font, Preset, preset
 from viz.figures.spec import FigureSpec
 from viz.figures.text import POINTS, wrapped
@@ -138,7 +138,7 @@ def lay_out(spec: FigureSpec, contents: Sequence[Content], geometry: Geometry) -
 
 def _height(content: Content, width: float, aspect: float) -> float:
     height = width * aspect
-    return max(height, LEAST_CHANNELS_HEIGHT) if content.values is not None else height
+    return max(min(height, width), LEAST_CHANNELS_HEIGHT) if content.values is not None else height
 
 
 def _lines(spec: FigureSpec, content: Content, width: float, font: Font, style: Preset) -> tuple[str, ...]:
@@ -154,6 +154,21 @@ def _bar(index: int, text: str, strip: Place, font: Font, style: Preset) -> BarB
 
 def _bar_height(bar: BarBox, style: Preset) -> float:
     return BAR_HEIGHT + TICK_GAP + (1 + len(bar.lines)) * line_height(style.tick)
+
+
+def spans(members: Sequence[int]) -> str:
+    """Letters of panels, runs of three and more drawn together: b–f, h."""
+    runs: list[list[int]] = []
+    for i in members:
+        if runs and i == runs[-1][-1] + 1:
+            runs[-1].append(i)
+        else:
+            runs.append([i])
+    parts: list[str] = []
+    for run in runs:
+        letters = [letter_of(i) for i in run]
+        parts += [f"{letters[0]}–{letters[-1]}"] if len(run) > 2 else letters
+    return ", ".join(parts)
 
 
 def _shared(
@@ -173,7 +188,7 @@ def _shared(
             # The end labels are centred on the ends where there is room; the strip keeps clear of the margin.
             strip = Place(MARGIN + column * slot, y, min(slot - 3 * COLUMN_GAP, 2.6), BAR_HEIGHT)
             first = contents[members[0]]
-            marks = f" ({', '.join(contents[i].letter for i in members)})" if spec.letters and len(groups) > 1 else ""
+            marks = f" ({spans(members)})" if spec.letters and len(groups) > 1 else ""
             # A gate whose unit is "gate" says so once.
             unit = f", {first.unit}" if first.unit and first.unit not in first.quantity else ""
             row.append(_bar(members[0], first.quantity + marks + unit, strip, font, style))
