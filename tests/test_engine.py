@@ -36,7 +36,6 @@ class Loads:
         if name in self.failing:
             raise ModelError(f"There is no model {name!r}.")
         model = tiny_model(2, seed=len(name))
-        model.network.register_forward_hook(lambda *_: None)  # forward itself is not used by traces
         original = model.network.forward_steps
 
         def counted(*args: Any, **kwargs: Any) -> Any:
@@ -182,6 +181,14 @@ def test_bounded_in_bytes(loads: Loads) -> None:
     tight.trace(picture(), "a")
     tight.trace(picture(1), "a")
     assert tight.held_bytes == one  # the newest always stays
+
+
+def test_a_trace_kept_twice_is_counted_once(loads: Loads) -> None:
+    engine = Engine("cpu")
+    trace = engine.trace(picture(), "a")
+    held = engine.held_bytes
+    engine._keep((picture().sha256, "a", "center_crop"), trace)
+    assert engine.held_bytes == held > 0
 
 
 def test_models_are_bounded(loads: Loads) -> None:

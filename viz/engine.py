@@ -233,8 +233,9 @@ class Engine:
         return known if known.picture.name == picture.name else replace(known, picture=picture)
 
     def _keep(self, key: tuple[str, str, str], trace: Trace) -> None:
+        before = self._traces.pop(key, None)
+        self._held += _weight(trace) - (_weight(before) if before is not None else 0)
         self._traces[key] = trace
-        self._held += _weight(trace)
         while len(self._traces) > self._max_traces or (self._held > self._max_bytes and len(self._traces) > 1):
             _, oldest = self._traces.popitem(last=False)
             self._held -= _weight(oldest)
