@@ -25,11 +25,11 @@ from viz.errors import FigureError, ModelError, ProbeError
 from viz.figures import PRESETS, FigureSpec, Panel, figure, figure_from_record
 from viz.figures.build import as_json_bytes
 from viz.figures.content import contents, letter_of, percent
-from viz.figures.draw import _Drawing, draw_photo, settings
+from viz.figures.draw import _Drawing, settings
 from viz.figures.export import trace_json
 from viz.figures.latex import escaped
 from viz.figures.layout import MARGIN, spans
-from viz.figures.raster import cells_extent, opaque, photo
+from viz.figures.raster import cells_extent, draw_photo, opaque, photo
 from viz.figures.record import read_record
 from viz.figures.shorthand import parse_panel, parse_panels
 from viz.figures.text import numbers, width_of, wrapped
@@ -223,7 +223,7 @@ def test_no_text_is_cut_and_no_part_overlaps(trace: Trace, columns: int, scale: 
     assert image[0].min() == image[-1].min() == image[:, 0].min() == image[:, -1].min() == 255
 
 
-@pytest.mark.parametrize("name", ["cvpr", "eccv", "ieee"])
+@pytest.mark.parametrize("name", ["cvpr", "eccv"])
 @pytest.mark.parametrize("columns", [1, 2])
 @pytest.mark.parametrize(
     "options", [{}, {"scale": "image"}, {"palette": "diverging"}, {"per_row": 4, "scale": "image"}, {"font": "sans"}]

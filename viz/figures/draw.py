@@ -25,11 +25,11 @@ from matplotlib.patheffects import withStroke
 from viz.errors import FigureError
 from viz.figures.content import Content
 from viz.figures.layout import TICK_GAP, BarBox, Layout, Place, line_height
-from viz.figures.raster import Raster, cells, cells_extent, inside, opaque, photo
+from viz.figures.raster import Raster, draw_photo, inside, opaque, photo
 from viz.figures.spec import FigureSpec
 from viz.figures.text import clipped, numbers, properties, width_of
-from viz.geometry import Geometry, Rect
-from viz.maps import overlay, palette
+from viz.geometry import Rect
+from viz.maps import palette
 
 if TYPE_CHECKING:
     from viz.trace import Trace
@@ -278,45 +278,3 @@ class _Drawing:
                 self.text(at, y, labels[2], size, align="center")
         for i, words in enumerate(bar.lines):
             self.text(strip.x, y + (1 + i) * line_height(size), words, size)
-
-
-def draw_photo(
-    axes: Any, content: Content, rgb: Any, rgba: Any, *, geometry: Geometry, vector: bool, view: Rect
-) -> None:
-    """The photo and its map, with the operations of `viz.maps.overlay`, in axes whose data are picture pixels."""
-    height, width = geometry.picture
-    whole: Rect = (0.0, 0.0, float(width), float(height))
-    seen = inside(inside(geometry.seen, whole), view)
-    heat, scale = (content.heatmaps[0] if content.heatmaps else None), content.scale
-    base = rgba
-    grid = None
-    if content.is_map and heat is not None and scale is not None:
-        if content.interpolation == "cells":
-            grid = cells(heat, scale, content.palette)
-        else:
-            base = opaque(
-                overlay(
-                    rgb,
-                    heat,
-                    scale,
-                    palette_name=content.palette,
-                    opacity=content.opacity,
-                    interpolation=content.interpolation,
-                )
-            )
-    if vector:
-        axes.add_artist(Raster(base, whole, view))
-        if grid is not None:
-            axes.add_artist(Raster(grid, cells_extent(geometry), seen, content.opacity))
-        return
-    limits = axes.get_xlim(), axes.get_ylim()
-    axes.imshow(base, extent=(0, width, height, 0), aspect="auto", interpolation="auto")
-    if grid is not None:
-        x0, y0, x1, y1 = cells_extent(geometry)
-        image = axes.imshow(
-            grid, extent=(x0, x1, y1, y0), aspect="auto", interpolation="nearest", alpha=content.opacity
-        )
-        image.set_clip_path(
-            Rectangle((seen[0], seen[1]), seen[2] - seen[0], seen[3] - seen[1], transform=axes.transData)
-        )
-    axes.set(xlim=limits[0], ylim=limits[1])

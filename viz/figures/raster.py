@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.artist import Artist
+from matplotlib.patches import Rectangle
 from matplotlib.transforms import Affine2D, Bbox, TransformedBbox
 from numpy.typing import NDArray
 from PIL import Image
 
+from viz.figures.content import Content
 from viz.geometry import Geometry, Rect
-from viz.maps import Heatmap, Scale, colour
+from viz.maps import Heatmap, Scale, colour, overlay
 
 # Enough for print at the widest preset, and a page that still opens quickly.
 LONGEST_SIDE = 1000
@@ -64,21 +68,63 @@ class Raster(Artist):
         super().__init__()
         self._pixels, self._extent, self._clip_to, self._opacity = pixels, extent, clip, opacity
 
-    def draw(self, renderer: object) -> None:
+    def draw(self, renderer: Any) -> None:
         """Paint on a renderer that scales images itself (PDF, SVG)."""
         data = self.get_transform()
         x0, y0, x1, y1 = self._extent
         left, top = data.transform((x0, y0))
         right, bottom = data.transform((x1, y1))
-        gc = renderer.new_gc()  # type: ignore[attr-defined]
+        gc = renderer.new_gc()
         gc.set_alpha(self._opacity)
         a, b, c, d = self._clip_to
         gc.set_clip_rectangle(TransformedBbox(Bbox([[a, b], [c, d]]), data))
         place = Affine2D().scale(right - left, bottom - top).translate(left, top)
-        renderer.draw_image(gc, 0, 0, self._pixels, place)  # type: ignore[attr-defined]
+        renderer.draw_image(gc, 0, 0, self._pixels, place)
         gc.restore()
 
 
 def inside(a: Rect, b: Rect) -> Rect:
     """The part of `a` within `b`."""
     return (max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3]))
+
+
+def draw_photo(
+    axes: Any, content: Content, rgb: Any, rgba: Any, *, geometry: Geometry, vector: bool, view: Rect
+) -> None:
+    """The photo and its map, with the operations of `viz.maps.overlay`, in axes whose data are picture pixels."""
+    height, width = geometry.picture
+    whole: Rect = (0.0, 0.0, float(width), float(height))
+    seen = inside(inside(geometry.seen, whole), view)
+    heat, scale = (content.heatmaps[0] if content.heatmaps else None), content.scale
+    base = rgba
+    grid = None
+    if content.is_map and heat is not None and scale is not None:
+        if content.interpolation == "cells":
+            grid = cells(heat, scale, content.palette)
+        else:
+            base = opaque(
+                overlay(
+                    rgb,
+                    heat,
+                    scale,
+                    palette_name=content.palette,
+                    opacity=content.opacity,
+                    interpolation=content.interpolation,
+                )
+            )
+    if vector:
+        axes.add_artist(Raster(base, whole, view))
+        if grid is not None:
+            axes.add_artist(Raster(grid, cells_extent(geometry), seen, content.opacity))
+        return
+    limits = axes.get_xlim(), axes.get_ylim()
+    axes.imshow(base, extent=(0, width, height, 0), aspect="auto", interpolation="auto")
+    if grid is not None:
+        x0, y0, x1, y1 = cells_extent(geometry)
+        image = axes.imshow(
+            grid, extent=(x0, x1, y1, y0), aspect="auto", interpolation="nearest", alpha=content.opacity
+        )
+        image.set_clip_path(
+            Rectangle((seen[0], seen[1]), seen[2] - seen[0], seen[3] - seen[1], transform=axes.transData)
+        )
+    axes.set(xlim=limits[0], ylim=limits[1])
