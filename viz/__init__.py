@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 from viz.errors import CheckpointError, FigureError, ModelError, PictureError, ProbeError, VizError
-from viz.geometry import Geometry, Preprocessing
 from viz.picture import Limits, Picture, open_picture
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from viz.engine import Engine, Model, load
     from viz.figures import Figure, figure
     from viz.frames import Frame
+    from viz.geometry import Geometry, Preprocessing
     from viz.localization.boxes import Box, boxes, iou
     from viz.maps import Heatmap, Scale
     from viz.trace import Trace
@@ -32,6 +32,8 @@ _LAZY = {
     "Engine": "viz.engine",
     "Figure": "viz.figures",
     "Frame": "viz.frames",
+    "Geometry": "viz.geometry",
+    "Preprocessing": "viz.geometry",
     "Heatmap": "viz.maps",
     "Model": "viz.engine",
     "Scale": "viz.maps",
