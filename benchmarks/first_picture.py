@@ -27,7 +27,8 @@ from viz.picture import Picture, open_picture
 def finished(picture: Picture, heatmap: Heatmap) -> bytes:
     """Overlay and JPEG."""
     drawn = overlay(picture.rgb, heatmap, scale_for(heatmap, "image"))
-    return cv2.imencode(".jpg", drawn[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+    bgr = cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
 
 
 def layers_of(network: nn.Module) -> dict[str, nn.Module]:
@@ -118,7 +119,7 @@ def main() -> None:
     tables: dict[str, list[Timing]] = {}
     for name, model in models().items():
         jobs = jobs_for(model, peers=name != "lite0-tdam")
-        tables[name] = interleave(jobs, next(iter(jobs)), rounds, warmup=1)
+        tables[name] = interleave(jobs, next(iter(jobs)), rounds if len(jobs) > 2 else 2 * rounds + 1, warmup=1)
         show(name, tables[name])
     save("first_picture", rounds, tables)
 
