@@ -14,7 +14,7 @@ from torch import Tensor
 from viz.attention.probe import capture
 from viz.errors import CheckpointError
 from viz.networks.lite0_tdam import BACKBONE_PREFIX, Lite0TDAM, Lite0TDAMConfig
-from viz.training.backbone import load_backbone
+from viz.zoo.backbone import load_lite0
 
 ROOT = Path(__file__).resolve().parents[1]
 CARD = ROOT / "checkpoints" / "lite0-tdam.json"
@@ -24,7 +24,7 @@ CARD = ROOT / "checkpoints" / "lite0-tdam.json"
 def network() -> Lite0TDAM:
     torch.manual_seed(0)
     made = Lite0TDAM(steps=3, width=16, sequence="channel->spatial")
-    made.backbone.load_state_dict(load_backbone().state_dict())
+    made.backbone.load_state_dict(load_lite0().state_dict())
     return made.eval()
 
 
@@ -36,7 +36,7 @@ def picture() -> Tensor:
 
 def test_step_one_is_plain_bit_for_bit(network: Lite0TDAM, picture: Tensor) -> None:
     with torch.inference_mode():
-        plain = load_backbone().forward_steps(picture)[0]
+        plain = load_lite0().forward_steps(picture)[0]
         first, *later = network.forward_steps(picture)
     assert torch.equal(first.logits, plain.logits)
     assert torch.equal(first.features, plain.features)
@@ -115,7 +115,7 @@ def test_bundled_file_fits_its_card() -> None:
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     assert card["arguments"] == json.loads(config.to_json())
     network = Lite0TDAM(**card["arguments"])
-    network.backbone.load_state_dict(load_backbone().state_dict())
+    network.backbone.load_state_dict(load_lite0().state_dict())
     network.load_module_state(state)
     photos = sorted((ROOT / "assets").rglob("*.jpg"))
     if photos:

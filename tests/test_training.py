@@ -22,9 +22,9 @@ from viz.training.measure import figure, gate_mass, iou, largest_box
 from viz.training.pictures import SIZE, read_photos
 from viz.training.views import Plan
 
-CONFIG = Lite0TDAMConfig(2, 8, "channel->spatial", "both")
+CONFIG = Lite0TDAMConfig(2, 8, "channel->spatial", "feedback")
 RECIPE = Recipe(epochs=2, batch=8, warmup=1)
-PLAN = Plan(train_pairs=8, choose=2, report_nette=3, report_unseen=2, report_caltech=0)
+PLAN = Plan(train_pairs=8, train_singles=8, choose=2, report_nette=3, report_unseen=2, report_caltech=0)
 
 
 def _folder(root: Path, columns: list[str], rows: list[list[str]], size: tuple[int, int]) -> Path:

@@ -4,13 +4,13 @@ Paper of the module: Jaiswal, Fernando, Tan, "TDAM: Top-Down Attention Module fo
 Selection in CNNs", ECCV 2022 (arXiv 2111.13470). The network is our own: the paper's checkpoints cannot be had, so only
 the searchlight is trained (`viz.training.tdam`) and the backbone stays bit for bit what its package holds.
 
-Step 1 is plain Lite0. Before step t the searchlight reads the features of step t-1 (top) and the gated map of step t-1
-(bottom); its spatial gate weighs the map, and the gated map passes through the frozen head again.
+Step 1 is plain Lite0. Before step t the searchlight reads what step t-1 answered (top) and its map (bottom); its
+spatial gate weighs the map, and the gated map passes through the frozen head again.
 
 Deviations from the paper: one searchlight, on the last block's linear output, shared by all steps (the paper: in the
-blocks of the last two stages, with batch norms of their own for each step); the top is handed over as evidence
-(features times the classifier weights of the classes that the step named) beside the plain features; the bottom is
-standardised per channel by frozen statistics before it is scored; the gate is divided by its mean, so that it moves
+blocks of the last two stages, with batch norms of their own for each step); the top is the feedback of the answer (see
+`Lite0TDAM.feedback`) instead of the pooled top features, which may be chosen (`top="features"`); the bottom is
+standardised per channel by frozen statistics before it is scored; a gate is divided by its mean, so that it moves
 weight and adds none.
 """
 
@@ -29,7 +29,7 @@ from viz.errors import CheckpointError
 from viz.networks.base import StepNetwork, StepOutput
 from viz.networks.efficientnet_lite import HEAD_CHANNELS, TOP_CHANNELS, EfficientNetLite0
 
-Top = Literal["features", "evidence", "both"]
+Top = Literal["features", "feedback"]
 BACKBONE_PREFIX = "backbone."
 _FLOOR = 1e-3
 
@@ -39,13 +39,13 @@ class Lite0TDAMConfig:
     """What is needed to rebuild the network around its weights.
 
     `steps` computation steps; `width` k of the searchlight; `sequence` its channel and spatial steps; `top` what it
-    reads of the step before: pooled features, evidence (features times the named classes' weights) or both.
+    reads of the step before: the answer's feedback or the pooled features.
     """
 
     steps: int = 2
     width: int = 256
     sequence: Sequence_ = "spatial"
-    top: Top = "both"
+    top: Top = "feedback"
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)
@@ -66,29 +66,28 @@ class Lite0TDAMConfig:
 class Lite0TDAM(StepNetwork):
     """x (N, 3, 224, 224) to logits (N, 1000) in `steps` steps; step 1 equals plain Lite0 bit for bit.
 
-    Buffers: `bottom_mean`, `bottom_std` (320,) of the last block's map; `evidence_std` (1280,) of the evidence.
+    Buffers: `bottom_mean`, `bottom_std` (320,) of the last block's map.
     Probes: those of `Searchlight`, each with the step that uses the result (2 .. steps).
     """
 
     family: ClassVar[str | None] = "tdam"
 
-    def __init__(self, steps: int = 2, width: int = 256, sequence: Sequence_ = "spatial", top: Top = "both") -> None:
+    def __init__(
+        self, steps: int = 2, width: int = 256, sequence: Sequence_ = "spatial", top: Top = "feedback"
+    ) -> None:
         super().__init__()
         if steps < 1:
             raise ValueError(f"steps must be at least 1, not {steps}")
-        if top not in ("features", "evidence", "both"):
-            raise ValueError(f"top must be 'features', 'evidence' or 'both', not {top!r}")
+        if top not in ("features", "feedback"):
+            raise ValueError(f"top must be 'features' or 'feedback', not {top!r}")
         self.steps = steps
         self.config = Lite0TDAMConfig(steps, width, sequence, top)
         self.backbone = EfficientNetLite0()
-        top_channels = HEAD_CHANNELS * (2 if top == "both" else 1)
-        self.searchlight = Searchlight(TOP_CHANNELS, top_channels, "joint_concat", sequence, width=width)
+        self.searchlight = Searchlight(TOP_CHANNELS, HEAD_CHANNELS, "joint_concat", sequence, width=width)
         self.bottom_mean: Tensor
         self.bottom_std: Tensor
-        self.evidence_std: Tensor
         self.register_buffer("bottom_mean", torch.zeros(TOP_CHANNELS))
         self.register_buffer("bottom_std", torch.ones(TOP_CHANNELS))
-        self.register_buffer("evidence_std", torch.ones(HEAD_CHANNELS))
         # Small at first: a score near 0 is a gate near its mean, that is, plain Lite0.
         nn.init.normal_(self.searchlight.Ug_mlp[0].weight, std=0.01 / width**0.5)  # type: ignore[arg-type]
         self.backbone.freeze()
@@ -99,27 +98,32 @@ class Lite0TDAM(StepNetwork):
         self.backbone.eval()
         return self
 
-    def evidence(self, output: StepOutput) -> Tensor:
-        """(N, 1280, 1, 1): pooled features times the classifier weights of the named classes, not yet scaled."""
-        named = torch.softmax(output.logits, dim=1) @ self.backbone._fc.weight
-        return (output.features.mean(dim=(2, 3)) * named)[:, :, None, None]
+    def feedback(self, output: StepOutput) -> Tensor:
+        """(N, 1280, 1, 1): the gradient of "rather another class than the one just named", at the head's features.
+
+        With p the softmax and c the class that the step named, it is (p - onehot(c)) W, masked by how often each
+        feature is active (not clipped by its ReLU6): small where the step was sure, and pointing from the named class
+        to those that it held possible.
+        """
+        wanted = torch.softmax(output.logits, dim=1)
+        named = output.logits.argmax(dim=1, keepdim=True)
+        wanted = wanted.scatter_add(1, named, -torch.ones_like(wanted[:, :1]))
+        active = ((output.features > 0) & (output.features < 6)).to(wanted).mean(dim=(2, 3))
+        return (active * (wanted @ self.backbone._fc.weight.to(wanted)))[:, :, None, None]
 
     def top_of(self, output: StepOutput) -> Tensor:
-        """What the searchlight reads of a step: (N, 1280 or 2560, 1, 1)."""
-        parts = []
-        if self.config.top != "evidence":
-            parts.append(output.features.mean(dim=(2, 3), keepdim=True))
-        if self.config.top != "features":
-            parts.append(self.evidence(output) / self.evidence_std[:, None, None])
-        return torch.cat(parts, dim=1)
+        """What the searchlight reads of a step, (N, 1280, 1, 1)."""
+        if self.config.top == "feedback":
+            return self.feedback(output)
+        return output.features.mean(dim=(2, 3), keepdim=True)
 
-    def attend(self, maps: Tensor, before: StepOutput, step: int) -> Tensor:
-        """The map of step `step` (N, 320, h, w) from the map of the step before and that step's output."""
+    def attend(self, maps: Tensor, top: Tensor, step: int) -> Tensor:
+        """The map of step `step` (N, 320, h, w) from the map of the step before and what `top_of` says of that step."""
         light = self.searchlight
         maps = light.probe_bottom(maps, step)
         mean, std = self.bottom_mean[:, None, None], self.bottom_std[:, None, None]
         bottom = (maps - mean) / std
-        logits = light.channel_logits(bottom, self.top_of(before))
+        logits = light.channel_logits(bottom, top)
         logits = light.probe_channel_logits(logits.flatten(1), step)[:, :, None, None]
         for part in self.config.sequence.split("->"):
             if part == "channel":
@@ -135,7 +139,7 @@ class Lite0TDAM(StepNetwork):
         """Outputs of all steps from the last block's map (N, 320, h, w), e.g. from a cache."""
         outputs = [self.backbone.head(maps)]
         for step in range(2, self.checked_steps(steps) + 1):
-            maps = self.attend(maps, outputs[-1], step)
+            maps = self.attend(maps, self.top_of(outputs[-1]), step)
             outputs.append(self.backbone.head(maps))
         return outputs
 

