@@ -31,7 +31,7 @@ from viz.figures.latex import escaped
 from viz.figures.layout import MARGIN, spans
 from viz.figures.raster import cells_extent, draw_photo, opaque, photo
 from viz.figures.record import read_record
-from viz.figures.shorthand import parse_panel, parse_panels
+from viz.figures.shorthand import default_panels, panel_text, parse_panel, parse_panels
 from viz.figures.text import numbers, width_of, wrapped
 from viz.maps import overlay, scale_for
 from viz.trace import Trace
@@ -67,6 +67,31 @@ def test_shorthands() -> None:
     assert parse_panel("boxes(spatial_gate):2").probe == "spatial_gate"
     assert parse_panel("feature:2#17").channel == 17
     assert len(parse_panels("picture, class_map:1 ,boxes")) == 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["picture", "class_map", "class_map:2", "class_map:-2", "class_map:2@388", "class_map:2@giant panda", "boxes",
+     "boxes:all", "boxes:all@3", "boxes:2@tench", "boxes(spatial_gate):2", "boxes(spatial_gate):all", "feature#17",
+     "feature:2#17", "spatial_gate", "spatial_gate:2", "layer4.0.RA_block.bottom:3#9"],
+)  # fmt: skip
+def test_shorthands_survive(text: str) -> None:
+    assert panel_text(parse_panel(text)) == text
+
+
+def test_panels_have_shorthands(trace: Trace) -> None:
+    chosen = default_panels(trace)
+    assert isinstance(chosen, tuple)
+    assert tuple(parse_panel(panel_text(p)) for p in chosen) == chosen
+    definite = figure(trace, SEVEN).spec
+    assert figure(trace, [panel_text(p) for p in definite.panels], columns=2).spec.panels == definite.panels
+    for panel in (
+        Panel("map", probe="a b"),
+        Panel("class_map", class_label="388"),
+        Panel("class_map", class_label="@"),
+    ):
+        with pytest.raises(FigureError, match="no shorthand"):
+            panel_text(panel)
 
 
 @pytest.mark.parametrize(

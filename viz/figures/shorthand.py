@@ -65,6 +65,37 @@ def parse_panel(text: str) -> Panel:
     return Panel("map", step, probe=name, channel=channel)
 
 
+def panel_text(panel: Panel) -> str:
+    """The shorthand of a panel, so that `parse_panel` gives it again.
+
+    Its own title, order of bars and look have no shorthand and are left out; a panel of ``channels`` comes back as a
+    ``map`` of the same probe, which a figure then draws as channels again.
+
+    Raises:
+        FigureError: a probe, class or channel that no shorthand can name.
+    """
+    name = panel.kind if panel.probe is None else panel.probe if panel.kind != "boxes" else f"boxes({panel.probe})"
+    step = "all" if panel.all_steps else "" if panel.step == -1 else str(panel.step)
+    text = name + (f":{step}" if step and panel.kind != "picture" else "")
+    if panel.channel is not None:
+        text += f"#{panel.channel}"
+    cls = panel.class_label if panel.class_index is None else panel.class_index
+    if cls is not None and panel.kind in ("class_map", "boxes"):
+        text += f"@{cls}"
+    try:
+        again = parse_panel(text)
+    except FigureError:
+        again = None
+    same = (
+        again is not None
+        and again.probe == panel.probe
+        and again.class_label == (None if panel.class_index is not None else panel.class_label)
+    )
+    if not same:
+        raise FigureError(f"The panel {text[:60]!r} has no shorthand.")
+    return text
+
+
 def parse_panels(panels: str | Sequence[str | Panel]) -> tuple[Panel, ...]:
     """Panels from a comma-separated text, or from a sequence of shorthands and `Panel` objects."""
     items: Sequence[str | Panel] = [p for p in panels.split(",") if p.strip()] if isinstance(panels, str) else panels
