@@ -33,6 +33,12 @@ def test_a_flat_map_points_nowhere(value: float) -> None:
     assert boxes(drawn(np.full((5, 6), value))) == []
 
 
+@pytest.mark.parametrize("no_map", ["x", None, np.zeros((3, 3))])
+def test_only_maps_have_boxes(no_map: Any) -> None:
+    with pytest.raises(VizError, match="Heatmap"):
+        viz.boxes(no_map)
+
+
 def test_one_pixel() -> None:
     values = blank()
     values[3, 7] = 2

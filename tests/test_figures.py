@@ -118,10 +118,18 @@ def test_a_panel_becomes_definite(trace: Trace) -> None:
 def test_names_of_classes(trace: Trace) -> None:
     made = figure(trace, "class_map:1@Giant Panda,class_map:2", class_index="tench")
     assert [p.class_index for p in made.spec.panels] == [388, 0]
-    with pytest.raises(FigureError, match="no class"):
+    with pytest.raises(ModelError, match="no class"):
         figure(trace, "class_map@no such thing")
-    with pytest.raises(FigureError, match="Several classes"):
-        figure(trace, "class_map@gr")
+    # Never the beginning of another word: "cat" is no catamaran.
+    with pytest.raises(ModelError, match=r"Several .*tiger cat.*Egyptian cat") as caught:
+        figure(trace, "class_map:2@cat")
+    assert "catamaran" not in str(caught.value) and "\n" not in str(caught.value)
+    with pytest.raises(ModelError, match=r"lesser panda \(387\), giant panda \(388\)"):
+        figure(trace, "class_map", class_index="panda")
+    with pytest.raises(ModelError, match="no class 'catamar'"):
+        figure(trace, "class_map", class_index="catamar")
+    assert figure(trace, "class_map@Egyptian").spec.panels[0].class_index == 285
+    assert figure(trace, "class_map", class_index="388").spec.panels[0].class_index == 388
 
 
 @pytest.mark.parametrize(

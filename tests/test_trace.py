@@ -55,6 +55,17 @@ def test_equals_the_network_run_by_hand(model: Model, trace: Trace) -> None:
     assert not np.array_equal(trace.logits[0], trace.logits[-1]), "the steps must differ for these tests to mean much"
 
 
+def test_class_maps_by_name(trace: Trace) -> None:
+    by_name, by_number = trace.class_map(2, "Giant  Panda"), trace.class_map(2, np.int64(388))
+    np.testing.assert_array_equal(by_name.native, by_number.native)
+    assert by_name.class_index == by_number.class_index == 388
+    bad: list[Any] = ["panda", "no such thing", "", "9" * 5000, 1000, -1, 2.5, True]
+    for name in bad:
+        with pytest.raises(ModelError) as caught:
+            trace.class_map(2, name)
+        assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+
+
 def test_fewer_steps(model: Model, trace: Trace) -> None:
     one = model.trace(scene(), steps=1)
     assert one.steps == 1

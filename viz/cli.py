@@ -95,7 +95,12 @@ def _add_figure(commands: Any) -> None:
     _add_model_options(p)
     look = p.add_argument_group("look")
     look.add_argument("--panels", action="append", metavar="LIST", help="comma-separated; may be given several times")
-    look.add_argument("--class", dest="class_index", metavar="CLASS", help="class of the class maps, name or number")
+    look.add_argument(
+        "--class",
+        dest="class_index",
+        metavar="CLASS",
+        help="class of the class maps: name, whole words of a name, or number",
+    )
     look.add_argument("--preset", help="ieee, cvpr (default), iccv, eccv, lncs, neurips, iclr, icml or aaai")
     look.add_argument("--columns", type=int, choices=(1, 2), help="default 1 for up to four panels, else 2")
     look.add_argument("--per-row", type=int, metavar="N", help="panels in a row; default by the width")
@@ -269,9 +274,7 @@ def _figure(args: argparse.Namespace) -> int:
         except FigureError as error:
             _usage(str(error))
         trace = _load(args).trace(args.picture)
-        given: str | None = args.class_index
-        number = int(given) if given is not None and given.isascii() and given.isdigit() else None
-        made = figure(trace, panels, class_index=given if number is None else number, **options)
+        made = figure(trace, panels, class_index=args.class_index, **options)
     for path in made.save(args.out, args.dpi, sidecars=not args.no_sidecars):
         print(path)
     return 0

@@ -21,7 +21,7 @@ from viz.geometry import Geometry, Interpolation, Mode, prepare
 from viz.maps import Heatmap, overlay, scale_for
 from viz.networks.base import StepNetwork
 from viz.picture import Picture
-from viz.zoo.cards import ModelCard
+from viz.zoo.cards import ModelCard, class_number
 
 if TYPE_CHECKING:
     from viz.frames import Frame
@@ -104,20 +104,22 @@ class Trace:
         return self.predictions[self.step_number(step) - 1][:count]
 
     def class_map(
-        self, step: int = -1, class_index: int | None = None, *, interpolation: Interpolation = "bilinear"
+        self, step: int = -1, class_index: int | str | None = None, *, interpolation: Interpolation = "bilinear"
     ) -> Heatmap:
         """Class map (CAM) of a step: the classifier's weights over that step's features; no bias, not normalised.
 
         Args:
-            class_index: default: the step's own best class.
+            class_index: number or name of the class; default: the step's own best class.
+
+        Raises:
+            ModelError: no such step or class, or several classes of that name.
 
         Source: Zhou et al., CVPR 2016 (arXiv 1512.04150).
         """
         number = self.step_number(step)
         if class_index is None:
             class_index = int(self.logits[number - 1].argmax())
-        if not 0 <= class_index < self.logits.shape[1]:
-            raise ModelError(f"This network has classes 0 to {self.logits.shape[1] - 1}, not {class_index}.")
+        class_index = class_number(self.head.labels, class_index)
         native = np.tensordot(self.head.weights[class_index], self.features[number - 1], axes=1)
         return Heatmap(
             native.astype(np.float32),

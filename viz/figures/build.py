@@ -22,9 +22,10 @@ from viz.figures.export import npz_bytes
 from viz.figures.latex import latex
 from viz.figures.layout import Layout, lay_out
 from viz.figures.record import record_of
-from viz.figures.shorthand import class_of, default_panels, parse_panels, with_class
+from viz.figures.shorthand import default_panels, parse_panels, with_class
 from viz.figures.spec import FigureSpec, Panel
 from viz.figures.text import lacks
+from viz.zoo.cards import class_number
 
 if TYPE_CHECKING:
     from viz.trace import Trace
@@ -183,7 +184,7 @@ def figure(
     for name in options:
         if name not in FigureSpec.__dataclass_fields__:
             raise FigureError(f"A figure has no option {name!r}.")
-    index = class_of(trace, class_index) if isinstance(class_index, str) else class_index
+    index = None if class_index is None else class_number(trace.head.labels, class_index)
     chosen = parse_panels(panels) if panels is not None else default_panels(trace, index)
     chosen = with_class(chosen, index)
     if options.get("shared_scale") is None:

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viz.errors import FigureError
-from viz.figures.shorthand import class_of
 from viz.figures.spec import FigureSpec, Panel
 from viz.geometry import Interpolation
 from viz.localization.boxes import Box, boxes
 from viz.maps import Heatmap, Scale, finite_range, scale_for, symmetric
+from viz.zoo.cards import class_number
 
 if TYPE_CHECKING:
     from viz.attention.probe import AttentionRecord
@@ -102,7 +102,7 @@ def definite(trace: Trace, panel: Panel) -> Panel:
         return replace(panel, step=step)
     index = panel.class_index
     if index is None and panel.class_label is not None:
-        index = class_of(trace, panel.class_label)
+        index = class_number(trace.head.labels, panel.class_label)
     if index is None:
         index = trace.top(step, 1)[0].class_index
     return replace(panel, step=step, class_index=index, class_label=None)

@@ -130,24 +130,6 @@ def default_panels(trace: Trace, class_index: int | None = None) -> tuple[Panel,
     return tuple(panels)
 
 
-def class_of(trace: Trace, label: str) -> int:
-    """The class index of a name, in any case; the beginning of a name will do when it is the only one.
-
-    Raises:
-        FigureError: no such class, or several.
-    """
-    wanted = label.casefold().strip()
-    names = [n.casefold() for n in trace.head.labels]
-    exact = [i for i, n in enumerate(names) if n == wanted]
-    found = exact or [i for i, n in enumerate(names) if n.startswith(wanted)]
-    if not found:
-        raise FigureError(f"This network has no class {label[:60]!r}; give its name or its number.")
-    if len(found) > 1:
-        some = ", ".join(trace.head.labels[i] for i in found[:4])
-        raise FigureError(f"Several classes begin with {label[:60]!r} ({some}); give the whole name or the number.")
-    return found[0]
-
-
 def with_class(panels: Sequence[Panel], class_index: int | None) -> tuple[Panel, ...]:
     """The same panels; class maps and their boxes without a class of their own take this one."""
     if class_index is None:

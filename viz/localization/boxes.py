@@ -59,8 +59,12 @@ def boxes(
         Boxes; empty when the map is constant or nothing is finite: a flat map points nowhere.
 
     Raises:
-        VizError: an argument out of its range.
+        VizError: no map, or an argument out of its range.
     """
+    given: object = heatmap
+    if not isinstance(given, Heatmap):
+        what = type(given).__name__
+        raise VizError(f"Boxes are drawn round the parts of a Heatmap, as trace.class_map() gives, not of a {what}.")
     if not 0 <= threshold <= 1:
         raise VizError(f"The threshold must lie between 0 and 1, not {threshold}.")
     if components not in ("largest", "all"):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import operator
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -94,6 +96,40 @@ def imagenet_labels() -> tuple[str, ...]:
 def labels_for(classes: int) -> tuple[str, ...]:
     """Class names of a classifier with that many outputs: ImageNet's for 1000, numbers otherwise."""
     return imagenet_labels() if classes == 1000 else tuple(f"class {i}" for i in range(classes))
+
+
+def class_number(labels: Sequence[str], wanted: int | str) -> int:
+    """The index of a class among `labels`, from its number or its name.
+
+    A name counts in any case. A part of a name will do when it consists of whole words and only one class has it.
+
+    Raises:
+        ModelError: no such class, or several.
+    """
+    if not isinstance(wanted, str):
+        try:
+            index = -1 if isinstance(wanted, bool) else operator.index(wanted)
+        except TypeError:
+            index = -1
+        if not 0 <= index < len(labels):
+            raise ModelError(f"This network has classes 0 to {len(labels) - 1}, not {str(wanted)[:60]}.")
+        return index
+    text = " ".join(wanted.casefold().split())
+    names = [label.casefold() for label in labels]
+    if text in names and names.count(text) == 1:
+        return names.index(text)
+    if text.isascii() and text.isdigit():
+        # Cut before it is read: Python refuses to read thousands of digits.
+        return class_number(labels, int(text[:9]))
+    # Words stand whole: "cat" is in "tiger cat", not in "catamaran".
+    inside = re.compile(rf"(?<!\w){re.escape(text)}(?!\w)")
+    found = [i for i, name in enumerate(names) if text and inside.search(name)]
+    if not found:
+        raise ModelError(f"This network has no class {wanted[:60]!r}; give its name or its number.")
+    if len(found) > 1:
+        some = ", ".join(f"{labels[i]} ({i})" for i in found[:5]) + (", ..." if len(found) > 5 else "")
+        raise ModelError(f"Several classes fit {wanted[:60]!r}: {some}; give the whole name or the number.")
+    return found[0]
 
 
 def read_cards(folder: Path) -> dict[str, ModelCard]:
