@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 import viz
 from viz.engine import Engine
-from viz.maps import overlay, scale_for
+from viz.maps import overlay, scale_for, symmetric
 from viz.ui.app import build, launch_options
 from viz.ui.payload import display_rgb
 from viz.zoo.paths import bundled
@@ -200,6 +200,7 @@ def test_from_upload_to_an_opened_pdf(visitor: Visitor, server: Server, tmp_path
         names[target.suffix] = target
     assert {".pdf", ".json", ".npz", ".tex", ".zip"} <= set(names)
     assert len(zipfile.ZipFile(names[".zip"]).namelist()) == 4
+    assert all(path.stem.startswith("panda-lite0-tdam") for path in names.values())
 
     record = json.loads(names[".json"].read_text())
     assert record["picture"]["sha256"] == trace.picture.sha256
@@ -221,9 +222,13 @@ def test_canvas_equals_the_export(visitor: Visitor, server: Server, name: str, i
     visitor.choose("interp", interpolation)
     rgb = display_rgb(trace.picture)
     gate = trace.heatmap("spatial_gate", 2)
-    maps = [trace.class_map(t) for t in range(1, trace.steps + 1)]
+    steps = range(1, trace.steps + 1)
+    best = {trace.top(t, 1)[0].class_index for t in steps}
+    # One scale for all classes that the slider shows, over all steps: what an exported figure of these panels has.
+    maps = [trace.class_map(t, c) for c in best for t in steps]
+    shown = trace.class_map(2)
     cases = [
-        ("class_map", "steps", "inferno", 0.55, maps[1], scale_for(maps[1], "steps", together=maps)),
+        ("class_map", "steps", "inferno", 0.55, shown, scale_for(shown, "steps", together=maps)),
         (gate.name, "raw", "viridis", 0.8, gate, scale_for(gate, "raw")),
         (gate.name, "image", "grey", 1.0, gate, scale_for(gate, "image")),
     ]
@@ -311,6 +316,43 @@ def test_two_people_do_not_disturb_each_other(browser: Browser, server: Server) 
         person.context.close()
 
 
+def test_diverging_palette_is_centred_on_the_neutral_value(visitor: Visitor, server: Server) -> None:
+    visitor.upload(ASSETS / "panda.jpg")
+    trace = reference(server, "panda.jpg")
+    score = trace.heatmap("spatial_score", 2)
+    visitor.page.focus(".sl-frame")
+    visitor.page.keyboard.press("End")
+    visitor.choose("map", score.name)
+    visitor.choose("scale", "image")
+    visitor.choose("palette", "diverging")
+    visitor.set_range("opacity", 100)
+    scale = symmetric(scale_for(score, "image"), 0.0)
+    wanted = overlay(display_rgb(trace.picture), score, scale, palette_name="diverging", opacity=1.0).astype(float)
+    rows, cols = score.geometry.seen_pixels(wanted.shape[:2])
+    assert np.abs(visitor.canvas().astype(float) - wanted)[rows, cols].mean() <= 2
+
+
+def test_fixed_numbers_are_checked(visitor: Visitor) -> None:
+    visitor.upload(ASSETS / "panda.jpg")
+    visitor.choose("scale", "fixed")
+    visitor.set_range("low", 5)
+    visitor.set_range("high", 2)
+    assert "lower one first" in visitor.text(".sl-readout")
+    visitor.set_range("high", 30)
+    assert "lower one first" not in visitor.text(".sl-readout")
+    assert [t.split()[0] for t in visitor.page.locator(".sl-ticks span").all_inner_texts()[:3]] == ["30", "17.5", "5"]
+
+
+def test_typed_box_is_put_in_order_and_kept_inside(visitor: Visitor) -> None:
+    visitor.upload(ASSETS / "chelsea.jpg")
+    for key, value in (("x0", 200), ("y0", 150), ("x1", -40), ("y1", 99_999)):
+        visitor.page.fill(f".sl-own input[data-k={key}]", str(value))
+    visitor.page.keyboard.press("Tab")
+    visitor.settle()
+    typed = [visitor.page.input_value(f".sl-own input[data-k={k}]") for k in ("x0", "y0", "x1", "y1")]
+    assert typed == ["0", "150", "200", "300"]
+
+
 def make_odd_files(folder: Path) -> dict[str, Path]:
     panda = (ASSETS / "panda.jpg").read_bytes()
     odd = {
@@ -329,7 +371,10 @@ def make_odd_files(folder: Path) -> dict[str, Path]:
 
 
 def test_refused_files_say_why_and_lose_nothing(visitor: Visitor, tmp_path: Path) -> None:
-    visitor.upload(ASSETS / "chelsea.jpg")
+    # A sample first: it must not bring back the stock preprocessing, which decodes without limits.
+    visitor.page.click("#samples button >> nth=2")
+    visitor.page.wait_for_selector(".sl[data-state=shown]", timeout=90_000)
+    visitor.settle()
     before = visitor.canvas()
     for name, path in make_odd_files(tmp_path).items():
         visitor.page.set_input_files("#picture input[type=file]", str(path))
@@ -351,7 +396,6 @@ def test_boxes_are_those_of_the_library_and_mine_is_measured(visitor: Visitor, s
     for threshold, components in ((50, "largest"), (65, "all"), (80, "all")):
         visitor.set_range("threshold", threshold)
         visitor.choose("components", components)
-        visitor.set_range("minarea", 0)
         wanted = viz.boxes(trace.class_map(1), threshold / 100, components)  # type: ignore[arg-type]
         got = [tuple(int(v) for v in row[1:5]) for row in visitor.rows()]
         assert got == [b.xyxy for b in wanted]
@@ -442,11 +486,15 @@ def test_view_goes_into_the_figure(visitor: Visitor) -> None:
     visitor.page.get_by_role("tab", name="Figure").click()
     expect(visitor.page.locator("#preview img")).to_be_visible(timeout=30_000)
     before = visitor.page.locator("#preview img").get_attribute("src")
+    visitor.choose("palette", "viridis")
     visitor.page.click(".sl-add")
     visitor.page.wait_for_function(
         "(s) => { const i = document.querySelector('#preview img'); return i && i.src !== s; }",
         arg=before,
         timeout=30_000,
+    )
+    assert visitor.page.locator("#figure input[aria-label='Palette'], #figure-palette input").first.input_value() == (
+        "viridis"
     )
 
 

@@ -117,9 +117,13 @@ def build(engine: Engine) -> gr.Blocks:
                     placeholder="Drop a photo here, click to choose one, or paste",
                 )
                 model = gr.Dropdown(names, value=default, label="Model", elem_id="model", filterable=False)
-                with gr.Accordion("Model card", open=False, elem_id="card"):
-                    card = gr.Markdown(card_markdown(engine.catalogue, default), elem_id="card-text")
-                gr.Examples(sample_paths(), picture, label="Samples", elem_id="samples", examples_per_page=12)
+                samples = gr.Dataset(
+                    label="Samples",
+                    components=["image"],
+                    samples=[[path] for path in sample_paths()],
+                    samples_per_page=12,
+                    elem_id="samples",
+                )
                 with gr.Accordion("Fit and class", open=False, elem_id="more"):
                     geometry = gr.Dropdown(GEOMETRIES, value="own", label="How the picture is fitted", filterable=False)
                     other = gr.Dropdown(
@@ -135,6 +139,8 @@ def build(engine: Engine) -> gr.Blocks:
                         channels = ChannelsTab(engine, pictures)
                     with gr.Tab("Figure", elem_id="figure"):
                         figures = FigureTab(engine, pictures)
+                    with gr.Tab("Model card", elem_id="card"):
+                        card = gr.Markdown(card_markdown(engine.catalogue, default), elem_id="card-text")
 
         run = partial(show, engine=engine, pictures=pictures)
 
@@ -153,7 +159,10 @@ def build(engine: Engine) -> gr.Blocks:
             trigger_mode="always_last",
             api_visibility="private",
         )
-        # A plain value, not an update: an update would rebuild the input without its own preprocessing.
+        # Plain values, not updates: an update would rebuild the input without its own preprocessing (see `components`).
+        samples.click(
+            lambda row: row[0], samples, picture, show_progress="hidden", queue=False, api_visibility="private"
+        )
         canvas.refused(lambda: None, None, picture, show_progress="hidden", queue=False, api_visibility="private")
         channels.listen(first, shown, canvas)
         figures.listen(first, shown, canvas)

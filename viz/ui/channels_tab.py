@@ -35,7 +35,9 @@ def choices_of(trace: Trace) -> list[tuple[str, str]]:
 
 def strongest(record: AttentionRecord, count: int = STRONGEST) -> list[tuple[str, int]]:
     """(words, channel) of the largest values, largest first."""
-    order = np.argsort(-record.values, kind="stable")[:count]
+    # A gate's largest values pass the most; logits act by their size, whatever their sign.
+    size = record.values if record.label == "channel_gate" else np.abs(record.values)
+    order = np.argsort(-size, kind="stable")[:count]
     return [(f"{int(c)} ({record.values[c]:.3g})", int(c)) for c in order]
 
 
@@ -129,6 +131,7 @@ class ChannelsTab:
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         drawn = [self.plot, self.pick, self.save]
         after.success(self.refresh, [shown, self.which], [self.note, self.which, *drawn], **quiet)
+        after.success(lambda: gr.update(value=None, visible=False), None, self.saved, **quiet)
         self.which.input(self.draw, [self.which, shown], drawn, **quiet)
         self.save.click(self.write, [self.which, shown], self.saved, api_visibility="private")
         self.pick.input(self.feature, [self.pick, self.which, shown], canvas, **quiet)

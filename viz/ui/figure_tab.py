@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import base64
 import html
+import re
 import zipfile
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from viz.engine import Engine
 from viz.errors import FigureError, VizError
-from viz.figures import PRESETS, Figure, FigureSpec, Panel, figure
-from viz.figures.shorthand import parse_panel
+from viz.figures import PRESETS, Figure, FigureSpec, Panel, figure, shorthand
+from viz.figures.shorthand import panel_text, parse_panel
+from viz.figures.spec import SCALES
+from viz.geometry import INTERPOLATIONS
 from viz.maps import PALETTES
 from viz.trace import Trace
 from viz.ui.channels_tab import channel_records
@@ -26,12 +31,16 @@ FORMATS = ("pdf", "svg", "png")
 
 
 def default_panels(trace: Trace) -> list[str]:
-    """The photo, the class map of each step and the last spatial gate of each step that has one."""
-    steps = range(1, trace.steps + 1)
-    gates = [r for r in trace.records if r.label == "spatial_gate"]
-    deepest = gates[-1].path if gates else None
-    shown = [f"{r.name}:{r.step}" for r in gates if r.path == deepest]
-    return ["picture", *(f"class_map:{t}" for t in steps), *shown]
+    """The panels of a figure for which nothing was chosen, the same as in Python and on the command line."""
+    return [panel_text(panel) for panel in shorthand.default_panels(trace)]
+
+
+def file_stem(trace: Trace) -> str:
+    """A file name that says which picture and which model: letters, digits, dots, dashes and underscores only."""
+    return (
+        re.sub(r"[^A-Za-z0-9._-]+", "_", f"{Path(trace.picture.name).stem}-{trace.card.name}")[:80].strip("._")
+        or "figure"
+    )
 
 
 def panel_choices(trace: Trace) -> list[tuple[str, str]]:
@@ -94,7 +103,12 @@ class FigureTab:
             self.high = gr.Number(1, label="to", visible=False, min_width=80)
         with gr.Row():
             self.palette = gr.Dropdown(
-                list(PALETTES), value="inferno", label="Palette", filterable=False, min_width=150
+                list(PALETTES),
+                value="inferno",
+                label="Palette",
+                filterable=False,
+                min_width=150,
+                elem_id="figure-palette",
             )
             self.interpolation = gr.Dropdown(
                 [("cells (native)", "cells"), ("bilinear", "bilinear"), ("bicubic", "bicubic")],
@@ -104,13 +118,13 @@ class FigureTab:
                 min_width=150,
             )
             self.opacity = gr.Slider(0, 1, 0.55, step=0.05, label="Opacity", min_width=150)
-            self.threshold = gr.Slider(0, 1, 0.5, step=0.01, label="Threshold of boxes", min_width=150)
+            self.threshold = gr.Slider(0, 1, 0.5, step=0.01, label="Box threshold", min_width=150)
         self.options = gr.CheckboxGroup(
             [
                 ("titles", "titles"),
                 ("letters", "letters"),
                 ("colour bar", "colour_bar"),
-                ("one range for one quantity", "shared_scale"),
+                ("one range for one quantity (unless each map alone)", "shared_scale"),
                 ("crop frame", "crop_frame"),
                 ("only what the network saw", "seen"),
             ],
@@ -159,7 +173,7 @@ class FigureTab:
             titles="titles" in drawn,
             letters="letters" in drawn,
             colour_bar="colour_bar" in drawn,
-            shared_scale="shared_scale" in drawn,
+            shared_scale="shared_scale" in drawn and scale != "image",
             crop_frame="crop_frame" in drawn,
         )
         return figure(trace_of(shown, self.engine, self.pictures), spec=spec)
@@ -179,34 +193,37 @@ class FigureTab:
         try:
             made = self._figure(shown, values)
             folder = self.exports.folder()
-            paths = made.save(folder / f"figure.{kind if kind in FORMATS else 'pdf'}")
+            stem = file_stem(made.trace)
+            paths = made.save(folder / f"{stem}.{kind if kind in FORMATS else 'pdf'}")
         except VizError as error:
             return gr.update(visible=False), f"<p>{html.escape(str(error))}</p>"
-        bundle = folder / "figure-and-numbers.zip"
+        bundle = folder / f"{stem}.zip"
         with zipfile.ZipFile(bundle, "w", zipfile.ZIP_DEFLATED) as archive:
             for path in paths:
                 archive.write(path, path.name)
         return gr.update(value=[str(p) for p in (*paths, bundle)], visible=True), gr.skip()
 
-    def refresh(self, shown: Shown | None, chosen: list[str]) -> Any:
-        """After a new trace: the panels that can be chosen, keeping the choice where it still holds."""
+    def refresh(self, shown: Shown | None, chosen: list[str]) -> tuple[Any, Any]:
+        """After a new trace: the panels that can be chosen, keeping the choice where it still holds; no old files."""
         if shown is None:
-            return gr.skip()
+            return gr.skip(), gr.skip()
         try:
             trace = trace_of(shown, self.engine, self.pictures)
         except VizError:
-            return gr.skip()
+            return gr.skip(), gr.skip()
         choices = panel_choices(trace)
         known = {value for _, value in choices}
-        kept = [c for c in chosen or [] if c in known or "@" in c]
+        # A class named in a panel belonged to the picture before; only panels without one are kept.
+        kept = [c for c in chosen or [] if c in known]
         same = bool(kept) and len(kept) == len(chosen)
-        return gr.update(choices=choices, value=kept if same else default_panels(trace))
+        panels = gr.update(choices=choices, value=kept if same else default_panels(trace))
+        return panels, gr.update(value=None, visible=False)
 
     def listen(self, after: Any, shown: gr.State, canvas: gr.HTML) -> None:
         """Wire the events; `after` is the event that brings a new trace."""
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         shown_inputs = [shown, *self._inputs]
-        after.success(self.refresh, [shown, self.panels], self.panels, **quiet).then(
+        after.success(self.refresh, [shown, self.panels], [self.panels, self.files], **quiet).then(
             self.draw, shown_inputs, self.preview, **quiet
         )
         for component in self._inputs:
@@ -218,12 +235,34 @@ class FigureTab:
             self.write, [shown, self.format, *self._inputs], [self.files, self.preview], api_visibility="private"
         )
 
-        def added(event: gr.EventData, chosen: list[str]) -> Any:
-            panel = event._data.get("panel") if isinstance(event._data, dict) else None
+        def added(event: gr.EventData, chosen: list[str]) -> list[Any]:
+            view = event._data if isinstance(event._data, dict) else {}
             try:
-                parse_panel(str(panel))
+                panel = panel_text(parse_panel(str(view.get("panel"))))
             except VizError:
-                return gr.skip()
-            return [*(chosen or []), str(panel)]
+                return [gr.skip()] * 8
+            fixed = view.get("fixed")
+            low, high = fixed if isinstance(fixed, list) and len(fixed) == 2 else (gr.skip(), gr.skip())
+            return [
+                [*(chosen or []), panel],
+                _one_of(view.get("palette"), PALETTES),
+                _one_of(view.get("interpolation"), INTERPOLATIONS),
+                _share(view.get("opacity")),
+                _one_of(view.get("scale"), SCALES),
+                gr.update(value=low, visible=True) if view.get("scale") == "fixed" else gr.update(visible=False),
+                gr.update(value=high, visible=True) if view.get("scale") == "fixed" else gr.update(visible=False),
+                _share(view.get("threshold")),
+            ]
 
-        canvas.add_panel(added, self.panels, self.panels, **quiet).then(self.draw, shown_inputs, self.preview, **quiet)
+        taken = [
+            self.panels, self.palette, self.interpolation, self.opacity, self.scale, self.low, self.high, self.threshold
+        ]  # fmt: skip
+        canvas.add_panel(added, self.panels, taken, **quiet).then(self.draw, shown_inputs, self.preview, **quiet)
+
+
+def _one_of(value: Any, allowed: Sequence[str]) -> Any:
+    return value if isinstance(value, str) and value in allowed else gr.skip()
+
+
+def _share(value: Any) -> Any:
+    return value if isinstance(value, int | float) and 0 <= value <= 1 else gr.skip()

@@ -108,6 +108,12 @@ function scaleFor(map, mode, together, fixed) {
   return [low, high];
 }
 
+// A diverging palette has its middle on the neutral value: the scale reaches equally far to both sides.
+function symmetric(scale, neutral) {
+  const reach = Math.max(Math.abs(scale[0] - neutral), Math.abs(scale[1] - neutral));
+  return [neutral - reach, neutral + reach];
+}
+
 // Lay sampled values over RGBA pixels of the photo, in place of `out`.
 function blend(photo, values, scale, lut, opacity, out) {
   const extent = scale[1] - scale[0], keep = Math.fround(1 - Math.fround(opacity)), alpha = Math.fround(opacity);

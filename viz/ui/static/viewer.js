@@ -5,7 +5,7 @@ const root = element.querySelector(".sl");
 const LUTS = {};
 const COLOURS = ["#ffb000", "#3ec6ff", "#ff5fa2", "#7ee081", "#c39bff", "#ff8a5c", "#9ad1d4", "#f5e663"];
 const OWN = "#ffffff";
-const state = { data: null, photo: null, step: 1, own: null, cursor: null, timer: null, drag: null };
+const state = { data: null, photo: null, step: 1, wish: null, own: null, cursor: null, timer: null, drag: null };
 const cache = new Map();
 
 // ---------------------------------------------------------------- reading the message
@@ -43,6 +43,7 @@ function receiveExtra() {
   const chosen = data.maps.find((m) => m.name === data.show);
   if (chosen && !chosen.steps.some((s) => s.step === state.step)) state.step = chosen.steps[chosen.steps.length - 1].step;
   draw();
+  root.scrollIntoView({ block: "start", behavior: "smooth" });
 }
 
 function banner(text) {
@@ -101,7 +102,11 @@ function fillMaps(keep) {
     for (const m of maps) g.append(new Option(m.title, m.name));
     select.append(g);
   }
-  if ([...select.options].some((o) => o.value === keep.map)) select.value = keep.map;
+  const label = (name) => name.split(".").pop().split("@")[0];
+  const wish = keep.map === "class_map" && state.wish ? state.wish : keep.map;
+  const options = [...select.options].map((o) => o.value);
+  const same = options.find((o) => o === wish) || options.find((o) => wish && o !== "class_map" && label(o) === label(wish));
+  if (same) select.value = same;
   const classes = $("class");
   classes.replaceChildren(new Option("each step's best class", "best"));
   for (const map of data.maps) if (map.kind === "class_map") classes.append(new Option(map.title, String(map.class_index)));
@@ -135,8 +140,7 @@ function allMaps() {
   return state.data.frames.map((f) => mapAt(f.step));
 }
 
-function sampled(m, step, width, height) {
-  const interpolation = $("interp").value;
+function sampled(m, step, width, height, interpolation = $("interp").value) {
   const key = [m.key, step, interpolation, width, height].join("|");
   if (!cache.has(key)) {
     if (cache.size > 48) cache.delete(cache.keys().next().value);
@@ -145,18 +149,40 @@ function sampled(m, step, width, height) {
   return cache.get(key);
 }
 
+// The two numbers of a fixed scale, or null while they are not a range.
+function fixedRange() {
+  const low = $("low").value, high = $("high").value;
+  return low !== "" && high !== "" && Number(low) < Number(high) ? [Number(low), Number(high)] : null;
+}
+
+// Every map that shares a colour scale with the chosen one: all steps of all classes that are shown.
+function sharing() {
+  const data = state.data;
+  if ($("map").value !== "class_map" || $("class").value !== "best") return allMaps().filter(Boolean);
+  const shown = new Set(data.frames.map((f) => f.top[0].class_index));
+  return data.maps.filter((m) => m.kind === "class_map" && shown.has(m.class_index)).flatMap((m) => m.steps);
+}
+
 function currentScale(m, mode) {
-  const fixed = [Number($("low").value), Number($("high").value)];
-  return scaleFor(m, mode || $("scale").value, allMaps().filter(Boolean), fixed);
+  const chosen = mode || $("scale").value, fixed = fixedRange();
+  // Without two good numbers the shared range stands in, and the readout says so.
+  const scale = scaleFor(m, chosen === "fixed" && !fixed ? "steps" : chosen, sharing(), fixed);
+  return paletteOf(m) === "diverging" ? symmetric(scale, m.map.neutral) : scale;
+}
+
+// The diverging palette is for maps with a neutral value; others take inferno, as in an exported figure.
+function paletteOf(m) {
+  const name = $("palette").value;
+  return name === "diverging" && m.map.neutral === null ? "inferno" : name;
 }
 
 function boxesAt(step) {
   const m = mapAt(step);
   if (!m) return [];
   const { width, height, full } = state.data.picture;
-  const key = ["box", m.key, step, $("interp").value, $("threshold").value, $("components").value, $("minarea").value].join("|");
+  const key = ["box", m.key, step, $("threshold").value, $("components").value, $("minarea").value].join("|");
   if (!cache.has(key)) {
-    const values = sampled(m, step, width, height);
+    const values = sampled(m, step, width, height, "bilinear"); // as viz.boxes does, whatever is drawn
     cache.set(key, boxesOf(values, width, height, $("threshold").value / 100, $("components").value, $("minarea").value / 100, full));
   }
   return cache.get(key);
@@ -189,7 +215,7 @@ function paint() {
   const picture = new ImageData(width, height);
   if (m) {
     const scale = currentScale(m);
-    blend(state.photo.data, sampled(m, state.step, width, height), scale, LUTS[$("palette").value], $("opacity").value / 100, picture.data);
+    blend(state.photo.data, sampled(m, state.step, width, height), scale, LUTS[paletteOf(m)], $("opacity").value / 100, picture.data);
     paintBar(m, scale);
   } else {
     picture.data.set(state.photo.data);
@@ -219,7 +245,7 @@ function paintOver(m) {
   const fx = width / full[1], fy = height / full[0], unit = width / Math.max(1, $("frame").clientWidth); // canvas pixels a screen pixel
   c.clearRect(0, 0, width, height);
   if (m && $("outline").checked) {
-    const values = sampled(m, state.step, width, height), found = maskAt(values, $("threshold").value / 100);
+    const values = sampled(m, state.step, width, height, "bilinear"), found = maskAt(values, $("threshold").value / 100);
     if (found) {
       c.fillStyle = "#ffffff";
       const reach = Math.max(1, Math.round(unit));
@@ -233,6 +259,7 @@ function paintOver(m) {
   }
   const seen = data.geometry.seen;
   const whole = seen[0] <= 0 && seen[1] <= 0 && seen[2] >= full[1] && seen[3] >= full[0];
+  $("crop").closest("label").hidden = whole;
   if ($("crop").checked && !whole) {
     c.setLineDash([6 * unit, 4 * unit]);
     stroke(c, seen[0] * fx, seen[1] * fy, seen[2] * fx, seen[3] * fy, "#ffffff", 1.2 * unit);
@@ -274,7 +301,7 @@ function paintBar(m, scale) {
   $("bar").style.visibility = m ? "visible" : "hidden";
   ticks.replaceChildren();
   if (!m) return;
-  const lut = LUTS[$("palette").value], stops = [];
+  const lut = LUTS[paletteOf(m)], stops = [];
   for (let k = 0; k < 256; k += 5) stops.push(`rgb(${lut[3 * k]} ${lut[3 * k + 1]} ${lut[3 * k + 2]})`);
   $("lut").style.setProperty("--stops", stops.join(","));
   const extent = scale[1] - scale[0];
@@ -282,7 +309,7 @@ function paintBar(m, scale) {
   const neutral = m.map.neutral;
   if (neutral !== null && extent > 0 && neutral > scale[0] && neutral < scale[1]) {
     const at = 100 * (scale[1] - neutral) / extent;
-    if (marks.every((k) => Math.abs(k.at - at) > 12)) marks.push({ text: number(neutral) + " neutral", at });
+    if (marks.every((k) => Math.abs(k.at - at) > ($("frame").clientWidth < 500 ? 30 : 12))) marks.push({ text: number(neutral) + " neutral", at });
   }
   for (const mark of marks) {
     const span = document.createElement("span");
@@ -307,8 +334,11 @@ function paintStrip() {
     strip.append(button);
   }
   while (strip.children.length > data.frames.length) strip.lastChild.remove();
-  const maps = allMaps(), mode = $("scale").value === "fixed" ? "fixed" : $("scale").value === "raw" ? "raw" : "steps";
-  const shared = maps.find(Boolean) ? currentScale(maps.find(Boolean), mode) : null;
+  const maps = allMaps(), first = maps.find(Boolean);
+  // The strip always has one scale; a range of the operation serves where the operation has both bounds.
+  const bounded = first && first.bounds.every((b) => b !== null);
+  const mode = $("scale").value === "fixed" ? "fixed" : $("scale").value === "raw" && bounded ? "raw" : "steps";
+  const shared = first ? currentScale(first, mode) : null;
   const small = document.createElement("canvas");
   small.width = w; small.height = h;
   const sc = small.getContext("2d", { willReadFrequently: true });
@@ -321,14 +351,17 @@ function paintStrip() {
     const button = strip.children[i], canvas = button.firstChild, m = maps[i];
     canvas.width = w; canvas.height = h;
     const image = new ImageData(w, h);
-    if (m) blend(photo.data, sampled(m, frame.step, w, h), shared, LUTS[$("palette").value], $("opacity").value / 100, image.data);
+    if (m) blend(photo.data, sampled(m, frame.step, w, h), shared, LUTS[paletteOf(m)], $("opacity").value / 100, image.data);
     else image.data.set(photo.data);
     canvas.getContext("2d").putImageData(image, 0, 0);
-    button.lastChild.textContent = m ? `${frame.title}: ${frame.top[0].label}` : `${frame.title}: no value here`;
+    button.lastChild.textContent = m ? `${frame.title} says ${frame.top[0].label}` : `${frame.title}: no value here`;
     button.setAttribute("aria-pressed", String(frame.step === state.step));
     button.onclick = () => go(frame.step);
   });
-  $("stripnote").textContent = shared ? `One scale for all steps: ${number(shared[0])} to ${number(shared[1])}.` : "";
+  const own = $("scale").value === "image" || ($("scale").value === "raw" && !bounded);
+  $("stripnote").textContent = shared
+    ? `One scale for all steps here: ${number(shared[0])} to ${number(shared[1])}.` + (own ? " The large picture has its own." : "")
+    : "";
 }
 
 function paintTop(frame) {
@@ -362,8 +395,16 @@ function paintTable() {
   if (!rows.length) {
     const cell = body.insertRow().insertCell();
     cell.colSpan = 7;
-    cell.textContent = $("showbox").checked ? (mapAt(state.step) ? "The map is flat: no box." : "No map at this step.") : "Boxes are switched off.";
+    cell.textContent = noBox();
   }
+}
+
+function noBox() {
+  if (!$("showbox").checked) return "Boxes are switched off.";
+  const m = mapAt(state.step);
+  if (!m) return "No map at this step.";
+  const [low, high] = rangeOf(m.values);
+  return high > low ? `No part is as large as ${Number($("minarea").value)} % of the picture.` : "The map is flat: no box.";
 }
 
 // ---------------------------------------------------------------- reading values
@@ -373,7 +414,8 @@ function readout() {
   if (!m) { p.textContent = missing(); return; }
   const [low, high] = rangeOf(m.values);
   const range = `${m.map.title}: ${number(low)} to ${number(high)} (${m.map.unit}), ${m.h} x ${m.w} cells.`;
-  if (!state.cursor) { p.textContent = `${range} Point at the picture to read a value.`; return; }
+  const bad = $("scale").value === "fixed" && !fixedRange() ? " The fixed numbers need the lower one first; the shared range is drawn." : "";
+  if (!state.cursor) { p.textContent = `${range}${bad} Point at the picture to read a cell.`; return; }
   const [x, y] = state.cursor, g = data.geometry;
   if (x < g.seen[0] || x >= g.seen[2] || y < g.seen[1] || y >= g.seen[3]) {
     p.textContent = `x ${Math.floor(x)}, y ${Math.floor(y)}: the network did not see this.`;
@@ -413,13 +455,16 @@ function fillOwn() {
   }
 }
 
+// Typed numbers count once all four are there; they are put in order and kept inside the picture.
 function typedOwn() {
   const v = {};
   for (const input of root.querySelectorAll(".sl-own input")) {
     if (input.value === "") return;
-    v[input.dataset.k] = Number(input.value);
+    const limit = state.data.picture.full[input.dataset.k[0] === "x" ? 1 : 0];
+    v[input.dataset.k] = Math.min(Math.max(Number(input.value), 0), limit);
   }
-  if (v.x1 > v.x0 && v.y1 > v.y0) { state.own = v; draw(); }
+  setOwn([v.x0, v.y0], [v.x1, v.y1]);
+  draw();
 }
 
 // ---------------------------------------------------------------- steps
@@ -456,10 +501,14 @@ function panelOf() {
 
 // ---------------------------------------------------------------- wiring
 
-for (const name of ["map", "class", "scale", "palette", "interp", "components"]) $(name).addEventListener("change", draw);
+for (const name of ["map", "class", "scale", "palette", "interp", "components"]) $(name).addEventListener("change", () => {
+  if (name === "map") state.wish = $("map").value; // a model without this map shows its class map; the next may have it
+  draw();
+});
 for (const name of ["opacity", "threshold", "minarea", "low", "high"]) $(name).addEventListener("input", draw);
 for (const name of ["crop", "showbox", "outline", "allsteps", "filter", "draw"]) $(name).addEventListener("change", () => {
   if (name === "filter" && $("filter").checked) $("allsteps").checked = true;
+  if (name === "allsteps" && !$("allsteps").checked) $("filter").checked = false;
   $("frame").classList.toggle("drawing", $("draw").checked);
   draw();
 });
@@ -471,8 +520,12 @@ $("clear").addEventListener("click", () => { state.own = null; fillOwn(); draw()
 for (const input of root.querySelectorAll(".sl-own input")) input.addEventListener("change", typedOwn);
 $("add").addEventListener("click", () => {
   const panel = panelOf();
-  $("added").textContent = `Added ${panel}.`;
-  trigger("add_panel", { panel, palette: $("palette").value, interpolation: $("interp").value, opacity: Number($("opacity").value) / 100, key: state.data.key });
+  const fixed = fixedRange();
+  $("added").textContent = "Added to the figure below, with palette, interpolation, opacity and scale of this view.";
+  trigger("add_panel", {
+    panel, palette: $("palette").value, interpolation: $("interp").value, opacity: Number($("opacity").value) / 100,
+    scale: $("scale").value === "fixed" && !fixed ? "steps" : $("scale").value, fixed, threshold: Number($("threshold").value) / 100,
+  });
 });
 
 const frame = $("frame");
