@@ -469,6 +469,57 @@ def test_the_caption_states_scale_and_range(trace: Trace) -> None:
     assert text.count("{") == text.count("}")
 
 
+def caption_of(trace: Trace, panels: Any, **options: Any) -> str:
+    return figure(trace, panels, **options).latex()
+
+
+def test_the_caption_names_quantity_class_and_step_whatever_the_title(trace: Trace) -> None:
+    panels = [
+        Panel("class_map", 1, class_index=0, title=""),
+        Panel("class_map", 2, class_index=388, title="Ours"),
+        Panel("map", 2, probe="spatial_gate", title="Gate"),
+        Panel("boxes", 2, class_index=388, title="-"),
+    ]
+    text = caption_of(trace, panels)
+    assert "(a) class map, step~1: tench" in text and "(b) class map, step~2: giant panda" in text
+    assert "(titled ``Ours'')" in text and "(c) step~2: spatial gate" in text and "(titled ``Gate'')" in text
+    assert "(d) step~2: giant panda, box of the class map (titled ``-'')" in text
+    assert "(titled" not in caption_of(trace, "class_map:2,boxes:all")
+
+
+@pytest.mark.parametrize("scale", ["raw", "image", "steps"])
+def test_panels_of_one_bar_have_one_sentence(trace: Trace, scale: str) -> None:
+    made = figure(trace, "class_map:1@0,class_map:2@0,class_map:3@0", scale=scale, shared_scale=True)
+    assert len({c.source for c in made.contents}) == 1 and len({c.scale for c in made.contents}) == 1
+    assert made.latex().count("Class map (logit per cell):") == 1
+    assert "mixed" not in made.latex()
+    if scale == "raw":
+        assert made.contents[0].source == "range over the panels, as the operation has no bound"
+        one = figure(trace, "class_map:1@0", scale=scale).contents[0]
+        assert one.source == "its own range, as the operation has no bound"
+
+
+def test_the_caption_says_that_a_bar_mixes_classes(trace: Trace) -> None:
+    assert "range over all steps, classes mixed: tench and giant panda, " in caption_of(
+        trace, "class_map:1@0,class_map:2@388"
+    )
+    assert "mixed" not in caption_of(trace, "class_map:1@0,class_map:2@388", shared_scale=False)
+    assert "mixed" not in caption_of(trace, "class_map:1@0,class_map:2@388", scale="fixed", fixed=(0, 1))
+    assert ", 4 classes mixed" in caption_of(trace, "class_map@0,class_map@1,class_map@2,class_map@3")
+
+
+def test_a_channel_of_the_searchlights_input_is_called_so(trace: Trace) -> None:
+    made = figure(trace, "bottom:2#3")
+    assert made.contents[0].title == "step\u00a02: channel 3 (layer4)"  # of two blocks
+    assert made.contents[0].quantity == "channel 3 (searchlight input)"
+    assert made.layout.bars[0].lines[0].startswith("channel 3 (searchlight input)")
+    assert "(a) step~2: channel 3 (searchlight input)" in made.latex() and "bottom" not in caption_text(made.latex())
+
+
+def caption_text(latex: str) -> str:
+    return latex[latex.index("\\caption") : latex.index("\\label")]
+
+
 def test_user_text_cannot_be_latex(trace: Trace) -> None:
     assert (
         escaped("a_b & 5% \\input{x}\n~^")

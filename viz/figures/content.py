@@ -29,6 +29,7 @@ class Content:
 
     Attributes:
         panel: with step, probe and class made definite. letter: ``a``, ``b``, ... title: may be empty.
+        words: what is shown, for a caption: quantity, class and step, whatever the title is.
         heatmaps: of a map one; of boxes one a step; else none.
         values: float32 (C,) of a channel panel.
         quantity: what is measured, in words; panels of one quantity may share a scale. unit, neutral, bounds: of it.
@@ -41,6 +42,7 @@ class Content:
     panel: Panel
     letter: str
     title: str
+    words: str = ""
     heatmaps: tuple[Heatmap, ...] = ()
     values: NDArray[np.float32] | None = None
     quantity: str = ""
@@ -131,27 +133,30 @@ def _content(trace: Trace, spec: FigureSpec, panel: Panel, letter: str) -> Conte
         threshold=spec.threshold if panel.threshold is None else panel.threshold,
     )
     if panel.kind == "picture":
-        title = "picture"
+        title = words = "picture"
     elif panel.kind == "boxes":
         made, title = _boxes(trace, spec, made)
+        words = f"{title} of the class map" if panel.probe is None else title
     elif panel.kind == "channels":
         record = trace.record(panel.probe or "", panel.step)
         made = replace(made, values=record.values, unit=record.unit, neutral=record.neutral, bounds=record.bounds)
-        made, title = replace(made, quantity=_words(record.label)), _probe_title(trace, record, panel)
+        made = replace(made, quantity=_words(record.label))
+        title = words = _probe_title(trace, record, panel)
     else:
         heat = heatmap_of(trace, panel)
         made = replace(made, heatmaps=(heat,), unit=heat.unit, neutral=heat.neutral, bounds=heat.bounds)
         if panel.kind == "class_map":
             made, title = replace(made, quantity="class map"), _class_title(trace, panel)
+            words = f"class map, {title}"
         elif panel.kind == "feature":
             made = replace(made, quantity=f"feature {panel.channel}")
-            title = _at_step(trace, panel.step, f"feature {panel.channel}")
+            title = words = _at_step(trace, panel.step, f"feature {panel.channel}")
         else:
             record = trace.record(panel.probe or "", panel.step)
-            extra = "" if panel.channel is None else f" {panel.channel}"
-            made = replace(made, quantity=_words(record.label) + extra)
+            made = replace(made, quantity=_quantity(record, panel))
             title = _probe_title(trace, record, panel)
-    return replace(made, title=title if panel.title is None else panel.title)
+            words = title if panel.channel is None else _at_step(trace, panel.step, made.quantity)
+    return replace(made, words=words, title=title if panel.title is None else panel.title)
 
 
 def heatmap_of(trace: Trace, panel: Panel, step: int | None = None) -> Heatmap:
@@ -199,9 +204,7 @@ def _at_step(trace: Trace, step: int, text: str) -> str:
 
 
 def _probe_title(trace: Trace, record: AttentionRecord, panel: Panel) -> str:
-    text = _words(record.label)
-    if panel.channel is not None:
-        text += f" {panel.channel}"
+    text = _words(record.label) if panel.channel is None else f"channel {panel.channel}"
     paths = {r.path for r in trace.records if r.label == record.label}
     if len(paths) > 1:
         text += f" ({_short(record.path, paths)})"
@@ -217,7 +220,13 @@ def _short(path: str, paths: set[str]) -> str:
 
 
 def _words(label: str) -> str:
-    return label.replace("_", " ")
+    # TDAM's own word for the map that the searchlight reads and gates says nothing to a reader.
+    return "searchlight input" if label == "bottom" else label.replace("_", " ")
+
+
+def _quantity(record: AttentionRecord, panel: Panel) -> str:
+    words = _words(record.label)
+    return words if panel.channel is None else f"channel {panel.channel} ({words})"
 
 
 def _scaled(trace: Trace, spec: FigureSpec, made: Sequence[Content]) -> tuple[Content, ...]:
@@ -227,17 +236,11 @@ def _scaled(trace: Trace, spec: FigureSpec, made: Sequence[Content]) -> tuple[Co
         if scale is None:
             out.append(content)
             continue
-        source = {"raw": "range of the operation", "steps": "range over all steps", "fixed": "fixed range"}.get(
-            scale.mode, "its own range"
-        )
-        if scale.mode == "raw" and not np.isfinite(content.bounds).all():
-            source = "own range, as the operation has no bound"
+        mates = [(content, scale)]
         if spec.shared_scale and spec.scale != "fixed":
-            mates = [s for c, s in zip(made, own, strict=True) if s is not None and _key(c) == _key(content)]
-            low, high = min(s.low for s in mates), max(s.high for s in mates)
-            if len(mates) > 1 and (low, high) != (scale.low, scale.high) and scale.mode != "steps":
-                source = "range over the panels"
-            scale = Scale(scale.mode, low, high)
+            mates = [(c, s) for c, s in zip(made, own, strict=True) if s is not None and _key(c) == _key(content)]
+        scale = Scale(scale.mode, min(s.low for _, s in mates), max(s.high for _, s in mates))
+        source = _source(trace, [c for c, _ in mates], scale)
         palette = content.palette
         if palette == "diverging" and content.neutral is None:
             palette = "inferno"
@@ -246,6 +249,34 @@ def _scaled(trace: Trace, spec: FigureSpec, made: Sequence[Content]) -> tuple[Co
             source += f", made symmetric around {content.neutral:g}"
         out.append(replace(content, scale=scale, source=source, palette=palette))
     return tuple(out)
+
+
+def _source(trace: Trace, mates: Sequence[Content], scale: Scale) -> str:
+    """Where the one range of panels that share a scale comes from: the same words for all of them."""
+    if scale.mode == "fixed":
+        return "fixed range"
+    bounds = [b for c in mates for b in c.bounds]
+    if scale.mode == "raw" and np.isfinite(bounds).all():
+        return "range of the operation"
+    if scale.mode == "steps":
+        source = "range over all steps"
+    else:
+        source = "range over the panels" if len(mates) > 1 else "its own range"
+        if scale.mode == "raw":
+            source += ", as the operation has no bound"
+            source += " on one side" if np.isfinite(bounds).any() else ""
+    classes = list(dict.fromkeys(c.panel.class_index for c in mates if c.panel.class_index is not None))
+    probes = list(dict.fromkeys(c.panel.probe for c in mates if c.panel.probe is not None))
+    for what, names in (("classes", [trace.head.labels[i] for i in classes]), ("modules", _modules(probes))):
+        if len(names) > 3:
+            source += f", {len(names)} {what} mixed"
+        elif len(names) > 1:
+            source += f", {what} mixed: {', '.join(names[:-1])} and {names[-1]}"
+    return source
+
+
+def _modules(probes: Sequence[str]) -> list[str]:
+    return [p.rpartition(".")[0] or "the network" for p in probes]
 
 
 def _key(content: Content) -> tuple[str, str, str]:

@@ -110,14 +110,14 @@ def caption(made: Figure) -> str:
 
 
 def _panel_words(made: Figure, c: Content) -> str:
-    words = escaped(c.title or c.quantity or c.panel.kind)
-    if c.panel.kind == "class_map":
-        return f"class map, {words}"
+    """Quantity, class and step, whatever stands over the panel; a title of its own is added."""
+    words = escaped(c.words)
     if c.panel.probe is not None:
         paths = {r.path for r in made.trace.records}
         path = c.panel.probe.rpartition(".")[0]
-        return f"{words} at {escaped(path)}" if len(paths) > 1 and path else words
-    return words
+        words += f" at {escaped(path)}" if len(paths) > 1 and path else ""
+    own = (c.panel.title or "").strip()
+    return f"{words} (titled ``{escaped(own)}'')" if own else words
 
 
 def _scale_sentences(made: Figure) -> list[str]:
