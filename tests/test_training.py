@@ -93,7 +93,10 @@ def test_runs_resumes_and_writes(bench: tdam.Bench, tmp_path: Path, monkeypatch:
 
     loaded, meta = tdam.load_network(path, torch.device("cpu"))
     assert Lite0TDAMConfig.from_json(meta["config"]) == CONFIG
-    assert all(torch.equal(v, network.module_state()[k]) for k, v in loaded.module_state().items())
+    for key, value in loaded.module_state().items():
+        wanted = network.module_state()[key]
+        # The file holds the searchlight in float16; the buffers as they are.
+        assert torch.equal(value, wanted.half().float() if key.startswith("searchlight.") else wanted), key
 
     figures = tdam.run_measure(straight, path)
     assert figures["collages_nette"]["gate_mass_other"]["n"] == 3

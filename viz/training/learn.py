@@ -43,7 +43,7 @@ class Recipe:
     weight_decay: float = 0.05
     warmup: int = 50
     hard: float = 0.5
-    keep: float = 6.0
+    keep: float = 4.0
     dropout: float = 0.1
     gain: float = 0.7
 
