@@ -170,6 +170,36 @@ def test_figure_and_again(loads: Any, photo: Path, tmp_path: Path, capsys: pytes
     assert loads[-1][0][0] == "tiny-tdam"
 
 
+def test_again_without_a_name(
+    loads: Any, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, record = tmp_path / "fig.pdf", str(tmp_path / "fig.json")
+    assert main(["figure", str(photo), "--out", str(out), "--panels", "picture,class_map:1"]) == 0
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    capsys.readouterr()
+    assert main(["figure", str(photo), "--from", record]) == 0
+    assert capsys.readouterr().out.split() == [f"fig-again.{s}" for s in ("pdf", "json", "npz", "tex")]
+    for suffix in (".pdf", ".json", ".npz"):
+        assert (here / f"fig-again{suffix}").read_bytes() == out.with_suffix(suffix).read_bytes()
+    assert main(["figure", str(photo), "--from", record]) == 1
+    assert capsys.readouterr().err == (
+        "searchlight: fig-again.pdf is already there; give --out to choose the file to write.\n"
+    )
+    (here / "fig-again.pdf").unlink()
+    assert main(["figure", str(photo), "--from", record]) == 1
+    assert main(["figure", str(photo), "--from", record, "--no-sidecars"]) == 0
+    assert main(["figure", str(photo), "--from", record, "--out", "fig-again.pdf"]) == 0
+    assert usage(["figure", str(photo)]) == 2
+    assert usage(["figure", "--help"]) == 0
+    assert "-again added" in " ".join(capsys.readouterr().out.split())
+    svg = tmp_path / "other.svg"
+    assert main(["figure", str(photo), "--out", str(svg), "--panels", "picture"]) == 0
+    assert main(["figure", str(photo), "--from", str(svg.with_suffix(".json"))]) == 0
+    assert (here / "other-again.svg").read_bytes() == svg.read_bytes()
+
+
 def test_from_refuses(loads: Any, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "fig.png"
     assert main(["figure", str(photo), "--out", str(out), "--panels", "picture", "--no-sidecars"]) == 0

@@ -90,7 +90,12 @@ def _add_figure(commands: Any) -> None:
         "boxes:2, boxes:all, boxes(spatial_gate):2, or the full name of a probe.",
     )
     p.add_argument("picture", nargs="?", metavar="PICTURE", help="picture file; with --from it may be left out")
-    p.add_argument("--out", required=True, metavar="FILE", help="ends in .pdf, .svg or .png")
+    p.add_argument(
+        "--out",
+        metavar="FILE",
+        help="ends in .pdf, .svg or .png; with --from it may be left out: the record's name with -again added, in the "
+        "format of the figure beside it (else .pdf), in the current folder, over no file that is already there",
+    )
     p.add_argument("--from", dest="record", metavar="RECORD", help="make the figure of this JSON record again")
     _add_model_options(p)
     look = p.add_argument_group("look")
@@ -255,7 +260,12 @@ def _figure(args: argparse.Namespace) -> int:
     options = {name: getattr(args, name) for name in _LOOK if getattr(args, name) is not None}
     if args.fixed is not None:
         options |= {"fixed": tuple(args.fixed), "scale": options.get("scale", "fixed")}
-    _check_out(args.out, args.picture)
+    if args.out is None and not args.record:
+        _usage("figure needs --out, the file to write.")
+    out = args.out or _again(Path(args.record), args.picture)
+    _check_out(out, args.picture)
+    if args.out is None:
+        _refuse_existing(Path(out), sidecars=not args.no_sidecars)
     if args.record:
         if options or args.panels or args.class_index or args.model or args.geometry:
             _usage("--from makes the recorded figure again and takes no options of look, model or geometry.")
@@ -275,7 +285,7 @@ def _figure(args: argparse.Namespace) -> int:
             _usage(str(error))
         trace = _load(args).trace(args.picture)
         made = figure(trace, panels, class_index=args.class_index, **options)
-    for path in made.save(args.out, args.dpi, sidecars=not args.no_sidecars):
+    for path in made.save(out, args.dpi, sidecars=not args.no_sidecars):
         print(path)
     return 0
 
@@ -286,6 +296,21 @@ def _check_out(out: str, picture: str | None) -> None:
         _usage("the name of --out must end in .pdf, .svg or .png.")
     if picture is not None and Path(out).resolve() == Path(picture).resolve():
         _usage("--out names the picture itself, which would be lost.")
+
+
+def _again(record: Path, picture: str | None) -> str:
+    """The file for a figure made again: named after the record, in the format of the figure that lies beside it."""
+    beside = [s for s in (".pdf", ".svg", ".png") if record.with_suffix(s).is_file()]
+    # A photo can have the record's name too.
+    kept = [s for s in beside if picture is None or record.with_suffix(s).resolve() != Path(picture).resolve()]
+    return f"{record.stem}-again{(kept or ['.pdf'])[0]}"
+
+
+def _refuse_existing(out: Path, *, sidecars: bool) -> None:
+    """A name that nobody typed must not cost anybody a file."""
+    for suffix in (out.suffix, ".json", ".npz", ".tex") if sidecars else (out.suffix,):
+        if out.with_suffix(suffix).exists():
+            raise FigureError(f"{out.with_suffix(suffix)} is already there; give --out to choose the file to write.")
 
 
 def _serve(args: argparse.Namespace) -> int:
