@@ -70,6 +70,13 @@ def bars(figures: Figures) -> list[dict[str, Any]]:
     ]
 
 
+# The figures that a table over seeds shows.
+MAIN = (
+    *((f"collages_{g}", n) for g in ("nette", "unseen", "caltech") for n in ("other_named_step2", "gate_mass_other")),
+    *((f"single_{g}", f"top1_step{t}") for g in ("loc_val", "unseen") for t in (1, 2)),
+)
+
+
 def write_cards(
     folder: Path,
     weights: Path,
@@ -181,8 +188,8 @@ def render(card: Mapping[str, Any]) -> str:
         lines.append("")
     lines += ["## Figures", "", "On pictures never trained on and not used for choices; 95 % bootstrap intervals.", ""]
     lines += _tables(card["figures"])
-    for name, figures in card.get("other_seeds", {}).items():
-        lines += [f"## Figures of {name}", "", *_tables(figures)]
+    if card.get("other_seeds"):
+        lines += ["## Other seeds", "", *_seeds(card["figures"], f"seed {card['seed']} (shipped)", card["other_seeds"])]
     for key, title in (
         ("deviations", "Deviations from the paper"),
         ("tried", "Tried, and how the settings were chosen"),
@@ -208,6 +215,21 @@ def _tables(figures: Sequence[Mapping[str, Any]]) -> list[str]:
                 lines.append(f"| {name} | {f['value']:.3f} | {f['low']:.3f} to {f['high']:.3f} | {int(f['n'])} |")
         lines.append("")
     return lines
+
+
+def _seeds(
+    shipped: Sequence[Mapping[str, Any]], name: str, others: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> list[str]:
+    """One table of the main figures, a column a seed; the whole figures of every seed are in the JSON file."""
+    columns = {name: shipped, **others}
+    lines = ["| figure | " + " | ".join(columns) + " |", "| --- |" + " --- |" * len(columns)]
+    for group, figure in MAIN:
+        cells = [
+            next((f"{r['value']:.3f}" for r in rows if (r["set"], r["name"]) == (group, figure)), "")
+            for rows in columns.values()
+        ]
+        lines.append(f"| {group.replace('_', ' ')}: {WORDS.get(figure) or words(figure)} | " + " | ".join(cells) + " |")
+    return [*lines, ""]
 
 
 def words(name: str) -> str:
