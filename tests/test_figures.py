@@ -516,6 +516,28 @@ def test_a_channel_of_the_searchlights_input_is_called_so(trace: Trace) -> None:
     assert "(a) step~2: channel 3 (searchlight input)" in made.latex() and "bottom" not in caption_text(made.latex())
 
 
+@pytest.mark.parametrize(("title", "code"), [("before \u6f22 after", "U+6F22"), ("\U0001f43c\u6f22", "U+1F43C")])
+def test_a_title_that_the_fonts_cannot_draw_is_refused(trace: Trace, title: str, code: str) -> None:
+    with pytest.raises(FigureError, match=r"panel \(b\)") as caught:
+        figure(trace, [Panel("picture"), Panel("picture", title=title)])
+    assert code in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_names_that_the_fonts_cannot_draw_get_question_marks(trace: Trace, recwarn: pytest.WarningsRecorder) -> None:
+    labels = ("\u6f22 cat \u00e9", *trace.head.labels[1:])
+    odd = replace(
+        trace,
+        head=replace(trace.head, labels=labels),
+        picture=replace(trace.picture, name="\u718a\u732b \U0001f43c \u0416 \udcff.jpg"),
+    )
+    made = figure(odd, [Panel("class_map", 1, class_index=0), Panel("picture", title="\u03b1 \u0416 \u00e9")])
+    assert made.contents[0].title.startswith("step\u00a01: ? cat \u00e9")
+    assert made.to_bytes("png", 60) and not [w for w in recwarn if "lyph" in str(w.message)]
+    text = made.latex()
+    assert text.isascii() and r"?? ? ? ?.jpg" in text and r"? cat \'{e}" in text and r"``$\alpha$ ? \'{e}''" in text
+    assert made.notes == ()
+
+
 def caption_text(latex: str) -> str:
     return latex[latex.index("\\caption") : latex.index("\\label")]
 

@@ -24,7 +24,6 @@ from viz.figures.layout import Layout, lay_out
 from viz.figures.record import record_of
 from viz.figures.shorthand import default_panels, parse_panels, with_class
 from viz.figures.spec import FigureSpec, Panel
-from viz.figures.text import lacks
 from viz.zoo.cards import class_number
 
 if TYPE_CHECKING:
@@ -65,8 +64,6 @@ class Figure:
         found = []
         if self.layout.height > PAGE_HEIGHT:
             found.append(f"The figure is {self.layout.height:.1f} inches tall, more than a page holds.")
-        if any(lacks(c.title, "serif") and lacks(c.title, "sans") for c in self.contents):
-            found.append("A title holds characters that the figure's fonts do not have.")
         if any(c.panel.kind == "boxes" and not c.boxes for c in self.contents):
             found.append("A panel has no boxes, because its map is flat.")
         return tuple(found)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from viz.errors import FigureError
 from viz.figures.spec import FigureSpec, Panel
+from viz.figures.text import drawable, missing
 from viz.geometry import Interpolation
 from viz.localization.boxes import Box, boxes
 from viz.maps import Heatmap, Scale, finite_range, scale_for, symmetric
@@ -156,7 +157,14 @@ def _content(trace: Trace, spec: FigureSpec, panel: Panel, letter: str) -> Conte
             made = replace(made, quantity=_quantity(record, panel))
             title = _probe_title(trace, record, panel)
             words = title if panel.channel is None else _at_step(trace, panel.step, made.quantity)
-    return replace(made, words=words, title=title if panel.title is None else panel.title)
+    if panel.title is None:
+        return replace(made, words=words, title=drawable(title))
+    if odd := missing(panel.title):
+        # Named by its number as well: the reader's own font may lack it too.
+        raise FigureError(
+            f"The title of panel ({letter}) has the character {odd!r} (U+{ord(odd):04X}), which the fonts lack."
+        )
+    return replace(made, words=words, title=panel.title)
 
 
 def heatmap_of(trace: Trace, panel: Panel, step: int | None = None) -> Heatmap:

@@ -28,6 +28,21 @@ def lacks(text: str, font: Font) -> bool:
     return any(ord(c) not in known for c in text)
 
 
+def missing(text: str) -> str:
+    """The first character that keeps the text from being drawn in one of the fonts, or nothing."""
+    if not lacks(text, "serif") or not lacks(text, "sans"):
+        return ""
+    both = [c for c in text if lacks(c, "serif") and lacks(c, "sans")]
+    return both[0] if both else next(c for c in text if lacks(c, "sans"))
+
+
+def drawable(text: str) -> str:
+    """The text with a question mark for every character that cannot be drawn: for names that nobody chose here."""
+    if not missing(text):
+        return text
+    return "".join("?" if lacks(c, "sans") else c for c in text)
+
+
 def properties(text: str, font: Font, size: float) -> FontProperties:
     """The font to draw `text` with: the other family where only that one has all of its characters."""
     other: Font = "sans" if font == "serif" else "serif"
