@@ -276,6 +276,8 @@ def choose_ratio(network: Lite0TDAM, maps: Maps, views: Sequence[Collage], class
 
 
 def single_figures(network: Lite0TDAM, maps: Maps, classes: Sequence[int]) -> dict[str, Figure]:
-    """Top-1 over 1000 classes of each step on single pictures."""
+    """Top-1 over 1000 classes of each step on single pictures, and of the gate that nobody trained."""
     logits, truth = forward(network, maps).logits, torch.tensor(list(classes))
-    return {f"top1_step{t + 1}": figure((row.argmax(1) == truth).double()) for t, row in enumerate(logits)}
+    found = {f"top1_step{t + 1}": figure((row.argmax(1) == truth).double()) for t, row in enumerate(logits)}
+    away = _masked(network, maps, _inhibition(network, maps, logits[0].argmax(1)))
+    return found | {"top1_class_map_inhibition": figure((away.argmax(1) == truth).double())}
