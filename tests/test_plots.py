@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from typing import Any
@@ -43,8 +44,40 @@ def test_the_first_searchlight_has_nothing_to_compare(trace: Trace) -> None:
     figure = channel_plot(trace, PATH, 2, label="channel_logits")
     assert len(figure.data) == 2
     texts = [a.text for a in figure.layout.annotations]
-    assert "first searchlight: nothing to compare" in texts
+    assert any("first searchlight: nothing to compare" in t for t in texts)
     assert "neutral 0" in texts
+
+
+def test_parts_stand_below_each_other_and_say_their_range(trace: Trace) -> None:
+    for label, step, rows, said in (
+        ("channel_gate", 3, 3, "; possible 0 to 1"),
+        ("channel_logits", 2, 2, "sigmoid 0."),
+    ):
+        figure = channel_plot(trace, PATH, step, label=label)
+        layout = figure.layout
+        axes = [layout[f"{a}axis{n}"] for a in "xy" for n in ("", "2", "3")[:rows]]
+        assert all(tuple(a.domain) == (0, 1) for a in axes[:rows])
+        edges = [tuple(a.domain) for a in axes[rows:]]
+        assert all(lower[1] < upper[0] for upper, lower in itertools.pairwise(edges))
+        titles = [a.text for a in layout.annotations[:rows]]
+        assert said in titles[0] and "step" in titles[0]
+        # A phone shows about 40 characters of a line.
+        assert max(len(line) for t in titles for line in t.split("<br>")) <= 40
+        assert all(list(bar.customdata) for bar in figure.data)
+        assert figure.data[0].customdata[7] == 7
+        # The room between two parts holds the numbers below the upper and the title of the lower one.
+        inside = layout.height - layout.margin.t - layout.margin.b
+        for (upper, lower), title in zip(itertools.pairwise(edges), titles[1:], strict=True):
+            assert (upper[0] - lower[1]) * inside >= 22 + 15 * (1 + title.count("<br>"))
+        assert layout.margin.t >= 30 + 15 * (1 + titles[0].count("<br>"))
+    assert channel_plot(trace, PATH, 3).layout.height == pytest.approx(640, abs=40)
+
+
+def test_an_exported_plot_fills_its_page(trace: Trace) -> None:
+    figure = channel_plot(trace, PATH, 3)
+    page = to_html(figure, "t")
+    assert f"height:max({figure.layout.height}px,calc(100vh" in page and "height:100%; width:100%" in page
+    assert figure.layout.height
 
 
 def test_where_bars_start(trace: Trace) -> None:

@@ -7,6 +7,7 @@ self-contained HTML files carry the version of the installed Plotly. `customdata
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,10 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from viz.errors import FigureError, ProbeError
+from viz.figures.text import numbers
 
 if TYPE_CHECKING:
+    from viz.attention.probe import AttentionRecord
     from viz.trace import Trace
 
 # Contrast of at least 3:1 on white and on near-black.
@@ -27,13 +30,15 @@ GRID = "rgba(128,132,140,0.28)"
 ZERO = "rgba(128,132,140,0.75)"
 BLUE, ORANGE, TEAL = "#4d8fc4", "#d9822b", "#2aa18f"
 LINES = (BLUE, ORANGE, TEAL, "#b56aa5", "#c0563b", "#9a8f1f")
+LINE, BELOW = 17, 32  # pixels: a line of a title; the numbers under the last part
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 
 
 def channel_plot(
     trace: Trace, module_path: str | None = None, step: int = -1, *, label: str = "channel_gate"
 ) -> go.Figure:
-    """A value per channel, three times: in channel order, sorted, and minus the same channel one step before.
+    """A value per channel, in parts below each other: in channel order, sorted, and as the change since the step before
+    (left out where there is none).
 
     Args:
         module_path: the attention module; None takes the deepest that has the value.
@@ -50,33 +55,66 @@ def channel_plot(
     before = [s for s in steps if s < record.step]
     values = record.values
     words, unit = label.replace("_", " "), record.unit or "value"
-    last = f"change from step {before[-1]}" if before else "first searchlight: nothing to compare"
+    # Units and ranges stand in the titles, in lines that a phone has room for.
+    titles = [[f"step {record.step}: {words}, by channel", *_range_words(values, record, words)], ["the same, sorted"]]
+    if before:
+        titles.append([f"change from step {before[-1]}, by channel"])
+    else:
+        titles[1].append("first searchlight: nothing to compare")
     figure = make_subplots(
+        len(titles),
         1,
-        3,
-        horizontal_spacing=0.07,
-        subplot_titles=(f"step {record.step}: {words}, channel order", "sorted", last),
+        vertical_spacing=(26 + LINE * (1 if before else 2)) / _inside(titles),
+        subplot_titles=["<br>".join(_plain(line) for line in lines) for lines in titles],
     )
+    # Titles begin above the axis' numbers and grow upwards.
+    figure.update_annotations(x=0, xanchor="left", align="left", xshift=-44, yshift=2)
     order = np.argsort(-values, kind="stable")
     base, text = _base(values, record.neutral)
     channels = np.arange(len(values))
     _bars(figure, 1, channels, values, channels, base=base, look=(BLUE, unit))
     _bars(figure, 2, channels, values[order], order, base=base, look=(TEAL, unit))
-    figure.update_xaxes(title_text="channel", row=1, col=1)
-    figure.update_xaxes(title_text="rank", row=1, col=2)
     if before:
         change = values - trace.record(record.name, before[-1]).values
         _bars(figure, 3, channels, change, channels, base=0.0, look=(ORANGE, "change"))
-        figure.update_xaxes(title_text="channel", row=1, col=3)
-    else:
-        figure.update_xaxes(visible=False, row=1, col=3)
-        figure.update_yaxes(visible=False, row=1, col=3)
-    for column in (1, 2):
-        figure.update_yaxes(range=_range(values, base), row=1, col=column)
+        figure.update_xaxes(matches="x", row=3, col=1)
+    for row in (1, 2):
+        figure.update_yaxes(range=_range(values, base), row=row, col=1)
         # The words stand in the sorted part only, where the bars leave them room.
-        _line(figure, base, column, text if column == 2 else "")
-    figure.update_yaxes(title_text=unit, row=1, col=1)
-    return _dressed(figure, 300)
+        _line(figure, base, row, text if row == 2 else "")
+    _dressed(figure, _inside(titles) + _above(titles) + BELOW)
+    return figure.update_layout(
+        bargap=0.0,
+        margin={"t": _above(titles), "b": BELOW},
+        # On a phone the buttons fill a line of their own above the titles.
+        modebar={"remove": ["select", "lasso", "autoScale"], "bgcolor": "rgba(0,0,0,0)", "color": TEXT},
+    )
+
+
+def _above(titles: list[list[str]]) -> int:
+    """Pixels above the first part: a line of buttons, then its title."""
+    return 36 + LINE * len(titles[0])
+
+
+def _inside(titles: list[list[str]]) -> int:
+    """Pixels from the upper edge of the first part to the lower edge of the last."""
+    return 640 - 36 - 3 * LINE - BELOW if len(titles) == 3 else 340
+
+
+def _range_words(values: NDArray[np.float32], record: AttentionRecord, words: str) -> list[str]:
+    """Lines on which values there are, and which there could be; of scores before a sigmoid, what it makes of them."""
+    low, high = float(values.min()), float(values.max())
+    if "before the sigmoid" in record.unit:
+        ends = [1 / (1 + math.exp(-max(-700.0, v))) for v in (low, high)]
+        return [f"before the sigmoid {_span(low, high)}", f"sigmoid {_span(*ends)}"]
+    unit = [record.unit] if record.unit and record.unit not in words else []
+    if np.isfinite(record.bounds).all():
+        return [*unit, f"{_span(low, high)}; possible {record.bounds[0]:g} to {record.bounds[1]:g}"]
+    return [*unit, _span(low, high)]
+
+
+def _span(low: float, high: float) -> str:
+    return " to ".join(numbers(low, high, low, high, digits=2))
 
 
 def top5_plot(trace: Trace, step: int = -1, count: int = 5) -> go.Figure:
@@ -141,13 +179,15 @@ def steps_plot(trace: Trace, classes: Sequence[int] | None = None) -> go.Figure:
 
 def to_html(figure: go.Figure, title: str) -> str:
     """One HTML file that holds everything, its script too, and may fetch nothing (its own policy forbids it)."""
+    tall = figure.layout.height or 450
     body = plotly.io.to_html(
-        figure,
+        go.Figure(figure).update_layout(height=None, autosize=True),
         include_plotlyjs=True,
         include_mathjax=False,
         full_html=False,
         div_id="plot",
         default_width="100%",
+        default_height="100%",
         config={"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["sendDataToCloud"]},
     )
     policy = (
@@ -155,19 +195,22 @@ def to_html(figure: go.Figure, title: str) -> str:
     )
     safe = html.escape(title)
     style = (
-        f"body{{margin:2rem auto;max-width:70rem;padding:0 1rem;font-family:{FONT};background:#fff;color:#222}}"
-        "@media(prefers-color-scheme:dark){body{background:#16181c;color:#ddd}}h1{font-size:1.1rem;font-weight:600}"
+        f"body{{margin:1rem;font-family:{FONT};background:#fff;color:#222}}"
+        # The plot fills the window, and scrolls where the window is too low for it.
+        f"main{{height:max({tall}px,calc(100vh - 6rem))}}main>div{{height:100%}}"
+        "@media(prefers-color-scheme:dark){body{background:#16181c;color:#ddd}}"
+        "h1{font-size:1.1rem;font-weight:600;overflow-wrap:anywhere}"
     )
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
         f'content="width=device-width, initial-scale=1"><meta http-equiv="Content-Security-Policy" content="{policy}">'
-        f"<title>{safe}</title><style>{style}</style></head>\n<body><h1>{safe}</h1>\n{body}\n</body></html>\n"
+        f"<title>{safe}</title><style>{style}</style></head>\n<body><h1>{safe}</h1>\n<main>{body}</main>\n</body></html>\n"
     )
 
 
 def _bars(
     figure: go.Figure,
-    column: int,
+    part: int,
     x: NDArray[Any],
     values: NDArray[np.float32],
     channels: NDArray[Any],
@@ -186,10 +229,10 @@ def _bars(
             hovertext=[f"{float(v):.4g}" for v in values],
             customdata=[int(c) for c in channels],
             marker={"color": colour, "line": {"width": 0}},
-            hovertemplate=f"channel %{{customdata}}: %{{hovertext}} ({_plain(unit)})<extra></extra>",
+            hovertemplate=f"channel %{{customdata}}: %{{hovertext}}<br>({_plain(unit)})<extra></extra>",
         ),
-        row=1,
-        col=column,
+        row=part,
+        col=1,
     )
 
 
@@ -212,13 +255,13 @@ def _range(values: NDArray[np.float32], base: float) -> list[float]:
     return [low - room if low != 0 else 0.0, high + room]
 
 
-def _line(figure: go.Figure, value: float, column: int, text: str) -> None:
+def _line(figure: go.Figure, value: float, part: int, text: str) -> None:
     figure.add_hline(
         y=value,
         line={"color": ZERO, "width": 1, "dash": "dot"},
         **({"annotation_text": text, "annotation_position": "top right", "annotation_font_size": 11} if text else {}),
-        row=1,
-        col=column,
+        row=part,
+        col=1,
     )
 
 
@@ -231,7 +274,7 @@ def _dressed(figure: go.Figure, height: int) -> go.Figure:
     axis = {"gridcolor": GRID, "zerolinecolor": ZERO, "linecolor": GRID, "automargin": True}
     figure.update_xaxes(**axis)
     figure.update_yaxes(**axis)
-    figure.update_annotations(font={"size": 13, "color": TEXT})
+    figure.update_annotations(font={"size": 12, "color": TEXT})
     figure.update_layout(
         template=go.layout.Template(),
         paper_bgcolor="rgba(0,0,0,0)",
@@ -239,7 +282,7 @@ def _dressed(figure: go.Figure, height: int) -> go.Figure:
         font={"family": FONT, "size": 12, "color": TEXT},
         margin={"l": 48, "r": 12, "t": 44, "b": 44},
         height=height,
-        bargap=0.0 if height == 300 else 0.25,
+        bargap=0.25,
         showlegend=False,
         hoverlabel={"font": {"family": FONT, "size": 13}},
         dragmode="zoom",
