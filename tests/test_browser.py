@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 import io
 import json
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
@@ -24,6 +26,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 import viz
 from viz.engine import Engine
 from viz.maps import overlay, scale_for, symmetric
+from viz.networks.td_resnet import TDResNet, released_config
 from viz.ui.app import build, launch_options
 from viz.ui.payload import display_rgb
 from viz.zoo.paths import bundled
@@ -49,8 +52,8 @@ def chromium_path() -> str:
 class Server:
     """The page in this process, and every address that this process tried to reach."""
 
-    def __init__(self) -> None:
-        self.engine = Engine(device="cpu")
+    def __init__(self, models: Path) -> None:
+        self.engine = Engine(device="cpu", models=models)
         self.reached: list[str] = []
         self.page = build(self.engine)
         with socket.socket() as free:
@@ -62,8 +65,18 @@ class Server:
         )
 
 
+def write_published(folder: Path) -> None:
+    """A file as the authors' script writes them, with random weights."""
+    torch.manual_seed(0)
+    state = {f"module.{k}": v for k, v in TDResNet(released_config(18)).state_dict().items()}
+    saved = {"epoch": 1, "arch": "tdresnet18", "state_dict": state, "args": argparse.Namespace(lr=0.1), "version": 2}
+    torch.save(saved, folder / "TD_RNet18_t2_m2_joint.pth.tar")
+
+
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    models = tmp_path_factory.mktemp("models")
+    write_published(models)
     reached: list[str] = []
     lock = threading.Lock()
     connect, resolve = socket.socket.connect, socket.getaddrinfo
@@ -83,7 +96,7 @@ def server() -> Iterator[Server]:
 
     socket.socket.connect = watched_connect  # type: ignore[method-assign, assignment]
     socket.getaddrinfo = watched_resolve
-    running = Server()
+    running = Server(models)
     running.reached = reached
     try:
         yield running
@@ -467,6 +480,19 @@ def test_channel_plot_and_feature_maps(visitor: Visitor, server: Server, tmp_pat
     alone.goto(target.as_uri())
     expect(alone.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=20_000)
     assert all(u.startswith(("file:", "data:", "blob:")) for u in asked)
+
+
+def test_a_brought_checkpoint_can_be_chosen(visitor: Visitor) -> None:
+    visitor.upload(ASSETS / "panda.jpg")
+    before = visitor.key
+    visitor.page.click("#model input")
+    visitor.page.locator("ul[role=listbox] li", has_text="TD_RNet18").click()
+    visitor.page.wait_for_function("(k) => document.querySelector('.sl').dataset.key !== k", arg=before, timeout=90_000)
+    assert "TD-ResNet-18" in visitor.text(".sl-about")
+    options = visitor.page.locator(".sl-map option").all_inner_texts()
+    assert sum("spatial gate" in o for o in options) == 4  # one for each TD block
+    visitor.page.get_by_role("tab", name="Model card").click()
+    expect(visitor.page.locator("#card-text")).to_contain_text("re-runs only the last stage", timeout=20_000)
 
 
 def test_another_class_is_shown(visitor: Visitor, server: Server) -> None:

@@ -194,6 +194,7 @@ class Engine:
             try:
                 model = load(name, self.device, precision=self.precision, models=self._models_folder)
                 with self._lock:
+                    self.catalogue.seen[name] = model.card
                     self._models[name] = model
                     while len(self._models) > self._max_models:
                         self._models.popitem(last=False)

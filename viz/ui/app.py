@@ -169,6 +169,14 @@ def build(engine: Engine) -> gr.Blocks:
         model.change(
             lambda name: card_markdown(engine.catalogue, name), model, card, queue=False, api_visibility="private"
         )
+        # A brought file is known only after it was opened once.
+        first.success(
+            lambda now: gr.skip() if now is None else card_markdown(engine.catalogue, now.model),
+            shown,
+            card,
+            show_progress="hidden",
+            api_visibility="private",
+        )
         other.change(
             partial(another_class, engine=engine, pictures=pictures),
             [other, shown],

@@ -50,7 +50,7 @@ class Catalogue:
         if folder is not None and not folder.is_dir():
             raise ModelError(f"The models folder {folder} does not exist.")
         self.folder = folder
-        # Cards of brought files that have been opened once, by name.
+        # Cards of models that have been loaded once, by name: a brought file is known only then.
         self.seen: dict[str, ModelCard] = {}
 
     @cached_property
