@@ -103,7 +103,6 @@ def test_config_survives_json() -> None:
         Lite0TDAMConfig.from_json("{")
 
 
-@pytest.mark.skipif(not CARD.is_file(), reason="no bundled checkpoint")
 def test_bundled_file_fits_its_card() -> None:
     from PIL import Image
 

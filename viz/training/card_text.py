@@ -46,6 +46,8 @@ LIMITS = [
     "Collages are artificial; nothing is claimed for natural scenes with several objects. T = 3 was not trained.",
 ]
 TRIED = [
+    "The figures of this section come from experiments whose scripts are not kept in the repository; those above are "
+    "made by the commands train, measure and card.",
     "On the choosing collages (400 of the ten classes, 400 of 100 other held-out classes; plain's second guess 9.0 and "
     "8.0 %): hits % / gate mass / single top-1 change in points, ten classes; then others.",
     "pooled features and class evidence as top, channel then spatial, random start: 23.0 / 0.614 / +0.2; 16.2 / "
