@@ -212,3 +212,9 @@ def edited(network: nn.Module, edits: Mapping[str, Edit]) -> Iterator[None]:
         yield
     finally:
         _EDITS.reset(token)
+
+
+def listening(probe: Probe) -> bool:
+    """Whether a capture or an edit of this thread or task waits for `probe`; if not, it need not be made."""
+    edits, sink = _EDITS.get(), _SINK.get()
+    return (edits is not None and id(probe) in edits) or (sink is not None and id(probe) in sink.names)
