@@ -17,6 +17,7 @@ from viz.picture import Limits, Picture, open_picture
 
 if TYPE_CHECKING:
     from viz.attention.probe import AttentionRecord
+    from viz.comparison import Comparison, compare
     from viz.engine import Engine, Model, load
     from viz.figures import Figure, figure
     from viz.frames import Frame
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _LAZY = {
     "AttentionRecord": "viz.attention.probe",
     "Box": "viz.localization.boxes",
+    "Comparison": "viz.comparison",
     "Engine": "viz.engine",
     "Figure": "viz.figures",
     "Frame": "viz.frames",
@@ -39,6 +41,7 @@ _LAZY = {
     "Scale": "viz.maps",
     "Trace": "viz.trace",
     "boxes": "viz.localization.boxes",
+    "compare": "viz.comparison",
     "figure": "viz.figures",
     "iou": "viz.localization.boxes",
     "load": "viz.engine",
@@ -57,6 +60,7 @@ __all__ = [
     "AttentionRecord",
     "Box",
     "CheckpointError",
+    "Comparison",
     "Engine",
     "Figure",
     "FigureError",
@@ -75,6 +79,7 @@ __all__ = [
     "VizError",
     "__version__",
     "boxes",
+    "compare",
     "figure",
     "iou",
     "load",

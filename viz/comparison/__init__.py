@@ -1,0 +1,24 @@
+"""Several models on one picture: maps side by side, how far they agree, where their boxes lie.
+
+import viz
+made = viz.compare("photo.jpg", ["lite0", "lite0-tdam"])
+made.matrix("spearman"), made.box_iou(), made.to_figure().save("fig.pdf")
+"""
+
+from __future__ import annotations
+
+from viz.comparison.agreement import Agreement, agreement, spearman, top_overlap
+from viz.comparison.build import COLUMN_SCALES, FEWEST, MOST, Column, Comparison, compare
+
+__all__ = [
+    "COLUMN_SCALES",
+    "FEWEST",
+    "MOST",
+    "Agreement",
+    "Column",
+    "Comparison",
+    "agreement",
+    "compare",
+    "spearman",
+    "top_overlap",
+]

@@ -1,0 +1,173 @@
+"""Words of a comparison's figure: titles, caption, record."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from viz.figures.content import percent
+from viz.figures.export import model_entry, picture_entry, predictions_entry
+from viz.figures.latex import _FITS, _SHOWN, escaped
+from viz.figures.presets import preset
+from viz.figures.record import _panel_entry, drawing_versions
+from viz.figures.text import drawable, numbers
+
+if TYPE_CHECKING:
+    from viz.comparison.build import Comparison
+    from viz.figures.compare import CompareFigure
+    from viz.figures.content import Content
+
+FIGURE_VERSION = 1
+
+
+def title_of(made: Comparison, index: int, step: int) -> str:
+    """Model, its own step, and class with probability or quantity."""
+    column = made.columns[index]
+    own = column.own_step(step)
+    at = "" if made.steps == 1 else f" step\u00a0{own}"
+    if made.steps > 1 and column.trace.steps == 1:
+        at = ""
+    if column.heatmaps[step - 1] is None:
+        return drawable(f"{column.trace.card.name}{at}: no {column.quantity}")
+    what = column.quantity
+    if column.choice.kind == "class_map" and column.choice.class_index is not None:
+        probability = float(column.trace.probabilities[own - 1, column.choice.class_index])
+        what = f"{column.trace.head.labels[column.choice.class_index]} {percent(probability)}"
+    return drawable(f"{column.trace.card.name}{at}: {what}")
+
+
+def record_of_comparison(made: CompareFigure) -> dict[str, Any]:
+    """All that makes the figure again, and what it shows."""
+    comparison, spec = made.comparison, made.spec
+    return {
+        "comparison_figure_version": FIGURE_VERSION,
+        "picture": picture_entry(made.trace),
+        "class": comparison.class_label,
+        "scale": comparison.scale_mode,
+        "box": None if comparison.box is None else list(comparison.box),
+        "columns": [
+            {
+                "label": c.label,
+                "asked": c.asked,
+                "map": c.choice.text,
+                "model": model_entry(c.trace.card),
+                "precision": c.trace.precision,
+                "geometry": c.trace.geometry.as_json(),
+                "steps": c.trace.steps,
+                "predictions": predictions_entry(c.trace),
+            }
+            for c in comparison.columns
+        ],
+        "steps": list(made.steps),
+        "boxes": made.boxes,
+        "figure": spec.to_json(),
+        "width_inches": preset(spec.preset).width(spec.columns),
+        "panels": [
+            _panel_entry(c) | {"boxes": [list(b.xyxy) for _, b in c.boxes], "model": t.card.name}
+            for c, t in zip(made.contents, made.traces, strict=True)
+        ],
+        "notes": list(comparison.notes),
+        "agreement": comparison.to_json()["steps"],
+        # Nothing in a figure is random.
+        "seed": None,
+        "versions": drawing_versions(),
+    }
+
+
+def compare_latex(made: CompareFigure, file_name: str) -> str:
+    """The snippet; `file_name` is what \\includegraphics names."""
+    spec = made.spec
+    style = preset(spec.preset)
+    wide = style.two_columns and spec.columns == 2
+    environment = "figure*" if wide else "figure"
+    width = r"\columnwidth" if style.two_columns and not wide else r"\textwidth"
+    path = Path(file_name)
+    # LaTeX reads no SVG: the snippet then names the file without its ending, for the PDF made from it.
+    named = re.sub(r"[{}%#~\\^\x00-\x1f]", "-", path.stem if path.suffix.lower() == ".svg" else path.name)
+    label = re.sub(r"[^A-Za-z0-9-]+", "-", path.stem).strip("-") or "searchlight"
+    return (
+        f"% {style.title}: {style.width(spec.columns):g} in wide; drawn at that size, so do not scale it.\n"
+        f"\\begin{{{environment}}}[t]\n  \\centering\n"
+        f"  \\includegraphics[width={width}]{{\\detokenize{{{named}}}}}\n"
+        f"  \\caption{{{compare_caption(made)}}}\n  \\label{{fig:{label}}}\n\\end{{{environment}}}\n"
+    )
+
+
+def compare_caption(made: CompareFigure) -> str:
+    """The caption, in LaTeX: models, rows, ranges, agreement, boxes, crops."""
+    comparison = made.comparison
+    models = []
+    for i, c in enumerate(comparison.columns, 1):
+        card = c.trace.card
+        sha = f" (checkpoint sha256 {escaped(card.sha256[:12])})" if card.sha256 else ""
+        steps = f"{c.trace.steps} step{'s' if c.trace.steps > 1 else ''}"
+        models.append(f"({i}) {escaped(card.name)}{sha}, {escaped(_what(made, i - 1))}, {steps}, {c.trace.precision}")
+    rows = f"; rows: step {', '.join(map(str, made.steps))}" if comparison.steps > 1 else ""
+    out = [f"Columns: {'; '.join(models)}{rows}.", _picture(made), *map(escaped, comparison.notes)]
+    out += _ranges(made)
+    out.append(_agreement(made))
+    if made.boxes:
+        kept = "the largest part" if comparison.components == "largest" else "every connected part"
+        mine = " The dashed white box is the author's." if comparison.box is not None else ""
+        out.append(
+            f"Boxes enclose {kept} of the bilinearly interpolated map at or above {comparison.threshold:g} of the way "
+            f"from its smallest to its largest value; they are for display, not a localization protocol.{mine}"
+        )
+    fits = dict.fromkeys((c.trace.geometry.mode, c.trace.geometry.network) for c in comparison.columns)
+    for mode, (height, width) in fits:
+        who = "Every network" if len(fits) == 1 else "A network of this figure"
+        out.append(rf"{who} saw {_FITS[mode]} at ${width}\times{height}$ pixels.")
+    return " ".join(s for s in out if s)
+
+
+def _what(made: CompareFigure, index: int) -> str:
+    c = made.comparison.columns[index]
+    if c.choice.kind == "class_map" and c.choice.class_index is not None:
+        return f"class map of {c.trace.head.labels[c.choice.class_index]}"
+    return c.choice.text
+
+
+def _picture(made: CompareFigure) -> str:
+    picture = made.trace.picture
+    return f"Picture: {escaped(picture.name)} (sha256 {picture.sha256[:12]})."
+
+
+def _ranges(made: CompareFigure) -> list[str]:
+    """For each column its raw ranges, cells and how they are drawn."""
+    out = []
+    count = len(made.comparison.columns)
+    for i in range(count):
+        shown: list[Content] = [c for c in made.contents[i::count] if c.scale is not None]
+        if not shown or shown[0].scale is None:
+            continue
+        first = shown[0]
+        scale = shown[0].scale
+        low, high = numbers(scale.low, scale.high, scale.low, scale.high)
+        raw = ", ".join(
+            f"({c.letter}) {escaped(a)} to {escaped(b)}"
+            for c in shown
+            for a, b in [numbers(scale.low, scale.high, *c.raw_range)]
+        )
+        rows, columns = first.heatmaps[0].native.shape
+        out.append(
+            f"Column {i + 1}: {escaped(first.source)}, {escaped(low)} to {escaped(high)}; raw ranges {raw}; "
+            rf"${rows}\times{columns}$ cells, {_SHOWN[first.interpolation]}, palette {escaped(first.palette)} at "
+            rf"{100 * first.opacity:.0f}\,\% opacity."
+        )
+    return out
+
+
+def _agreement(made: CompareFigure) -> str:
+    """Rank correlations of the last row."""
+    comparison, step = made.comparison, made.steps[-1]
+    table, count = comparison.matrix("spearman", step), len(comparison.columns)
+    found = [
+        f"({i + 1}, {j + 1}) {table[i, j]:.2f}".replace("-", "$-$")
+        for i in range(count)
+        for j in range(i + 1, count)
+        if math.isfinite(table[i, j])
+    ]
+    at = f" at step {step}" if comparison.steps > 1 else ""
+    return f"Spearman rank correlation of the maps{at}: {', '.join(found)}." if found else ""
