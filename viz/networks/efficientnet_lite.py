@@ -38,6 +38,9 @@ LITE0_STAGES = (
 )
 HEAD_CHANNELS = 1280
 TOP_CHANNELS = 320
+# The lower part ends after the last block at stride 16. Blocks whose outputs `taps` returns, and their channels.
+TAPPED_BLOCKS = (4, 7, 10)
+TAP_CHANNELS = (40, 80, 112)
 
 
 class SameConv2d(nn.Conv2d):
@@ -110,10 +113,24 @@ class EfficientNetLite0(StepNetwork):
 
     def trunk(self, x: Tensor) -> Tensor:
         """x (N, 3, h, w) to the last block's linear output (N, 320, h/32, w/32)."""
+        return self.upper(self.taps(x)[-1])
+
+    def taps(self, x: Tensor) -> list[Tensor]:
+        """x (N, 3, h, w) to three maps of the lower part, fine to coarse: (N, 40, h/8, w/8), (N, 80, h/16, w/16) and
+        its result (N, 112, h/16, w/16), each the linear output of a block."""
+        found: list[Tensor] = []
         x = F.relu6(self._bn0(self._conv_stem(x)))
-        for block in self._blocks:
+        for place, block in enumerate(self._blocks[: TAPPED_BLOCKS[-1] + 1]):
             x = block(x)
-        return x
+            if place in TAPPED_BLOCKS:
+                found.append(x)
+        return found
+
+    def upper(self, maps: Tensor) -> Tensor:
+        """The lower part's result (N, 112, h/16, w/16) to the last block's linear output (N, 320, h/32, w/32)."""
+        for block in self._blocks[TAPPED_BLOCKS[-1] + 1 :]:
+            maps = block(maps)
+        return maps
 
     def head(self, maps: Tensor) -> StepOutput:
         """The last block's maps (N, 320, h, w) to class features (N, 1280, h, w) and logits."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -57,30 +57,46 @@ def cached_maps(
 
     The backbone may lie on any device. `fast` computes in bfloat16, for views to train on. Progress is logged.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    device = next(backbone.parameters()).device
+    backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def compute(pool: ThreadPoolExecutor, start: int, stop: int) -> Tensor:
+        pixels = list(pool.map(lambda view: np.asarray(paint(view, photos)), views[start:stop]))
+        # Channels last halves the time of depthwise convolutions on a CPU.
+        return backbone.trunk(to_input(pixels).to(device, memory_format=torch.channels_last))
+
     stem = f"{name}-{fingerprint(views, photos)}"
-    data, mark = folder / f"{stem}.npy", folder / f"{stem}.done"
     shape = (len(views), TOP_CHANNELS, CELLS, CELLS)
+    with torch.autocast(device.type, torch.bfloat16, fast):
+        return stored(folder, stem, shape, compute, batch)
+
+
+def stored(
+    folder: Path,
+    stem: str,
+    shape: tuple[int, int, int, int],
+    compute: Callable[[ThreadPoolExecutor, int, int], Tensor],
+    batch: int = 32,
+) -> Maps:
+    """An array of maps on disk, filled batch by batch by ``compute(pool, start, stop)`` and continued where an
+    interrupted run stopped."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data, mark = folder / f"{stem}.npy", folder / f"{stem}.done"
     done = int(mark.read_text()) if mark.is_file() and data.is_file() else 0
     store = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
         data, mode="r+" if done else "w+", dtype=np.float16, shape=shape
     )
-    device = next(backbone.parameters()).device
-    started, first = time.monotonic(), done
-    backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    with ThreadPoolExecutor(4) as pool, torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, fast):
-        while done < len(views):
-            group = views[done : done + batch]
-            pixels = list(pool.map(lambda view: np.asarray(paint(view, photos)), group))
-            # Channels last halves the time of depthwise convolutions on a CPU.
-            maps = backbone.trunk(to_input(pixels).to(device, memory_format=torch.channels_last))
-            store[done : done + len(group)] = maps.half().cpu().numpy()
-            done += len(group)
-            if (done // batch) % 20 == 0 or done == len(views):
+    started, first, total = time.monotonic(), done, shape[0]
+    with ThreadPoolExecutor(4) as pool, torch.inference_mode():
+        while done < total:
+            stop = min(done + batch, total)
+            store[done:stop] = compute(pool, done, stop).half().cpu().numpy()
+            done = stop
+            if (done // batch) % 20 == 0 or done == total:
                 store.flush()
                 mark.write_text(str(done))
                 each = (time.monotonic() - started) / (done - first)
-                log.info("%s: %d of %d views, %.0f ms each", name, done, len(views), 1000 * each)
+                log.info("%s: %d of %d views, %.0f ms each", stem, done, total, 1000 * each)
     maps_of_all: Maps = store
     return maps_of_all
 

@@ -1,0 +1,105 @@
+"""The four bottom-up families on frozen Lite0, see `Lite0Attended` for what they share.
+
+Deviations from the papers: one module at one place of a frozen network (the papers train whole networks with many);
+what else differs stands at each class.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from viz.attention.ema import EMA
+from viz.attention.hpm import HPM
+from viz.attention.psa import SequentialPSA
+from viz.attention.vista_inferred import InferredGraph
+from viz.errors import CheckpointError
+from viz.networks.efficientnet_lite import TAP_CHANNELS
+from viz.networks.lite0_attended import CHANNELS, Lite0Attended, at_size
+
+
+class Lite0PSA(Lite0Attended):
+    """Sequential polarized self-attention: a channel gate, then a spatial gate on what it leaves.
+
+    The sequential layout, because the parallel one's spatial gate cannot leave 0.5 .. 0.731. `scale` starts at 4: both
+    gates rest at 1/2.
+    """
+
+    family: ClassVar[str | None] = "psa"
+
+    def __init__(self) -> None:
+        super().__init__(SequentialPSA(CHANNELS), 4.0, {})
+
+    def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
+        return [self.attention(self.probe_bottom(taps[-1], 1))]
+
+
+class Lite0EMA(Lite0Attended):
+    """Efficient multi-scale attention: one spatial gate for each group of channels. `scale` starts at 2.
+
+    Args:
+        groups: number of groups; the paper's default of 32 leaves 3.5 channels a group here.
+    """
+
+    family: ClassVar[str | None] = "ema"
+
+    def __init__(self, groups: int = 8) -> None:
+        super().__init__(EMA(CHANNELS, groups), 2.0, {"groups": groups})
+
+    def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
+        return [self.attention(self.probe_bottom(taps[-1], 1))]
+
+
+class Lite0VISTA(Lite0Attended):
+    """Structured attention inferred inside the network (our variant): a step is one mean-field update.
+
+    Three scales send, the last one receives: the last maps at stride 8 and two at stride 16.
+    """
+
+    family: ClassVar[str | None] = "vista"
+
+    def __init__(self, rank: int = 2, updates: int = 3, dilations: Sequence[int] = (1, 3), width: int = 28) -> None:
+        graph = InferredGraph(TAP_CHANNELS, width, rank, updates, tuple(dilations), scales=("s8", "s16a", "s16b"))
+        arguments = {"rank": rank, "updates": updates, "dilations": list(dilations), "width": width}
+        super().__init__(graph, 1.0, arguments, steps=updates)
+
+    def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
+        fine = [at_size(tap, taps[-1]) for tap in taps[:-1]]
+        return list(self.attention([*fine, self.probe_bottom(taps[-1], 1)]))
+
+
+class Lite0PAKA(Lite0Attended):
+    """The hierarchical PAKA module (our design): a step is one level, that is, one dilation."""
+
+    family: ClassVar[str | None] = "paka"
+
+    def __init__(self, dilations: Sequence[int] = (1, 2, 4), reduction: int = 4) -> None:
+        module = HPM(CHANNELS, tuple(dilations), reduction)
+        super().__init__(module, 1.0, {"dilations": list(dilations), "reduction": reduction}, steps=len(dilations))
+
+    def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
+        return list(self.attention(self.probe_bottom(taps[-1], 1)))
+
+
+FAMILIES: dict[str, Callable[..., Lite0Attended]] = {
+    "psa": Lite0PSA,
+    "ema": Lite0EMA,
+    "vista": Lite0VISTA,
+    "paka": Lite0PAKA,
+}
+
+
+def build_family(config: str) -> Lite0Attended:
+    """A network with random attention from what `Lite0Attended.config_json` wrote.
+
+    Raises:
+        CheckpointError: not such a text.
+    """
+    try:
+        text: dict[str, Any] = json.loads(config)
+        return FAMILIES[text["family"]](**text["arguments"])
+    except (TypeError, ValueError, KeyError) as error:
+        raise CheckpointError("The file's description of its network cannot be read.") from error
