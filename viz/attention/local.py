@@ -51,6 +51,8 @@ class _Local(torch.autograd.Function):
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         kernels, x = ctx.saved_tensors
+        # Two memory layouts in one product cost several times the product.
+        grad = torch.empty_like(x).copy_(grad) if grad.stride() != x.stride() else grad
         to_kernels = torch.zeros_like(kernels) if ctx.needs_input_grad[0] else None
         to_x = torch.zeros_like(x) if ctx.needs_input_grad[1] else None
         for tap, rows, columns, from_rows, from_columns in _views(kernels.shape[1], ctx.dilation, *x.shape[2:]):
