@@ -83,7 +83,7 @@ class Lite0Attended(StepNetwork):
 
     def attended(self, taps: Sequence[Tensor]) -> list[Tensor]:
         """The maps that the upper part gets after each step, (N, 112, h, w), from raw maps of three scales."""
-        means, stds = self.tap_mean.split(list(TAP_CHANNELS)), self.tap_std.split(list(TAP_CHANNELS))
+        means, stds = torch.split(self.tap_mean, list(TAP_CHANNELS)), torch.split(self.tap_std, list(TAP_CHANNELS))
         standard = [
             (tap - mean[:, None, None]) / std[:, None, None] for tap, mean, std in zip(taps, means, stds, strict=True)
         ]
@@ -141,4 +141,4 @@ class Lite0Attended(StepNetwork):
 
 def at_size(tap: Tensor, like: Tensor) -> Tensor:
     """`tap` averaged over the cells of a coarser map."""
-    return tap if tap.shape[2:] == like.shape[2:] else F.adaptive_avg_pool2d(tap, like.shape[2:])
+    return tap if tap.shape[2:] == like.shape[2:] else F.adaptive_avg_pool2d(tap, (like.shape[2], like.shape[3]))

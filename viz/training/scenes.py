@@ -93,7 +93,7 @@ def crop_alone(rng: np.random.Generator, photo: int) -> Scene:
 
 def paint_scene(scene: Scene, photos: Sequence[Photo], backgrounds: Sequence[Path]) -> Image.Image:
     """The 224x224 RGB view."""
-    x0, y0, x1, y1 = scene.region
+    x0, y0, x1, _ = scene.region
     alone = scene.background < 0
     image = whole(photos[scene.photo]) if alone else open_rgb(photos[scene.photo].path)
     picture = _square(image, (scene.at[0], scene.at[1], scene.zoom), x1 - x0)

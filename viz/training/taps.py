@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from viz.networks.efficientnet_lite import TAP_CHANNELS, EfficientNetLite0
+from viz.networks.lite0_attended import at_size
 from viz.training.features import Maps, stored, to_input
 from viz.training.pictures import Photo
 from viz.training.scenes import Scene, paint_scene
@@ -37,16 +37,15 @@ def fingerprint(scenes: Sequence[Scene], photos: Sequence[Photo], backgrounds: S
 
 def pooled(taps: Sequence[Tensor]) -> Tensor:
     """Maps of several scales, fine to coarse, as one (N, channels of all, h, w) of the coarsest's size."""
-    size = taps[-1].shape[2:]
-    return torch.cat([F.adaptive_avg_pool2d(tap, size) for tap in taps], dim=1)
+    return torch.cat([at_size(tap, taps[-1]) for tap in taps], dim=1)
 
 
 def split(maps: Tensor) -> list[Tensor]:
     """The scales (N, 40, h, w), (N, 80, h, w), (N, 112, h, w) of what `pooled` gave."""
-    return list(maps.split(list(TAP_CHANNELS), dim=1))
+    return list(torch.split(maps, list(TAP_CHANNELS), dim=1))
 
 
-def cached_taps(
+def cached_taps(  # noqa: PLR0917
     folder: Path,
     name: str,
     scenes: Sequence[Scene],

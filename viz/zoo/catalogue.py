@@ -29,10 +29,19 @@ def _lite0_tdam(card: ModelCard) -> StepNetwork:
     return load_lite0_tdam(bundled("checkpoints") / card.file, card.sha256)
 
 
+def _lite0_family(card: ModelCard) -> StepNetwork:
+    from viz.zoo.modules import load_lite0_family
+
+    if card.file is None or card.family is None:
+        raise ModelError(f"The card of {card.name} names no checkpoint file or family; install Searchlight again.")
+    return load_lite0_family(bundled("checkpoints") / card.file, card.sha256, card.family)
+
+
 # A new bundled network is one line here and one card in checkpoints/.
 BUILDERS: dict[str, Callable[[ModelCard], StepNetwork]] = {
     "efficientnet_lite0": _lite0,
     "lite0_tdam": _lite0_tdam,
+    "lite0_family": _lite0_family,
 }
 
 
