@@ -1,4 +1,4 @@
-"""The command line: ``searchlight models | trace | figure | serve``, the same as ``python -m viz``.
+"""The command line: ``searchlight models | trace | figure | compare | serve``, the same as ``python -m viz``.
 
 Exit codes: 0 done, 1 something could not be done (one sentence on stderr says what), 2 wrong use, 130 interrupted.
 What a command needs is imported when it runs: ``--help`` answers at once.
@@ -49,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from viz.cli_compare import add_compare
+
     parser = argparse.ArgumentParser(
         prog="searchlight",
         description="Shows what attention modules inside CNNs really do to a picture, step by step.",
@@ -58,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_models(commands)
     _add_trace(commands)
     _add_figure(commands)
+    add_compare(commands)
     _add_serve(commands)
     return parser
 

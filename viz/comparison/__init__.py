@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from viz.comparison.agreement import Agreement, agreement, spearman, top_overlap
 from viz.comparison.build import COLUMN_SCALES, FEWEST, MOST, Column, Comparison, compare
+from viz.comparison.choice import MapChoice
+from viz.comparison.folder import Folder, compare_folder
 
 __all__ = [
     "COLUMN_SCALES",
@@ -17,8 +19,11 @@ __all__ = [
     "Agreement",
     "Column",
     "Comparison",
+    "Folder",
+    "MapChoice",
     "agreement",
     "compare",
+    "compare_folder",
     "spearman",
     "top_overlap",
 ]

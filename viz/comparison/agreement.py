@@ -120,12 +120,12 @@ def sampled(heatmap: Heatmap, ys: NDArray[np.floating], xs: NDArray[np.floating]
     network = g.to_network(points)
     y = _weights(network[: len(ys), 1] * (rows / g.network[0]) - 0.5, rows)
     x = _weights(network[: len(xs), 0] * (columns / g.network[1]) - 0.5, columns)
-    # Rounded to the precision of the values: at a cell's centre the weight of its neighbour is some 1e-16, which would
-    # break ties.
     return (y @ heatmap.native.astype(np.float64) @ x.T).astype(np.float32)
 
 
 def _weights(position: NDArray[np.floating], cells: int) -> Doubles:
+    # At a cell's centre rounding would leave its neighbour a weight of some 1e-16, which breaks ties.
+    position = np.round(position, 9)
     base = np.floor(position).astype(np.int64)
     part = position - base
     out = np.zeros((len(position), cells))

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def notes_of(made: Comparison) -> tuple[str, ...]:
     """Sentences on steps, scales, classes and crops."""
-    return tuple(s for s in (*_steps(made), *_scales(made), *_classes(made), *_crops(made)) if s)
+    return tuple(dict.fromkeys((*_steps(made), *_scales(made), *_classes(made), *_crops(made))))
 
 
 def _steps(made: Comparison) -> list[str]:
@@ -18,7 +18,7 @@ def _steps(made: Comparison) -> list[str]:
     for c in made.columns:
         if c.trace.steps < made.steps:
             has = "1 step" if c.trace.steps == 1 else f"{c.trace.steps} steps"
-            out.append(f"{c.label} has {has}; at later steps its last one stands.")
+            out.append(f"{c.trace.card.name} has {has}; at later steps its last one stands.")
         missing = [str(s) for s in range(1, made.steps + 1) if c.heatmaps[s - 1] is None]
         if missing:
             out.append(f"{c.trace.card.name} has no {c.quantity} at step {', '.join(missing)}.")

@@ -153,6 +153,24 @@ def as_csv(made: Comparison) -> str:
     return csv_text(rows_of(made), FIELDS)
 
 
+def rows_from_json(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What `summary` needs of a comparison, from its JSON: one row for each step and pair, and with the user's box."""
+    asked = {c["label"]: c["asked"] for c in data["columns"]}
+    out: list[dict[str, Any]] = []
+    for entry in data["steps"]:
+        step = entry["step"]
+        for pair in entry["pairs"]:
+            names = {"step": step, "kind": "pair", "map_a": asked[pair["a"]], "map_b": asked[pair["b"]]}
+            out.append(names | {k: pair[k] for k in ("a", "b", *MEASURES)})
+        if data["box"] is None:
+            continue
+        for column in entry["columns"]:
+            label = column["label"]
+            row: dict[str, Any] = {"step": step, "kind": "mine", "a": label, "b": "mine", "map_a": asked[label]}
+            out.append(row | {"map_b": ""} | dict.fromkeys(MEASURES) | {"box_iou": column["iou_with_mine"]})
+    return out
+
+
 SUMMARY_FIELDS = (*GROUP, *(f"{m}_{s}" for m in MEASURES for s in ("mean", "sd", "pictures")))
 
 

@@ -1,0 +1,543 @@
+"""Comparisons of models: measures with known values, crops, steps, figures, folders."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import viz
+import viz.engine
+from tests.tiny import as_model, scene, tiny_model, tiny_network
+from viz.cli import main
+from viz.comparison import agreement, compare, compare_folder, spearman, top_overlap
+from viz.comparison.agreement import ranks, sampled, top_cells
+from viz.comparison.choice import MapChoice, parse_map
+from viz.comparison.folder import stems
+from viz.comparison.tables import rows_from_json, rows_of, summary
+from viz.engine import Model
+from viz.errors import FigureError, ModelError, PictureError, ProbeError, VizError
+from viz.geometry import Preprocessing, fit
+from viz.maps import Heatmap
+
+GATE = "layer4.0.RA_block.spatial_gate"
+
+
+def named(model: Model, name: str) -> Model:
+    return replace(model, card=replace(model.card, name=name))
+
+
+@pytest.fixture(scope="module")
+def three() -> Model:
+    return named(tiny_model(3, seed=0), "three")
+
+
+@pytest.fixture(scope="module")
+def two() -> Model:
+    return named(tiny_model(2, seed=1), "two")
+
+
+@pytest.fixture(scope="module")
+def small() -> Model:
+    """Another input size, so other cells and another crop."""
+    model = as_model(tiny_network(2, seed=2), size=(64, 64))
+    cut = Preprocessing((64, 64), crop="resize", resize_to=100, mean=(120.0,) * 3, std=(60.0,) * 3)
+    return replace(model, card=replace(model.card, name="small", preprocessing=cut))
+
+
+def heat(values: Any, crop_fraction: float = 1.0, picture: tuple[int, int] = (100, 100)) -> Heatmap:
+    geometry = fit(picture, Preprocessing((32, 32), crop_fraction=crop_fraction), "center_crop")
+    return Heatmap(np.asarray(values, dtype=np.float32), geometry, "x", unit="u")
+
+
+# Measures
+
+
+def test_ranks_share_the_mean_of_their_places() -> None:
+    assert ranks([10, 20, 20, 5]).tolist() == [2, 3.5, 3.5, 1]
+    assert ranks(np.ones((2, 2))).tolist() == [[2.5, 2.5], [2.5, 2.5]]
+
+
+def test_spearman_known_values() -> None:
+    assert spearman([1, 2, 3, 4], [2, 4, 6, 900]) == pytest.approx(1)
+    assert spearman([1, 2, 3, 4], [4, 3, 2, 1]) == pytest.approx(-1)
+    # 1 - 6 * sum(d^2) / (n (n^2 - 1)) with d = 0, 1, 1, 1, 1.
+    assert spearman([1, 2, 3, 4, 5], [1, 3, 2, 5, 4]) == pytest.approx(0.8)
+    # Ranks 1, 2.5, 2.5, 4 against 1, 2, 3, 4: 4.5 / sqrt(4.5 * 5).
+    assert spearman([1, 2, 2, 3], [1, 2, 3, 4]) == pytest.approx(4.5 / math.sqrt(22.5))
+    assert math.isnan(spearman([1, 1, 1], [1, 2, 3]))
+    assert math.isnan(spearman([1, 2], [1, 2]))
+
+
+def test_top_cells_and_overlap() -> None:
+    values = np.arange(30)
+    assert top_cells(values).sum() == 3 and top_cells(values)[27:].all()
+    assert top_cells([1, 5, 5, 5, 0, 0, 0, 0, 0, 0]).sum() == 3, "ties of the last one belong to it"
+    assert top_cells(np.arange(49)).sum() == 5
+    other = np.roll(values, 1)  # strongest at 28, 29, 0
+    assert np.allclose(top_overlap(values, other), (2 / 4, 2 / 3))
+    assert top_overlap(values, values) == (1, 1)
+    assert all(math.isnan(v) for v in top_overlap(np.ones(9), np.arange(9)))
+
+
+def test_unrelated_maps_overlap_by_chance() -> None:
+    rng = np.random.default_rng(0)
+    found = np.array([top_overlap(rng.random(400), rng.random(400)) for _ in range(300)])
+    assert found.mean(axis=0) == pytest.approx([0.053, 0.1], abs=0.01)
+
+
+def test_maps_of_one_geometry_are_compared_cell_by_cell() -> None:
+    rng = np.random.default_rng(1)
+    a, b = rng.integers(0, 5, (7, 7)), rng.integers(0, 5, (7, 7))
+    found = agreement(heat(a, 0.875), heat(b, 0.875))
+    assert (found.rows, found.columns) == (7, 7)
+    # Many ties: interpolation that broke one of them would change the number.
+    assert found.spearman == spearman(a, b)
+    assert (found.top_iou, found.top_share) == top_overlap(a, b)
+
+
+def test_the_finer_map_gives_the_grid() -> None:
+    fine = np.add.outer(np.arange(14), np.arange(14))
+    found = agreement(heat(np.add.outer(np.arange(7), np.arange(7))), heat(fine))
+    assert (found.rows, found.columns) == (14, 14)
+    assert found.spearman > 0.99
+
+
+def test_different_crops_are_compared_where_both_saw() -> None:
+    ramp = np.tile(np.arange(10.0), (10, 1))
+    whole, crop = heat(ramp), heat(ramp, 0.5)
+    found = agreement(whole, crop)
+    assert list(found.region) == [25, 25, 75, 75]
+    assert (found.rows, found.columns) == (10, 10)
+    assert found.spearman == pytest.approx(1)
+    # The same point of the picture: 10 px a cell in one, 5 px in the other.
+    x = np.array([40.0])
+    assert [float(sampled(h, x, x).item()) for h in (whole, crop)] == pytest.approx([3.5, 2.5])
+
+
+def test_a_spot_is_found_again_under_another_crop() -> None:
+    y, x = np.mgrid[0:10, 0:10]
+    whole = heat(np.exp(-((x - 5.5) ** 2 + (y - 3.5) ** 2) / 4))  # at (60, 40) of the picture
+    crop = heat(np.exp(-((x - 6.5) ** 2 + (y - 2.5) ** 2) / 16), 0.5)
+    moved = heat(np.exp(-((x - 2.5) ** 2 + (y - 6.5) ** 2) / 16), 0.5)
+    same, other = agreement(whole, crop), agreement(whole, moved)
+    assert same.spearman > 0.95 and other.spearman < 0
+    assert same.top_share > 0.6 and other.top_share < 0.1
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "reason"),
+    [
+        (np.ones((4, 4)), np.eye(4), "constant"),
+        (np.ones((4, 4)), np.ones((4, 4)), "constant"),
+        ([[1.0]], [[2.0]], "Fewer"),
+        (np.full((4, 4), np.nan), np.eye(4), "Fewer"),
+    ],
+)
+def test_what_cannot_be_compared_is_nan_with_a_sentence(a: Any, b: Any, reason: str) -> None:
+    found = agreement(heat(a), heat(b))
+    assert all(math.isnan(v) for v in (found.spearman, found.top_iou, found.top_share))
+    assert reason in found.reason and found.reason.endswith(".")
+
+
+def test_nothing_in_common_and_nothing_at_all() -> None:
+    left = heat(np.eye(3))
+    geometry = replace(left.geometry, seen=(0.0, 0.0, 30.0, 100.0))
+    right = replace(left, geometry=replace(left.geometry, seen=(40.0, 0.0, 100.0, 100.0)))
+    assert "common" in agreement(replace(left, geometry=geometry), right).reason
+    assert "no value" in agreement(None, left).reason
+    with pytest.raises(VizError, match="one picture"):
+        agreement(left, heat(np.eye(3), picture=(50, 50)))
+
+
+# Which map
+
+
+@pytest.mark.parametrize(
+    "text", ["class_map", "class_map@388", "class_map@giant panda", "spatial_gate", "a.b#3", "feature#7"]
+)
+def test_maps_in_one_word(text: str) -> None:
+    assert parse_map(text).text == text
+    assert parse_map(parse_map(text)) == parse_map(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "picture", "boxes", "class_map:2", "spatial_gate:last", "spatial_gate@3", "class_map#2", "feature", "a b", 3],
+)
+def test_no_maps(text: Any) -> None:
+    with pytest.raises(VizError) as caught:
+        parse_map(text)
+    assert "\n" not in str(caught.value)
+
+
+# Comparisons
+
+
+def test_fewer_steps_keep_the_last_and_say_so(three: Model, two: Model) -> None:
+    made = compare(scene(), [three, two])
+    assert made.steps == 3 and [c.own_step(3) for c in made.columns] == [3, 2]
+    assert made.columns[1].heatmaps[2] is made.columns[1].heatmaps[1]
+    assert "two has 2 steps; at later steps its last one stands." in made.notes
+    assert made.class_label == made.columns[0].trace.top(-1, 1)[0].label
+    assert {c.choice.class_index for c in made.columns} == {made.columns[0].trace.top(-1, 1)[0].class_index}
+    assert np.allclose(made.matrix(step=3), made.matrix(step=-1))
+    assert np.allclose(np.diag(made.matrix()), 1) and np.allclose(made.matrix(), made.matrix().T)
+    with pytest.raises(ModelError, match="steps 1 to 3"):
+        made.matrix(step=4)
+
+
+def test_a_probe_without_a_value_at_a_step(three: Model, two: Model) -> None:
+    made = compare(scene(), [three, two], ["class_map", "spatial_gate"])
+    assert made.columns[1].heatmaps[0] is None and made.columns[1].heatmaps[1] is not None
+    assert made.columns[1].choice.probe == GATE and made.columns[1].asked == "spatial_gate"
+    assert any("no spatial gate at step 1" in n for n in made.notes)
+    assert np.isnan(made.matrix(step=1)[0, 1]) and np.isfinite(made.matrix(step=2)[0, 1])
+    assert np.isnan(made.box_iou(1)[0, 1])
+    first = made.to_json()["steps"][0]
+    assert first["pairs"][0]["spearman"] is None and "no value" in first["pairs"][0]["reason"]
+    assert first["columns"][1]["has_value"] is False
+
+
+def test_scales(three: Model, two: Model) -> None:
+    shared = compare(scene(), [three, two, two], ["class_map", "class_map", "spatial_gate"])
+    each = compare(scene(), [three, two, two], ["class_map", "class_map", "spatial_gate"], scale="each")
+    assert shared.scale(0) == shared.scale(1) != shared.scale(2)
+    assert shared.scale(0).low == min(each.scale(0).low, each.scale(1).low)
+    assert shared.scale(0).high == max(each.scale(0).high, each.scale(1).high)
+    assert each.scale(0) != each.scale(1)
+    assert shared.scale(2) == each.scale(2), "another unit never shares a range"
+    assert any(n.startswith("One range for three and two (class map)") for n in shared.notes)
+    assert any("own unit" in n for n in shared.notes)
+    assert any("Each column has its own range" in n for n in each.notes)
+
+
+def test_other_crops_and_the_users_box(three: Model, small: Model) -> None:
+    made = compare(scene(), [three, small], box=(20, 20, 90, 80))
+    assert any("different parts" in n for n in made.notes)
+    found = made.agreements[0][0][1]
+    seen = [c.trace.geometry.seen for c in made.columns]
+    assert found.region == (
+        max(s[0] for s in seen), max(s[1] for s in seen), min(s[2] for s in seen), min(s[3] for s in seen)
+    )  # fmt: skip
+    boxes = [made.box_of(i) for i in (0, 1)]
+    assert boxes[0] == viz.boxes(made.columns[0].trace.class_map(3, made.columns[0].choice.class_index))[0]
+    assert boxes[0] is not None and boxes[1] is not None
+    assert made.box_iou()[0, 1] == viz.iou(boxes[0].xyxy, boxes[1].xyxy)
+    assert made.user_iou()[1] == viz.iou(boxes[1].xyxy, (20, 20, 90, 80))
+    assert np.isnan(compare(scene(), [three, small]).user_iou()).all()
+
+
+def test_channels_features_and_traces(three: Model) -> None:
+    trace = three.trace(scene())
+    engine = viz.Engine(device="cpu")
+    made = compare(trace.picture, [trace] * 3, ["feature#3", "class_map@giant panda", "class_map@0"], engine=engine)
+    assert engine.forwards == 0 and all(c.trace is trace for c in made.columns)
+    assert [c.label for c in made.columns] == ["three (feature 3)", "three (class map) 1", "three (class map) 2"]
+    assert made.columns[1].choice.class_index == 388 and made.columns[2].choice.class_index == 0
+    assert any("different classes" in n for n in made.notes)
+    bottom = compare(trace.picture, [trace, trace], ["bottom#2", MapChoice("probe", GATE)])
+    assert bottom.columns[0].quantity == "bottom 2"
+    assert np.array_equal(bottom.columns[0].heatmaps[1].native, trace.record("bottom", 2).values[2])  # type: ignore[union-attr]
+
+
+def test_engine_runs_each_model_once() -> None:
+    engine = viz.Engine(device="cpu")
+    made = viz.compare(
+        scene(), ["lite0", "lite0-tdam", "lite0-tdam"], ["class_map", "class_map", "spatial_gate"], engine=engine
+    )
+    assert engine.forwards == 2
+    viz.compare(made.picture, ["lite0-tdam", "lite0"], engine=engine)
+    assert engine.forwards == 2
+
+
+@pytest.mark.parametrize(
+    ("models", "options", "kind", "message"),
+    [
+        (1, {}, ModelError, "2 to 6"),
+        (7, {}, ModelError, "2 to 6"),
+        (2, {"maps": ["class_map"] * 3}, VizError, "one for each"),
+        (2, {"maps": "nothing"}, ProbeError, "three: "),
+        (2, {"maps": "bottom"}, ProbeError, "three: "),
+        (2, {"maps": "channel_gate"}, ProbeError, "three: "),
+        (2, {"maps": "bottom#99999"}, ProbeError, "channels"),
+        (2, {"class_index": "no such class"}, ModelError, "no class"),
+        (2, {"scale": "raw"}, VizError, "shared, each"),
+        (2, {"box": (1, 2, 3)}, VizError, "four numbers"),
+        (2, {"box": (90, 2, 3, 100)}, VizError, "inside|must lie"),
+        (2, {"box": (0, 0, 181, 100)}, VizError, "180 x 120"),
+        (2, {"threshold": 7}, VizError, "between 0 and 1"),
+    ],
+)
+def test_wrong_use_is_one_sentence(
+    three: Model, models: int, options: dict[str, Any], kind: type[VizError], message: str
+) -> None:
+    with pytest.raises(kind, match=message) as caught:
+        compare(scene(), [three] * models, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_trace_of_another_picture_is_refused(three: Model) -> None:
+    with pytest.raises(VizError, match="another picture"):
+        compare(scene(), [three, three.trace(scene(seed=3))])
+
+
+# Tables
+
+
+def test_tables(three: Model, two: Model) -> None:
+    made = compare(scene(), [three, two, three], ["class_map", "spatial_gate", "class_map@3"], box=(10, 10, 60, 60))
+    data = json.loads(json.dumps(made.to_json(), allow_nan=False))
+    assert data["class"] == made.class_label and data["box"] == [10, 10, 60, 60]
+    assert data["columns"][1]["unit"] == "gate" and data["columns"][1]["map"] == GATE
+    last = data["steps"][-1]
+    assert [p["spearman"] for p in last["pairs"]] == [made.matrix()[i, j] for i, j in ((0, 1), (0, 2), (1, 2))]
+    assert last["columns"][0]["boxes"][0]["xyxy"] == list(made.box_of(0).xyxy)  # type: ignore[union-attr]
+    rows = list(csv.DictReader(io.StringIO(made.to_csv())))
+    assert len(rows) == 3 * (3 + 3)
+    assert rows[0]["spearman"] == "" and "no value" in rows[0]["reason"]
+    mine = [r for r in rows if r["kind"] == "mine" and r["step"] == "3"]
+    assert [float(r["box_iou"]) for r in mine] == made.user_iou().tolist()
+    from_json = rows_from_json(data)
+    assert from_json == [{k: r[k] for k in from_json[0]} for r in rows_of(made)]
+
+
+def test_summary_of_known_numbers() -> None:
+    base: dict[str, Any] = {"step": 1, "kind": "pair", "a": "x", "b": "y", "map_a": "m", "map_b": "m"}
+    base |= {"top_iou": None, "top_share": 0.5, "box_iou": 0.25}
+    found = summary([base | {"spearman": v} for v in (0.2, 0.4, None)])
+    assert len(found) == 1
+    one = found[0]
+    assert one["spearman_mean"] == pytest.approx(0.3) and one["spearman_sd"] == pytest.approx(math.sqrt(0.02))
+    assert one["spearman_pictures"] == 2 and one["top_share_pictures"] == 3
+    assert one["top_iou_mean"] is None and one["top_iou_pictures"] == 0 and one["box_iou_sd"] == 0
+
+
+def test_a_formula_in_a_file_name_stays_a_name(three: Model, two: Model) -> None:
+    picture = replace(viz.open_picture(scene()), name="=cmd.png")
+    assert "\n'=cmd.png," in compare(picture, [three, two]).to_csv()
+
+
+# Figure
+
+
+@pytest.fixture(scope="module")
+def made(three: Model, two: Model) -> viz.Comparison:
+    return compare(scene(), [three, two, two], ["class_map", "class_map", "spatial_gate"], box=(20, 20, 90, 80))
+
+
+def test_figure_holds_every_model_and_step(made: viz.Comparison, tmp_path: Path) -> None:
+    figure = made.to_figure()
+    assert len(figure.contents) == 9 and figure.steps == (1, 2, 3)
+    assert figure.contents[2].panel.kind == "picture" and "no spatial gate" in figure.contents[2].title
+    assert figure.contents[7].panel.step == 2, "the third row shows the second model's last step"
+    assert figure.size[0] == 3.25
+    for kind, magic in (("pdf", b"%PDF"), ("svg", b"<?xml"), ("png", b"\x89PNG")):
+        assert figure.to_bytes(kind).startswith(magic)
+        assert figure.to_bytes(kind) == made.to_figure().to_bytes(kind)
+    paths = figure.save(tmp_path / "grid.pdf")
+    assert [p.suffix for p in paths] == [".pdf", ".json", ".npz", ".tex"]
+    record = json.loads((tmp_path / "grid.json").read_text())
+    assert [c["model"]["name"] for c in record["columns"]] == ["three", "two", "two"]
+    assert record["picture"]["sha256"] == made.picture.sha256 and record["scale"] == "shared"
+    assert record["panels"][0]["scale"]["low"] == made.scale(0).low
+    tex = (tmp_path / "grid.tex").read_text()
+    assert tex.isascii() and "Spearman" in tex and "two has 2 steps" in tex and tex.count("{") == tex.count("}")
+    with np.load(tmp_path / "grid.npz") as maps:
+        assert np.array_equal(maps["a.class_map@1"], made.columns[0].heatmaps[0].native)  # type: ignore[union-attr]
+        assert maps["box"].tolist() == [20, 20, 90, 80]
+
+
+def test_figure_shares_or_does_not(made: viz.Comparison, three: Model, two: Model) -> None:
+    figure = made.to_figure([3])
+    assert figure.contents[0].scale == figure.contents[1].scale == made.scale(0)
+    assert len(figure.layout.bars) == 2, "one bar for the class maps, one for the gate"
+    each = compare(scene(), [three, two], scale="each").to_figure([1, -1], interpolation="bilinear")
+    assert not each.layout.bars and all(p.bar is not None for p in each.layout.panels)
+    assert each.contents[0].scale != each.contents[1].scale
+
+
+def test_figure_draws_each_models_own_map_and_crop(three: Model, small: Model) -> None:
+    made = compare(scene(), [three, small])
+    figure = made.to_figure([1], titles=False, letters=False, colour_bar=False, opacity=1, dpi=200)
+    page = np.asarray(Image.open(io.BytesIO(figure.to_bytes("png"))).convert("RGB")).astype(float)
+    panels = []
+    for box in figure.layout.panels:
+        x, y, w, h = (round(v * 200) for v in (box.image.x, box.image.y, box.image.width, box.image.height))
+        panels.append(page[y : y + h, x : x + w])
+    bare = compare(scene(), [three, small]).to_figure(
+        [1], titles=False, letters=False, colour_bar=False, opacity=0, dpi=200
+    )
+    plain = np.asarray(Image.open(io.BytesIO(bare.to_bytes("png"))).convert("RGB")).astype(float)
+    for column, box, panel in zip(made.columns, figure.layout.panels, panels, strict=True):
+        x, y, w, h = (round(v * 200) for v in (box.image.x, box.image.y, box.image.width, box.image.height))
+        changed = np.abs(panel - plain[y : y + h, x : x + w]).sum(axis=2) > 30
+        x0, _, x1, _ = column.trace.geometry.seen
+        _, columns = np.nonzero(changed)
+        width = made.picture.size[1]
+        assert columns.min() / w * width == pytest.approx(x0, abs=3)
+        assert (columns.max() + 1) / w * width == pytest.approx(x1, abs=3)
+
+
+def test_figure_refuses_in_one_sentence(made: viz.Comparison) -> None:
+    cases: list[dict[str, Any]] = [
+        {"scale": "raw"},
+        {"preset": "nature"},
+        {"opacity": 3},
+        {"steps": [9]},
+        {"steps": []},
+    ]
+    for options in cases:
+        with pytest.raises(VizError) as caught:
+            made.to_figure(**options)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(FigureError):
+        made.to_figure().to_bytes("gif")
+    with pytest.raises(FigureError):
+        made.to_figure().to_bytes("png", 5)
+
+
+# Folders and the command line
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "in"
+    made.mkdir()
+    for seed in range(3):
+        Image.fromarray(scene(seed=seed)).save(made / f"s{seed}.png")
+    (made / "broken.jpg").write_bytes(b"no picture")
+    return made
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch, three: Model, two: Model) -> list[str]:
+    calls: list[str] = []
+
+    def load(name: str, *args: Any, **options: Any) -> Model:
+        calls.append(name)
+        if name not in ("three", "two"):
+            raise ModelError(f"There is no model {name!r}.")
+        return {"three": three, "two": two}[name]
+
+    monkeypatch.setattr(viz.engine, "load", load)
+    return calls
+
+
+BOTH = ["--model", "three", "--model", "two"]
+
+
+def test_folder_in_python(folder: Path, three: Model, two: Model) -> None:
+    files = sorted(folder.iterdir())
+    found = compare_folder(files, lambda p: compare(p, [three, two]))
+    assert found.done == 3 and [name for name, _ in found.failed] == ["broken.jpg"]
+    data = found.to_json()
+    assert data["pictures"] == 4 and data["failed"][0]["reason"].endswith(".")
+    wanted = [compare(f, [three, two]).matrix()[0, 1] for f in files if f.suffix == ".png"]
+    row = next(r for r in data["rows"] if r["step"] == 3)
+    assert row["spearman_mean"] == pytest.approx(np.mean(wanted))
+    assert row["spearman_sd"] == pytest.approx(np.std(wanted, ddof=1)) and row["spearman_pictures"] == 3
+    with pytest.raises(ProbeError):
+        compare_folder(files, lambda p: compare(p, [three, two], "nothing"))
+
+
+def test_one_picture_on_the_command_line(
+    folder: Path, loads: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    three, two = viz.engine.load("three"), viz.engine.load("two")
+    loads.clear()
+    out = tmp_path / "deep" / "out"
+    more = ["--map", "class_map", "--map", "spatial_gate", "--scale", "each", "--step", "2", "--step", "-1"]
+    more += ["--box", "10,10,80,80", "--format", "png", "--dpi", "80"]
+    assert main(["compare", str(folder / "s0.png"), *BOTH, *more, "--out", str(out)]) == 0
+    names = ["s0.png", "s0.json", "s0.npz", "s0.tex", "s0-agreement.csv", "s0-agreement.json"]
+    assert capsys.readouterr().out.split() == [str(out / n) for n in names]
+    data = json.loads((out / "s0-agreement.json").read_text())
+    same = compare(folder / "s0.png", [three, two], ["class_map", "spatial_gate"], scale="each", box=(10, 10, 80, 80))
+    assert data["steps"] == json.loads(json.dumps(same.to_json()))["steps"]
+    assert json.loads((out / "s0.json").read_text())["steps"] == [2, 3]
+    assert str(tmp_path) not in (out / "s0-agreement.json").read_text() + (out / "s0.json").read_text()
+    assert sorted(loads) == ["three", "two"]
+
+
+def test_a_folder_on_the_command_line(
+    folder: Path, loads: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    command = ["compare", str(folder), *BOTH, "--out", str(out), "--no-figure"]
+    assert main(command) == 1
+    told = capsys.readouterr()
+    assert "broken.jpg: " in told.err and "1 of 4 pictures could not be compared." in told.err
+    assert told.out.split() == [str(out / "summary.csv"), str(out / "summary.json")]
+    assert not list(out.glob("*.pdf")) and len(list(out.glob("*-agreement.json"))) == 3
+    data = json.loads((out / "summary.json").read_text())
+    assert data["compared"] == 3 and data["failed"][0]["picture"] == "broken.jpg"
+    rows = list(csv.DictReader(io.StringIO((out / "summary.csv").read_text())))
+    assert len(rows) == 3 and rows[2]["spearman_pictures"] == "3"
+    # What stands is kept, and gives the same table; another request is computed anew.
+    before = {p.name: p.stat().st_mtime_ns for p in out.glob("*-agreement.json")}
+    summary_before = (out / "summary.json").read_bytes()
+    assert main([*command, "--resume"]) == 1
+    assert {p.name: p.stat().st_mtime_ns for p in out.glob("*-agreement.json")} == before
+    assert (out / "summary.json").read_bytes() == summary_before
+    assert main([*command, "--resume", "--threshold", "0.7"]) == 1
+    assert all(p.stat().st_mtime_ns > before[p.name] for p in out.glob("*-agreement.json"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--model", "three"], ["--model", "x"] * 7, [*BOTH, "--map", "class_map:2"], [*BOTH, "--box", "1,2,3"],
+     [*BOTH, "--box", "a,b,c,d"], [*BOTH, *["--map", "class_map"] * 3], [*BOTH, "--opacity", "3"],
+     [*BOTH, "--preset", "nature"], [*BOTH, "--threshold", "2"], [*BOTH, "--scale", "raw"]],
+)  # fmt: skip
+def test_wrong_use_on_the_command_line_is_2(
+    folder: Path, loads: list[str], tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["compare", str(folder / "s0.png"), *arguments, "--out", str(tmp_path / "o")])
+    assert caught.value.code == 2 and not loads
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--model", "three", "--model", "none"], [*BOTH, "--map", "nothing"], [*BOTH, "--class", "no such class"],
+     [*BOTH, "--step", "9"]],
+)  # fmt: skip
+def test_what_cannot_be_done_is_1(
+    folder: Path, loads: list[str], tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(["compare", str(folder / "s0.png"), str(folder / "s1.png"), *arguments, "--out", str(tmp_path / "o")]) == 1
+    )
+    err = [line for line in capsys.readouterr().err.splitlines() if line.startswith("searchlight: ")]
+    assert len(err) == 1 and "could not be compared" not in err[0]
+
+
+def test_a_box_outside_one_picture_is_that_pictures_fault(
+    folder: Path, loads: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(scene(40, 40)).save(folder / "tiny.png")
+    given = [str(folder / n) for n in ("s0.png", "tiny.png")]
+    assert main(["compare", *given, *BOTH, "--box", "10,10,80,80", "--no-figure", "--out", str(tmp_path / "o")]) == 1
+    err = capsys.readouterr().err
+    assert "tiny.png: The box must lie in the picture of 40 x 40 pixels" in err and "1 of 2" in err
+
+
+def test_names_of_files_never_meet() -> None:
+    assert stems([Path("summary.png"), Path("x.png"), Path("X.jpg"), Path("x-agreement.png")]) == [
+        "summary-2", "x", "X-2", "x-agreement-2"
+    ]  # fmt: skip
+
+
+def test_an_unreadable_picture_is_told(three: Model) -> None:
+    with pytest.raises(PictureError):
+        compare(b"no picture", [three, three])
