@@ -3,16 +3,20 @@
 The paper of PAKA (Sagong, Yeo, Jung, Ko, arXiv 2107.13144) names an aggregation module HPM; neither its code nor its
 description was available to us. What stands here is OUR OWN DESIGN, not the paper's: dilations, width, mixing and
 initialisation are ours. It shares with the paper the PAKA convolution and the idea of stacking it.
+
+Below the module: what can be drawn from kernel attentions, for one PAKA convolution or a stack of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from viz.attention.paka import PAKA2d
+from viz.attention.paka import AdaptiveConv2d, PAKA2d
 
 
 class HPM(nn.Module):
@@ -101,3 +105,88 @@ def _set_identity(weight: Tensor) -> None:
         weight[:, 0, centre] = 1
     else:
         weight[:, :, centre, 0, 0].fill_diagonal_(1)
+
+
+def tap_strength(level: AdaptiveConv2d) -> NDArray[np.float32]:
+    """Mean absolute weight of each tap, (k*k,): what a kernel attention of 1 leaves of the neighbours."""
+    values = level.kernel().detach().abs().mean(dim=(0, 1)).flatten()
+    return values.to("cpu", torch.float32).numpy()
+
+
+def direction_field(kernel_attention: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Where each pixel pulls information from: sum_j A_j offset_j / sum_j A_j.
+
+    Args:
+        kernel_attention: (k*k, h, w), non-negative, taps row-major.
+
+    Returns:
+        (2, h, w), rows (down) then columns (right), in taps: times the dilation it is in pixels. The length is at most
+        sqrt(2) (k - 1) / 2; it is 0 where A is the same for all taps, or 0 for all.
+
+    Raises:
+        ValueError: not k*k maps with odd k.
+    """
+    offsets = _offsets(kernel_attention)
+    total = kernel_attention.sum(axis=0)
+    moment = np.einsum("jd,jhw->dhw", offsets, kernel_attention.astype(np.float64))
+    return np.divide(moment, total, out=np.zeros_like(moment), where=total > 0).astype(np.float32)
+
+
+def receptive_gain(
+    kernel_attentions: Sequence[NDArray[np.float32]],
+    dilations: Sequence[int],
+    pixel: tuple[int, int],
+    strengths: Sequence[NDArray[np.float32]] | None = None,
+) -> NDArray[np.float32]:
+    """How far one output pixel of stacked levels reaches, and how strongly: its taps followed back to the input.
+
+    The gain of an input pixel is the sum, over all ways through the taps, of the products of the kernel attentions met.
+    With every attention 1 it counts the ways; ways that leave the map end in the zero padding and do not count.
+
+    Args:
+        kernel_attentions: for each level in order of computation (k*k, h, w), all of one size (stride 1).
+        dilations: of each level.
+        pixel: (row, column) of the output.
+        strengths: for each level (k*k,), a factor for each tap, e.g. `tap_strength`; without it all taps count alike.
+
+    Returns:
+        (h, w) gains.
+
+    Raises:
+        ValueError: lists of different length, maps of different size, or a pixel outside.
+    """
+    if not kernel_attentions or len(kernel_attentions) != len(dilations):
+        raise ValueError(f"{len(kernel_attentions)} levels with {len(dilations)} dilations")
+    if strengths is not None and len(strengths) != len(dilations):
+        raise ValueError(f"{len(kernel_attentions)} levels with {len(strengths)} strengths")
+    height, width = size = kernel_attentions[0].shape[1:]
+    if any(a.shape[1:] != size for a in kernel_attentions):
+        raise ValueError("the levels have maps of different sizes")
+    if not (0 <= pixel[0] < height and 0 <= pixel[1] < width):
+        raise ValueError(f"pixel {pixel} lies outside {height}x{width}")
+    gain = np.zeros(size, dtype=np.float64)
+    gain[pixel] = 1
+    for i in reversed(range(len(dilations))):
+        kernels, offsets = kernel_attentions[i], _offsets(kernel_attentions[i]) * dilations[i]
+        before = np.zeros_like(gain)
+        for j, (down, right) in enumerate(offsets):
+            carried = gain * kernels[j] * (1.0 if strengths is None else strengths[i][j])
+            to_rows, from_rows = _overlap(height, down)
+            to_columns, from_columns = _overlap(width, right)
+            before[to_rows, to_columns] += carried[from_rows, from_columns]
+        gain = before
+    return gain.astype(np.float32)
+
+
+def _offsets(kernels: NDArray[np.float32]) -> NDArray[np.int64]:
+    """(k*k, 2) offsets (row, column) of row-major taps."""
+    k = round(len(kernels) ** 0.5)
+    if kernels.ndim != 3 or k * k != len(kernels) or k % 2 == 0:
+        raise ValueError(f"a kernel attention has shape (k*k, h, w) with odd k, not {kernels.shape}")
+    return np.stack(np.divmod(np.arange(k * k), k), axis=1) - k // 2
+
+
+def _overlap(size: int, shift: int) -> tuple[slice, slice]:
+    """Where p + shift and p both lie inside an axis; both empty if nowhere."""
+    length = max(0, size - abs(shift))
+    return slice(max(0, shift), max(0, shift) + length), slice(max(0, -shift), max(0, -shift) + length)

@@ -28,8 +28,8 @@ Form = Literal["reduction", "derived", "spectral"]
 
 FAMILY = "paka"
 _FORMS = ("reduction", "derived", "spectral")
-# A mean attention below this is a tap that no channel uses; it is not divided by.
-_SMALLEST = 1e-12
+# The smallest normal float32: a mean attention of 0 must not be divided by.
+_SMALLEST = 2.0**-126
 
 
 class AdaptiveConv2d(nn.Module):

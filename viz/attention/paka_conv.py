@@ -56,7 +56,7 @@ def adaptive_conv2d(
     """
     grid = grid_of(x, weight, stride, dilation)
     grid.check(channel_logits=channel_logits, tap_logits=tap_logits, gain=gain)
-    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    dtype = _precision(x)
     with torch.autocast(x.device.type, enabled=False):
         values = _Values(*(t.to(dtype) for t in (x, weight.flatten(2), channel_logits, tap_logits)))
         if gain is None:
@@ -69,14 +69,28 @@ def adaptive_conv2d(
 
 
 def kernel_attention(channel_logits: Tensor, tap_logits: Tensor) -> Tensor:
-    """Mean of A over the channels: (N, k*k, h, w), within 0..2, from logits (N, C, h, w) and (N, k*k, h, w)."""
-    taps = range(tap_logits.shape[1])
-    return torch.stack([1 + torch.tanh(channel_logits + tap_logits[:, j, None]).mean(dim=1) for j in taps], dim=1)
+    """Mean of A over the channels: (N, k*k, h, w), within 0..2, from logits (N, C, h, w) and (N, k*k, h, w).
+
+    At least float32. One tap at a time, so that A is never written out in full.
+    """
+    dtype = _precision(channel_logits)
+    channel, tap = channel_logits.to(dtype), tap_logits.to(dtype)
+    means = [_attention(channel + tap[:, j, None]).mean(dim=1) for j in range(tap.shape[1])]
+    return torch.stack(means, dim=1)
 
 
 def attention(channel_logits: Tensor, tap_logits: Tensor) -> Tensor:
     """A in full: (N, C, k*k, h, w), within 0..2. For looking at; the convolution never makes it."""
-    return 1 + torch.tanh(channel_logits[:, :, None] + tap_logits[:, None])
+    return _attention(channel_logits[:, :, None] + tap_logits[:, None])
+
+
+def _attention(logits: Tensor) -> Tensor:
+    # 1 + tanh(z), but precise also where it is close to 0.
+    return 2 * torch.sigmoid(2 * logits)
+
+
+def _precision(x: Tensor) -> torch.dtype:
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
 class _Values(NamedTuple):
@@ -252,7 +266,7 @@ def _with_gain(values: _Values, gain: Tensor, grid: Grid) -> Tensor:
         top, left = d * (j // grid.kernel), d * (j % grid.kernel)
         bottom, right = top + s * (grid.out_height - 1) + 1, left + s * (grid.out_width - 1) + 1
         seen = padded[:, :, top:bottom:s, left:right:s]
-        tapped = seen * (1 + torch.tanh(channel + tap[:, j : j + 1])) * gain[:, j : j + 1]
+        tapped = seen * _attention(channel + tap[:, j : j + 1]) * gain[:, j : j + 1]
         if grid.depthwise:
             total = total + tapped * weight[:, 0, j, None, None]
         else:

@@ -54,11 +54,13 @@ def spectral_weight(module: nn.Module) -> Tensor:
     weight, u, v = module.weight_orig, module.weight_u, module.weight_v
     if not (isinstance(weight, Tensor) and isinstance(u, Tensor) and isinstance(v, Tensor)):
         raise TypeError("the module has no spectral weight")
-    rows = weight.flatten(1)
-    if module.training:
-        with torch.no_grad():
-            next_u, next_v = _power_iteration(rows, u)
-            u.copy_(next_u)
-            v.copy_(next_v)
-        u, v = next_u, next_v
-    return weight / torch.dot(u, rows @ v)
+    # Low precision would be too coarse for an estimate that everything is divided by.
+    with torch.autocast(weight.device.type, enabled=False):
+        rows = weight.flatten(1)
+        if module.training:
+            with torch.no_grad():
+                next_u, next_v = _power_iteration(rows, u)
+                u.copy_(next_u)
+                v.copy_(next_v)
+            u, v = next_u, next_v
+        return weight / torch.dot(u, rows @ v)
