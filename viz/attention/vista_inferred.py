@@ -197,7 +197,7 @@ class InferredMessage(nn.Module):
 
     def _each(self, probe: str, values: Tensor, step: int) -> Tensor:
         """Values (N, T, ...) past the probe of each rank."""
-        seen = [self.get_submodule(f"{probe}_{t}")(v, step) for t, v in enumerate(values.unbind(dim=1), 1)]
+        seen = [getattr(self, f"{probe}_{t}")(v, step) for t, v in enumerate(values.unbind(dim=1), 1)]
         return torch.stack(seen, dim=1)
 
 
