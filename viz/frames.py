@@ -1,67 +1,81 @@
 """Stories: what one stop of the step slider means for each family.
 
-A new family adds one function here and one line to `_STORIES`.
+A new family adds one file in `viz/stories` and one line to its `STORIES`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from viz.attention.probe import AttentionRecord
+from viz.parts import Part
 
 if TYPE_CHECKING:
+    from viz.maps import Heatmap
     from viz.trace import Trace
+
+# A slider with more stops is no walk any more; stories leave out their finer stops before that.
+MOST_FRAMES = 20
+
+
+@dataclass(frozen=True)
+class View:
+    """What a frame shows unless a person chooses otherwise.
+
+    Attributes:
+        probe: full name; None is the class map of the step's best class.
+        part: a derived map of it, see `viz.parts`. channel: of a joint value or kernel.
+        vector: full name of the channel vector that belongs beside the map.
+        kernel: full name of the kernel that a click on the picture opens. arrows: whether its directions are drawn.
+    """
+
+    probe: str | None = None
+    part: Part | None = None
+    channel: int | None = None
+    vector: str | None = None
+    kernel: str | None = None
+    arrows: bool = False
+
+    @property
+    def name(self) -> str:
+        """The map's name in the viewer: ``class_map``, ``PROBE``, ``PART(PROBE)``, each with ``@CHANNEL``."""
+        if self.probe is None:
+            return "class_map"
+        name = self.probe if self.part is None else f"{self.part}({self.probe})"
+        return name if self.channel is None else f"{name}@{self.channel}"
+
+    def heatmap(self, trace: Trace, step: int) -> Heatmap:
+        """The map itself, at a computation step."""
+        if self.probe is None:
+            return trace.class_map(step)
+        return trace.heatmap(self.probe, step, part=self.part, channel=self.channel)
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One stop of the step slider.
+    """One stop of the step slider. Several may lie inside one computation step.
 
     Attributes:
-        step: computation step, 1-based. title: short. caption: one or two plain sentences.
-        records: the attention values that this step uses.
+        step: computation step, 1-based. title: short. caption: one or two plain sentences: what is seen, and what
+            range and neutral value it has.
+        records: the attention values that this stop uses.
+        show: what the viewer shows here by default; None leaves the choice to the person.
     """
 
     step: int
     title: str
     caption: str
     records: tuple[AttentionRecord, ...]
+    show: View | None = None
+
+    def heatmap(self, trace: Trace) -> Heatmap:
+        """The map that this stop shows; without one of its own, the class map of the step's best class."""
+        return (self.show or View()).heatmap(trace, self.step)
 
 
 def frames_of(trace: Trace) -> tuple[Frame, ...]:
     """The frames of a trace, told as its family tells them."""
-    return _STORIES.get(trace.card.family or "plain", _plain)(trace)
+    from viz.stories import STORIES
 
-
-def _prediction(trace: Trace, step: int) -> str:
-    best = trace.top(step, 1)[0]
-    return f"{best.label} ({best.probability:.1%})"
-
-
-def _plain(trace: Trace) -> tuple[Frame, ...]:
-    caption = f"One pass, no attention module: {_prediction(trace, 1)}."
-    return (Frame(1, "step 1", caption, trace.records),)
-
-
-def _tdam(trace: Trace) -> tuple[Frame, ...]:
-    """TDAM: step 1 has no top-down signal; step t uses the searchlight made from the result of step t - 1."""
-    last_stage_only = trace.card.network == "td_resnet"
-    frames = []
-    for t in range(1, trace.steps + 1):
-        records = tuple(r for r in trace.records if r.step == t)
-        said = _prediction(trace, t)
-        if t == 1:
-            where = "the last stage" if last_stage_only else "this result"
-            caption = f"Step 1: no top-down signal reaches {where}. It says {said}."
-        else:
-            caption = (
-                f"Step {t}: the result of step {t - 1} makes a searchlight, the searchlight gates the input of the "
-                f"upper layers, and they answer again. It says {said}."
-            )
-        frames.append(Frame(t, f"step {t}", caption, records))
-    return tuple(frames)
-
-
-_STORIES: dict[str, Callable[[Trace], tuple[Frame, ...]]] = {"plain": _plain, "tdam": _tdam}
+    return STORIES.get(trace.card.family or "plain", STORIES["plain"])(trace)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,8 +18,10 @@ from PIL import Image
 from viz.attention.probe import AttentionRecord, capture, match
 from viz.errors import ModelError, ProbeError
 from viz.geometry import Geometry, Interpolation, Mode, prepare
+from viz.kernels import KernelTap, ModuleFacts, cell_at, facts_of, kernel_at
 from viz.maps import Heatmap, overlay, scale_for
 from viz.networks.base import StepNetwork
+from viz.parts import Part, derive, split_name
 from viz.picture import Picture
 from viz.zoo.cards import ModelCard, class_number
 
@@ -56,6 +58,7 @@ class Trace:
         records: captured attention values, in order of firing.
         head: the classifier's weights and labels (shared by all traces of a model, read-only).
         precision: number format of the forward pass.
+        facts: dilation, stride and strength around probes of kind ``kernel``, by the probe's full name.
     """
 
     picture: Picture
@@ -66,6 +69,7 @@ class Trace:
     records: tuple[AttentionRecord, ...]
     head: ClassHead = field(repr=False)
     precision: str = "float32"
+    facts: Mapping[str, ModuleFacts] = field(default_factory=dict, repr=False)
 
     @property
     def steps(self) -> int:
@@ -168,17 +172,25 @@ class Trace:
         step: int = -1,
         *,
         channel: int | None = None,
+        part: Part | None = None,
         interpolation: Interpolation = "bilinear",
     ) -> Heatmap:
-        """A captured value in picture coordinates; `probe` and `step` as in `record`.
+        """A captured value, or what follows from it, in picture coordinates; `probe` and `step` as in `record`.
 
         Args:
+            probe: also written ``part(probe)``, as in ``mean(bottom)``.
             channel: which channel of a value of kind ``joint`` (or tap of a ``kernel``).
+            part: a derived map, see `viz.parts`: ``mean``, ``log``, ``gated``, ``departure``, ``directions``,
+                ``ranks``, ``total``.
 
         Raises:
-            ProbeError: the probe is a vector of channels, not a map, or the channel does not exist.
+            ProbeError: the probe is a vector of channels, not a map, or the channel or the part does not exist.
         """
+        if part is None:
+            probe, part = split_name(probe)
         r = self.record(probe, step)
+        if part is not None:
+            return derive(self.records, r, part, self.geometry, channel=channel, interpolation=interpolation)
         values, title = r.values, f"{r.label}, step {r.step}"
         if r.kind in ("joint", "kernel") and channel is not None:
             if not 0 <= channel < values.shape[0]:
@@ -197,6 +209,34 @@ class Trace:
             interpolation=interpolation,
             name=r.name,
         )
+
+    def kernel(
+        self,
+        probe: str = "kernel_attention",
+        step: int = -1,
+        *,
+        cell: tuple[int, int] | None = None,
+        point: tuple[float, float] | None = None,
+    ) -> tuple[KernelTap, ...]:
+        """The kernel of one cell, tap by tap, at its true places in the picture.
+
+        Args:
+            probe, step: as in `record`; a value of kind ``kernel``.
+            cell: (row, column) of the map, from 0. point: instead of it, (x, y) in picture pixels.
+
+        Raises:
+            ProbeError: no kernel, no such cell, or a point that the network did not see.
+        """
+        r = self.record(probe, step)
+        if r.kind != "kernel":
+            raise ProbeError(f"{r.name} is of kind {r.kind}; only a value of kind kernel has taps.")
+        if (cell is None) == (point is None):
+            raise ProbeError("Give either a cell of the map or a point of the picture.")
+        if point is not None:
+            cell = cell_at(point, (r.values.shape[1], r.values.shape[2]), self.geometry)
+        if cell is None:
+            raise ProbeError("The network did not see this point of the picture.")
+        return kernel_at(r.values, cell, self.geometry, self.facts.get(r.name))
 
     def feature_map(self, channel: int, step: int = -1) -> Heatmap:
         """One channel of a step's class features, in picture coordinates."""
@@ -276,6 +316,7 @@ def trace_picture(
         tuple(_locked(r) for r in sink.records()),
         head,
         str(dtype).removeprefix("torch."),
+        facts_of(network),
     )
 
 

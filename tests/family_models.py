@@ -1,0 +1,51 @@
+"""The four families on real, frozen Lite0 with random module weights: vivid, so that every picture differs."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+
+from tests.tiny import as_model
+from viz.engine import Model
+from viz.networks.lite0_attended import Lite0Attended
+from viz.networks.lite0_families import FAMILIES
+from viz.zoo.backbone import lite0_state
+from viz.zoo.cards import ModelCard
+
+NAMES = ("psa", "ema", "vista", "paka")
+
+
+def vivid(family: str, seed: int = 0, **arguments: object) -> Lite0Attended:
+    """A network of a family whose module parameters are random and large enough to be seen."""
+    torch.manual_seed(seed)
+    network = FAMILIES[family](**arguments)
+    network.backbone.load_state_dict(lite0_state(), strict=True)
+    with torch.no_grad():
+        # About the spread of the raw maps, so that the standardised ones are of order 1.
+        network.tap_std.fill_(1.5)
+        for name, parameter in network.attention.named_parameters():
+            if name.endswith("bias") or parameter.ndim < 2:
+                continue
+            fan = parameter[0].numel()
+            spread = {"paka": 1.2, "vista": 1.5}.get(family, 2.0) / fan**0.5
+            if name.endswith("levels.0.weight") or ".weight" in name and parameter.ndim == 5:
+                continue  # the identity kernel of a level
+            if parameter.ndim == 4:
+                parameter.copy_(spread * torch.randn_like(parameter))
+    return network.eval()
+
+
+@cache
+def family_model(family: str) -> Model:
+    """The network as a loaded model, named ``vivid-FAMILY``."""
+    network = vivid(family)
+    card = ModelCard(
+        f"vivid-{family}",
+        f"Lite0 with a random {family.upper()} module",
+        family,
+        f"lite0_{family}",
+        steps=network.steps,
+        task="none: random module",
+    )
+    return as_model(network, card)

@@ -1,0 +1,205 @@
+"""Maps that are not captured but follow from captured values: means, logarithms, sums. Pure functions of records.
+
+``PART(PROBE)`` names one, e.g. ``mean(bottom)`` or ``log(channel_pool)``:
+
+- ``mean``: mean over the channels of a joint value, or over the taps of a kernel.
+- ``log``: log2 of a share times the number of cells: 0 is the even share. For values that sum to 1 over the cells.
+- ``gated``: the module's input after its channel gate, mean over the channels.
+- ``departure``: mean over the taps of \\|value - neutral\\| of a kernel; 0 everywhere is plain convolution.
+- ``directions``: length of the pull of each cell's kernel, see `viz.kernels.directions`.
+- ``ranks``: sum of the outer products of the ranks up to this one (``ranks(spatial_map_2)`` adds v1 m1 + v2 m2), mean
+  over the channels or one channel.
+- ``total``: sum over all modules that have the value at this step of its mean over the channels.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from viz.attention.probe import AttentionRecord
+from viz.errors import ProbeError
+from viz.geometry import Geometry, Interpolation
+from viz.kernels import directions
+from viz.maps import Heatmap
+
+Part = Literal["mean", "log", "gated", "departure", "directions", "ranks", "total"]
+PARTS: tuple[Part, ...] = get_args(Part)
+Floats = NDArray[np.float32]
+_WRITTEN = re.compile(r"(?P<part>[a-z]+)\((?P<probe>[\w.]+)\)")
+_RANK = re.compile(r"spatial_map_(\d{1,4})")
+# Far below any share that float32 softmax gives on a map; keeps a zero finite.
+_LEAST_SHARE = 1e-30
+
+
+def split_name(name: str) -> tuple[str, Part | None]:
+    """Probe and part of ``mean(bottom)``; a bare name has no part.
+
+    Raises:
+        ProbeError: an unknown part.
+    """
+    found = _WRITTEN.fullmatch(name)
+    if found is None:
+        return name, None
+    for part in PARTS:
+        if part == found["part"]:
+            return found["probe"], part
+    raise ProbeError(f"There is no part {found['part']!r} of a probe; there are: {', '.join(PARTS)}.")
+
+
+def part_words(label: str, part: str | None, channel: int | None = None) -> str:
+    """What a map shows, for titles."""
+    words = "input" if label == "bottom" else label.replace("_", " ")
+    rank = _RANK.fullmatch(label)
+    if part == "ranks" and rank:
+        words = (
+            "v1 m1"
+            if rank[1] == "1"
+            else f"v1 m1 + ... + v{rank[1]} m{rank[1]}"
+            if int(rank[1]) > 2
+            else "v1 m1 + v2 m2"
+        )
+    text = {
+        "mean": f"{words}, mean",
+        "log": f"{words} x cells, log2",
+        "gated": f"{words} after the channel gate",
+        "departure": f"{words}, departure from neutral",
+        "directions": f"{words}, pull",
+        "total": f"{words}, all messages",
+    }.get(part or "", words)
+    return text if channel is None else f"{text}, channel {channel}"
+
+
+def derive(
+    records: Sequence[AttentionRecord],
+    record: AttentionRecord,
+    part: Part,
+    geometry: Geometry,
+    *,
+    channel: int | None = None,
+    interpolation: Interpolation = "bilinear",
+) -> Heatmap:
+    """A derived map of one record; `records` are all of its trace.
+
+    Raises:
+        ProbeError: the part does not apply to this probe, or values that it needs were not captured.
+    """
+    if part not in PARTS:
+        raise ProbeError(f"There is no part {part!r} of a probe; there are: {', '.join(PARTS)}.")
+    if channel is not None and part not in ("ranks", "log", "gated"):
+        raise ProbeError(f"{part} of {record.name} is one map; it takes no channel.")
+    values, unit, bounds, neutral = _PARTS[part](records, record, channel)
+    return Heatmap(
+        values.astype(np.float32),
+        geometry,
+        f"{part_words(record.label, part, channel)}, step {record.step}",
+        unit=unit,
+        bounds=bounds,
+        neutral=neutral,
+        step=record.step,
+        interpolation=interpolation,
+        name=f"{part}({record.name})",
+    )
+
+
+_Made = tuple[NDArray[np.floating], str, tuple[float, float], float | None]
+_ENDLESS = (-np.inf, np.inf)
+
+
+def _refused(record: AttentionRecord, part: Part, needs: str) -> ProbeError:
+    return ProbeError(f"{part} needs {needs}; {record.name} is of kind {record.kind} with shape {record.values.shape}.")
+
+
+def _mean(records: Sequence[AttentionRecord], record: AttentionRecord, channel: int | None) -> _Made:
+    if record.kind not in ("joint", "kernel"):
+        raise _refused(record, "mean", "a joint value or a kernel")
+    over = "channels" if record.kind == "joint" else "taps"
+    return record.values.mean(axis=0), f"{record.unit}, mean over the {over}", record.bounds, record.neutral
+
+
+def _log(records: Sequence[AttentionRecord], record: AttentionRecord, channel: int | None) -> _Made:
+    values = record.values
+    if record.kind == "joint":
+        values = values.mean(axis=0) if channel is None else _one(record, channel)
+    if record.kind not in ("joint", "spatial") or values.min() < 0 or abs(float(values.sum()) - 1) > 1e-3:
+        raise _refused(record, "log", "shares that sum to 1 over the cells")
+    share = np.maximum(values.astype(np.float64), _LEAST_SHARE) * values.size
+    return np.log2(share), "log2 of share x cells, 0 is even", _ENDLESS, 0.0
+
+
+def _gated(records: Sequence[AttentionRecord], record: AttentionRecord, channel: int | None) -> _Made:
+    if record.kind != "joint":
+        raise _refused(record, "gated", "a joint value")
+    for r in records:
+        beside = r.path == record.path and r.step == record.step
+        if beside and r.label == "channel_gate" and len(r.values) == len(record.values):
+            if channel is not None:
+                return _one(record, channel) * r.values[channel], record.unit, _ENDLESS, None
+            gated = np.tensordot(r.values, record.values, axes=1) / len(r.values)
+            return gated, f"{record.unit} x gate, mean over the channels", _ENDLESS, None
+    raise ProbeError(f"No channel gate that fits {record.name} was captured at step {record.step}.")
+
+
+def _departure(records: Sequence[AttentionRecord], record: AttentionRecord, channel: int | None) -> _Made:
+    if record.kind != "kernel" or record.neutral is None:
+        raise _refused(record, "departure", "a kernel with a neutral value")
+    most = max(abs(b - record.neutral) for b in record.bounds)
+    values = np.abs(record.values - record.neutral).mean(axis=0)
+    return values, f"mean |A - {record.neutral:g}|, 0 is plain convolution", (0.0, most), None
+
+
+def _directions(records: Sequence[AttentionRecord], record: AttentionRecord, channel: int | None) -> _Made:
+    if record.kind != "kernel":
+        raise _refused(record, "directions", "a kernel")
+    pull = directions(record.values, record.neutral)
+    return np.hypot(pull[0], pull[1]), "length of the mean pull, 0 is even", (0.0, np.inf), None
+
+
+def _ranks(records: Sequence[AttentionRecord], record: AttentionRecord, channel: int | None) -> _Made:
+    rank = _RANK.fullmatch(record.label)
+    if rank is None:
+        raise _refused(record, "ranks", "a map of one rank (spatial_map_1, spatial_map_2, ...)")
+    here = {r.label: r for r in records if r.path == record.path and r.step == record.step}
+    total: NDArray[np.floating] = np.zeros(record.values.shape)
+    for t in range(1, int(rank[1]) + 1):
+        try:
+            vector, spatial = here[f"channel_vector_{t}"].values, here[f"spatial_map_{t}"].values
+        except KeyError:
+            raise ProbeError(f"Map or vector of rank {t} of {record.path} was not captured.") from None
+        if channel is not None and not 0 <= channel < len(vector):
+            raise ProbeError(f"{record.path} has channels 0 to {len(vector) - 1}, not {channel}.")
+        total = total + spatial.astype(np.float64) * (vector.mean() if channel is None else vector[channel])
+    return total, "sum of v m" + (", mean over the channels" if channel is None else ""), (0.0, np.inf), None
+
+
+def _total(records: Sequence[AttentionRecord], record: AttentionRecord, channel: int | None) -> _Made:
+    if record.kind != "joint":
+        raise _refused(record, "total", "a joint value")
+    alike = [r for r in records if r.label == record.label and r.step == record.step and r.kind == "joint"]
+    shape = record.values.shape[1:]
+    if any(r.values.shape[1:] != shape for r in alike):
+        raise ProbeError(f"The maps of {record.label!r} have different sizes and cannot be added.")
+    total = sum((r.values.mean(axis=0, dtype=np.float64) for r in alike), np.zeros(shape))
+    low, high = (b * len(alike) for b in record.bounds)
+    return total, f"{record.unit}, mean over the channels, sum of {len(alike)}", (low, high), None
+
+
+def _one(record: AttentionRecord, channel: int) -> Floats:
+    if not 0 <= channel < record.values.shape[0]:
+        raise ProbeError(f"{record.name} has channels 0 to {record.values.shape[0] - 1}, not {channel}.")
+    return record.values[channel]
+
+
+_PARTS = {
+    "mean": _mean,
+    "log": _log,
+    "gated": _gated,
+    "departure": _departure,
+    "directions": _directions,
+    "ranks": _ranks,
+    "total": _total,
+}

@@ -1,0 +1,36 @@
+"""TDAM and plain networks: one stop for each computation step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from viz.frames import Frame
+from viz.stories.common import prediction
+
+if TYPE_CHECKING:
+    from viz.trace import Trace
+
+
+def plain(trace: Trace) -> tuple[Frame, ...]:
+    """A network without attention: one stop."""
+    caption = f"One pass, no attention module: {prediction(trace, 1)}."
+    return (Frame(1, "step 1", caption, trace.records),)
+
+
+def tdam(trace: Trace) -> tuple[Frame, ...]:
+    """TDAM: step 1 has no top-down signal; step t uses the searchlight made from the result of step t - 1."""
+    last_stage_only = trace.card.network == "td_resnet"
+    frames = []
+    for t in range(1, trace.steps + 1):
+        records = tuple(r for r in trace.records if r.step == t)
+        said = prediction(trace, t)
+        if t == 1:
+            where = "the last stage" if last_stage_only else "this result"
+            caption = f"Step 1: no top-down signal reaches {where}. It says {said}."
+        else:
+            caption = (
+                f"Step {t}: the result of step {t - 1} makes a searchlight, the searchlight gates the input of the "
+                f"upper layers, and they answer again. It says {said}."
+            )
+        frames.append(Frame(t, f"step {t}", caption, records))
+    return tuple(frames)
