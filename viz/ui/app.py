@@ -28,6 +28,7 @@ from viz.geometry import Mode
 from viz.picture import open_picture
 from viz.ui.card import card_markdown
 from viz.ui.channels_tab import ChannelsTab
+from viz.ui.compare_tab import CompareTab
 from viz.ui.components import picture_input, viewer
 from viz.ui.figure_tab import FigureTab
 from viz.ui.payload import class_entry, error_message, static, trace_key, viewer_message
@@ -137,6 +138,8 @@ def build(engine: Engine) -> gr.Blocks:
                 with gr.Tabs():
                     with gr.Tab("Channels", elem_id="channels"):
                         channels = ChannelsTab(engine, pictures)
+                    with gr.Tab("Compare", elem_id="compare"):
+                        comparison = CompareTab(engine, pictures)
                     with gr.Tab("Figure", elem_id="figure"):
                         figures = FigureTab(engine, pictures)
                     with gr.Tab("Model card", elem_id="card"):
@@ -166,6 +169,7 @@ def build(engine: Engine) -> gr.Blocks:
         canvas.refused(lambda: None, None, picture, show_progress="hidden", queue=False, api_visibility="private")
         channels.listen(first, shown, canvas)
         figures.listen(first, shown, canvas)
+        comparison.listen(first, shown)
         model.change(
             lambda name: card_markdown(engine.catalogue, name), model, card, queue=False, api_visibility="private"
         )
@@ -212,7 +216,7 @@ def launch_options() -> dict[str, Any]:
         "pwa": False,
         "mcp_server": False,
         "theme": theme(),
-        "css": static("style.css"),
+        "css": static("style.css") + static("compare.css"),
     }
 
 

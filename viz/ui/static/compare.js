@@ -1,0 +1,417 @@
+// The comparison: one message brings the picture and all maps of all models; everything after that happens here.
+// `element`, `props`, `trigger`, `watch` come from the host; core.js and compare_core.js stand above.
+const $ = (name) => element.querySelector(".cmp-" + name);
+const root = element.querySelector(".cmp");
+const LUTS = {};
+const COLOURS = ["#ffb000", "#3ec6ff", "#ff5fa2", "#7ee081", "#c39bff", "#ff8a5c"];
+const OWN = "#ffffff", PANEL_SIDE = 640;
+const state = { data: null, step: 1, own: null, cursor: null, drag: null, photo: null, size: null, panels: [] };
+const cache = new Map();
+
+// ---------------------------------------------------------------- reading the message
+
+function receive() {
+  let data;
+  try { data = JSON.parse(props.value || "null"); } catch { return; }
+  if (!data) return;
+  for (const [name, text] of Object.entries(data.palettes)) LUTS[name] = decodeBytes(text);
+  for (const model of data.models)
+    for (const map of model.maps)
+      for (const s of map.steps) s.values = decodeFloats(s.data);
+  const image = new Image();
+  image.onload = () => show(data, image);
+  image.src = data.picture.src;
+}
+
+// The picture above has changed since.
+function receiveExtra() {
+  let data;
+  try { data = JSON.parse(props.extra || "null"); } catch { return; }
+  if (!data || !state.data) return;
+  $("stale").hidden = !data.stale;
+  $("stale").textContent = data.stale || "";
+}
+
+function show(data, image) {
+  const before = state.data, maps = new Map(state.panels.map((p) => [p.model.name, p.select.value]));
+  const cls = $("class").value, same = before && before.picture.sha256 === data.picture.sha256;
+  state.data = data;
+  cache.clear();
+  if (!same) { state.own = null; state.cursor = null; }
+  const { width, height } = data.picture, factor = Math.min(1, PANEL_SIDE / Math.max(width, height));
+  state.size = [Math.max(1, Math.round(width * factor)), Math.max(1, Math.round(height * factor))];
+  const scratch = document.createElement("canvas");
+  [scratch.width, scratch.height] = state.size;
+  const context = scratch.getContext("2d", { willReadFrequently: true });
+  context.drawImage(image, 0, 0, ...state.size);
+  state.photo = context.getImageData(0, 0, ...state.size);
+  root.style.setProperty("--ratio", width / height);
+  root.style.setProperty("--columns", data.models.length === 4 ? 2 : Math.min(3, data.models.length));
+  $("about").textContent = [data.picture.name, `${data.picture.full[1]} x ${data.picture.full[0]}`, ...data.picture.notes].join(" · ");
+  $("class").replaceChildren(...data.classes.map((label) => new Option(label, label)));
+  if (same && data.classes.includes(cls)) $("class").value = cls;
+  if (!$("palette").options.length) {
+    for (const name of Object.keys(LUTS)) $("palette").append(new Option(name, name));
+    $("palette").value = "inferno";
+  }
+  state.panels = data.models.map((model, i) => panelOf(model, i, maps.get(model.name)));
+  $("grid").replaceChildren(...state.panels.map((p) => p.figure));
+  const steps = stepsOf();
+  $("step").max = String(steps);
+  $("steps").hidden = steps < 2;
+  state.step = same ? Math.min(state.step, steps) : steps;
+  $("empty").hidden = true;
+  $("main").hidden = false;
+  $("stale").hidden = true;
+  fillOwn();
+  draw();
+  root.dataset.state = "shown";
+  root.dataset.key = data.key;
+}
+
+function make(tag, name, text = "") {
+  const e = document.createElement(tag);
+  if (name) e.className = "cmp-" + name;
+  e.textContent = text;
+  return e;
+}
+
+function panelOf(model, index, wish) {
+  const figure = make("figure", "panel"), head = make("figcaption", "head"), frame = make("div", "frame");
+  const select = make("select", "map"), says = make("span", "says"), value = make("output", "value"), bar = make("div", "bar");
+  const base = make("canvas", "base"), over = make("canvas", "over");
+  [base.width, base.height] = state.size;
+  [over.width, over.height] = state.size;
+  select.setAttribute("aria-label", `Map of ${model.name}`);
+  select.append(new Option("class map", "class_map"));
+  const others = model.maps.filter((m) => m.kind !== "class_map");
+  for (const m of others) select.append(new Option(m.title, m.name));
+  if ([...select.options].some((o) => o.value === wish)) select.value = wish;
+  select.addEventListener("change", draw);
+  head.append(make("strong", "", model.name), select, says);
+  frame.append(base, over);
+  figure.append(head, frame, bar, value);
+  const panel = { model, index, figure, frame, select, says, value, bar, base, over };
+  frame.addEventListener("pointermove", (event) => {
+    state.cursor = picturePoint(panel, event);
+    if (state.drag) { setOwn(state.drag, state.cursor); paintTables(); }
+    paintOvers();
+  });
+  frame.addEventListener("pointerdown", (event) => {
+    state.cursor = picturePoint(panel, event);
+    if ($("draw").checked) { state.drag = state.cursor; frame.setPointerCapture(event.pointerId); event.preventDefault(); }
+    paintOvers();
+  });
+  frame.addEventListener("pointerup", () => { if (state.drag) { state.drag = null; draw(); } });
+  frame.addEventListener("pointerleave", () => { if (!state.drag) { state.cursor = null; paintOvers(); } });
+  return panel;
+}
+
+// ---------------------------------------------------------------- which map at which step
+
+const stepsOf = () => Math.max(...state.data.models.map((m) => m.steps));
+const ownStep = (panel, step = state.step) => Math.min(step, panel.model.steps);
+
+function entryOf(panel) {
+  const name = panel.select.value;
+  if (name === "class_map") return panel.model.maps.find((m) => m.kind === "class_map" && m.title === $("class").value);
+  return panel.model.maps.find((m) => m.kind !== "class_map" && m.name === name);
+}
+
+function mapAt(panel, step = state.step) {
+  const entry = entryOf(panel), own = ownStep(panel, step);
+  const found = entry && entry.steps.find((s) => s.step === own);
+  return found ? { entry, key: `${panel.index}|${panel.select.value}|${entry.title}|${own}`, values: found.values, h: found.h, w: found.w } : null;
+}
+
+// Panels that share a range: those that measure in one unit.
+function mates(panel) {
+  const entry = entryOf(panel);
+  if (!entry || $("scale").value === "each") return [panel];
+  return state.panels.filter((p) => { const e = entryOf(p); return e && unitOf(e) === unitOf(entry); });
+}
+
+const unitOf = (entry) => entry.unit || entry.title;
+
+function scaleOf(panel) {
+  const group = mates(panel), ranges = group.flatMap((p) => entryOf(p).steps.filter((s) => s.step <= p.model.steps).map((s) => rangeOf(s.values)));
+  const scale = [Math.min(...ranges.map((r) => r[0])), Math.max(...ranges.map((r) => r[1]))];
+  return paletteOf(panel) === "diverging" ? symmetric(scale, entryOf(panel).neutral) : scale;
+}
+
+// The diverging palette is for maps with a neutral value, and for groups that have one in common.
+function paletteOf(panel) {
+  const name = $("palette").value;
+  if (name !== "diverging") return name;
+  const neutral = new Set(mates(panel).map((p) => entryOf(p).neutral));
+  return neutral.size === 1 && !neutral.has(null) ? name : "inferno";
+}
+
+function remembered(key, compute) {
+  if (!cache.has(key)) {
+    if (cache.size > 96) cache.delete(cache.keys().next().value);
+    cache.set(key, compute());
+  }
+  return cache.get(key);
+}
+
+function boxOf(panel) {
+  const m = mapAt(panel);
+  if (!m) return null;
+  const { width, height, full } = state.data.picture, threshold = $("threshold").value;
+  return remembered(`box|${m.key}|${threshold}`, () => {
+    // On the large copy, as viz.boxes does on the picture; the panels are smaller.
+    const values = sampleMap(m.values, m.h, m.w, panel.model.geometry, width, height, "bilinear");
+    return boxesOf(values, width, height, threshold / 100, "largest", 0, full)[0] || null;
+  });
+}
+
+function pairOf(a, b) {
+  const p = mapAt(a), q = mapAt(b);
+  return remembered(`pair|${p ? p.key : a.index}|${q ? q.key : b.index}`, () => agreementOf(p, a.model.geometry, q, b.model.geometry));
+}
+
+// ---------------------------------------------------------------- drawing
+
+let queued = false;
+function draw() {
+  if (queued || !state.data) return;
+  queued = true;
+  requestAnimationFrame(() => { queued = false; paint(); });
+}
+
+function paint() {
+  const data = state.data, steps = stepsOf();
+  for (const panel of state.panels) paintPanel(panel);
+  $("step").value = String(state.step);
+  $("step").setAttribute("aria-valuetext", `step ${state.step} of ${steps}`);
+  $("steplabel").textContent = `step ${state.step} of ${steps}`;
+  $("opv").textContent = $("opacity").value + " %";
+  $("thv").textContent = $("threshold").value + " % of the range";
+  $("classrow").hidden = state.panels.every((p) => p.select.value !== "class_map");
+  paintBars();
+  paintOvers();
+  paintTables();
+  $("notes").textContent = notes().join(" ");
+  root.dataset.step = String(state.step);
+  root.dataset.models = data.models.map((m) => m.name).join(" ");
+  root.dataset.drawn = String(Number(root.dataset.drawn || 0) + 1);
+}
+
+function paintPanel(panel) {
+  const m = mapAt(panel), [width, height] = state.size, picture = new ImageData(width, height);
+  if (m) {
+    const how = $("interp").value;
+    const values = remembered(`map|${m.key}|${how}`, () => sampleMap(m.values, m.h, m.w, panel.model.geometry, width, height, how));
+    blend(state.photo.data, values, scaleOf(panel), LUTS[paletteOf(panel)], $("opacity").value / 100, picture.data);
+  } else picture.data.set(state.photo.data);
+  panel.base.getContext("2d").putImageData(picture, 0, 0);
+  const own = ownStep(panel), top = panel.model.top[own - 1], steps = panel.model.steps;
+  const which = steps === 1 ? "one step only" : own < state.step ? `its last step, ${own}` : `step ${own} of ${steps}`;
+  const entry = entryOf(panel);
+  const asked = m && entry.kind === "class_map" ? `, ${percent(entry.p[own - 1])} for ${entry.title}` : "";
+  const missing = m ? "" : entry ? ": no value of this map here" : ": this model has no such class";
+  panel.says.textContent = `${which}${missing}; says ${top.label} ${percent(top.probability)}${asked && top.label !== entry.title ? asked : ""}`;
+}
+
+const percent = (p) => (100 * p).toFixed(1) + " %";
+
+function paintBars() {
+  const shared = $("scale").value === "shared", list = $("bars"), done = new Set();
+  list.replaceChildren();
+  for (const panel of state.panels) {
+    panel.bar.replaceChildren();
+    const entry = entryOf(panel);
+    if (!entry) continue;
+    if (!shared) { fillBar(panel.bar, panel, entry.unit); continue; }
+    if (done.has(unitOf(entry))) continue;
+    done.add(unitOf(entry));
+    const group = mates(panel), bar = make("div", "bar");
+    const who = group.length === state.panels.length ? "all models" : group.map((p) => p.model.name).join(", ");
+    fillBar(bar, panel, `${entry.unit}: ${who}`);
+    list.append(bar);
+  }
+}
+
+function fillBar(bar, panel, text) {
+  const scale = scaleOf(panel), lut = LUTS[paletteOf(panel)], stops = [];
+  for (let k = 0; k < 256; k += 5) stops.push(`rgb(${lut[3 * k]} ${lut[3 * k + 1]} ${lut[3 * k + 2]})`);
+  const strip = make("div", "lut"), ends = make("div", "ends");
+  strip.style.setProperty("--stops", stops.join(","));
+  ends.append(make("span", "", number(scale[0])), make("span", "", number(scale[1])));
+  bar.append(strip, ends, make("em", "", text));
+}
+
+function paintOvers() {
+  for (const panel of state.panels) paintOver(panel);
+  readout();
+}
+
+function paintOver(panel) {
+  const [width, height] = state.size, { full } = state.data.picture, c = panel.over.getContext("2d");
+  const fx = width / full[1], fy = height / full[0], unit = width / Math.max(1, panel.frame.clientWidth);
+  c.clearRect(0, 0, width, height);
+  const seen = panel.model.geometry.seen;
+  if (!(seen[0] <= 0 && seen[1] <= 0 && seen[2] >= full[1] && seen[3] >= full[0])) {
+    c.setLineDash([6 * unit, 4 * unit]);
+    stroke(c, seen[0] * fx, seen[1] * fy, seen[2] * fx, seen[3] * fy, "#ffffff", 1.2 * unit);
+    c.setLineDash([]);
+  }
+  const box = $("showbox").checked ? boxOf(panel) : null;
+  if (box) stroke(c, box.x0 * fx, box.y0 * fy, box.x1 * fx, box.y1 * fy, COLOURS[panel.index % COLOURS.length], 2.5 * unit);
+  if (state.own) {
+    c.setLineDash([3 * unit, 3 * unit]);
+    stroke(c, state.own.x0 * fx, state.own.y0 * fy, state.own.x1 * fx, state.own.y1 * fy, OWN, 2 * unit);
+    c.setLineDash([]);
+  }
+  if (state.cursor) {
+    const x = state.cursor[0] * fx, y = state.cursor[1] * fy;
+    c.lineWidth = unit; c.strokeStyle = "#000000";
+    c.beginPath(); c.arc(x, y, 5 * unit, 0, 7); c.stroke();
+    c.strokeStyle = "#ffffff"; c.beginPath(); c.arc(x, y, 4 * unit, 0, 7); c.stroke();
+  }
+}
+
+function stroke(c, x0, y0, x1, y1, colour, width) {
+  c.lineWidth = width + 2; c.strokeStyle = "rgba(0,0,0,0.6)";
+  c.strokeRect(x0, y0, x1 - x0, y1 - y0);
+  c.lineWidth = width; c.strokeStyle = colour;
+  c.strokeRect(x0, y0, x1 - x0, y1 - y0);
+}
+
+// ---------------------------------------------------------------- tables and sentences
+
+function row(body, cells, title = "") {
+  const tr = body.insertRow();
+  for (const v of cells) tr.insertCell().textContent = v;
+  tr.title = title;
+}
+
+const shown = (v) => (Number.isFinite(v) ? v.toFixed(3) : "none");
+
+function paintTables() {
+  const pairs = $("pairs").tBodies[0], list = $("boxes").tBodies[0], full = state.data.picture.full;
+  pairs.replaceChildren();
+  list.replaceChildren();
+  state.panels.forEach((a, i) => state.panels.slice(i + 1).forEach((b) => {
+    const found = pairOf(a, b), p = boxOf(a), q = boxOf(b);
+    const overlap = p && q ? shown(iou(p, q)) : "none";
+    row(pairs, [`${a.model.name} and ${b.model.name}`, shown(found.spearman), shown(found.iou), shown(found.share), `${found.rows} x ${found.columns}`, overlap], found.reason);
+  }));
+  for (const panel of state.panels) {
+    const box = boxOf(panel);
+    if (!box) { row(list, [panel.model.name, "none", "", "", "", "", ""], mapAt(panel) ? "The map is flat: no box." : "No value at this step."); continue; }
+    const mine = state.own ? iou(box, state.own).toFixed(3) : "draw one";
+    row(list, [panel.model.name, box.x0, box.y0, box.x1, box.y1, (100 * box.area / (full[0] * full[1])).toFixed(1) + " %", mine]);
+  }
+}
+
+function notes() {
+  const steps = stepsOf(), out = [];
+  for (const p of state.panels) if (p.model.steps < steps) out.push(`${p.model.name} has ${p.model.steps === 1 ? "1 step" : p.model.steps + " steps"}; at later steps its last one stands.`);
+  const units = new Set(state.panels.map(entryOf).filter(Boolean).map(unitOf));
+  if ($("scale").value === "each") out.push("Each model has its own range, over its own steps.");
+  else out.push(units.size > 1 ? "Maps of one unit share one range over all steps; other units have their own." : "One range for all models and all steps.");
+  if (new Set(state.panels.map((p) => p.model.geometry.seen.join())).size > 1)
+    out.push("The networks saw different parts of the picture; agreement counts only what both of a pair saw.");
+  const reasons = new Set();
+  state.panels.forEach((a, i) => state.panels.slice(i + 1).forEach((b) => reasons.add(pairOf(a, b).reason)));
+  return [...out, ...[...reasons].filter(Boolean)];
+}
+
+function valueAt(panel) {
+  const m = mapAt(panel), [x, y] = state.cursor, g = panel.model.geometry;
+  if (x < g.seen[0] || x >= g.seen[2] || y < g.seen[1] || y >= g.seen[3]) return "outside the crop";
+  if (!m) return "no value";
+  const nx = g.placed[0] + (x - g.seen[0]) * (g.placed[2] - g.placed[0]) / (g.seen[2] - g.seen[0]);
+  const ny = g.placed[1] + (y - g.seen[1]) * (g.placed[3] - g.placed[1]) / (g.seen[3] - g.seen[1]);
+  const column = Math.min(m.w - 1, Math.floor(nx * m.w / g.network[1])), line = Math.min(m.h - 1, Math.floor(ny * m.h / g.network[0]));
+  return `${number(m.values[line * m.w + column])} ${m.entry.unit}`;
+}
+
+function readout() {
+  if (!state.cursor) {
+    for (const panel of state.panels) panel.value.textContent = "";
+    $("readout").textContent = "Point at a panel to read the cells of all models there.";
+    return;
+  }
+  const values = state.panels.map((panel) => { panel.value.textContent = valueAt(panel); return `${panel.model.name} ${panel.value.textContent}`; });
+  $("readout").textContent = `x ${Math.floor(state.cursor[0])}, y ${Math.floor(state.cursor[1])}: ${values.join("; ")}.`;
+}
+
+function picturePoint(panel, event) {
+  const rect = panel.base.getBoundingClientRect(), full = state.data.picture.full;
+  const x = (event.clientX - rect.left) / rect.width * full[1], y = (event.clientY - rect.top) / rect.height * full[0];
+  return [Math.min(Math.max(x, 0), full[1] - 1e-6), Math.min(Math.max(y, 0), full[0] - 1e-6)];
+}
+
+// ---------------------------------------------------------------- the user's own box
+
+function setOwn(a, b) {
+  const [x0, x1] = [Math.round(Math.min(a[0], b[0])), Math.round(Math.max(a[0], b[0]))];
+  const [y0, y1] = [Math.round(Math.min(a[1], b[1])), Math.round(Math.max(a[1], b[1]))];
+  state.own = x1 > x0 && y1 > y0 ? { x0, y0, x1, y1 } : null;
+  fillOwn();
+}
+
+function fillOwn() {
+  for (const input of root.querySelectorAll(".cmp-own [data-k]")) {
+    input.value = state.own ? state.own[input.dataset.k] : "";
+    input.max = state.data ? state.data.picture.full[input.dataset.k[0] === "x" ? 1 : 0] : "";
+  }
+}
+
+// Typed numbers count once all four are there; they are put in order and kept inside the picture.
+function typedOwn() {
+  const v = {};
+  for (const input of root.querySelectorAll(".cmp-own [data-k]")) {
+    if (input.value === "") return;
+    v[input.dataset.k] = Math.min(Math.max(Number(input.value), 0), Number(input.max));
+  }
+  setOwn([v.x0, v.y0], [v.x1, v.y1]);
+  draw();
+}
+
+// ---------------------------------------------------------------- wiring
+
+function go(step) {
+  if (!state.data) return;
+  state.step = Math.min(Math.max(step, 1), stepsOf());
+  draw();
+}
+
+for (const name of ["class", "scale", "palette", "interp", "showbox"]) $(name).addEventListener("change", draw);
+for (const name of ["opacity", "threshold"]) $(name).addEventListener("input", draw);
+$("draw").addEventListener("change", () => $("grid").classList.toggle("drawing", $("draw").checked));
+$("step").addEventListener("input", () => go(Number($("step").value)));
+$("prev").addEventListener("click", () => go(state.step - 1));
+$("next").addEventListener("click", () => go(state.step + 1));
+$("clear").addEventListener("click", () => { state.own = null; fillOwn(); draw(); });
+for (const input of root.querySelectorAll(".cmp-own [data-k]")) input.addEventListener("change", typedOwn);
+for (const button of root.querySelectorAll("[data-format]")) button.addEventListener("click", () => trigger("export_grid", {
+  format: button.dataset.format, maps: Object.fromEntries(state.panels.map((p) => [p.model.name, p.select.value])),
+  class: $("class").value, scale: $("scale").value, palette: $("palette").value, interpolation: $("interp").value,
+  opacity: Number($("opacity").value) / 100, threshold: Number($("threshold").value) / 100, boxes: $("showbox").checked,
+  box: state.own ? [state.own.x0, state.own.y0, state.own.x1, state.own.y1] : null,
+}));
+
+const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+$("grid").addEventListener("keydown", (event) => {
+  if (!state.data || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
+  const move = MOVES[event.key];
+  if (move && event.shiftKey) {
+    const full = state.data.picture.full, at = state.cursor || [full[1] / 2, full[0] / 2];
+    const reach = Math.max(1, Math.round(Math.max(...full) / 40));
+    state.cursor = [Math.min(Math.max(at[0] + move[0] * reach, 0), full[1] - 1), Math.min(Math.max(at[1] + move[1] * reach, 0), full[0] - 1)];
+    paintOvers();
+  } else if (event.key === "ArrowLeft") go(state.step - 1);
+  else if (event.key === "ArrowRight") go(state.step + 1);
+  else if (event.key === "Home") go(1);
+  else if (event.key === "End") go(stepsOf());
+  else return;
+  event.preventDefault();
+});
+
+watch("value", receive);
+watch("extra", receiveExtra);
+receive();
