@@ -5,7 +5,11 @@ from __future__ import annotations
 import copy
 import io
 import itertools
+import json
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tests.parity.case import filled
+from tests.parity.runner import FIXTURES, Verdict, run_case
 from viz.attention import paka_conv
 from viz.attention.paka import AdaptiveConv2d, GuidedPAKA2d, PAKA2d, PAKA3x3
 from viz.attention.paka_conv import adaptive_conv2d, attention, kernel_attention
@@ -194,12 +200,19 @@ def test_modules_run_in_bfloat16_and_under_autocast(form: Any) -> None:
     torch.testing.assert_close(low.float(), expected, atol=0.05, rtol=0.05)
 
 
-def test_attention_and_its_mean() -> None:
+def test_attention_and_its_mean(monkeypatch: pytest.MonkeyPatch) -> None:
     _, _, channel, tap, _ = Shape((2, 5, 6, 4), 3).draw()
     full = attention(channel, tap)
     assert full.shape == (2, 5, 9, 6, 4)
     torch.testing.assert_close(full[:, 2, 7], 1 + torch.tanh(channel[:, 2] + tap[:, 7]))
-    torch.testing.assert_close(kernel_attention(channel, tap), full.mean(dim=1))
+    for scratch in (1 << 19, 30):
+        monkeypatch.setattr(paka_conv, "SCRATCH", scratch)
+        torch.testing.assert_close(kernel_attention(channel, tap), full.mean(dim=1))
+    torch.testing.assert_close(kernel_attention(80 * channel, 80 * tap), attention(80 * channel, 80 * tap).mean(dim=1))
+    ready = channel.requires_grad_(), tap.requires_grad_()
+    torch.testing.assert_close(kernel_attention(*ready), full.mean(dim=1))
+    assert torch.autograd.gradcheck(kernel_attention, (channel[:, :2, :2, :2], tap[..., :2, :2]))
+    assert kernel_attention(channel.bfloat16(), tap.bfloat16()).dtype == torch.float32
 
 
 def plain(module: AdaptiveConv2d, x: Tensor) -> Tensor:
@@ -524,3 +537,70 @@ def test_shapes_that_do_not_fit_are_refused(
 def test_modules_can_be_printed() -> None:
     text = repr(PAKA2d(8, 6, form="spectral", stride=2, dilation=2))
     assert "8, 6, kernel_size=3, stride=2, dilation=2, bias=False" in text
+
+
+def _changed_case(folder: Path, name: str, change: Callable[[dict[str, Any]], None]) -> Verdict:
+    source = FIXTURES / "paka" / f"{name}.json"
+    manifest = json.loads(source.read_text())
+    change(manifest)
+    (folder / source.name).write_text(json.dumps(manifest))
+    shutil.copy(source.with_suffix(".npz"), folder)
+    return run_case(folder / source.name)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("paka_det_k3_d2_bias", lambda m: m["build"]["kwargs"].update(padding=1)),
+        ("paka_det_k3_d2_bias", lambda m: m["build"]["kwargs"].update(surprise=1)),
+        ("paka_det_k3_d2_bias", lambda m: m["build"].update({"class": "PAKA9d"})),
+        ("paka_guided_k3", lambda m: m["build"]["kwargs"].update(norm="GN")),
+        ("paka_inp_PAKA3x3_d2", lambda m: m.update(call={"mode": "fast"})),
+        ("paka_inp_k3_s1_d4", lambda m: m["inputs"].update(y={"seed": 1, "shape": [1]})),
+    ],
+)
+def test_a_case_that_says_something_unknown_is_not_understood(
+    tmp_path: Path, name: str, change: Callable[[dict[str, Any]], None]
+) -> None:
+    assert _changed_case(tmp_path, name, change).status == "not understood"
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("paka_det_k3_d2_bias", lambda m: m["build"]["kwargs"].update(dilation=1, padding=1)),
+        ("paka_derived_k3_s1_d2", lambda m: m["build"]["kwargs"].pop("batchnorm_after_each_branch")),
+        ("paka_det_k3_d2_bias", lambda m: m["build"]["kwargs"].update(r=2)),
+        ("paka_inp_PAKA3x3_d2", lambda m: m.pop("after_fill")),
+        ("paka_guided_k3", lambda m: m["inputs"]["guide_sp"].update(seed=84)),
+    ],
+)
+def test_another_case_fails(tmp_path: Path, name: str, change: Callable[[dict[str, Any]], None]) -> None:
+    assert _changed_case(tmp_path, name, change).status == "failed"
+
+
+def test_a_derived_case_with_batch_normalisation_is_understood(tmp_path: Path) -> None:
+    kwargs = {"in_channels": 8, "out_channels": 6, "kernel_size": 5, "stride": 2, "padding": 4, "dilation": 2}
+    module = PAKA2d(8, 6, 5, form="derived", stride=2, dilation=2, reduction=2, batch_norm=True).eval()
+    shapes = {k: list(v.shape) for k, v in module.state_dict().items()}
+    module.load_state_dict({k: filled(k, tuple(s)) for k, s in shapes.items()})
+    x = torch.from_numpy(np.random.RandomState(5).standard_normal((2, 8, 9, 6)).astype(np.float32))
+    with torch.inference_mode():
+        channel, tap = module.logits(x)
+        out = naive((x, module.weight, channel, tap, torch.zeros(6)), 2, 2)
+    a = attention(channel, tap).numpy()
+    arrays = {"out": out.astype(np.float32), "attention.first4": a[:, :4], "attention_mean_over_taps": a.mean(axis=2)}
+    manifest = {
+        "name": "made",
+        "family": "paka",
+        "kind": "module",
+        "build": {"kwargs": {**kwargs, "r": 2, "bias": False, "batchnorm_after_each_branch": True}},
+        "inputs": {"x": {"seed": 5, "shape": [2, 8, 9, 6]}},
+        "tolerance": 1e-5,
+        "state_dict": shapes,
+        "arrays": {k: list(v.shape) for k, v in arrays.items()},
+    }
+    (tmp_path / "made.json").write_text(json.dumps(manifest))
+    np.savez(tmp_path / "made.npz", **arrays)
+    verdict = run_case(tmp_path / "made.json")
+    assert verdict.status == "ok", verdict.line()

@@ -71,12 +71,22 @@ def adaptive_conv2d(
 def kernel_attention(channel_logits: Tensor, tap_logits: Tensor) -> Tensor:
     """Mean of A over the channels: (N, k*k, h, w), within 0..2, from logits (N, C, h, w) and (N, k*k, h, w).
 
-    At least float32. One tap at a time, so that A is never written out in full.
+    At least float32. A is never written out in full.
     """
     dtype = _precision(channel_logits)
-    channel, tap = channel_logits.to(dtype), tap_logits.to(dtype)
-    means = [_attention(channel + tap[:, j, None]).mean(dim=1) for j in range(tap.shape[1])]
-    return torch.stack(means, dim=1)
+    channel, tap = channel_logits.to(dtype).contiguous(), tap_logits.to(dtype).contiguous()
+    if torch.is_grad_enabled() and (channel.requires_grad or tap.requires_grad):
+        means = [_attention(channel + tap[:, j, None]).mean(dim=1) for j in range(tap.shape[1])]
+        return torch.stack(means, dim=1)
+    (n, c, h, w), kernel = channel.shape, round(tap.shape[1] ** 0.5)
+    grid = Grid(n, c, kernel, 1, 1, h, w, h, w, depthwise=False)
+    grid.check(channel_logits=channel, tap_logits=tap)
+    gates, scratch, out = _Attention(channel, tap), channel.new_empty(0), torch.empty_like(tap)
+    for part in grid.parts(SCRATCH):
+        half, scratch = _buffer(scratch, part, c, grid)
+        gates.half(part, half)
+        part.of(out).copy_(half.sum(dim=1))
+    return out.mul_(2 / c)
 
 
 def attention(channel_logits: Tensor, tap_logits: Tensor) -> Tensor:
