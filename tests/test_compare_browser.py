@@ -1,0 +1,390 @@
+"""The Compare tab as a person uses it: a real Chromium, bundled models, files that are opened afterwards."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import Browser, expect, sync_playwright
+
+import viz
+from tests.test_browser import ASSETS, FLAGS, Server, Visitor, chromium_path, write_published
+from viz.comparison import Comparison, compare
+from viz.maps import overlay
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+BOTH = ["lite0", "lite0-tdam"]
+# A folder for screenshots to look at; none are taken without it.
+FOLDER = os.environ.get("SEARCHLIGHT_SCREENSHOTS", "")
+GATE = "searchlight.spatial_gate"
+
+
+PUBLISHED, BROKEN = "TD_RNet18_t2_m2_joint", "broken"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    models = tmp_path_factory.mktemp("models")
+    write_published(models)
+    (models / f"{BROKEN}.pth").write_bytes(b"no checkpoint")
+    running = Server(models)
+    yield running
+    running.page.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as driver:
+        chrome = driver.chromium.launch(executable_path=chromium_path(), args=FLAGS)
+        yield chrome
+        chrome.close()
+
+
+class Comparer(Visitor):
+    """A visitor who compares."""
+
+    def open_tab(self) -> None:
+        self.page.get_by_role("tab", name="Compare").click()
+        expect(self.page.locator("#compare-start")).to_be_visible()
+
+    def tick(self, *names: str) -> None:
+        for box in self.page.locator("#compare-models input[type=checkbox]").all():
+            name = box.locator("xpath=ancestor::label").inner_text().strip()
+            box.set_checked(name in names)
+
+    def compare(self, *names: str) -> None:
+        self.tick(*names)
+        before = self.page.get_attribute(".cmp", "data-key")
+        self.page.click("#compare-start")
+        self.page.wait_for_function(
+            "(k) => (document.querySelector('.cmp').dataset.key || null) !== k", arg=before, timeout=90_000
+        )
+        self.settle()
+
+    def pick(self, name: str, value: str) -> None:
+        self.page.select_option(f".cmp-{name}", value)
+        self.settle()
+
+    def panel(self, index: int) -> NDArray[np.uint8]:
+        uri = self.page.evaluate("(i) => document.querySelectorAll('.cmp-base')[i].toDataURL('image/png')", index)
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).convert("RGB"))
+
+    def table(self, name: str) -> list[list[str]]:
+        return [line.split("\t") for line in self.page.locator(f".cmp-{name} tbody tr").all_inner_texts()]
+
+    def toast(self) -> str:
+        found = self.page.locator("[data-testid=toast-body]").first
+        expect(found).to_be_visible(timeout=20_000)
+        return found.inner_text()
+
+
+@pytest.fixture
+def person(browser: Browser, server: Server) -> Iterator[Comparer]:
+    someone = Comparer(browser, server)
+    yield someone
+    assert someone.errors == []
+    someone.context.close()
+
+
+def python(server: Server, name: str, models: list[str], maps: Any = None, **options: Any) -> Comparison:
+    return compare(ASSETS / name, models, maps, engine=server.engine, **options)
+
+
+def pair_rows(made: Comparison, step: int) -> list[list[str]]:
+    rows = []
+    boxes = made.box_iou(step)
+    for i in range(len(made.columns)):
+        for j in range(i + 1, len(made.columns)):
+            found = made.agreements[step - 1][i][j]
+            numbers = [found.spearman, found.top_iou, found.top_share]
+            shown = ["none" if np.isnan(v) else f"{v:.3f}" for v in numbers]
+            last = "none" if np.isnan(boxes[i, j]) else f"{boxes[i, j]:.3f}"
+            names = f"{made.columns[i].trace.card.name} and {made.columns[j].trace.card.name}"
+            rows.append([names, *shown, f"{found.rows} x {found.columns}", last])
+    return rows
+
+
+def same_numbers(shown: list[list[str]], wanted: list[list[str]]) -> None:
+    """Equal words; numbers to the last digit shown, which the browser may round the other way."""
+    assert [r[0] for r in shown] == [r[0] for r in wanted]
+    for line, expected in zip(shown, wanted, strict=True):
+        for a, b in zip(line[1:], expected[1:], strict=True):
+            if "x" in b or "none" in b:
+                assert a == b
+            else:
+                assert float(a) == pytest.approx(float(b), abs=0.0011)
+
+
+@pytest.mark.parametrize("name", ["china.jpg", "moose.jpg"])
+def test_the_tables_are_pythons(person: Comparer, server: Server, name: str) -> None:
+    person.upload(ASSETS / name)
+    person.open_tab()
+    person.compare(*BOTH, PUBLISHED)
+    label = person.page.locator(".cmp-class option").first.inner_text()
+    assert label == server.engine.trace(viz.open_picture(ASSETS / name), "lite0").top(-1, 1)[0].label
+    made = python(server, name, [*BOTH, PUBLISHED])
+    assert len({c.trace.geometry.seen for c in made.columns}) == 2, "the published model crops in another way"
+    for step in (made.steps, 1):
+        person.page.locator(".cmp-step").evaluate(
+            "(e, v) => { e.value = v; e.dispatchEvent(new Event('input')); }", str(step)
+        )
+        person.settle()
+        same_numbers(person.table("pairs"), pair_rows(made, step))
+        for i, row in enumerate(person.table("boxes")):
+            box = made.box_of(i, step)
+            assert box is not None and [int(v) for v in row[1:5]] == list(box.xyxy)
+    assert "different parts of the picture" in person.text(".cmp-notes")
+    # Other maps: a gate has no value at the first step, and everything says so.
+    maps = ["class_map", GATE, "class_map"]
+    person.page.locator(".cmp-map").nth(1).select_option(GATE)
+    person.settle()
+    made = python(server, name, [*BOTH, PUBLISHED], maps)
+    same_numbers(person.table("pairs"), pair_rows(made, 1))
+    assert "no value of this map here" in person.page.locator(".cmp-says").nth(1).inner_text()
+    assert "no value at this step" in person.text(".cmp-notes")
+    person.page.click(".cmp-next")
+    person.settle()
+    same_numbers(person.table("pairs"), pair_rows(made, 2))
+
+
+@pytest.mark.parametrize("scale", ["shared", "each"])
+def test_panels_equal_pythons_overlay(person: Comparer, server: Server, scale: Any) -> None:
+    person.upload(ASSETS / "panda.jpg")
+    person.open_tab()
+    person.compare(*BOTH)
+    person.page.uncheck(".cmp-showbox")
+    person.pick("scale", scale)
+    person.page.locator(".cmp-map").nth(1).select_option(GATE)
+    person.page.locator(".cmp-opacity").evaluate("(e) => { e.value = 100; e.dispatchEvent(new Event('input')); }")
+    for maps in (["class_map", GATE], ["class_map", "class_map"]):
+        person.page.locator(".cmp-map").nth(1).select_option(maps[1])
+        made = python(server, "panda.jpg", BOTH, maps, scale=scale)
+        for how in ("cells", "bilinear", "bicubic"):
+            person.pick("interp", how)
+            for i, column in enumerate(made.columns):
+                drawn = person.panel(i)
+                heat = column.heatmaps[-1]
+                assert heat is not None
+                wanted = overlay(np.zeros_like(drawn), heat, made.scale(i), opacity=1, interpolation=how)  # type: ignore[arg-type]
+                rows, columns = heat.geometry.seen_pixels(drawn.shape[:2])
+                difference = np.abs(drawn.astype(float) - wanted.astype(float))[rows, columns]
+                assert difference.max() <= 3, (maps, how, i)
+    low, high = (made.scale(1).low, made.scale(1).high)
+    ends = person.page.locator(".cmp-ends").last.inner_text().split()
+    assert [float(v) for v in ends] == pytest.approx([low, high], rel=1e-3)
+    assert person.page.locator(".cmp-bars .cmp-lut").count() == (1 if scale == "shared" else 0)
+
+
+def test_one_cursor_for_all_and_no_request(person: Comparer, server: Server) -> None:
+    person.upload(ASSETS / "china.jpg")
+    person.open_tab()
+    person.compare(*BOTH, PUBLISHED)
+    person.page.wait_for_timeout(2000)
+    person.requests.clear()
+    forwards = server.engine.forwards
+    frame = person.page.locator(".cmp-frame").nth(2)
+    frame.scroll_into_view_if_needed()
+    size = frame.bounding_box()
+    assert size is not None
+    made = python(server, "china.jpg", [*BOTH, PUBLISHED])
+    height, width = made.picture.size
+    for x, y in ((0.5, 0.5), (0.42, 0.3), (0.03, 0.5)):
+        person.page.mouse.move(size["x"] + x * size["width"], size["y"] + y * size["height"])
+        person.settle()
+        shown = [v.inner_text() for v in person.page.locator(".cmp-value").all()]
+        for text, column in zip(shown, made.columns, strict=True):
+            heat = column.heatmaps[-1]
+            assert heat is not None
+            value = heat.at((height, width), "cells")[int(y * height), int(x * width)]
+            if np.isnan(value):
+                assert text == "outside the crop"
+            else:
+                assert float(text.split()[0]) == pytest.approx(float(value), rel=2e-3)
+    assert "outside the crop" in person.text(".cmp-readout")
+    person.page.mouse.move(5, 5)
+    person.page.focus(".cmp-grid")
+    for key in ("Home", "ArrowRight", "ArrowRight", "ArrowLeft", "Shift+ArrowUp", "Shift+ArrowLeft"):
+        person.page.keyboard.press(key)
+    person.settle()
+    assert person.page.get_attribute(".cmp", "data-step") == "1"
+    assert person.text(".cmp-readout").startswith(f"x {width // 2 - width // 40}, y ")
+    for name, value in (("scale", "each"), ("palette", "diverging"), ("interp", "cells"), ("scale", "shared")):
+        person.pick(name, value)
+    person.page.select_option(".cmp-class", index=1)
+    for name in ("opacity", "threshold"):
+        person.page.locator(f".cmp-{name}").evaluate("(e) => { e.value = 70; e.dispatchEvent(new Event('input')); }")
+    person.settle()
+    assert [u for u in person.requests if "heartbeat" not in u] == []
+    assert server.engine.forwards == forwards
+
+
+def test_own_box(person: Comparer, server: Server) -> None:
+    person.upload(ASSETS / "panda.jpg")
+    person.open_tab()
+    person.compare(*BOTH)
+    assert person.table("boxes")[0][-1] == "draw one"
+    for key, value in (("x0", 40), ("y0", 30), ("x1", 300), ("y1", 9999)):
+        person.page.fill(f".cmp-own [data-k={key}]", str(value))
+    person.page.keyboard.press("Tab")
+    person.settle()
+    made = python(server, "panda.jpg", BOTH)
+    height, width = made.picture.size
+    wanted = python(server, "panda.jpg", BOTH, box=(40, 30, 300, height)).user_iou()
+    assert [float(r[-1]) for r in person.table("boxes")] == pytest.approx(wanted.tolist(), abs=6e-4)
+    person.page.check(".cmp-draw")
+    frame = person.page.locator(".cmp-frame").nth(1)
+    frame.scroll_into_view_if_needed()
+    size = frame.bounding_box()
+    assert size is not None
+    person.page.mouse.move(size["x"] + 0.2 * size["width"], size["y"] + 0.25 * size["height"])
+    person.page.mouse.down()
+    person.page.mouse.move(size["x"] + 0.6 * size["width"], size["y"] + 0.75 * size["height"], steps=4)
+    person.page.mouse.up()
+    person.settle()
+    drawn = [int(person.page.input_value(f".cmp-own [data-k={k}]")) for k in ("x0", "y0", "x1", "y1")]
+    assert drawn == pytest.approx([0.2 * width, 0.25 * height, 0.6 * width, 0.75 * height], abs=3)
+    person.page.click(".cmp-clear")
+    person.settle()
+    assert person.table("boxes")[0][-1] == "draw one"
+
+
+def take(person: Comparer, kind: str, folder: Path) -> dict[str, Path]:
+    before = person.page.locator("#compare-files a").all_inner_texts()
+    person.page.click(f".cmp-exports [data-format={kind}]")
+    wanted = person.page.locator(f"#compare-files a[download$='.{kind}']")
+    expect(wanted.first).to_be_visible(timeout=60_000)
+    assert before != person.page.locator("#compare-files a").all_inner_texts()
+    found = {}
+    for link in person.page.locator("#compare-files a").all():
+        with person.page.expect_download() as download:
+            link.click()
+        target = folder / download.value.suggested_filename
+        download.value.save_as(target)
+        found[target.suffix] = target
+    return found
+
+
+def test_exports(person: Comparer, server: Server, tmp_path: Path) -> None:
+    person.upload(ASSETS / "china.jpg")
+    person.open_tab()
+    person.compare(*BOTH, PUBLISHED)
+    person.page.locator(".cmp-map").nth(1).select_option(GATE)
+    person.pick("scale", "each")
+    person.page.select_option(".cmp-class", index=1)
+    label = person.page.input_value(".cmp-class")
+    for key, value in (("x0", 100), ("y0", 50), ("x1", 400), ("y1", 300)):
+        person.page.fill(f".cmp-own [data-k={key}]", str(value))
+    person.page.keyboard.press("Tab")
+    person.settle()
+    made = python(
+        server,
+        "china.jpg",
+        [*BOTH, PUBLISHED],
+        ["class_map", GATE, "class_map"],
+        class_index=label,
+        scale="each",
+        box=(100, 50, 400, 300),
+    )
+    assert json.loads(take(person, "json", tmp_path)[".json"].read_text()) == json.loads(json.dumps(made.to_json()))
+    text = take(person, "csv", tmp_path)[".csv"].read_text()
+    assert text == made.to_csv() and len(list(csv.DictReader(io.StringIO(text)))) == made.steps * 6
+    files = take(person, "pdf", tmp_path)
+    assert set(files) == {".pdf", ".json", ".npz", ".tex"}
+    assert files[".pdf"].read_bytes() == made.to_figure(interpolation="bilinear").to_bytes("pdf")
+    fonts = subprocess.run(["pdffonts", str(files[".pdf"])], capture_output=True, text=True, check=True).stdout
+    assert "Type 3" not in fonts and "TrueType" in fonts
+    subprocess.run(["pdftoppm", "-r", "150", "-png", str(files[".pdf"]), str(tmp_path / "page")], check=True)
+    page = np.asarray(Image.open(next(tmp_path.glob("page*.png"))).convert("RGB")).astype(float)
+    assert page.std() > 20, "the page of the PDF is blank"
+    for kind, magic in (("svg", b"<?xml"), ("png", b"\x89PNG")):
+        assert take(person, kind, tmp_path)[f".{kind}"].read_bytes().startswith(magic)
+
+
+def test_nothing_yet_and_what_cannot_be_done(person: Comparer) -> None:
+    person.open_tab()
+    assert "press Compare" in person.text(".cmp-empty")
+    person.page.click("#compare-start")
+    assert "Choose a picture first." in person.toast()
+
+
+def test_one_model_and_a_broken_one(person: Comparer) -> None:
+    person.upload(ASSETS / "panda.jpg")
+    person.open_tab()
+    person.tick("lite0")
+    person.page.click("#compare-start")
+    assert "Choose 2 to 6 models, not 1." in person.toast()
+    # The broken one is told and left out; the others are compared.
+    person.compare(*BOTH, BROKEN)
+    toasts = " ".join(person.page.locator("[data-testid=toast-body]").all_inner_texts())
+    assert f"{BROKEN}: " in toasts and "/" not in toasts
+    assert person.page.get_attribute(".cmp", "data-models") == " ".join(BOTH)
+    # With one left nothing is compared, and what was there stays.
+    person.tick("lite0", BROKEN)
+    person.page.click("#compare-start")
+    expect(person.page.get_by_text("Fewer than two models are left")).to_be_visible(timeout=20_000)
+    assert person.page.get_attribute(".cmp", "data-models") == " ".join(BOTH)
+
+
+def test_a_new_picture_above_is_said(person: Comparer) -> None:
+    person.upload(ASSETS / "panda.jpg")
+    person.open_tab()
+    person.compare(*BOTH)
+    assert person.page.locator(".cmp-stale").is_hidden()
+    person.upload(ASSETS / "rocket.jpg")
+    expect(person.page.locator(".cmp-stale")).to_be_visible(timeout=20_000)
+    assert "panda.jpg" in person.text(".cmp-about")
+    person.compare(*BOTH)
+    assert "rocket.jpg" in person.text(".cmp-about")
+    assert person.page.locator(".cmp-stale").is_hidden()
+
+
+def test_phone(browser: Browser, server: Server) -> None:
+    phone = Comparer(browser, server, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    phone.upload(ASSETS / "china.jpg")
+    phone.open_tab()
+    phone.compare(*BOTH, PUBLISHED)
+    frames = [f.bounding_box() for f in phone.page.locator(".cmp-frame").all()]
+    assert all(f is not None for f in frames)
+    left = [round(f["x"]) for f in frames if f is not None]
+    assert left[0] == left[2] != left[1], "two columns"
+    assert all(f["width"] > 150 for f in frames if f is not None)
+    wide = phone.page.evaluate("() => document.documentElement.scrollWidth")
+    assert wide <= 390
+    small = phone.page.evaluate(
+        "() => [...document.querySelectorAll('.cmp button, .cmp select')].filter("
+        "e => e.offsetParent && (e.offsetHeight < 44 || e.offsetWidth < 44)).length"
+    )
+    assert small == 0
+    if FOLDER:
+        phone.page.screenshot(path=f"{FOLDER}/compare-phone.png", full_page=True)
+    assert phone.errors == []
+    phone.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_desktop(browser: Browser, server: Server, scheme: str) -> None:
+    desk = Comparer(browser, server, viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+    desk.upload(ASSETS / "china.jpg")
+    desk.open_tab()
+    desk.compare(*BOTH, PUBLISHED)
+    desk.page.locator(".cmp-map").nth(1).select_option(GATE)
+    box = desk.page.locator(".cmp-frame").first.bounding_box()
+    assert box is not None
+    desk.page.locator(".cmp-frame").first.hover()
+    assert desk.page.evaluate("() => document.documentElement.scrollWidth") <= 1280
+    if FOLDER:
+        desk.page.screenshot(path=f"{FOLDER}/compare-{scheme}.png", full_page=True)
+    assert desk.errors == []
+    desk.context.close()
