@@ -32,6 +32,7 @@ ZeroRank = Literal["energy", "nothing"]
 FAMILY = "vista"
 DILATIONS = (1, 4, 8)
 DEFAULT_SEED = 0
+BLOCK = 256
 
 
 class LogitSource(Protocol):
@@ -89,15 +90,16 @@ def _add_rank_probes(module: nn.Module, q: int, rank: int) -> None:
 
 
 def _structured(module: nn.Module, q: int, rank: int, energy: Tensor, source: LogitSource) -> Tensor:
-    """sum_t m_t * v_t * A past the probes of `module`, for T > 0."""
-    weight: Tensor | None = None
+    """sum_t m_t * v_t * A past the probes of `module`; A itself for T = 0."""
+    if rank == 0:
+        return energy
+    maps, vectors = [], []
     for t in range(1, rank + 1):
         vector = _seen(module, f"channel_vector_{q}_{t}", torch.softmax(source(energy), dim=1))
         spatial = torch.sigmoid(torch.einsum("nchw,nc->nhw", energy, vector))
-        spatial = _seen(module, f"spatial_map_{q}_{t}", spatial)
-        part = spatial[:, None] * vector[:, :, None, None]
-        weight = part if weight is None else weight.add(part)
-    return energy if weight is None else weight * energy
+        vectors.append(vector)
+        maps.append(_seen(module, f"spatial_map_{q}_{t}", spatial))
+    return torch.einsum("tnc,tnhw->nchw", torch.stack(vectors), torch.stack(maps)) * energy
 
 
 def _gated(module: nn.Module, q: int, gate: tuple[int, ZeroRank], energy: Tensor, source: LogitSource) -> Tensor:
@@ -191,37 +193,65 @@ class GatedMessage(nn.Module):
                 _add_rank_probes(self, q, rank)
             _add_probe(self, Probe(FAMILY, "joint", f"structured_{q}", bounds=bounds, unit="gate of the message"))
 
-    def forward(self, receiving: Tensor, emitting: Tensor, draws: Draws = None) -> Tensor:
+    def forward(self, receiving: Tensor, emitting: Tensor, draws: Draws | LogitSource = None) -> Tensor:
         """The message (N, W, h, w), not negative, from sr and se, both (N, W, h, w).
 
+        Args:
+            receiving: sr. emitting: se.
+            draws: 3 T tensors (N, W), a generator, "uniform", None (a fresh generator with a fixed seed), or the source
+                of a longer pass, from which the next 3 T are taken.
+
         Raises:
-            ValueError: draws that are not 3 T tensors (N, W), a generator, "uniform" or None (a fresh one, fixed seed).
+            ValueError: draws that are none of these.
         """
-        source = _Source(draws)
-        message = self.message(receiving, emitting, source)
-        source.finish()
+        source = draws if callable(draws) else _Source(draws)
+        kernels = self._kernels(receiving, emitting)
+        mix, activation = self.combination_msgs
+        assert isinstance(mix, nn.Conv2d)
+        # The 1x1 convolution of all dilations side by side, summed dilation by dilation to keep one at a time.
+        shares = torch.split(mix.weight, self.width, dim=1)
+        total = self._part(1, receiving, emitting, kernels[0], source)
+        total = F.conv2d(total, shares[0], mix.bias)
+        for q in range(2, len(DILATIONS) + 1):
+            part = self._part(q, receiving, emitting, kernels[q - 1], source)
+            total = total + F.conv2d(part, shares[q - 1])
+        if isinstance(source, _Source) and source is not draws:
+            source.finish()
+        message: Tensor = activation(total)  # type: ignore[operator]
         return message
 
-    def message(self, receiving: Tensor, emitting: Tensor, source: LogitSource) -> Tensor:
-        """The same with the next draws of a longer pass."""
+    def _kernels(self, receiving: Tensor, emitting: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Predicted kernels P, E, R, each (N, 9, h, w), of every dilation."""
         both = torch.cat((emitting, receiving), dim=1)
-        parts = [self._part(q, receiving, emitting, both, source) for q in range(1, len(DILATIONS) + 1)]
-        combined: Tensor = self.combination_msgs(torch.cat(parts, dim=1))
-        return combined
+        predicted = [getattr(self, f"kernel_prediction_{q}")(both) for q in range(1, len(DILATIONS) + 1)]
+        return [
+            (
+                _seen(self, f"kernel_prediction_{q}", kernel),
+                _seen(self, f"kernel_emitting_{q}", getattr(self, f"kernel_se_{q}")(emitting)),
+                _seen(self, f"kernel_receiving_{q}", getattr(self, f"kernel_sr_{q}")(receiving)),
+            )
+            for q, kernel in enumerate(predicted, 1)
+        ]
 
-    def _part(self, q: int, receiving: Tensor, emitting: Tensor, both: Tensor, source: LogitSource) -> Tensor:
+    def _part(
+        self,
+        q: int,
+        receiving: Tensor,
+        emitting: Tensor,
+        kernels: tuple[Tensor, Tensor, Tensor],
+        source: LogitSource,
+    ) -> Tensor:
+        """message_q of dilation q, before the combination."""
         d = DILATIONS[q - 1]
-        predicted = _seen(self, f"kernel_prediction_{q}", self.get_submodule(f"kernel_prediction_{q}")(both))
-        of_emitter = _seen(self, f"kernel_emitting_{q}", self.get_submodule(f"kernel_se_{q}")(emitting))
-        of_receiver = _seen(self, f"kernel_receiving_{q}", self.get_submodule(f"kernel_sr_{q}")(receiving))
+        predicted, of_emitter, of_receiver = kernels
         convolved = local(predicted, emitting, d)
-        energy = receiving * convolved + local(of_emitter, emitting, d) + local(of_receiver, receiving, d)
+        energy = torch.addcmul(local(of_emitter, emitting, d), receiving, convolved)
+        energy = energy + local(of_receiver, receiving, d)
         energy = _seen(self, f"energy_{q}", energy)
-        gated = (
-            torch.sigmoid(energy)
-            if self.gate == "sigmoid"
-            else _gated(self, q, (self.rank, self.zero_rank), energy, source)
-        )
+        if self.gate == "sigmoid":
+            gated = torch.sigmoid(energy)
+        else:
+            gated = _gated(self, q, (self.rank, self.zero_rank), energy, source)
         return _seen(self, f"structured_{q}", gated) * convolved
 
 
@@ -282,14 +312,14 @@ class AttentionGraph(nn.Module):
         size = (fine.shape[2], fine.shape[3])
         scale5 = F.interpolate(self.conv5(coarse), size=size, mode="nearest")
         scale4 = F.interpolate(self.conv4(middle), size=size, mode="nearest")
-        scale3 = self.conv3(fine)
         messages = [
-            self.attention_MSG_35.message(scale5, scale3, source),
-            self.attention_MSG_45.message(scale5, scale4, source),
-            self.attention_MSG_55.message(scale5, scale5, source),
+            self.attention_MSG_35(scale5, self.conv3(fine), source),
+            self.attention_MSG_45(scale5, scale4, source),
+            self.attention_MSG_55(scale5, scale5, source),
         ]
         source.finish()
         together = torch.cat((*messages, scale5), dim=1)
+        del messages, scale4, scale5
         if self.combination == "pointwise":
             combined: Tensor = self.combination_msgs_5(together)
         else:
@@ -297,7 +327,20 @@ class AttentionGraph(nn.Module):
         return combined
 
 
+class _InBlocks(nn.Conv2d):
+    """The same convolution by blocks of output channels where no gradient is asked for.
+
+    The CPU library rearranges the weights at every call: 151 MB at once for 2048 by 2048 channels, 19 MB by blocks.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.is_grad_enabled() or self.out_channels <= BLOCK or self.bias is None:
+            return super().forward(x)
+        blocks = zip(torch.split(self.weight, BLOCK), torch.split(self.bias, BLOCK), strict=True)
+        return torch.cat([F.conv2d(x, weight, bias, self.stride, self.padding) for weight, bias in blocks], dim=1)  # type: ignore[arg-type]
+
+
 def _convolved(inputs: int, outputs: int, *, size: int = 3, stride: int = 1, bias: bool = True) -> nn.Sequential:
     """Convolution, batch norm, ReLU."""
-    convolution = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=bias)
+    convolution = _InBlocks(inputs, outputs, size, stride, padding=size // 2, bias=bias)
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())

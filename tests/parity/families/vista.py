@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from tests.parity.case import Case, MismatchError, NotUnderstoodError, realize
 from tests.parity.families.vista_build import graph_arguments, message_arguments, rank_of, width_of
+from viz.attention.local import local
 from viz.attention.probe import Sink, capture
-from viz.attention.vista import AttentionGraph, GatedMessage, StructuredAttention
+from viz.attention.vista import DILATIONS, AttentionGraph, GatedMessage, StructuredAttention
 
 FAMILY = "vista"
 PROBES = {
@@ -93,19 +94,15 @@ def _message(case: Case, draws: list[NDArray[np.float32]]) -> dict[str, NDArray[
     case.only("inputs", {"sr", "se"})
     arguments = message_arguments(case)
     module = realize(case, lambda: GatedMessage(**arguments))
-    # What the combination reads, before it mixes the dilations, is the three messages side by side.
-    seen: dict[str, Tensor] = {}
-    handle = module.get_submodule("combination_msgs").register_forward_pre_hook(
-        lambda _, inputs: seen.__setitem__("messages", inputs[0])
-    )
-    try:
-        with capture(module) as sink:
-            out = module(case.required("sr"), case.required("se"), _tensors(draws))
-    finally:
-        handle.remove()
+    emitted = case.required("se")
+    with capture(module) as sink:
+        out = module(case.required("sr"), emitted, _tensors(draws))
     made = {"message_out": out.numpy(), **_probed(case, sink, arguments["rank"])}
-    parts = seen["messages"].chunk(3, dim=1)
-    return made | {f"message_{q}": part.numpy() for q, part in enumerate(parts, 1)}
+    seen = {p.label: value for p, _, _, value in sink.batches}
+    for q, dilation in enumerate(DILATIONS, 1):
+        part = seen[f"structured_{q}"] * local(seen[f"kernel_prediction_{q}"], emitted, dilation)
+        made[f"message_{q}"] = part.numpy()
+    return made
 
 
 def _probed(case: Case, sink: Sink, rank: int) -> dict[str, NDArray[Any]]:
@@ -137,11 +134,8 @@ def _outputs(network: nn.Module) -> Iterator[dict[str, Tensor]]:
     handles = [
         network.get_submodule(name).register_forward_hook(hook_of(name)) for name in _LAYERS if hasattr(network, name)
     ]
-    # A message's last layer gives the message.
     handles += [
-        network.get_submodule(f"attention_MSG_{m}.combination_msgs").register_forward_hook(
-            hook_of(f"MSG_{m}.message_out")
-        )
+        network.get_submodule(f"attention_MSG_{m}").register_forward_hook(hook_of(f"MSG_{m}.message_out"))
         for m in ("35", "45", "55")
     ]
     try:
