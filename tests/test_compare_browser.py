@@ -359,9 +359,12 @@ def test_phone(browser: Browser, server: Server) -> None:
     assert all(f is not None for f in frames)
     left = [round(f["x"]) for f in frames if f is not None]
     assert left[0] == left[2] != left[1], "two columns"
-    assert all(f["width"] > 150 for f in frames if f is not None)
-    wide = phone.page.evaluate("() => document.documentElement.scrollWidth")
-    assert wide <= 390
+    assert all(f["width"] > 125 for f in frames if f is not None)
+    wide = phone.page.evaluate(
+        "() => [...document.querySelectorAll('.cmp, .cmp *, #compare-models')].filter(e => e.offsetParent"
+        " && !e.closest('table') && e.getBoundingClientRect().right > 390.5).map(e => e.className)"
+    )
+    assert wide == []
     small = phone.page.evaluate(
         "() => [...document.querySelectorAll('.cmp button, .cmp select')].filter("
         "e => e.offsetParent && (e.offsetHeight < 44 || e.offsetWidth < 44)).length"
