@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from tests.parity.case import draw_input, filled
 from tests.parity.runner import FIXTURES, find_cases, run_case
 from viz.attention.probe import capture, edited, probes_of
-from viz.attention.vista import AttentionGraph, Draws, GatedMessage, StructuredAttention
+from viz.attention.vista import (
+    BLOCK,
+    AttentionGraph,
+    Combination,
+    Draws,
+    GatedMessage,
+    StructuredAttention,
+    ZeroRank,
+)
 
 CASES = find_cases(FIXTURES / "vista")
 
@@ -187,3 +198,87 @@ def test_released_size() -> None:
 def test_impossible_graphs_are_refused(how: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"rank|gate|combination|three scales"):
         AttentionGraph(**{"channels": (3, 4, 5), "width": 2, **how})  # type: ignore[arg-type]
+
+
+def test_large_convolutions_give_the_same_with_and_without_gradients() -> None:
+    torch.manual_seed(0)
+    graph = AttentionGraph((2, 3, 4), 96, rank=1).eval()
+    assert len(graph.state_dict()["combination_msgs_51.0.weight"]) > BLOCK
+    scales = [torch.randn(2, c, n, n + 1) for c, n in ((2, 6), (3, 3), (4, 2))]
+    with_gradients = graph(*scales)
+    assert with_gradients.requires_grad
+    with torch.inference_mode():
+        torch.testing.assert_close(graph(*scales), with_gradients.detach(), rtol=1e-4, atol=1e-5)
+
+
+def _made(tmp_path: Path, module: AttentionGraph, **changes: object) -> Path:
+    """A case whose numbers are our own graph's, with two pictures, under the names of the warm-up file."""
+    shapes = {k: list(v.shape) for k, v in module.state_dict().items()}
+    module.load_state_dict({k: filled(k, tuple(s)) for k, s in shapes.items()})
+    draws = [np.random.RandomState(50 + n).standard_normal((2, 6)).astype(np.float32) for n in range(9 * module.rank)]
+    inputs = {
+        f"c{i}": {"seed": i, "shape": [2, c, *size]} for i, c, size in ((2, 3, (9, 7)), (3, 4, (5, 4)), (4, 5, (3, 2)))
+    }
+    scales = [draw_input(spec) for spec in inputs.values()]
+    with torch.inference_mode(), capture(module) as sink:
+        out = module(*scales, [torch.from_numpy(d) for d in draws])
+    arrays = {"out": out.numpy()}
+    if draws:
+        maps = [v for p, path, _, v in sink.batches if p.label.startswith("spatial_map_2") and path.endswith("45")]
+        arrays |= {"ch_logits": np.stack(draws), "MSG_45.sp_ag_2": torch.stack(maps)[:, :, None].numpy()}
+    manifest = {
+        "name": "made",
+        "family": "vista",
+        "kind": "module",
+        "source": "AttentionGraphCondKernel_w_warmup.py",
+        "build": {"kwargs": {"ms_featmaps": [3, 4, 5], "width": 6}},
+        "call": {"rank": 2, "epoch": 100},
+        "inputs": {"c1": None, **inputs},
+        "random_channel_logits": {"seed0": 50, "draws": len(draws)},
+        "tolerance": 1e-5,
+        "arrays": {k: list(v.shape) for k, v in arrays.items()},
+        "state_dict": shapes,
+        **changes,
+    }
+    (tmp_path / "made.json").write_text(json.dumps(manifest))
+    np.savez(tmp_path / "made.npz", **arrays)  # type: ignore[arg-type]
+    return tmp_path / "made.json"
+
+
+@pytest.mark.parametrize(
+    ("rank", "zero_rank", "combination", "changes"),
+    [
+        (2, "nothing", "pointwise", {}),
+        (1, "nothing", "pointwise", {"call": {"rank": 3, "epoch": 49}}),
+        (0, "nothing", "pointwise", {"call": {"rank": 0, "epoch": 50}}),
+        (0, "energy", "strided", {"call": {"rank": 0}, "source": "AttentionGraphCondKernel.py"}),
+        (5, "energy", "strided", {"call": {}, "source": "surface_normal/AttentionGraphCondKernel.py"}),
+        (3, "energy", "strided", {"call": {"rank": 3, "epoch": 2}, "source": "AttentionGraphCondKernel.py"}),
+    ],
+)
+def test_other_graphs_are_built_from_their_manifest(
+    tmp_path: Path, rank: int, zero_rank: ZeroRank, combination: Combination, changes: dict[str, object]
+) -> None:
+    graph = AttentionGraph((3, 4, 5), 6, rank, combination=combination, zero_rank=zero_rank).eval()
+    verdict = run_case(_made(tmp_path, graph, **changes))
+    assert verdict.status == "ok", verdict.line()
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"kind": "network"}, "not understood"),
+        ({"call": {"rank": None}}, "not understood"),
+        ({"call": {"rank": 2, "mode": "fast"}}, "not understood"),
+        ({"build": {"kwargs": {"ms_featmaps": [3, 4, 5], "width": 6, "norm_layer": "GroupNorm"}}}, "not understood"),
+        ({"build": {"kwargs": {"ms_featmaps": [3, 4], "width": 6}}}, "not understood"),
+        ({"random_channel_logits": {"seed0": 50, "draws": 18, "order": "reverse"}}, "not understood"),
+        ({"random_channel_logits": {"seed0": 51, "draws": 18}}, "failed"),
+        ({"random_channel_logits": {"seed0": 50, "draws": 17}}, "failed"),
+        ({"call": {"rank": 2, "epoch": 3}}, "failed"),
+    ],
+)
+def test_what_differs_or_is_not_understood_is_said(tmp_path: Path, changes: dict[str, object], status: str) -> None:
+    graph = AttentionGraph((3, 4, 5), 6, 2, combination="pointwise", zero_rank="nothing").eval()
+    verdict = run_case(_made(tmp_path, graph, **changes))
+    assert verdict.status == status and verdict.reason + verdict.where, verdict.line()

@@ -333,7 +333,7 @@ def test_trained_by_classes_alone_its_maps_find_the_object() -> None:
 
     before = found()
     optimiser = torch.optim.Adam(graph.parameters(), 0.02)
-    for i in range(150):
+    for i in range(100):
         features, _, targets = _clutter(64, 100 + i)
         optimiser.zero_grad()
         torch.autograd.backward(F.cross_entropy(logits(features), targets))
