@@ -117,15 +117,10 @@ def watching() -> dict[str, Callable[[], object]]:
             module(x)
         sink.records()
 
-    def published() -> None:
-        with torch.inference_mode():
-            written_out(x, module.weight, *module.logits(x))
-
     return {
         "PAKA2d (reduction form), probes taken out": partial(forward, bare),
         "probes idle": partial(forward, module),
         "all probes copied": watched,
-        "patches and attention written out": published,
         "plain 3x3 convolution": partial(forward, nn.Conv2d(256, 256, 3, padding=1, bias=False)),
     }
 

@@ -6,8 +6,7 @@ with channel logits C (N, C, h, w), tap logits D (N, k*k, h, w), taps row-major 
 
 The published forms write the patches and A out in full, k*k times the input each. Here both exist for a few pixels at
 a time only, in a scratch buffer that fits the cache, and the backward pass makes them again instead of keeping them.
-Since A = 2 / (1 + exp(-2 D) exp(-2 C)), the exponentials are taken once for each logit, and what is left for each tap
-is one product and one division, without cancellation. The backward pass is not differentiable itself.
+What remains costs little beside the matrix product itself. The backward pass is not differentiable itself.
 """
 
 from __future__ import annotations
@@ -22,8 +21,6 @@ from viz.attention.paka_grid import Grid, Part, grid_of
 
 # Values of one scratch buffer. Large enough for a good matrix product, small enough for the cache.
 SCRATCH = 1 << 19
-# Up to here exp(-2 z) of both logits is finite and not zero in float32, so that no product is inf * 0.
-_SAFE_LOGIT = 40.0
 
 
 def adaptive_conv2d(
@@ -81,10 +78,10 @@ def kernel_attention(channel_logits: Tensor, tap_logits: Tensor) -> Tensor:
     (n, c, h, w), kernel = channel.shape, round(tap.shape[1] ** 0.5)
     grid = Grid(n, c, kernel, 1, 1, h, w, h, w, depthwise=False)
     grid.check(channel_logits=channel, tap_logits=tap)
-    gates, scratch, out = _Attention(channel, tap), channel.new_empty(0), torch.empty_like(tap)
+    gates, scratch, out = _HalfAttention(channel, tap), channel.new_empty(0), torch.empty_like(tap)
     for part in grid.parts(SCRATCH):
         half, scratch = _buffer(scratch, part, c, grid)
-        gates.half(part, half)
+        gates.write(part, half)
         part.of(out).copy_(half.sum(dim=1))
     return out.mul_(2 / c)
 
@@ -112,37 +109,17 @@ class _Values(NamedTuple):
     tap: Tensor
 
 
-class _Attention:
-    """Writes 2 / A = 1 + exp(-2 D) exp(-2 C), or A / 2, for a part of the pixels."""
+class _HalfAttention:
+    """Writes A / 2 = sigmoid(2 D + 2 C) for some pixels: cheaper than the tanh, and precise near 0."""
 
     def __init__(self, channel_logits: Tensor, tap_logits: Tensor) -> None:
-        with torch.no_grad():
-            self.factored = _small(channel_logits) and _small(tap_logits)
-            if self.factored:
-                self.channel = channel_logits.mul(-2).exp_()
-                self.tap = tap_logits.mul(-2).exp_()
-            else:
-                self.channel, self.tap = channel_logits.mul(2), tap_logits.mul(2)
-        self.ones = channel_logits.new_ones(channel_logits.shape[2] * channel_logits.shape[3])
+        self.channel, self.doubled_tap = channel_logits.contiguous(), 2 * tap_logits.contiguous()
 
-    def inverse(self, part: Part, out: Tensor) -> None:
-        """2 / A into `out` (n, C, k*k, pixels). Only if `factored`."""
-        tap, channel = part.of(self.tap)[:, None], part.of(self.channel)[:, :, None]
-        torch.addcmul(self.ones[: out.shape[3]], tap, channel, out=out)
-
-    def half(self, part: Part, out: Tensor) -> None:
-        """A / 2 = sigmoid(2 (D + C)) into `out`."""
-        if self.factored:
-            self.inverse(part, out)
-            out.reciprocal_()
-        else:
-            torch.add(part.of(self.tap)[:, None], part.of(self.channel)[:, :, None], out=out)
-            out.sigmoid_()
-
-
-def _small(logits: Tensor) -> bool:
-    # Asking would stall an accelerator; there the general form is used.
-    return logits.device.type == "cpu" and bool(logits.detach().abs().amax() <= _SAFE_LOGIT)
+    def write(self, part: Part, out: Tensor) -> None:
+        """Into `out` (n, C, k*k, pixels)."""
+        tap, channel = part.of(self.doubled_tap)[:, None], part.of(self.channel)[:, :, None]
+        torch.add(tap, channel, alpha=2, out=out)
+        out.sigmoid_()
 
 
 class _AdaptiveConv(torch.autograd.Function):
@@ -155,17 +132,13 @@ class _AdaptiveConv(torch.autograd.Function):
         ctx.grid = grid
         samples, channels = x.shape[:2]
         out = x.new_empty(samples, weight.shape[0], grid.out_height, grid.out_width)
-        padded, gates = grid.padded(x, 2), _Attention(channel.contiguous(), tap.contiguous())
+        padded, gates = grid.padded(x, 2), _HalfAttention(channel, tap)
         scratch = x.new_empty(0)
         for part in grid.parts(SCRATCH):
             columns, scratch = _buffer(scratch, part, channels, grid)
             seen, spread = grid.patches(padded, part), _spread(columns, part, grid)
-            if gates.factored:
-                gates.inverse(part, columns)
-                torch.div(seen, spread, out=spread)
-            else:
-                gates.half(part, columns)
-                spread.mul_(seen)
+            gates.write(part, columns)
+            spread.mul_(seen)
             _contract(weight, columns, part.of(out), grid)
         return out
 
@@ -177,7 +150,7 @@ class _AdaptiveConv(torch.autograd.Function):
         need_x, need_weight, need_channel, need_tap = ctx.needs_input_grad[:4]
         channels = x.shape[1]
         grad_out, weight = grad_out.contiguous(), weight.contiguous()
-        padded, gates = grid.padded(x, 2), _Attention(channel.contiguous(), tap.contiguous())
+        padded, gates = grid.padded(x, 2), _HalfAttention(channel, tap)
         grad_padded = torch.zeros_like(padded) if need_x else None
         grad_weight = torch.zeros_like(weight) if need_weight else None
         grad_channel = torch.empty_like(channel, memory_format=torch.contiguous_format) if need_channel else None
@@ -188,7 +161,7 @@ class _AdaptiveConv(torch.autograd.Function):
                 _buffer(s, part, channels, grid) for s in scratch
             )
             seen, grad = grid.patches(padded, part), part.of(grad_out)
-            gates.half(part, half)
+            gates.write(part, half)
             torch.mul(seen, _spread(half, part, grid), out=_spread(columns, part, grid))
             if grad_weight is not None:
                 _add_weight_gradient(grad_weight, grad, columns, grid)
