@@ -7,7 +7,7 @@ from functools import cache
 import torch
 
 from tests.tiny import as_model
-from viz.engine import Model
+from viz.engine import Engine, Model
 from viz.networks.lite0_attended import Lite0Attended
 from viz.networks.lite0_families import FAMILIES
 from viz.zoo.backbone import lite0_state
@@ -29,23 +29,31 @@ def vivid(family: str, seed: int = 0, **arguments: object) -> Lite0Attended:
                 continue
             fan = parameter[0].numel()
             spread = {"paka": 1.2, "vista": 1.5}.get(family, 2.0) / fan**0.5
-            if name.endswith("levels.0.weight") or ".weight" in name and parameter.ndim == 5:
-                continue  # the identity kernel of a level
-            if parameter.ndim == 4:
+            if parameter.ndim == 4:  # not the levels' own kernels, which have five axes and stay the identity
                 parameter.copy_(spread * torch.randn_like(parameter))
     return network.eval()
 
 
-@cache
-def family_model(family: str) -> Model:
-    """The network as a loaded model, named ``vivid-FAMILY``."""
-    network = vivid(family)
-    card = ModelCard(
+def family_card(family: str) -> ModelCard:
+    """Card of the random network, named ``vivid-FAMILY``."""
+    return ModelCard(
         f"vivid-{family}",
         f"Lite0 with a random {family.upper()} module",
         family,
-        f"lite0_{family}",
-        steps=network.steps,
+        f"vivid_{family}",
+        steps={"vista": 3, "paka": 3}.get(family, 1),
         task="none: random module",
     )
-    return as_model(network, card)
+
+
+@cache
+def family_model(family: str) -> Model:
+    """The random network as a loaded model."""
+    return as_model(vivid(family), family_card(family))
+
+
+def offer_families(engine: Engine) -> None:
+    """Let an engine offer the random networks beside its own models, as if they had been loaded."""
+    for family in NAMES:
+        engine.catalogue.bundled[f"vivid-{family}"] = family_card(family)
+        engine._models[f"vivid-{family}"] = family_model(family)

@@ -102,7 +102,8 @@ def derive(
         neutral=neutral,
         step=record.step,
         interpolation=interpolation,
-        name=f"{part}({record.name})",
+        # A total belongs to all modules, whichever of them named it.
+        name=f"{part}({record.label if part == 'total' else record.name})",
     )
 
 

@@ -71,9 +71,8 @@ def view_frame(
         part, channel, arrows: see `View`. kernel: whether `record` is the kernel that a click opens.
         vector: the channel vector beside the map. records: further values that the stop uses.
     """
-    view = View(
-        record.name, part, channel, None if vector is None else vector.name, record.name if kernel else None, arrows
-    )
+    probe = record.label if part == "total" else record.name
+    view = View(probe, part, channel, None if vector is None else vector.name, record.name if kernel else None, arrows)
     shown = view.heatmap(trace, record.step).native
     used = {r.name: r for r in (record, *records, *([] if vector is None else [vector]))}
     return Frame(record.step, title, words.replace("{span}", span(shown)), tuple(used.values()), view)

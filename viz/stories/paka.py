@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from viz.attention.probe import AttentionRecord
-from viz.frames import MOST_FRAMES, Frame
+from viz.frames import MOST_FRAMES, Frame, View
 from viz.kernels import ModuleFacts, kernel_size
 from viz.stories.common import Found, answer_frame, at, input_frame, paths_with, thinned, view_frame
 
@@ -27,7 +28,8 @@ def paka(trace: Trace) -> tuple[Frame, ...]:
         last = [x for x in levels if x.step == r.step][-1]
         if r is last and r.step <= trace.steps:
             what = "The result of the levels so far goes on through the upper layers."
-            frames.append(answer_frame(trace, r.step, f"d = {_facts(trace, r).dilation}: answer", what))
+            answer = answer_frame(trace, r.step, f"d = {_facts(trace, r).dilation}: answer", what)
+            frames.append(replace(answer, show=View(kernel=r.name)))
     if not frames:
         what = "No kernel attention was captured."
         frames = [answer_frame(trace, t, "answer", what) for t in range(1, trace.steps + 1)]
@@ -48,22 +50,21 @@ def is_plain(found: Found) -> bool:
     return all((found[k].values == 0).all() for k in ("channel_logits", "tap_logits") if k in found)
 
 
-def reach_words(trace: Trace, record: AttentionRecord) -> str:
-    """How far the levels up to this one reach together, in cells."""
-    paths = [r for r in trace.records if r.label == KERNEL and r.step <= record.step]
-    cells = sum(_facts(trace, r).dilation * (kernel_size(r.values) // 2) for r in paths)
-    return f"{cells} cell{'s' if cells != 1 else ''} to each side"
+def composed_reach(trace: Trace, record: AttentionRecord) -> int:
+    """Cells to each side that the levels up to this one reach together: the sum of dilation x (k // 2)."""
+    upto = [r for r in trace.records if r.label == KERNEL and r.step <= record.step]
+    return sum(_facts(trace, r).dilation * (kernel_size(r.values) // 2) for r in upto)
 
 
 def _level(trace: Trace, record: AttentionRecord, found: Found) -> list[Frame]:
     d = _facts(trace, record).dilation
-    lead, k = f"d = {d}", kernel_size(record.values)
+    lead, k, reach = f"d = {d}", kernel_size(record.values), composed_reach(trace, record)
     if is_plain(found):
         words = f"Dilation {d}: the kernel attention is exactly 1 everywhere, so this level is a plain convolution."
         return [view_frame(trace, record, f"{lead}: plain", words, "departure", kernel=True)]
     departure = (
         f"Dilation {d}: how far the {k}x{k} kernel of each place (mean over the channels) is from plain convolution, "
-        f"mean of |A - 1|: {{span}}; 0 is plain, 1 the most. The levels so far reach {reach_words(trace, record)}."
+        f"mean of |A - 1|: {{span}}; 0 is plain, 1 the most. The levels so far reach {reach} cells to each side."
     )
     centre = f"Dilation {d}, centre tap: what each place keeps of itself, {{span}} of 0 to 2; 1 is neutral."
     pull = (

@@ -29,7 +29,7 @@ def viewer() -> gr.HTML:
     return gr.HTML(
         value="",
         html_template=static("viewer.html"),
-        js_on_load=static("core.js") + static("viewer.js"),
+        js_on_load=static("core.js") + static("kernel.js") + static("viewer.js"),
         apply_default_css=False,
         extra="",
         elem_id="viewer",

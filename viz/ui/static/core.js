@@ -209,3 +209,66 @@ function number(v) {
   if (a >= 10000 || a < 0.001) return v.toExponential(2);
   return String(Number(v.toPrecision(4)));
 }
+
+// ---------------------------------------------------------------- per-pixel kernels, as in viz/kernels.py
+
+// Picture point to network point and back, one axis at a time (0: rows, 1: columns).
+function toNetwork(geometry, axis, value) {
+  const lo = axis === 0 ? 1 : 0, hi = axis === 0 ? 3 : 2, s = geometry.seen, p = geometry.placed;
+  return p[lo] + (value - s[lo]) * (p[hi] - p[lo]) / (s[hi] - s[lo]);
+}
+
+function toPicture(geometry, axis, value) {
+  const lo = axis === 0 ? 1 : 0, hi = axis === 0 ? 3 : 2, s = geometry.seen, p = geometry.placed;
+  return s[lo] + (value - p[lo]) * (s[hi] - s[lo]) / (p[hi] - p[lo]);
+}
+
+// [row, column] of the cell of an h x w map under a picture point, or null where the network saw nothing.
+function cellAt(geometry, point, h, w) {
+  const [x, y] = point, s = geometry.seen;
+  if (x < s[0] || x >= s[2] || y < s[1] || y >= s[3]) return null;
+  const row = Math.floor(toNetwork(geometry, 0, y) * h / geometry.network[0]);
+  const col = Math.floor(toNetwork(geometry, 1, x) * w / geometry.network[1]);
+  return [Math.min(row, h - 1), Math.min(col, w - 1)];
+}
+
+// Rectangle in picture pixels of rows r0..r1 and columns c0..c1 (exclusive) of a rows x columns grid over the input.
+function cellsBox(geometry, r0, c0, r1, c1, rows, columns) {
+  const high = geometry.network[0] / rows, wide = geometry.network[1] / columns;
+  return {
+    x0: toPicture(geometry, 1, c0 * wide), y0: toPicture(geometry, 0, r0 * high),
+    x1: toPicture(geometry, 1, c1 * wide), y1: toPicture(geometry, 0, r1 * high),
+  };
+}
+
+// The taps of one cell's kernel: {index, row, column, value, box, inside}.
+function kernelTaps(geometry, kernel, map, cell) {
+  const { k, dilation, stride } = kernel, { h, w, values } = map, half = (k - 1) / 2, taps = [];
+  const rows = h * stride, columns = w * stride;
+  for (let j = 0; j < k * k; j++) {
+    const row = stride * cell[0] + dilation * (Math.floor(j / k) - half), column = stride * cell[1] + dilation * (j % k - half);
+    taps.push({
+      index: j, row, column, value: values[j * h * w + cell[0] * w + cell[1]],
+      box: cellsBox(geometry, row, column, row + 1, column + 1, rows, columns),
+      inside: row >= 0 && row < rows && column >= 0 && column < columns,
+    });
+  }
+  return taps;
+}
+
+// Which way each cell's kernel pulls: Float32Array 2 x h x w, x to the right and y down.
+function kernelPulls(kernel, map) {
+  const { k } = kernel, { h, w, values } = map, half = (k - 1) / 2, cells = h * w, neutral = kernel.neutral || 0;
+  const out = new Float32Array(2 * cells);
+  for (let i = 0; i < cells; i++) {
+    let x = 0, y = 0;
+    for (let j = 0; j < k * k; j++) {
+      const dx = j % k - half, dy = Math.floor(j / k) - half, length = Math.hypot(dx, dy);
+      if (!length) continue;
+      const by = values[j * cells + i] - neutral;
+      x += by * dx / length; y += by * dy / length;
+    }
+    out[i] = x / (k * k - 1); out[cells + i] = y / (k * k - 1);
+  }
+  return out;
+}

@@ -1,11 +1,12 @@
 // The viewer: one message brings the picture and all maps of all steps; everything after that happens here,
-// without a call to the server. `element`, `props`, `trigger`, `watch` come from the host; core.js stands above.
+// without a call to the server. `element`, `props`, `trigger`, `watch` come from the host; core.js and kernel.js stand
+// above. A stop is one place of the slider (a frame, counted from 1); several stops may lie in one computation step.
 const $ = (name) => element.querySelector(".sl-" + name);
 const root = element.querySelector(".sl");
 const LUTS = {};
 const COLOURS = ["#ffb000", "#3ec6ff", "#ff5fa2", "#7ee081", "#c39bff", "#ff8a5c", "#9ad1d4", "#f5e663"];
 const OWN = "#ffffff";
-const state = { data: null, photo: null, step: 1, wish: null, own: null, cursor: null, timer: null, drag: null };
+const state = { data: null, photo: null, stop: 1, wish: null, own: null, cursor: null, point: null, timer: null, drag: null, strip: "" };
 const cache = new Map();
 
 // ---------------------------------------------------------------- reading the message
@@ -19,10 +20,27 @@ function receive() {
   for (const [name, text] of Object.entries(data.palettes || {})) LUTS[name] = decodeBytes(text);
   for (const map of data.maps)
     for (const s of map.steps) s.values = decodeFloats(s.data);
+  for (const kernel of data.kernels) data.maps.push(...tapMaps(kernel));
   const image = new Image();
   image.onload = () => show(data, image);
   image.onerror = () => banner("The browser could not draw the picture.");
   image.src = data.picture.src;
+}
+
+// Every tap of a kernel as a map of its own, from the values that were sent once.
+function tapMaps(kernel) {
+  let before = null;
+  for (const s of kernel.steps) before = s.values = s.same ? before : decodeFloats(s.data);
+  const taps = [];
+  for (let j = 0; j < kernel.k * kernel.k; j++) {
+    const steps = kernel.steps.map(({ step, h, w, values }) => ({ step, h, w, values: values.subarray(j * h * w, (j + 1) * h * w) }));
+    const row = Math.floor(j / kernel.k) + 1, column = j % kernel.k + 1;
+    taps.push({
+      name: `${kernel.name}@${j}`, kind: "kernel", title: `${kernel.label}, tap row ${row}, column ${column}`, group: kernel.group, share: kernel.label,
+      unit: kernel.unit, bounds: kernel.bounds, neutral: kernel.neutral, palette: kernel.neutral === null ? "inferno" : "diverging", class_index: null, steps,
+    });
+  }
+  return taps;
 }
 
 // Further maps for what is already shown: another class, a channel's feature maps.
@@ -41,9 +59,18 @@ function receiveExtra() {
   Object.assign(state.data, { pick: data.pick, show: data.show });
   fillMaps({ map: $("map").value, cls: $("class").value });
   const chosen = data.maps.find((m) => m.name === data.show);
-  if (chosen && !chosen.steps.some((s) => s.step === state.step)) state.step = chosen.steps[chosen.steps.length - 1].step;
+  if (chosen && !chosen.steps.some((s) => s.step === stepOf(state.stop))) {
+    const last = chosen.steps[chosen.steps.length - 1].step;
+    state.stop = lastStop(state.data.frames, last);
+  }
   draw();
   root.scrollIntoView({ block: "start", behavior: "smooth" });
+}
+
+// The last stop of a computation step.
+function lastStop(frames, step) {
+  for (let i = frames.length; i > 0; i--) if (frames[i - 1].step === step) return i;
+  return frames.length;
 }
 
 function banner(text) {
@@ -59,7 +86,7 @@ function show(data, image) {
   stop();
   state.data = data;
   cache.clear();
-  if (!before || before.picture.sha256 !== data.picture.sha256) { state.own = null; state.cursor = null; }
+  if (!before || before.picture.sha256 !== data.picture.sha256) { state.own = null; state.cursor = null; state.point = null; }
   const { width, height } = data.picture;
   for (const c of [$("base"), $("over")]) { c.width = width; c.height = height; }
   const scratch = document.createElement("canvas");
@@ -72,11 +99,16 @@ function show(data, image) {
   $("main").hidden = false;
   $("model").textContent = data.model.title;
   $("file").textContent = [data.picture.name, `${data.picture.full[1]} x ${data.picture.full[0]}`, ...data.picture.notes].join(" · ");
+  const again = before && before.model.name === data.model.name;
+  state.strip = "";
+  if (!again && hasStory()) keep.map = "story"; // a model's own story comes first
   fillMaps(keep);
   const slider = $("step");
   slider.max = String(data.frames.length);
-  root.dataset.steps = String(data.frames.length);
-  state.step = Math.min(before && before.model.name === data.model.name ? state.step : data.frames.length, data.frames.length);
+  root.dataset.stops = String(data.frames.length);
+  root.dataset.steps = String(new Set(data.frames.map((f) => f.step)).size);
+  const first = hasStory() ? 1 : data.frames.length;
+  state.stop = Math.min(again ? state.stop : first, data.frames.length);
   const many = data.frames.length > 1;
   for (const name of ["steps", "strip", "stripnote"]) $(name).hidden = !many;
   for (const label of root.querySelectorAll(".sl-multi")) label.hidden = !many;
@@ -95,6 +127,7 @@ function fillMaps(keep) {
     if (!groups.has(map.group)) groups.set(map.group, []);
     groups.get(map.group).push(map);
   }
+  if (hasStory()) select.append(new Option("as the story goes", "story"));
   select.append(new Option("class map", "class_map"));
   for (const [group, maps] of groups) {
     const g = document.createElement("optgroup");
@@ -103,10 +136,10 @@ function fillMaps(keep) {
     select.append(g);
   }
   const label = (name) => name.split(".").pop().split("@")[0];
-  const wish = keep.map === "class_map" && state.wish ? state.wish : keep.map;
+  const wish = (keep.map === "class_map" || (keep.map === "story" && !hasStory())) && state.wish ? state.wish : keep.map;
   const options = [...select.options].map((o) => o.value);
   const same = options.find((o) => o === wish) || options.find((o) => wish && o !== "class_map" && label(o) === label(wish));
-  if (same) select.value = same;
+  select.value = same || "class_map";
   const classes = $("class");
   classes.replaceChildren(new Option("each step's best class", "best"));
   for (const map of data.maps) if (map.kind === "class_map") classes.append(new Option(map.title, String(map.class_index)));
@@ -115,33 +148,43 @@ function fillMaps(keep) {
   if (data.pick !== undefined && data.pick !== null) { select.value = "class_map"; classes.value = String(data.pick); }
   const palettes = $("palette");
   if (!palettes.options.length) {
+    palettes.append(new Option("fits the map", "auto"));
     for (const name of Object.keys(LUTS)) palettes.append(new Option(name, name));
-    palettes.value = "inferno";
   }
 }
 
 // ---------------------------------------------------------------- which map at which step
 
-function mapAt(step) {
-  const data = state.data, name = $("map").value;
+const stepOf = (stop) => state.data.frames[stop - 1].step;
+const hasStory = () => state.data.frames.some((f) => f.show);
+const storyShown = () => $("map").value === "story";
+
+// Name of the map that a stop shows.
+function nameAt(stop) {
+  const chosen = $("map").value;
+  return chosen === "story" ? state.data.frames[stop - 1].show || "class_map" : chosen;
+}
+
+function mapAt(stop) {
+  const data = state.data, name = nameAt(stop), step = stepOf(stop);
   let map, key = name;
   if (name === "class_map") {
     const chosen = $("class").value;
-    const index = chosen === "best" ? data.frames[step - 1].top[0].class_index : Number(chosen);
+    const index = chosen === "best" ? data.frames[stop - 1].top[0].class_index : Number(chosen);
     map = data.maps.find((m) => m.kind === "class_map" && m.class_index === index);
     key = "class_map:" + index;
   } else map = data.maps.find((m) => m.name === name);
   if (!map) return null;
   const found = map.steps.find((s) => s.step === step);
-  return found ? { map, key, values: found.values, h: found.h, w: found.w, bounds: map.bounds } : null;
+  return found ? { map, key, step, values: found.values, h: found.h, w: found.w, bounds: map.bounds } : null;
 }
 
 function allMaps() {
-  return state.data.frames.map((f) => mapAt(f.step));
+  return state.data.frames.map((f, i) => mapAt(i + 1));
 }
 
-function sampled(m, step, width, height, interpolation = $("interp").value) {
-  const key = [m.key, step, interpolation, width, height].join("|");
+function sampled(m, width, height, interpolation = $("interp").value) {
+  const key = [m.key, m.step, interpolation, width, height].join("|");
   if (!cache.has(key)) {
     if (cache.size > 48) cache.delete(cache.keys().next().value);
     cache.set(key, sampleMap(m.values, m.h, m.w, state.data.geometry, width, height, interpolation));
@@ -155,49 +198,53 @@ function fixedRange() {
   return low !== "" && high !== "" && Number(low) < Number(high) ? [Number(low), Number(high)] : null;
 }
 
-// Every map that shares a colour scale with the chosen one: all steps of all classes that are shown.
-function sharing() {
+// Every map that shares a colour scale with this one: all steps of all classes that are shown; in a story the stops
+// that show the same quantity.
+function sharing(m) {
   const data = state.data;
-  if ($("map").value !== "class_map" || $("class").value !== "best") return allMaps().filter(Boolean);
+  if (storyShown() && m.map.kind !== "class_map") return allMaps().filter((o) => o && o.map.share === m.map.share);
+  const classes = m.map.kind === "class_map" && $("class").value === "best";
+  if (!classes) return m.map.kind === "class_map" || storyShown() ? m.map.steps : allMaps().filter(Boolean);
   const shown = new Set(data.frames.map((f) => f.top[0].class_index));
-  return data.maps.filter((m) => m.kind === "class_map" && shown.has(m.class_index)).flatMap((m) => m.steps);
+  return data.maps.filter((o) => o.kind === "class_map" && shown.has(o.class_index)).flatMap((o) => o.steps);
 }
 
 function currentScale(m, mode) {
   const chosen = mode || $("scale").value, fixed = fixedRange();
   // Without two good numbers the shared range stands in, and the readout says so.
-  const scale = scaleFor(m, chosen === "fixed" && !fixed ? "steps" : chosen, sharing(), fixed);
+  const scale = scaleFor(m, chosen === "fixed" && !fixed ? "steps" : chosen, sharing(m), fixed);
   return paletteOf(m) === "diverging" ? symmetric(scale, m.map.neutral) : scale;
 }
 
 // The diverging palette is for maps with a neutral value; others take inferno, as in an exported figure.
 function paletteOf(m) {
   const name = $("palette").value;
+  if (name === "auto") return m.map.palette;
   return name === "diverging" && m.map.neutral === null ? "inferno" : name;
 }
 
-function boxesAt(step) {
-  const m = mapAt(step);
+function boxesAt(stop) {
+  const m = mapAt(stop);
   if (!m) return [];
   const { width, height, full } = state.data.picture;
-  const key = ["box", m.key, step, $("threshold").value, $("components").value, $("minarea").value].join("|");
+  const key = ["box", m.key, m.step, $("threshold").value, $("components").value, $("minarea").value].join("|");
   if (!cache.has(key)) {
-    const values = sampled(m, step, width, height, "bilinear"); // as viz.boxes does, whatever is drawn
+    const values = sampled(m, width, height, "bilinear"); // as viz.boxes does, whatever is drawn
     cache.set(key, boxesOf(values, width, height, $("threshold").value / 100, $("components").value, $("minarea").value / 100, full));
   }
   return cache.get(key);
 }
 
+// Boxes with the number of their stop, which without a story is the step.
 function shownBoxes() {
-  const data = state.data;
+  const data = state.data, stops = data.frames.map((f, i) => i + 1);
   if (!$("showbox").checked) return [];
-  if (!$("allsteps").checked || data.frames.length < 2)
-    return boxesAt(state.step).map((box) => ({ step: state.step, box }));
-  if (!$("filter").checked) return data.frames.flatMap((f) => boxesAt(f.step).map((box) => ({ step: f.step, box })));
-  const entries = data.frames.map((f) => ({ step: f.step, probability: f.top[0].probability, box: boxesAt(f.step)[0] || null }));
+  if (!$("allsteps").checked || stops.length < 2) return boxesAt(state.stop).map((box) => ({ stop: state.stop, box }));
+  if (!$("filter").checked) return stops.flatMap((stop) => boxesAt(stop).map((box) => ({ stop, box })));
+  const entries = stops.map((stop) => ({ stop, probability: data.frames[stop - 1].top[0].probability, box: boxesAt(stop)[0] || null }));
   const kept = new Map();
-  for (const entry of iouFilter(entries)) if (entry.box) kept.set(entry.step, entry);
-  return [...kept.values()].map(({ step, box }) => ({ step, box }));
+  for (const entry of iouFilter(entries)) if (entry.box) kept.set(entry.stop, entry);
+  return [...kept.values()].map(({ stop, box }) => ({ stop, box }));
 }
 
 // ---------------------------------------------------------------- drawing
@@ -210,12 +257,12 @@ function draw() {
 }
 
 function paint() {
-  const data = state.data, { width, height } = data.picture, frame = data.frames[state.step - 1];
-  const m = mapAt(state.step), base = $("base").getContext("2d");
+  const data = state.data, { width, height } = data.picture, frame = data.frames[state.stop - 1];
+  const m = mapAt(state.stop), base = $("base").getContext("2d");
   const picture = new ImageData(width, height);
   if (m) {
     const scale = currentScale(m);
-    blend(state.photo.data, sampled(m, state.step, width, height), scale, LUTS[paletteOf(m)], $("opacity").value / 100, picture.data);
+    blend(state.photo.data, sampled(m, width, height), scale, LUTS[paletteOf(m)], $("opacity").value / 100, picture.data);
     paintBar(m, scale);
   } else {
     picture.data.set(state.photo.data);
@@ -223,20 +270,25 @@ function paint() {
   }
   base.putImageData(picture, 0, 0);
   paintOver(m);
-  $("step").value = String(state.step);
+  $("step").value = String(state.stop);
+  const story = hasStory();
   $("step").setAttribute("aria-valuetext", frame.title);
-  $("steplabel").textContent = `${frame.title} of ${data.frames.length}`;
+  $("steplabel").textContent = story ? `${state.stop} of ${data.frames.length}: ${frame.title}` : `${frame.title} of ${data.frames.length}`;
+  $("stopword").textContent = story ? "stop" : "step";
   $("caption").textContent = frame.caption;
   $("opv").textContent = $("opacity").value + " %";
   $("thv").textContent = $("threshold").value + " % of the range";
   $("minv").textContent = Number($("minarea").value) + " % of the picture";
-  $("classrow").hidden = $("map").value !== "class_map";
+  $("classrow").hidden = nameAt(state.stop) !== "class_map";
   $("fixed").hidden = $("scale").value !== "fixed";
+  paintVector();
+  paintKernelPanel();
   paintStrip();
   paintTop(frame);
   paintTable();
   readout();
-  root.dataset.step = String(state.step);
+  root.dataset.step = String(frame.step);
+  root.dataset.stop = String(state.stop);
   root.dataset.drawn = String(Number(root.dataset.drawn || 0) + 1);
 }
 
@@ -245,7 +297,7 @@ function paintOver(m) {
   const fx = width / full[1], fy = height / full[0], unit = width / Math.max(1, $("frame").clientWidth); // canvas pixels a screen pixel
   c.clearRect(0, 0, width, height);
   if (m && $("outline").checked) {
-    const values = sampled(m, state.step, width, height, "bilinear"), found = maskAt(values, $("threshold").value / 100);
+    const values = sampled(m, width, height, "bilinear"), found = maskAt(values, $("threshold").value / 100);
     if (found) {
       c.fillStyle = "#ffffff";
       const reach = Math.max(1, Math.round(unit));
@@ -265,10 +317,11 @@ function paintOver(m) {
     stroke(c, seen[0] * fx, seen[1] * fy, seen[2] * fx, seen[3] * fy, "#ffffff", 1.2 * unit);
     c.setLineDash([]);
   }
-  for (const { step, box } of shownBoxes()) {
-    const colour = COLOURS[(step - 1) % COLOURS.length];
+  paintKernel(c, fx, fy, unit);
+  for (const { stop, box } of shownBoxes()) {
+    const colour = COLOURS[(stop - 1) % COLOURS.length];
     stroke(c, box.x0 * fx, box.y0 * fy, box.x1 * fx, box.y1 * fy, colour, 2.5 * unit);
-    tag(c, String(step), box.x0 * fx, box.y0 * fy, colour, unit);
+    tag(c, String(stop), box.x0 * fx, box.y0 * fy, colour, unit);
   }
   if (state.own) {
     stroke(c, state.own.x0 * fx, state.own.y0 * fy, state.own.x1 * fx, state.own.y1 * fy, OWN, 2 * unit);
@@ -325,8 +378,26 @@ function paintBar(m, scale) {
 function paintStrip() {
   const data = state.data, strip = $("strip");
   if (data.frames.length < 2) return;
-  const { width, height } = data.picture, factor = Math.min(1, 240 / Math.max(width, height));
+  const looks = ["map", "class", "scale", "palette", "interp", "opacity", "low", "high"].map((n) => $(n).value);
+  const drawn = [data.key, data.maps.length, ...looks].join("|");
+  if (drawn !== state.strip) {
+    drawStrip(strip);
+    state.strip = drawn;
+  }
+  data.frames.forEach((frame, i) => strip.children[i].setAttribute("aria-pressed", String(i + 1 === state.stop)));
+}
+
+// The strip always has shared scales; a range of the operation serves where the operation has both bounds.
+function stripScale(m) {
+  const bounded = m.bounds.every((b) => b !== null), mode = $("scale").value;
+  return currentScale(m, mode === "fixed" ? "fixed" : mode === "raw" && bounded ? "raw" : "steps");
+}
+
+function drawStrip(strip) {
+  const data = state.data, story = hasStory();
+  const { width, height } = data.picture, factor = Math.min(1, (story ? 160 : 240) / Math.max(width, height));
   const w = Math.max(1, Math.round(width * factor)), h = Math.max(1, Math.round(height * factor));
+  strip.classList.toggle("many", data.frames.length > 3);
   while (strip.children.length < data.frames.length) {
     const button = document.createElement("button");
     button.type = "button";
@@ -334,11 +405,7 @@ function paintStrip() {
     strip.append(button);
   }
   while (strip.children.length > data.frames.length) strip.lastChild.remove();
-  const maps = allMaps(), first = maps.find(Boolean);
-  // The strip always has one scale; a range of the operation serves where the operation has both bounds.
-  const bounded = first && first.bounds.every((b) => b !== null);
-  const mode = $("scale").value === "fixed" ? "fixed" : $("scale").value === "raw" && bounded ? "raw" : "steps";
-  const shared = first ? currentScale(first, mode) : null;
+  const maps = allMaps(), scales = maps.map((m) => m && stripScale(m));
   const small = document.createElement("canvas");
   small.width = w; small.height = h;
   const sc = small.getContext("2d", { willReadFrequently: true });
@@ -351,17 +418,35 @@ function paintStrip() {
     const button = strip.children[i], canvas = button.firstChild, m = maps[i];
     canvas.width = w; canvas.height = h;
     const image = new ImageData(w, h);
-    if (m) blend(photo.data, sampled(m, frame.step, w, h), shared, LUTS[paletteOf(m)], $("opacity").value / 100, image.data);
+    if (m) blend(photo.data, sampled(m, w, h), scales[i], LUTS[paletteOf(m)], $("opacity").value / 100, image.data);
     else image.data.set(photo.data);
     canvas.getContext("2d").putImageData(image, 0, 0);
-    button.lastChild.textContent = m ? `${frame.title} says ${frame.top[0].label}` : `${frame.title}: no value here`;
-    button.setAttribute("aria-pressed", String(frame.step === state.step));
-    button.onclick = () => go(frame.step);
+    const told = story ? `${i + 1} ${frame.title}` : `${frame.title} says ${frame.top[0].label}`;
+    button.lastChild.textContent = m ? told : `${story ? told : frame.title}: no value here`;
+    button.onclick = () => go(i + 1);
   });
+  const first = maps.findIndex(Boolean);
+  if (first < 0) { $("stripnote").textContent = ""; return; }
+  if (storyShown()) { $("stripnote").textContent = sharedNote(maps, scales); return; }
+  const shared = scales[first], bounded = maps[first].bounds.every((b) => b !== null);
   const own = $("scale").value === "image" || ($("scale").value === "raw" && !bounded);
-  $("stripnote").textContent = shared
-    ? `One scale for all steps here: ${number(shared[0])} to ${number(shared[1])}.` + (own ? " The large picture has its own." : "")
-    : "";
+  $("stripnote").textContent = `One scale for all ${story ? "stops" : "steps"} here: ${number(shared[0])} to ${number(shared[1])}.` + (own ? " The large picture has its own." : "");
+}
+
+// Which stops of a story share a scale: those that show the same quantity.
+function sharedNote(maps, scales) {
+  const groups = new Map();
+  maps.forEach((m, i) => {
+    if (!m) return;
+    if (!groups.has(m.map.share)) groups.set(m.map.share, []);
+    groups.get(m.map.share).push(i);
+  });
+  const told = [...groups.values()].filter((stops) => stops.length > 1).map((stops) => {
+    const [low, high] = scales[stops[0]];
+    return `${stops.map((i) => i + 1).join(", ")}: ${number(low)} to ${number(high)}`;
+  });
+  if (!told.length) return "Every stop shows another quantity and has its own scale.";
+  return `Stops that show the same quantity share one scale (${told.join("; ")}); each other stop has its own.`;
 }
 
 function paintTop(frame) {
@@ -386,11 +471,11 @@ function paintTable() {
   const body = $("table").tBodies[0], full = state.data.picture.full;
   body.replaceChildren();
   const rows = shownBoxes();
-  for (const { step, box } of rows) {
+  for (const { stop, box } of rows) {
     const tr = body.insertRow();
     const overlap = state.own ? iou(box, state.own).toFixed(3) : "draw one";
     const share = (100 * box.area / (full[0] * full[1])).toFixed(1) + " %";
-    for (const v of [step, box.x0, box.y0, box.x1, box.y1, share, overlap]) tr.insertCell().textContent = v;
+    for (const v of [stop, box.x0, box.y0, box.x1, box.y1, share, overlap]) tr.insertCell().textContent = v;
   }
   if (!rows.length) {
     const cell = body.insertRow().insertCell();
@@ -401,7 +486,7 @@ function paintTable() {
 
 function noBox() {
   if (!$("showbox").checked) return "Boxes are switched off.";
-  const m = mapAt(state.step);
+  const m = mapAt(state.stop);
   if (!m) return "No map at this step.";
   const [low, high] = rangeOf(m.values);
   return high > low ? `No part is as large as ${Number($("minarea").value)} % of the picture.` : "The map is flat: no box.";
@@ -410,7 +495,7 @@ function noBox() {
 // ---------------------------------------------------------------- reading values
 
 function readout() {
-  const p = $("readout"), data = state.data, m = mapAt(state.step);
+  const p = $("readout"), data = state.data, m = mapAt(state.stop);
   if (!m) { p.textContent = missing(); return; }
   const [low, high] = rangeOf(m.values);
   const range = `${m.map.title}: ${number(low)} to ${number(high)} (${m.map.unit}), ${m.h} x ${m.w} cells.`;
@@ -421,9 +506,7 @@ function readout() {
     p.textContent = `x ${Math.floor(x)}, y ${Math.floor(y)}: the network did not see this.`;
     return;
   }
-  const nx = g.placed[0] + (x - g.seen[0]) * (g.placed[2] - g.placed[0]) / (g.seen[2] - g.seen[0]);
-  const ny = g.placed[1] + (y - g.seen[1]) * (g.placed[3] - g.placed[1]) / (g.seen[3] - g.seen[1]);
-  const col = Math.min(m.w - 1, Math.floor(nx * m.w / g.network[1])), row = Math.min(m.h - 1, Math.floor(ny * m.h / g.network[0]));
+  const [row, col] = cellAt(g, state.cursor, m.h, m.w);
   p.textContent = `x ${Math.floor(x)}, y ${Math.floor(y)}: cell row ${row + 1}, column ${col + 1} has ${number(m.values[row * m.w + col])} ${m.map.unit}.`;
 }
 
@@ -471,7 +554,7 @@ function typedOwn() {
 
 function go(step) {
   if (!state.data) return;
-  state.step = Math.min(Math.max(step, 1), state.data.frames.length);
+  state.stop = Math.min(Math.max(step, 1), state.data.frames.length);
   draw();
 }
 
@@ -486,22 +569,22 @@ function play() {
   if (state.timer) return stop();
   $("play").textContent = "Stop";
   $("play").setAttribute("aria-pressed", "true");
-  state.timer = setInterval(() => go(state.step % state.data.frames.length + 1), 900);
+  state.timer = setInterval(() => go(state.stop % state.data.frames.length + 1), 900);
 }
 
 // ---------------------------------------------------------------- what the figure builder takes over
 
 function panelOf() {
-  const name = $("map").value;
-  if (name.includes("@")) return name.replace("@", `:${state.step}#`); // a channel's feature map
-  if (name !== "class_map") return `${name}:${state.step}`;
+  const name = nameAt(state.stop), step = stepOf(state.stop);
+  if (name.includes("@")) return name.replace("@", `:${step}#`); // a channel, a group, a tap
+  if (name !== "class_map") return `${name}:${step}`;
   const chosen = $("class").value;
-  return chosen === "best" ? `class_map:${state.step}` : `class_map:${state.step}@${chosen}`;
+  return chosen === "best" ? `class_map:${step}` : `class_map:${step}@${chosen}`;
 }
 
 // ---------------------------------------------------------------- wiring
 
-for (const name of ["map", "class", "scale", "palette", "interp", "components"]) $(name).addEventListener("change", () => {
+for (const name of ["map", "class", "scale", "palette", "interp", "components", "directions", "showkernel"]) $(name).addEventListener("change", () => {
   if (name === "map") state.wish = $("map").value; // a model without this map shows its class map; the next may have it
   draw();
 });
@@ -513,17 +596,17 @@ for (const name of ["crop", "showbox", "outline", "allsteps", "filter", "draw"])
   draw();
 });
 $("step").addEventListener("input", () => go(Number($("step").value)));
-$("prev").addEventListener("click", () => go(state.step - 1));
-$("next").addEventListener("click", () => go(state.step + 1));
+$("prev").addEventListener("click", () => go(state.stop - 1));
+$("next").addEventListener("click", () => go(state.stop + 1));
 $("play").addEventListener("click", play);
 $("clear").addEventListener("click", () => { state.own = null; fillOwn(); draw(); });
 for (const input of root.querySelectorAll(".sl-own input")) input.addEventListener("change", typedOwn);
 $("add").addEventListener("click", () => {
   const panel = panelOf();
-  const fixed = fixedRange();
+  const fixed = fixedRange(), m = mapAt(state.stop);
   $("added").textContent = "Added to the figure below, with palette, interpolation, opacity and scale of this view.";
   trigger("add_panel", {
-    panel, palette: $("palette").value, interpolation: $("interp").value, opacity: Number($("opacity").value) / 100,
+    panel, palette: m ? paletteOf(m) : "inferno", interpolation: $("interp").value, opacity: Number($("opacity").value) / 100,
     scale: $("scale").value === "fixed" && !fixed ? "steps" : $("scale").value, fixed, threshold: Number($("threshold").value) / 100,
   });
 });
@@ -533,31 +616,37 @@ frame.addEventListener("pointermove", (event) => {
   if (!state.data) return;
   state.cursor = picturePoint(event);
   if (state.drag) setOwn(state.drag, state.cursor);
-  paintOver(mapAt(state.step));
+  paintOver(mapAt(state.stop));
   readout();
 });
 frame.addEventListener("pointerdown", (event) => {
   if (!state.data) return;
   state.cursor = picturePoint(event);
+  if (!$("draw").checked && kernelNow()) state.point = state.cursor;
   if ($("draw").checked) { state.drag = state.cursor; frame.setPointerCapture(event.pointerId); event.preventDefault(); }
-  paintOver(mapAt(state.step));
+  paintOver(mapAt(state.stop));
+  paintKernelPanel();
   readout();
 });
 frame.addEventListener("pointerup", () => { if (state.drag) { state.drag = null; draw(); } });
-frame.addEventListener("pointerleave", () => { if (!state.data || state.drag) return; state.cursor = null; paintOver(mapAt(state.step)); readout(); });
+frame.addEventListener("pointerleave", () => { if (!state.data || state.drag) return; state.cursor = null; paintOver(mapAt(state.stop)); readout(); });
 
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 root.addEventListener("keydown", (event) => {
   if (!state.data || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
   const move = MOVES[event.key];
-  if (move && event.shiftKey) {
+  if (move && (event.shiftKey || event.target === $("kgrid")) && $("showkernel").checked && moveCell(...move)) {
+    paintOver(mapAt(state.stop));
+    paintKernelPanel();
+    readout();
+  } else if (move && event.shiftKey) {
     const full = state.data.picture.full, at = state.cursor || [full[1] / 2, full[0] / 2];
     const reach = Math.max(1, Math.round(Math.max(...full) / 40));
     state.cursor = [Math.min(Math.max(at[0] + move[0] * reach, 0), full[1] - 1), Math.min(Math.max(at[1] + move[1] * reach, 0), full[0] - 1)];
-    paintOver(mapAt(state.step));
+    paintOver(mapAt(state.stop));
     readout();
-  } else if (event.key === "ArrowLeft") go(state.step - 1);
-  else if (event.key === "ArrowRight") go(state.step + 1);
+  } else if (event.key === "ArrowLeft") go(state.stop - 1);
+  else if (event.key === "ArrowRight") go(state.stop + 1);
   else if (event.key === "Home") go(1);
   else if (event.key === "End") go(state.data.frames.length);
   else if (event.key === " " && event.target === frame) play();
