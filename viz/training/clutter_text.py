@@ -53,8 +53,8 @@ LIMITS = [
     "The row perfect_mask is what the true place of the object would give as a spatial gate at the same point of the "
     "network; a module that also mixes or scales channels can be better than it.",
     "For PAKA 'gates at their mean' replaces both logits of the kernel attention by their data-set means; its native "
-    "map (kernel attention averaged over channels and taps of the last level) says how much a cell takes in, not where the "
-    "object is.",
+    "map (kernel attention averaged over channels and taps of the last level) says how much a cell takes in, not where "
+    "the object is.",
     "A gate's data-set mean is taken over the same views that are reported on.",
     "The views to train on were cached in bfloat16, the views to report on in float32, both stored as float16.",
     "Step outputs before the last (VISTA, PAKA) were not trained for: they show what the network would say if it "
