@@ -118,8 +118,15 @@ def _refused(record: AttentionRecord, part: Part, needs: str) -> ProbeError:
 def _mean(records: Sequence[AttentionRecord], record: AttentionRecord, channel: int | None) -> _Made:
     if record.kind not in ("joint", "kernel"):
         raise _refused(record, "mean", "a joint value or a kernel")
-    over = "channels" if record.kind == "joint" else "taps"
+    over = mean_over(record)
     return record.values.mean(axis=0), f"{record.unit}, mean over the {over}", record.bounds, record.neutral
+
+
+def mean_over(record: AttentionRecord) -> str:
+    """What the first axis of a joint value or a kernel counts."""
+    if record.kind == "kernel":
+        return "taps"
+    return "groups" if record.family == "ema" and record.label.startswith(("cross_", "group_")) else "channels"
 
 
 def _log(records: Sequence[AttentionRecord], record: AttentionRecord, channel: int | None) -> _Made:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import html
 import math
+import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +32,7 @@ GRID = "rgba(128,132,140,0.28)"
 ZERO = "rgba(128,132,140,0.75)"
 BLUE, ORANGE, TEAL = "#4d8fc4", "#d9822b", "#2aa18f"
 LINES = (BLUE, ORANGE, TEAL, "#b56aa5", "#c0563b", "#9a8f1f")
+_PHONE = 40  # characters of a line that a phone shows
 LINE, BELOW = 17, 32  # pixels: a line of a title; the numbers under the last part
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 
@@ -43,14 +46,15 @@ def channel_plot(
     Args:
         module_path: the attention module; None takes the deepest that has the value.
         step: the step that uses the value; -1 the last.
-        label: for TDAM ``channel_gate`` or ``channel_logits``; a probe of kind ``channel``.
+        label: a probe of kind ``channel``, or of kind ``joint``: then its mean over the cells.
 
     Raises:
         ProbeError: no such value, or not one a channel.
     """
     record = trace.record(f"{module_path}.{label}" if module_path else label, step)
-    if record.kind != "channel":
+    if record.kind not in ("channel", "joint"):
         raise ProbeError(f"{record.name} is of kind {record.kind}; a channel plot needs one value a channel.")
+    record = channel_vector(record)
     steps = [r.step for r in trace.records if r.name == record.name]
     before = [s for s in steps if s < record.step]
     values = record.values
@@ -60,7 +64,7 @@ def channel_plot(
     if before:
         titles.append([f"change from step {before[-1]}, by channel"])
     else:
-        titles[1].append("first searchlight: nothing to compare")
+        titles[1].append(f"{'first searchlight' if record.family == 'tdam' else 'one step'}: nothing to compare")
     figure = make_subplots(
         len(titles),
         1,
@@ -75,7 +79,7 @@ def channel_plot(
     _bars(figure, 1, channels, values, channels, base=base, look=(BLUE, unit))
     _bars(figure, 2, channels, values[order], order, base=base, look=(TEAL, unit))
     if before:
-        change = values - trace.record(record.name, before[-1]).values
+        change = values - channel_vector(trace.record(record.name, before[-1])).values
         _bars(figure, 3, channels, change, channels, base=0.0, look=(ORANGE, "change"))
         figure.update_xaxes(matches="x", row=3, col=1)
     for row in (1, 2):
@@ -89,6 +93,14 @@ def channel_plot(
         # On a phone the buttons fill a line of their own above the titles.
         modebar={"remove": ["select", "lasso", "autoScale"], "bgcolor": "rgba(0,0,0,0)", "color": TEXT},
     )
+
+
+def channel_vector(record: AttentionRecord) -> AttentionRecord:
+    """A joint value as one number a channel, its mean over the cells; a channel vector as it is."""
+    if record.kind != "joint":
+        return record
+    means = record.values.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
+    return replace(record, kind="channel", values=means, unit=f"{record.unit}, mean over the cells")
 
 
 def _above(titles: list[list[str]]) -> int:
@@ -107,7 +119,7 @@ def _range_words(values: NDArray[np.float32], record: AttentionRecord, words: st
     if "before the sigmoid" in record.unit:
         ends = [1 / (1 + math.exp(-max(-700.0, v))) for v in (low, high)]
         return [f"before the sigmoid {_span(low, high)}", f"sigmoid {_span(*ends)}"]
-    unit = [record.unit] if record.unit and record.unit not in words else []
+    unit = textwrap.wrap(record.unit, _PHONE) if record.unit and record.unit not in words else []
     if np.isfinite(record.bounds).all():
         return [*unit, f"{_span(low, high)}; possible {record.bounds[0]:g} to {record.bounds[1]:g}"]
     return [*unit, _span(low, high)]

@@ -1,8 +1,9 @@
-"""Channels tab: the searchlight's channel values as an interactive plot, and what single channels saw."""
+"""Channels tab: one value a channel as an interactive plot, and what the strongest and weakest channels saw."""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import gradio as gr
@@ -12,33 +13,87 @@ from viz.attention.probe import AttentionRecord
 from viz.engine import Engine
 from viz.errors import VizError
 from viz.figures import plots
+from viz.figures.plots import channel_vector
 from viz.trace import Trace
+from viz.ui.entries import group_title
 from viz.ui.exports import Exports
-from viz.ui.payload import block_title, channel_entry, error_message, trace_key
+from viz.ui.payload import channel_entry, error_message, trace_key, words
 from viz.ui.session import Pictures, Shown, trace_of
 
-STRONGEST = 12
+STRONGEST, WEAKEST = 12, 6
+# Rows of a softmax over the places all have the same mean.
+_FLAT = frozenset({"value_softmax"})
 
 
 def channel_records(trace: Trace) -> list[AttentionRecord]:
-    """Channel vectors of a trace: gates where there are gates, else the logits; deepest module first."""
+    """Channel vectors of a trace: gates where there are gates, else the logits; gates first, then deepest first."""
     found = [r for r in trace.records if r.kind == "channel"]
     gated = {r.path for r in found if r.label == "channel_gate"}
-    kept = [r for r in found if r.label == "channel_gate" or r.path not in gated]
-    return list(reversed(kept))
+    kept = [r for r in found if r.label != "channel_logits" or r.path not in gated]
+    return sorted(kept[::-1], key=lambda r: r.label != "channel_gate")
+
+
+def joint_records(trace: Trace) -> list[AttentionRecord]:
+    """Joint values, whose mean over the cells is one value a channel; deepest first."""
+    found = [r for r in trace.records if r.kind == "joint" and r.label not in _FLAT and r.values.shape[0] > 1]
+    return list(reversed(found))
 
 
 def choices_of(trace: Trace) -> list[tuple[str, str]]:
-    """(words, value) of every channel vector; the value is ``name:step``."""
-    return [(f"{block_title(r.path)}, step {r.step}", f"{r.name}:{r.step}") for r in channel_records(trace)]
+    """(words, value) of every channel vector and of every joint value's mean; the value is ``name:step``."""
+    only_gates = {r.label for r in channel_records(trace)} <= {"channel_gate"}
+    choices = []
+    for r in [*channel_records(trace), *joint_records(trace)]:
+        what = "" if only_gates and r.kind == "channel" else f"{words(r.label)}, "
+        what = f"{what}mean over the cells, " if r.kind == "joint" else what
+        choices.append((f"{what}{group_title(trace, r.path)}, step {r.step}", f"{r.name}:{r.step}"))
+    return choices
+
+
+def told(record: AttentionRecord) -> str:
+    """What must be said of a vector before it is read, or nothing."""
+    if "learned constant" in record.unit:
+        return "These weights are learned and the same for every picture: they say nothing about this one."
+    if "random draw" in record.unit:
+        return "These numbers are random draws, neither learned nor inferred: another draw gives others."
+    return ""
 
 
 def strongest(record: AttentionRecord, count: int = STRONGEST) -> list[tuple[str, int]]:
     """(words, channel) of the largest values, largest first."""
-    # A gate's largest values pass the most; logits act by their size, whatever their sign.
-    size = record.values if record.label == "channel_gate" else np.abs(record.values)
-    order = np.argsort(-size, kind="stable")[:count]
-    return [(f"{int(c)} ({record.values[c]:.3g})", int(c)) for c in order]
+    return _ranked(record)[:count]
+
+
+def weakest(record: AttentionRecord, count: int = WEAKEST) -> list[tuple[str, int]]:
+    """(words, channel) of the smallest values, smallest first."""
+    return _ranked(record)[::-1][:count]
+
+
+def _ranked(record: AttentionRecord) -> list[tuple[str, int]]:
+    values = channel_vector(record).values
+    # What is not negative passes the more the larger it is; signed values act by their size.
+    size = values if record.bounds[0] >= 0 else np.abs(values)
+    return [(f"{int(c)} ({values[c]:.3g})", int(c)) for c in np.argsort(-size, kind="stable")]
+
+
+def feature_probe(trace: Trace, record: AttentionRecord) -> str | None:
+    """Full name of the joint value whose channels a vector weighs: itself, or the input of its module or of the nearest
+    module around it with as many channels; None where none was captured."""
+    if record.kind == "joint":
+        return record.name
+    if told(record).startswith("These weights"):
+        return None
+    joint = {r.name: len(r.values) for r in trace.records if r.kind == "joint"}
+    path = record.path
+    while True:
+        name = f"{path}.bottom" if path else "bottom"
+        if joint.get(name) == len(record.values):
+            return name
+        if not path:
+            break
+        path = path.rpartition(".")[0]
+    beside = [r.name for r in trace.records if r.kind == "joint" and r.path == record.path]
+    return next((n for n in beside if joint[n] == len(record.values)), None)
 
 
 class ChannelsTab:
@@ -47,11 +102,12 @@ class ChannelsTab:
     def __init__(self, engine: Engine, pictures: Pictures) -> None:
         self.engine, self.pictures = engine, pictures
         self.note = gr.Markdown("Choose a picture first.", elem_id="channels-note")
-        self.which = gr.Dropdown([], label="Searchlight", visible=False, elem_id="which-channels", filterable=False)
+        self.which = gr.Dropdown([], label="Channel values", visible=False, elem_id="which-channels", filterable=False)
         self.plot = gr.Plot(visible=False, elem_id="channel-plot", show_label=False)
         self.pick = gr.Radio(
             [], label="Strongest channels: choose one to see its feature map above", visible=False, elem_id="pick"
         )
+        self.weak = gr.Radio([], label="Weakest channels", visible=False, elem_id="pick-weakest")
         self.save = gr.Button("Take this plot home as an interactive HTML page", visible=False, elem_id="save-plot")
         self.saved = gr.File(label="Interactive plot", visible=False, elem_id="saved-plot")
         self.exports = Exports()
@@ -67,30 +123,34 @@ class ChannelsTab:
         """After a new trace: which vectors there are, and the plot of one of them."""
         hidden = gr.update(visible=False)
         if shown is None:
-            return [gr.skip()] * 5
+            return [gr.skip()] * 6
         try:
             choices = choices_of(trace_of(shown, self.engine, self.pictures))
         except VizError as error:
-            return [str(error), hidden, hidden, hidden, hidden]
+            return [str(error), *[hidden] * 5]
         if not choices:
-            return ["This model has no channel attention.", hidden, hidden, hidden, hidden]
+            return ["This model has no channel attention.", *[hidden] * 5]
         values = [v for _, v in choices]
         chosen = value if value in values else values[0]
-        return ["", gr.update(choices=choices, value=chosen, visible=True), *self.draw(chosen, shown)]
+        note, *drawn = self.draw(chosen, shown)
+        return [note, gr.update(choices=choices, value=chosen, visible=True), *drawn]
 
     def draw(self, value: str | None, shown: Shown | None) -> list[Any]:
-        """The plot, the strongest channels and the file of one vector."""
+        """What must be said, the plot, the strongest and weakest channels and the file of one vector."""
         try:
             found = self._select(value, shown)
         except VizError:
             found = None
         if found is None:
-            return [gr.update(visible=False)] * 3
+            return ["", *[gr.update(visible=False)] * 4]
         trace, record = found
         figure = plots.channel_plot(trace, record.path, record.step, label=record.label)
+        seen = feature_probe(trace, record) is not None
         return [
+            told(record),
             gr.update(value=figure, visible=True),
-            gr.update(choices=strongest(record), value=None, visible=True),
+            gr.update(choices=strongest(record), value=None, visible=seen),
+            gr.update(choices=weakest(record), value=None, visible=seen),
             gr.update(visible=True),
         ]
 
@@ -105,12 +165,13 @@ class ChannelsTab:
         trace, record = found
         figure = plots.channel_plot(trace, record.path, record.step, label=record.label)
         title = f"{trace.card.name}: {record.name}, step {record.step}"
-        path = self.exports.folder() / f"{trace.card.name}-{record.label}-step{record.step}.html"
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{trace.card.name}-{record.label}-step{record.step}")
+        path = self.exports.folder() / f"{stem}.html"
         path.write_text(plots.to_html(figure, title), encoding="utf-8")
         return gr.update(value=str(path), visible=True)
 
     def feature(self, channel: int | None, value: str | None, shown: Shown | None) -> Any:
-        """The gated input of one channel, sent to the viewer."""
+        """The map of one channel, sent to the viewer."""
         if channel is None:
             return gr.skip()
         try:
@@ -118,7 +179,10 @@ class ChannelsTab:
             if found is None:
                 return gr.skip()
             trace, record = found
-            entry = channel_entry(trace, record.path, int(channel))
+            probe = feature_probe(trace, record)
+            if probe is None:
+                return gr.HTML(extra=error_message("These values have no feature maps of their own to show."))
+            entry = channel_entry(trace, probe, int(channel))
             if entry is None:
                 return gr.HTML(extra=error_message(f"Channel {channel} was not captured."))
             message = {"key": trace_key(trace), "maps": [entry], "pick": None, "show": entry["name"]}
@@ -129,12 +193,13 @@ class ChannelsTab:
     def listen(self, after: Any, shown: gr.State, canvas: gr.HTML) -> None:
         """Wire the events; `after` is the event that brings a new trace."""
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        drawn = [self.plot, self.pick, self.save]
+        drawn = [self.plot, self.pick, self.weak, self.save]
         after.success(self.refresh, [shown, self.which], [self.note, self.which, *drawn], **quiet)
         after.success(lambda: gr.update(value=None, visible=False), None, self.saved, **quiet)
-        self.which.input(self.draw, [self.which, shown], drawn, **quiet)
+        self.which.input(self.draw, [self.which, shown], [self.note, *drawn], **quiet)
         self.save.click(self.write, [self.which, shown], self.saved, api_visibility="private")
-        self.pick.input(self.feature, [self.pick, self.which, shown], canvas, **quiet)
+        for radio in (self.pick, self.weak):
+            radio.input(self.feature, [radio, self.which, shown], canvas, **quiet)
 
         def clicked(event: gr.EventData, value: str | None, now: Shown | None) -> Any:
             channel = event._data.get("channel") if isinstance(event._data, dict) else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from viz.errors import ProbeError
 from viz.frames import Frame, View
 from viz.kernels import ModuleFacts, kernel_size
 from viz.maps import Heatmap
-from viz.parts import PARTS, Part, part_words
+from viz.parts import PARTS, Part, mean_over, part_words
 from viz.stories.paka import KERNEL, composed_reach
 from viz.stories.vista import message_words
 from viz.trace import Trace
@@ -28,6 +29,7 @@ from viz.trace import Trace
 MOST_CHANNELS = 32
 # Kernels larger than this stay on the server (a k x k kernel at every cell of a large map).
 MOST_KERNEL_BYTES = 2**20
+_LEVEL = re.compile(r"\.levels\.(\d+)$")
 _UNDRAWN = frozenset({"tap_logits"})
 
 
@@ -56,7 +58,11 @@ def group_title(trace: Trace, path: str) -> str:
     if "messages." in path and trace.card.family == "vista":
         return f"message {message_words(trace, path)}"
     facts = trace.facts.get(f"{path}.{KERNEL}")
-    return block_title(path) if facts is None else f"{block_title(path)}, dilation {facts.dilation}"
+    if facts is None:
+        return block_title(path)
+    level = _LEVEL.search(path)
+    place = f"level {int(level[1]) + 1}" if level else block_title(path)
+    return f"{place}, dilation {facts.dilation}"
 
 
 def map_entry(maps: Sequence[Heatmap], kind: str, title: str, group: str, *, share: str = "") -> dict[str, Any]:
@@ -124,7 +130,7 @@ def derived_entries(trace: Trace) -> list[dict[str, Any]]:
                 if part == "total":
                     totals.add(first.label)
         if first.kind == "joint" and first.values.shape[0] <= MOST_CHANNELS:
-            what = "group" if first.label.startswith(("group", "cross")) else "channel"
+            what = "group" if mean_over(first) == "groups" else "channel"
             for c in range(first.values.shape[0]):
                 maps = [trace.heatmap(name, r.step, channel=c) for r in records]
                 title = f"{words(first.label)}, {what} {c + 1 if what == 'group' else c}"

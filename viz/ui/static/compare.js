@@ -85,7 +85,12 @@ function panelOf(model, index, wish) {
   select.setAttribute("aria-label", `Map of ${model.name}`);
   select.append(new Option("class map", "class_map"));
   const others = model.maps.filter((m) => m.kind !== "class_map");
-  for (const m of others) select.append(new Option(m.title, m.name));
+  for (const name of new Set(others.map((m) => m.group))) {
+    const group = document.createElement("optgroup");
+    group.label = name;
+    for (const m of others) if (m.group === name) group.append(new Option(m.title, m.name));
+    select.append(group);
+  }
   if ([...select.options].some((o) => o.value === wish)) select.value = wish;
   select.addEventListener("change", draw);
   head.append(make("strong", "", model.name), select, says);
@@ -320,13 +325,9 @@ function notes() {
 }
 
 function valueAt(panel) {
-  const m = mapAt(panel), [x, y] = state.cursor, g = panel.model.geometry;
-  if (x < g.seen[0] || x >= g.seen[2] || y < g.seen[1] || y >= g.seen[3]) return "outside the crop";
-  if (!m) return "no value";
-  const nx = g.placed[0] + (x - g.seen[0]) * (g.placed[2] - g.placed[0]) / (g.seen[2] - g.seen[0]);
-  const ny = g.placed[1] + (y - g.seen[1]) * (g.placed[3] - g.placed[1]) / (g.seen[3] - g.seen[1]);
-  const column = Math.min(m.w - 1, Math.floor(nx * m.w / g.network[1])), line = Math.min(m.h - 1, Math.floor(ny * m.h / g.network[0]));
-  return `${number(m.values[line * m.w + column])} ${m.entry.unit}`;
+  const m = mapAt(panel), cell = m ? cellAt(panel.model.geometry, state.cursor, m.h, m.w) : cellAt(panel.model.geometry, state.cursor, 1, 1);
+  if (!cell) return "outside the crop";
+  return m ? `${number(m.values[cell[0] * m.w + cell[1]])} ${m.entry.unit}` : "no value";
 }
 
 function readout() {

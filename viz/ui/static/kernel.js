@@ -54,8 +54,8 @@ function paintKernel(c, fx, fy, unit) {
     c.fillRect(x, y, w, h);
     c.globalAlpha = 1;
     stroke(c, x, y, x + w, y + h, tap.index === centre ? "#000000" : "#ffffff", (tap.index === centre ? 2.4 : 1) * unit);
-    const text = short(tap.value), size = Math.min(12 * unit, 0.42 * h, 1.6 * w / text.length);
-    if (size >= 8 * unit) {
+    const text = String(Number(tap.value.toPrecision(2))), size = Math.min(12 * unit, 0.42 * h, 1.45 * w / text.length);
+    if (size >= 7 * unit) {
       c.font = `600 ${size}px system-ui, sans-serif`;
       c.textAlign = "center"; c.textBaseline = "middle"; c.fillStyle = inkOn(rgb);
       c.fillText(text, x + w / 2, y + h / 2);
@@ -113,7 +113,7 @@ function paintKernelPanel() {
   for (const label of root.querySelectorAll(".sl-kernelonly")) label.hidden = !some;
   panel.hidden = !now || !$("showkernel").checked;
   if (panel.hidden) return;
-  const { kernel, map } = now, grid = $("kgrid"), said = $("ksaid"), lead = `${kernel.title}, dilation ${kernel.dilation}`;
+  const { kernel, map } = now, grid = $("kgrid"), said = $("ksaid"), lead = kernel.title.includes("dilation") ? kernel.title : `${kernel.title}, dilation ${kernel.dilation}`;
   const neutral = kernel.neutral === null ? 0 : kernel.neutral, plain = neutral === 1 && rangeOf(map.values).every((v) => v === 1);
   const cell = state.point ? cellAt(state.data.geometry, state.point, map.h, map.w) : null;
   grid.hidden = !cell;

@@ -223,9 +223,12 @@ function paletteOf(m) {
   return name === "diverging" && m.map.neutral === null ? "inferno" : name;
 }
 
+// Boxes say where something is: in a story the class maps do; any map that a person chooses has boxes.
+const unboxed = (m) => storyShown() && m.map.kind !== "class_map";
+
 function boxesAt(stop) {
   const m = mapAt(stop);
-  if (!m) return [];
+  if (!m || unboxed(m)) return [];
   const { width, height, full } = state.data.picture;
   const key = ["box", m.key, m.step, $("threshold").value, $("components").value, $("minarea").value].join("|");
   if (!cache.has(key)) {
@@ -488,6 +491,7 @@ function noBox() {
   if (!$("showbox").checked) return "Boxes are switched off.";
   const m = mapAt(state.stop);
   if (!m) return "No map at this step.";
+  if (unboxed(m)) return "In a story the class maps have boxes; choose this map in the list to box it.";
   const [low, high] = rangeOf(m.values);
   return high > low ? `No part is as large as ${Number($("minarea").value)} % of the picture.` : "The map is flat: no box.";
 }
