@@ -6,8 +6,8 @@ three dilations and holds these six tensors until the message is done, and one t
 whole message graph, whose own convolutions all forms share, and for its three messages alone. Memory: the rise of the
 process's peak resident size over what it holds before the call (weights and inputs in place), each form and round in a
 child process of its own; Linux only. It is measured twice: with an allocator that gives freed blocks back at once,
-hence what a form needs (it repeats to within 1 MB, so once is enough), and with the C library's own, which keeps some of
-them and adds its fragments to every form.
+hence what a form needs (it repeats to within 1 MB, so once is enough), and with the C library's own, which keeps some
+of them and adds its fragments to every form.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from viz.attention.probe import capture, edited, probes_of
 from viz.attention.vista_inferred import PRIOR_LIMIT, InferredGraph, InferredMessage
-from viz.attention.vista_mean_field import objective, outer_sum, update_maps, update_vectors
+from viz.attention.vista_mean_field import objective, outer_sum, standardised, update_maps, update_vectors
 
 CHANNELS = (3, 5, 8)
 
@@ -374,3 +374,11 @@ def test_features_that_do_not_fit_are_refused() -> None:
             graph(wrong)
     with pytest.raises(ValueError, match="0 updates"):
         graph(features, 0)
+
+
+def test_standardised_in_both_memory_layouts() -> None:
+    x = 5 + 3 * torch.randn(2, 4, 3, 5, dtype=torch.float64)
+    for y in (standardised(x), standardised(x.contiguous(memory_format=torch.channels_last))):
+        torch.testing.assert_close(y.mean(dim=(1, 2, 3)), torch.zeros(2, dtype=torch.float64))
+        torch.testing.assert_close(y.std(dim=(1, 2, 3), unbiased=False), torch.ones(2, dtype=torch.float64))
+        torch.testing.assert_close(y, (x - x.mean((1, 2, 3), True)) / x.std((1, 2, 3), unbiased=False, keepdim=True))
