@@ -163,8 +163,8 @@ def figure(
 
     Args:
         trace: what `Model.trace` gave.
-        panels: shorthands (``"picture"``, ``"class_map:2"``, ``"spatial_gate:2"``, ...), `Panel` objects, or None: the
-            picture, every step's class map, the deepest spatial gates.
+        panels: shorthands (``"picture"``, ``"class_map:2"``, ``"spatial_gate:2"``, ``"mean(bottom)"``, ...), `Panel`
+            objects, or None: the family's story, see `viz.figures.defaults`.
         preset: venue, see `viz.figures.PRESETS`.
         columns: 1 or 2; default 1 for up to four panels.
         class_index: number or name of the class for class maps without one of their own.
@@ -187,6 +187,8 @@ def figure(
     if options.get("shared_scale") is None:
         # One map's own range is by its meaning not shared, unless that is asked for.
         options["shared_scale"] = options.get("scale") != "image"
+    if options.get("palette") is None:
+        options["palette"] = "auto"
     if isinstance(options.get("fixed"), list):
         options["fixed"] = tuple(options["fixed"])
     columns = columns if columns is not None else (1 if len(chosen) <= 4 else 2)

@@ -17,6 +17,7 @@ from viz.figures.text import drawable, missing
 from viz.geometry import Interpolation
 from viz.localization.boxes import Box, boxes
 from viz.maps import Heatmap, Scale, finite_range, scale_for, symmetric
+from viz.parts import mean_over, part_words
 from viz.zoo.cards import class_number
 
 if TYPE_CHECKING:
@@ -95,9 +96,12 @@ def definite(trace: Trace, panel: Panel) -> Panel:
             kind = "channels" if record.kind == "channel" else "map"
         if kind == "boxes" and record.kind == "channel":
             raise FigureError(f"{record.name} has one value a channel and no cells, so it has no boxes.")
+        if panel.part is not None:
+            return replace(panel, kind="map", step=record.step, probe=record.name)
         if record.kind in ("joint", "kernel") and panel.channel is None:
             raise FigureError(
-                f"{record.name} has {record.values.shape[0]} maps; choose one, as in {panel.probe}:{record.step}#0."
+                f"{record.name} has {record.values.shape[0]} maps; choose one, as in {panel.probe}:{record.step}#0, "
+                f"or their mean, mean({panel.probe}):{record.step}."
             )
         return replace(panel, kind=kind, step=record.step, probe=record.name)
     step = trace.step_number(panel.step)
@@ -156,7 +160,10 @@ def _content(trace: Trace, spec: FigureSpec, panel: Panel, letter: str) -> Conte
             record = trace.record(panel.probe or "", panel.step)
             made = replace(made, quantity=_quantity(record, panel))
             title = _probe_title(trace, record, panel)
-            words = title if panel.channel is None else _at_step(trace, panel.step, made.quantity)
+            words = title
+            if panel.channel is not None:
+                of = _words(record.label) if panel.part is None else part_words(record.label, panel.part)
+                words = _at_step(trace, panel.step, f"{_one(record)} {panel.channel} ({of})")
     if panel.title is None:
         return replace(made, words=words, title=drawable(title))
     if odd := missing(panel.title):
@@ -173,7 +180,7 @@ def heatmap_of(trace: Trace, panel: Panel, step: int | None = None) -> Heatmap:
     if panel.kind == "feature":
         return trace.feature_map(panel.channel or 0, step)
     if panel.probe is not None:
-        return trace.heatmap(panel.probe, step, channel=panel.channel)
+        return trace.heatmap(panel.probe, step, channel=panel.channel, part=panel.part)
     return trace.class_map(step, panel.class_index)
 
 
@@ -212,9 +219,12 @@ def _at_step(trace: Trace, step: int, text: str) -> str:
 
 
 def _probe_title(trace: Trace, record: AttentionRecord, panel: Panel) -> str:
-    text = _words(record.label) if panel.channel is None else f"channel {panel.channel}"
+    if panel.part is not None:
+        text = part_words(record.label, panel.part, panel.channel)
+    else:
+        text = _words(record.label) if panel.channel is None else f"{_one(record)} {panel.channel}"
     paths = {r.path for r in trace.records if r.label == record.label}
-    if len(paths) > 1:
+    if len(paths) > 1 and panel.part != "total":
         text += f" ({_short(record.path, paths)})"
     return _at_step(trace, record.step, text)
 
@@ -233,8 +243,15 @@ def _words(label: str) -> str:
 
 
 def _quantity(record: AttentionRecord, panel: Panel) -> str:
-    words = _words(record.label)
-    return words if panel.channel is None else f"channel {panel.channel} ({words})"
+    words = _words(record.label) if panel.part is None else part_words(record.label, panel.part)
+    # Groups and taps hold one quantity; channels of features are each their own.
+    alike = panel.channel is None or _one(record) != "channel"
+    return words if alike else f"channel {panel.channel} ({words})"
+
+
+def _one(record: AttentionRecord) -> str:
+    """What one map of a joint value or a kernel is: a channel, a group or a tap."""
+    return mean_over(record).removesuffix("s")
 
 
 def _scaled(trace: Trace, spec: FigureSpec, made: Sequence[Content]) -> tuple[Content, ...]:
@@ -250,6 +267,9 @@ def _scaled(trace: Trace, spec: FigureSpec, made: Sequence[Content]) -> tuple[Co
         scale = Scale(scale.mode, min(s.low for _, s in mates), max(s.high for _, s in mates))
         source = _source(trace, [c for c, _ in mates], scale)
         palette = content.palette
+        if palette == "auto":
+            signed = content.is_map and content.neutral is not None and content.panel.kind != "class_map"
+            palette = "diverging" if signed else "inferno"
         if palette == "diverging" and content.neutral is None:
             palette = "inferno"
         elif palette == "diverging" and content.neutral is not None and content.is_map:

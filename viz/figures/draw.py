@@ -25,10 +25,11 @@ from matplotlib.patheffects import withStroke
 from viz.errors import FigureError
 from viz.figures.content import Content
 from viz.figures.layout import TICK_GAP, BarBox, Layout, Place, line_height
-from viz.figures.raster import Raster, draw_photo, inside, opaque, photo
+from viz.figures.raster import Raster, cells_extent, draw_photo, inside, opaque, photo
 from viz.figures.spec import FigureSpec
 from viz.figures.text import clipped, numbers, properties, width_of
 from viz.geometry import Rect
+from viz.kernels import directions
 from viz.maps import palette
 
 if TYPE_CHECKING:
@@ -152,10 +153,28 @@ class _Drawing:
             vector=self.vector,
             view=self.layout.view,
         )
+        if content.panel.part == "directions":
+            self.arrows(axes, content)
         if self.spec.crop_frame and self.spec.view == "picture":
             self.frame(axes)
         if content.boxes:
             self.boxes(axes, content, place)
+
+    def arrows(self, axes: Any, content: Content) -> None:
+        """Which way each cell's kernel pulls; the longest arrow fills its cell."""
+        record = self.trace.record(content.panel.probe or "", content.panel.step)
+        pulls = directions(record.values, record.neutral)
+        h, w = pulls.shape[1:]
+        x0, y0, x1, y1 = cells_extent(self.trace.geometry)
+        wide, high = (x1 - x0) / w, (y1 - y0) / h
+        longest = float(np.hypot(pulls[0], pulls[1]).max()) or 1.0
+        unit = 0.9 * min(wide, high) / longest
+        x, y = np.meshgrid(x0 + (np.arange(w) + 0.5) * wide, y0 + (np.arange(h) + 0.5) * high)
+        look = {"units": "xy", "angles": "xy", "scale_units": "xy", "scale": 1.0, "pivot": "mid"}
+        for width, colour in ((0.22, "black"), (0.11, "white")):
+            axes.quiver(x, y, pulls[0] * unit, pulls[1] * unit, color=colour, width=width * min(wide, high), **look)
+        limits = self.layout.view
+        axes.set(xlim=(limits[0], limits[2]), ylim=(limits[3], limits[1]))
 
     def frame(self, axes: Any) -> None:
         """The edge of what the network saw, where that is not the whole picture: white between dark."""

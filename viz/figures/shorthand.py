@@ -2,7 +2,8 @@
 
     NAME [:STEP] [#CHANNEL] [@CLASS]
 
-NAME is ``picture``, ``class_map``, ``feature``, ``boxes``, ``boxes(PROBE)``, a probe's label or a probe's full name;
+NAME is ``picture``, ``class_map``, ``feature``, ``boxes``, ``boxes(PROBE)``, a probe's label or a probe's full name, or
+what follows from one, ``PART(PROBE)`` as in ``mean(bottom)`` (see `viz.parts`); CHANNEL is a channel, a group or a tap;
 STEP is a number, ``last``, or for boxes ``all``; CLASS is a number or a name.
 """
 
@@ -11,13 +12,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from viz.errors import FigureError
+from viz.figures.defaults import default_panels
 from viz.figures.spec import MAX_TEXT, Panel
+from viz.parts import PARTS, Part
 
-if TYPE_CHECKING:
-    from viz.trace import Trace
+__all__ = ["default_panels", "panel_text", "parse_panel", "parse_panels", "with_class"]
 
 _FORM = re.compile(
     r"(?P<name>[A-Za-z_][\w.]*)(\((?P<inner>[\w.]+)\))?(:(?P<step>-?\d{1,4}|all|last))?(#(?P<channel>\d{1,6}))?"
@@ -42,8 +43,11 @@ def parse_panel(text: str) -> Panel:
     cls = (found["cls"] or "").strip() or None
     index = int(cls) if cls is not None and cls.isascii() and cls.isdigit() else None
     label = cls if index is None else None
-    if inner and name != "boxes":
-        raise FigureError(f"Only boxes take a probe in brackets, as in boxes(spatial_gate):2, not {name!r}.")
+    part: Part | None = next((p for p in PARTS if p == name), None) if inner else None
+    if inner and name != "boxes" and part is None:
+        raise FigureError(
+            f"Only boxes and {', '.join(PARTS)} take a probe in brackets, as in boxes(spatial_gate):2, not {name!r}."
+        )
     if step_text == "all" and name != "boxes":
         raise FigureError(f"Only boxes can show all steps in one panel, not {name!r}.")
     if cls is not None and (name not in ("class_map", "boxes") or inner):
@@ -62,6 +66,8 @@ def parse_panel(text: str) -> Panel:
         if channel is None:
             raise FigureError("A feature panel needs its channel, as in feature:2#17.")
         return Panel("feature", step, channel=channel)
+    if part is not None:
+        return Panel("map", step, probe=inner, channel=channel, part=part)
     return Panel("map", step, probe=name, channel=channel)
 
 
@@ -75,6 +81,8 @@ def panel_text(panel: Panel) -> str:
         FigureError: a probe, class or channel that no shorthand can name.
     """
     name = panel.kind if panel.probe is None else panel.probe if panel.kind != "boxes" else f"boxes({panel.probe})"
+    if panel.part is not None:
+        name = f"{panel.part}({panel.probe})"
     step = "all" if panel.all_steps else "" if panel.step == -1 else str(panel.step)
     text = name + (f":{step}" if step and panel.kind != "picture" else "")
     if panel.channel is not None:
@@ -89,6 +97,7 @@ def panel_text(panel: Panel) -> str:
     same = (
         again is not None
         and again.probe == panel.probe
+        and again.part == panel.part
         and again.class_label == (None if panel.class_index is not None else panel.class_label)
     )
     if not same:
@@ -110,24 +119,6 @@ def parse_panels(panels: str | Sequence[str | Panel]) -> tuple[Panel, ...]:
     if not made:
         raise FigureError("A figure needs at least one panel.")
     return tuple(made)
-
-
-def default_panels(trace: Trace, class_index: int | None = None) -> tuple[Panel, ...]:
-    """The picture, the class map of every step for one class, and the deepest spatial gate of every step.
-
-    Args:
-        class_index: default the last step's best class, so that the steps can be compared.
-    """
-    best = trace.top(-1, 1)[0].class_index if class_index is None else class_index
-    # Many steps are thinned evenly, the first and the last kept, so that a page holds the figure.
-    steps = sorted({1 + round(i * (trace.steps - 1) / 5) for i in range(6)})
-    panels = [Panel("picture")]
-    panels += [Panel("class_map", step, class_index=best) for step in steps]
-    maps = [r for r in trace.records if r.kind == "spatial"]
-    # A gate is what was really multiplied onto the features; a score before it is second choice.
-    chosen = [r for r in maps if r.label == "spatial_gate"] or maps
-    panels += [Panel("map", r.step, probe=r.name) for r in chosen if r.name == chosen[-1].name and r.step in steps]
-    return tuple(panels)
 
 
 def with_class(panels: Sequence[Panel], class_index: int | None) -> tuple[Panel, ...]:

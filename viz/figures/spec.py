@@ -15,10 +15,13 @@ from viz.figures.presets import Font, preset
 from viz.geometry import INTERPOLATIONS, Interpolation
 from viz.localization.boxes import DEFAULT_THRESHOLD, Components
 from viz.maps import PALETTES
+from viz.parts import PARTS, Part
 
 PanelKind = Literal["picture", "class_map", "map", "feature", "channels", "boxes"]
 KINDS: tuple[PanelKind, ...] = get_args(PanelKind)
 FigureScale = Literal["raw", "image", "steps", "fixed"]
+# ``auto``: diverging where a map has a neutral value (class maps stay as they are), else inferno.
+FIGURE_PALETTES = ("auto", *PALETTES)
 SCALES: tuple[FigureScale, ...] = get_args(FigureScale)
 Order = Literal["sorted", "index"]
 View = Literal["picture", "seen"]
@@ -44,6 +47,7 @@ class Panel:
         order: of the bars of ``channels``.
         title: instead of the usual one; an empty text takes it away.
         opacity, interpolation, palette, threshold: instead of the figure's own.
+        part: for ``map``: what follows from the probe's value, see `viz.parts`. ``directions`` draws arrows as well.
     """
 
     kind: PanelKind
@@ -59,6 +63,7 @@ class Panel:
     interpolation: Interpolation | None = None
     palette: str | None = None
     threshold: float | None = None
+    part: Part | None = None
 
     def __post_init__(self) -> None:
         _one_of("panel's kind", self.kind, KINDS)
@@ -72,8 +77,11 @@ class Panel:
         _text("panel's title", self.title)
         _number("panel's opacity", self.opacity, 0, 1, optional=True)
         _one_of("panel's interpolation", self.interpolation, (None, *INTERPOLATIONS))
-        _one_of("panel's palette", self.palette, (None, *PALETTES))
+        _one_of("panel's palette", self.palette, (None, *FIGURE_PALETTES))
         _number("panel's threshold", self.threshold, 0, 1, optional=True)
+        _one_of("panel's part", self.part, (None, *PARTS))
+        if self.part is not None and self.kind != "map":
+            raise FigureError(f"Only a map can be {self.part} of a probe, not a panel of kind {self.kind}.")
         if self.kind in ("map", "channels") and not self.probe:
             raise FigureError(f"A panel of kind {self.kind} needs the name of a probe.")
         if self.step == 0:
@@ -89,7 +97,8 @@ class FigureSpec:
         preset: venue, see `viz.figures.PRESETS`. columns: 1 or 2.
         per_row: panels in a row; None chooses by the width.
         palette: of the maps. ``diverging`` is for maps with a neutral value, and its scale is symmetric around that
-            value; maps without one take inferno.
+            value; maps without one take inferno. ``auto`` is diverging where a map has a neutral value (class maps
+            excepted), else inferno.
         opacity: of the maps over the photo; 1 shows the bare map.
         interpolation: ``cells`` shows the values as the network computed them.
         scale: where a range comes from: ``raw`` (the operation's), ``image`` (the map's own), ``steps`` (over all
@@ -130,7 +139,7 @@ class FigureSpec:
         object.__setattr__(self, "preset", preset(self.preset).name)
         _whole("number of columns", self.columns, 1, 2)
         _whole("number of panels in a row", self.per_row, 1, MAX_PANELS, optional=True)
-        _one_of("palette", self.palette, PALETTES)
+        _one_of("palette", self.palette, FIGURE_PALETTES)
         _number("opacity", self.opacity, 0, 1)
         _one_of("interpolation", self.interpolation, INTERPOLATIONS)
         _one_of("scale", self.scale, SCALES)

@@ -17,7 +17,7 @@ from viz.engine import Engine
 from viz.errors import FigureError, VizError
 from viz.figures import PRESETS, Figure, FigureSpec, Panel, figure, shorthand
 from viz.figures.shorthand import panel_text, parse_panel
-from viz.figures.spec import SCALES
+from viz.figures.spec import FIGURE_PALETTES, SCALES
 from viz.geometry import INTERPOLATIONS
 from viz.maps import PALETTES
 from viz.trace import Trace
@@ -54,6 +54,11 @@ def panel_choices(trace: Trace) -> list[tuple[str, str]]:
         choices.append(("boxes of all steps", "boxes:all"))
     for r in reversed([r for r in trace.records if r.kind == "spatial"]):
         choices.append((f"{words(r.label)}, {block_title(r.path)}, step {r.step}", f"{r.name}:{r.step}"))
+    for frame in trace.frames:
+        if frame.show is not None and frame.show.probe is not None:
+            name = frame.show.name
+            text = f"{name}:{frame.step}" if frame.show.channel is None else name.replace("@", f":{frame.step}#")
+            choices.append((f"story: {frame.title}", text))
     for r in channel_records(trace):
         choices.append((f"{words(r.label)}, {block_title(r.path)}, step {r.step}", f"{r.name}:{r.step}"))
     return choices
@@ -103,8 +108,8 @@ class FigureTab:
             self.high = gr.Number(1, label="to", visible=False, min_width=80)
         with gr.Row():
             self.palette = gr.Dropdown(
-                list(PALETTES),
-                value="inferno",
+                [("fits the map", "auto"), *((p, p) for p in PALETTES)],
+                value="auto",
                 label="Palette",
                 filterable=False,
                 min_width=150,
@@ -245,7 +250,7 @@ class FigureTab:
             low, high = fixed if isinstance(fixed, list) and len(fixed) == 2 else (gr.skip(), gr.skip())
             return [
                 [*(chosen or []), panel],
-                _one_of(view.get("palette"), PALETTES),
+                _one_of(view.get("palette"), FIGURE_PALETTES),
                 _one_of(view.get("interpolation"), INTERPOLATIONS),
                 _share(view.get("opacity")),
                 _one_of(view.get("scale"), SCALES),

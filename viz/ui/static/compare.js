@@ -125,8 +125,10 @@ function entryOf(panel) {
 
 function mapAt(panel, step = state.step) {
   const entry = entryOf(panel), own = ownStep(panel, step);
-  const found = entry && entry.steps.find((s) => s.step === own);
-  return found ? { entry, key: `${panel.index}|${panel.select.value}|${entry.title}|${own}`, values: found.values, h: found.h, w: found.w } : null;
+  // After the last value that the model has, that one stands; before the first there is none.
+  const last = entry && entry.steps[entry.steps.length - 1];
+  const found = entry && (entry.steps.find((s) => s.step === own) || (last.step < own ? last : null));
+  return found ? { entry, step: found.step, key: `${panel.index}|${panel.select.value}|${entry.title}|${found.step}`, values: found.values, h: found.h, w: found.w } : null;
 }
 
 // Panels that share a range: those that measure in one unit.
@@ -215,7 +217,7 @@ function paintPanel(panel) {
   const which = steps === 1 ? "one step only" : own < state.step ? `its last step, ${own}` : `step ${own} of ${steps}`;
   const entry = entryOf(panel);
   const asked = m && entry.kind === "class_map" ? `, ${percent(entry.p[own - 1])} for ${entry.title}` : "";
-  const missing = m ? "" : entry ? ": no value of this map here" : ": this model has no such class";
+  const missing = m ? (m.step < own ? `, map of step ${m.step}` : "") : entry ? ": no value of this map here" : ": this model has no such class";
   panel.says.textContent = `${which}${missing}; says ${top.label} ${percent(top.probability)}${asked && top.label !== entry.title ? asked : ""}`;
 }
 

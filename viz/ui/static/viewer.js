@@ -607,10 +607,10 @@ $("clear").addEventListener("click", () => { state.own = null; fillOwn(); draw()
 for (const input of root.querySelectorAll(".sl-own input")) input.addEventListener("change", typedOwn);
 $("add").addEventListener("click", () => {
   const panel = panelOf();
-  const fixed = fixedRange(), m = mapAt(state.stop);
+  const fixed = fixedRange();
   $("added").textContent = "Added to the figure below, with palette, interpolation, opacity and scale of this view.";
   trigger("add_panel", {
-    panel, palette: m ? paletteOf(m) : "inferno", interpolation: $("interp").value, opacity: Number($("opacity").value) / 100,
+    panel, palette: $("palette").value, interpolation: $("interp").value, opacity: Number($("opacity").value) / 100,
     scale: $("scale").value === "fixed" && !fixed ? "steps" : $("scale").value, fixed, threshold: Number($("threshold").value) / 100,
   });
 });
