@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from viz.attention.ema import EMA
@@ -25,13 +26,21 @@ class Lite0PSA(Lite0Attended):
     """Sequential polarized self-attention: a channel gate, then a spatial gate on what it leaves.
 
     The sequential layout, because the parallel one's spatial gate cannot leave 0.5 .. 0.731. `scale` starts at 4: both
-    gates rest at 1/2.
+    gates rest at 1/2. The spatial branch starts with larger weights than PyTorch's default: its logit is a sum of
+    softmaxes over 196 places, hence nearly 0 everywhere, and hardly anything would move it.
     """
+
+    QUERY_START: ClassVar[float] = 100.0
+    VALUE_START: ClassVar[float] = 2.0
 
     family: ClassVar[str | None] = "psa"
 
     def __init__(self) -> None:
-        super().__init__(SequentialPSA(CHANNELS), 4.0, {})
+        module = SequentialPSA(CHANNELS)
+        with torch.no_grad():
+            module.conv_q_left.weight.mul_(self.QUERY_START)
+            module.conv_v_left.weight.mul_(self.VALUE_START)
+        super().__init__(module, 4.0, {})
 
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
         return [self.attention(self.probe_bottom(taps[-1], 1))]
@@ -40,14 +49,24 @@ class Lite0PSA(Lite0Attended):
 class Lite0EMA(Lite0Attended):
     """Efficient multi-scale attention: one spatial gate for each group of channels. `scale` starts at 2.
 
+    Both maps start with larger weights than PyTorch's default, so that the gates leave 1/2.
+
     Args:
-        groups: number of groups; the paper's default of 32 leaves 3.5 channels a group here.
+        groups: number of groups. They share their weights, and a trained network's channels come in no order that many
+            groups could share anything: few groups learn more (the paper's networks have 32 and learn their channels).
     """
+
+    NORM_START: ClassVar[float] = 4.0
+    LOCAL_START: ClassVar[float] = 6.0
 
     family: ClassVar[str | None] = "ema"
 
-    def __init__(self, groups: int = 8) -> None:
-        super().__init__(EMA(CHANNELS, groups), 2.0, {"groups": groups})
+    def __init__(self, groups: int = 2) -> None:
+        module = EMA(CHANNELS, groups)
+        with torch.no_grad():
+            module.gn.weight.mul_(self.NORM_START)
+            module.conv3x3.weight.mul_(self.LOCAL_START)
+        super().__init__(module, 2.0, {"groups": groups})
 
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
         return [self.attention(self.probe_bottom(taps[-1], 1))]

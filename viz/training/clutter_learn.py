@@ -39,14 +39,14 @@ class ClutterRecipe:
     """
 
     seed: int = 0
-    epochs: int = 4
+    epochs: int = 3
     batch: int = 64
-    rate: float = 2e-3
+    rate: float = 3e-3
     weight_decay: float = 0.02
     warmup: int = 50
     hard: float = 0.5
-    alone: float = 0.25
-    keep: float = 2.0
+    alone: float = 0.45
+    keep: float = 10.0
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 TASK = (
     "Trained to name a small picture among clutter: a photograph pasted at 72 to 127 px into a 224 px crop of a street "
     "scene; the target is its class, half label, half plain Lite0's own answer on the photograph alone. Ordinary "
-    "pictures, a quarter of each batch, have to keep plain Lite0's answer. No box and no mask was ever shown to it; "
+    "pictures, nearly half of each batch, have to keep plain Lite0's answer. No box and no mask was ever shown to it; "
     "only the module learned."
 )
 TITLES = {
@@ -24,7 +24,7 @@ DEVIATIONS = {
     "psa": [
         "the published code, not the paper's formula: the softmax runs over places of the value, not over the query's "
         "channels",
-        "the query starts 300 times and the value 3 times as large as PyTorch's default: a softmax over 196 places "
+        "the query starts 100 times and the value twice as large as PyTorch's default: a softmax over 196 places "
         "leaves the spatial gate within a hair of 1/2 otherwise, and nothing moves it",
     ],
     "ema": [
