@@ -28,6 +28,11 @@ network on single pixels and a map can become any function of what the receiving
 positive; every emitter sends at the power of f_r, so that the self message cannot grow from update to update; v starts
 at its prior, each rank's own; emitting scales are pooled to the receiving size and projected; only the receiving
 scale's z is latent, the others emit what they observe.
+
+With `selective` the module can only choose: k is softmax over its nine taps of the predicted numbers, and what passes
+the gate is f itself, ``z_r = f_r + |f_r| sum of strength * a * local(k, f)``; the emitter speaks through a and k alone.
+(Otherwise the projection of a finer scale is a learned path around the attention: a frozen network then gains as much
+when every a is replaced by its mean.)
 """
 
 from __future__ import annotations
@@ -46,6 +51,8 @@ from viz.attention.vista_mean_field import outer_sum, power, standardised, updat
 
 FAMILY = "vista"
 PRIOR_LIMIT = 0.5
+# Before the softmax: the centre tap starts with nearly nine tenths of the kernel.
+SELECTIVE_CENTRE = 4.0
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,8 @@ class Sent:
 
     Attributes:
         emitted, received: z and f, (N, C, h, w). kernel: k, (N, 9, h, w).
-        terms: local(k_E, z) + local(k_R, f). observation: O f'. convolved: local(k, z). energy: E, all (N, C, h, w).
+        terms: local(k_E, z) + local(k_R, f). observation: O f'. carried: what passes the gate. energy: E, all
+            (N, C, h, w).
     """
 
     emitted: Tensor
@@ -89,7 +97,7 @@ class Sent:
     kernel: Tensor
     terms: Tensor
     observation: Tensor
-    convolved: Tensor
+    carried: Tensor
     energy: Tensor
 
 
@@ -99,6 +107,7 @@ class InferredMessage(nn.Module):
     Args:
         channels: C of the receiving scale. width: channels of z' and f'.
         rank: T. dilation: of the predicted kernels. sharpness: the largest tau. strength: starting value.
+        selective: kernels sum to 1 and the message carries the receiver's own features.
 
     Probes, all with the number of the update as step: ``kernel`` (9, h, w), the kernel k of the message; ``energy``
     (C, h, w), -1..1; ``spatial_map_t`` (h, w), 0..1, and ``channel_vector_t`` (C,), positive with mean 1, for t = 1..T;
@@ -106,15 +115,24 @@ class InferredMessage(nn.Module):
     """
 
     def __init__(
-        self, channels: int, width: int, rank: int, dilation: int, *, sharpness: float, strength: float
+        self,
+        channels: int,
+        width: int,
+        rank: int,
+        dilation: int,
+        *,
+        sharpness: float,
+        strength: float,
+        selective: bool = False,
     ) -> None:
         super().__init__()
+        self.selective = selective
         self.rank = rank
         self.dilation = dilation
         self.sharpness = sharpness
         # k and k_E are predicted by both sides, k_R by the receiving one alone.
         self.kernels_emitting = _still(kernel_prediction(width, 2, dilation))
-        self.kernels_receiving = _still(kernel_prediction(width, 3, dilation), centre=1.0)
+        self.kernels_receiving = _still(kernel_prediction(width, 3, dilation), SELECTIVE_CENTRE if selective else 1.0)
         self.observation = nn.Conv2d(width, channels, 1)
         # The mean of C values that know nothing of each other varies by about 1 / sqrt(C).
         self.map_scale_log = nn.Parameter(torch.full((rank,), math.sqrt(channels) / 2).log())
@@ -168,8 +186,9 @@ class InferredMessage(nn.Module):
         shared = self.kernels_emitting(emitted_less) + of_receiver[:, : 2 * TAPS]
         terms = local(shared[:, TAPS:], emitted, self.dilation)
         terms = terms + local(of_receiver[:, 2 * TAPS :], received, self.dilation)
+        kernel = shared[:, :TAPS]
         return self._through(
-            shared[:, :TAPS],
+            torch.softmax(kernel, dim=1) if self.selective else kernel,
             Sent(emitted, received, shared, terms, self.observation(received_less), emitted, emitted),
         )
 
@@ -177,13 +196,14 @@ class InferredMessage(nn.Module):
         """The same message through another kernel k."""
         convolved = local(kernel, sent.emitted, self.dilation)
         energy = torch.tanh(standardised(sent.received * convolved + sent.terms) + sent.observation)
-        return replace(sent, kernel=kernel, convolved=convolved, energy=energy)
+        carried = local(kernel, sent.received, self.dilation) if self.selective else convolved
+        return replace(sent, kernel=kernel, carried=carried, energy=energy)
 
     def forward(self, sent: Sent, vectors: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """One update: maps from the last vectors (N, T, C), vectors from these maps.
 
         Returns:
-            The gated message a * local(k, z) (N, C, h, w), before its strength, and the new vectors (N, T, C).
+            The gated message (N, C, h, w), before its strength, and the new vectors (N, T, C).
         """
         kernel = self.probe_kernel(sent.kernel, step)
         if kernel is not sent.kernel:  # an edit
@@ -193,7 +213,7 @@ class InferredMessage(nn.Module):
         maps = self._each("probe_map", maps, step)
         vectors = update_vectors(energy, maps, self.temperature(), self.prior())
         vectors = self._each("probe_vector", vectors, step)
-        return self.probe_structured(outer_sum(vectors, maps), step) * sent.convolved, vectors
+        return self.probe_structured(outer_sum(vectors, maps), step) * sent.carried, vectors
 
     def _each(self, probe: str, values: Tensor, step: int) -> Tensor:
         """Values (N, T, ...) past the probe of each rank."""
@@ -213,7 +233,9 @@ class InferredGraph(nn.Module):
         scales: a name for each scale, e.g. its stride; ``s1``, ``s2``, ... if None.
         emitters: indices of the scales that send; all if None.
         sharpness: bound of tau, hence of how much the channels' weights can differ.
-        gain: starting strength of the self messages together; the other scales start at 0.
+        gain: starting strength of the self messages together, while the other scales start at 0; of all messages
+            together if `selective`.
+        selective: see the head of this file.
 
     Probes: ``hidden`` (C, h, w), z after each update, and under ``messages.<scale>d<dilation>`` those of
     `InferredMessage`. `infos` describes the messages in their order.
@@ -234,6 +256,7 @@ class InferredGraph(nn.Module):
         emitters: Sequence[int] | None = None,
         sharpness: float = 2.0,
         gain: float = 1.0,
+        selective: bool = False,
     ) -> None:
         super().__init__()
         names = tuple(scales) if scales is not None else tuple(f"s{i}" for i in range(1, len(channels) + 1))
@@ -257,9 +280,14 @@ class InferredGraph(nn.Module):
         infos = []
         for e in senders:
             for d in dilations:
-                start = gain / len(dilations) if e == own else 0.0
+                if selective:
+                    start = gain / (len(dilations) * len(senders))
+                else:
+                    start = gain / len(dilations) if e == own else 0.0
                 name = f"{names[e]}d{d}"
-                self.messages[name] = InferredMessage(receiving, hidden, rank, d, sharpness=sharpness, strength=start)
+                self.messages[name] = InferredMessage(
+                    receiving, hidden, rank, d, sharpness=sharpness, strength=start, selective=selective
+                )
                 infos.append(MessageInfo(f"messages.{name}", e, e == own, names[e], d))
         self.infos = tuple(infos)
         self.probe_hidden = Probe(FAMILY, "joint", "hidden", unit="activation")

@@ -75,15 +75,33 @@ class Lite0EMA(Lite0Attended):
 class Lite0VISTA(Lite0Attended):
     """Structured attention inferred inside the network (our variant): a step is one mean-field update.
 
-    Three scales send, the last one receives: the last maps at stride 8 and two at stride 16.
+    Three scales send, the last one receives: the last maps at stride 8 and two at stride 16. The messages are
+    `selective`: they weigh what the receiver holds and bring in nothing else.
     """
 
     family: ClassVar[str | None] = "vista"
 
-    def __init__(self, rank: int = 2, updates: int = 3, dilations: Sequence[int] = (1, 3), width: int = 28) -> None:
-        graph = InferredGraph(TAP_CHANNELS, width, rank, updates, tuple(dilations), scales=("s8", "s16a", "s16b"))
-        arguments = {"rank": rank, "updates": updates, "dilations": list(dilations), "width": width}
-        super().__init__(graph, 1.0, arguments, steps=updates)
+    def __init__(
+        self,
+        rank: int = 2,
+        updates: int = 3,
+        dilations: Sequence[int] = (1, 3),
+        width: int = 28,
+        gain: float = 3.0,
+    ) -> None:
+        graph = InferredGraph(
+            TAP_CHANNELS,
+            width,
+            rank,
+            updates,
+            tuple(dilations),
+            scales=("s8", "s16a", "s16b"),
+            gain=gain,
+            selective=True,
+        )
+        arguments = {"rank": rank, "updates": updates, "dilations": list(dilations), "width": width, "gain": gain}
+        # A map starts near 1/2, so that the messages together add about gain * rank / 2 of what is there.
+        super().__init__(graph, 1 / (1 + gain * rank / 2), arguments, steps=updates)
 
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
         fine = [at_size(tap, taps[-1]) for tap in taps[:-1]]
