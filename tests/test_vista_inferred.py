@@ -402,5 +402,5 @@ def test_a_selective_message_only_weighs_what_the_receiver_holds() -> None:
     with torch.inference_mode():
         result = graph(flat)[-1]
     # A constant map can only be scaled per place and channel where every tap lies inside: no new content comes in.
-    strengths = sum(abs(float(m.strength)) for m in graph.messages.values())
+    strengths = sum(abs(float(m.strength.detach())) for m in graph.messages.values())
     assert (result[:, :, 2:-2, 2:-2] - 1).abs().max() <= strengths * 2 * 8

@@ -118,7 +118,7 @@ def _strength(network: StepNetwork, name: str) -> float:
     """Weight of one module's map: the strength of a VISTA message, else 1."""
     module = network.get_submodule(name.rpartition(".")[0])
     strength = getattr(module, "strength", None)
-    return abs(float(strength)) + 1e-9 if isinstance(strength, Tensor) else 1.0
+    return abs(float(strength.detach())) + 1e-9 if isinstance(strength, Tensor) else 1.0
 
 
 @dataclass(frozen=True)
