@@ -241,12 +241,39 @@ def test_channels_features_and_traces(three: Model) -> None:
     engine = viz.Engine(device="cpu")
     made = compare(trace.picture, [trace] * 3, ["feature#3", "class_map@giant panda", "class_map@0"], engine=engine)
     assert engine.forwards == 0 and all(c.trace is trace for c in made.columns)
-    assert [c.label for c in made.columns] == ["three (feature 3)", "three (class map) 1", "three (class map) 2"]
+    assert [c.label for c in made.columns] == [
+        "three (feature 3)",
+        "three (class map of giant panda)",
+        "three (class map of 0)",
+    ]
     assert made.columns[1].choice.class_index == 388 and made.columns[2].choice.class_index == 0
     assert any("different classes" in n for n in made.notes)
     bottom = compare(trace.picture, [trace, trace], ["bottom#2", MapChoice("probe", GATE)])
-    assert bottom.columns[0].quantity == "bottom 2"
+    assert bottom.columns[0].quantity == "input, channel 2"
     assert np.array_equal(bottom.columns[0].heatmaps[1].native, trace.record("bottom", 2).values[2])  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("family", ["psa", "ema", "vista", "paka"])
+def test_every_family_with_every_map_that_it_offers(family: str, three: Model) -> None:
+    from tests.family_models import family_model
+    from viz.ui.entries import derived_entries, spatial_entries
+
+    trace = family_model(family).trace(scene())
+    other = compare(trace.picture, [three, trace]).columns[0].trace
+    names = [e["name"].replace("@", "#") for e in (*spatial_entries(trace), *derived_entries(trace))]
+    assert names, "nothing to compare"
+    for name in names:
+        made = compare(trace.picture, [trace, trace, other], [name, "class_map", "class_map"])
+        assert made.steps == 3
+        data = json.loads(json.dumps(made.to_json(), allow_nan=False))
+        for step in data["steps"]:
+            for pair in step["pairs"]:
+                assert (pair["spearman"] is None) == bool(pair["reason"])
+        assert any(p["spearman"] is not None or "onstant" in p["reason"] for p in data["steps"][-1]["pairs"][:1])
+    figure = made.to_figure([1, -1])
+    assert figure.to_bytes("pdf").startswith(b"%PDF")
+    assert json.loads(json.dumps(figure.record(), allow_nan=False))["columns"][0]["asked"] == names[-1]
+    assert figure.latex().isascii()
 
 
 def test_engine_runs_each_model_once() -> None:

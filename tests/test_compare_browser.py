@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,9 +20,12 @@ from PIL import Image
 from playwright.sync_api import Browser, expect, sync_playwright
 
 import viz
+from tests.family_models import offer_families
 from tests.test_browser import ASSETS, FLAGS, Server, Visitor, chromium_path, write_published
 from viz.comparison import Comparison, compare
+from viz.engine import Engine
 from viz.maps import overlay
+from viz.ui.app import build, launch_options
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -34,12 +38,28 @@ GATE = "searchlight.spatial_gate"
 PUBLISHED, BROKEN = "TD_RNet18_t2_m2_joint", "broken"
 
 
+class CompareServer(Server):
+    """The page with the families' random networks beside its own models."""
+
+    def __init__(self, models: Path) -> None:
+        self.engine = Engine(device="cpu", models=models)
+        offer_families(self.engine)
+        self.reached = []
+        self.page = build(self.engine)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        _, self.url, _ = self.page.launch(
+            server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, **launch_options()
+        )
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     models = tmp_path_factory.mktemp("models")
     write_published(models)
     (models / f"{BROKEN}.pth").write_bytes(b"no checkpoint")
-    running = Server(models)
+    running = CompareServer(models)
     yield running
     running.page.close()
 
@@ -157,6 +177,38 @@ def test_the_tables_are_pythons(person: Comparer, server: Server, name: str) -> 
     person.page.click(".cmp-next")
     person.settle()
     same_numbers(person.table("pairs"), pair_rows(made, 2))
+
+
+SIX = [*BOTH, "vivid-psa", "vivid-ema", "vivid-vista", "vivid-paka"]
+
+
+def test_six_families_with_their_own_maps(person: Comparer, server: Server, tmp_path: Path) -> None:
+    person.upload(ASSETS / "panda.jpg")
+    person.open_tab()
+    person.compare(*SIX)
+    same_numbers(person.table("pairs"), pair_rows(python(server, "panda.jpg", SIX), 3))
+    maps = ["class_map"]
+    for i in range(1, 6):
+        select = person.page.locator(".cmp-map").nth(i)
+        values = [o.get_attribute("value") for o in select.locator("option").all()]
+        assert len(values) > 1
+        # The last one offered: derived maps and single channels come last.
+        select.select_option(values[1 if i == 1 else -1])
+        maps.append(str(values[1 if i == 1 else -1]).replace("@", "#"))
+    person.settle()
+    made = python(server, "panda.jpg", SIX, maps)
+    for step in (3, 2, 1):
+        same_numbers(person.table("pairs"), pair_rows(made, step))
+        for i, row in enumerate(person.table("boxes")):
+            box = made.box_of(i, step)
+            assert row[1:5] == (["none", "", "", ""] if box is None else [str(v) for v in box.xyxy])
+        person.page.click(".cmp-prev")
+        person.settle()
+    pdf = take(person, "pdf", tmp_path)[".pdf"]
+    assert pdf.read_bytes() == made.to_figure(interpolation="bilinear").to_bytes("pdf")
+    if FOLDER:
+        person.page.screenshot(path=f"{FOLDER}/compare-six.png", full_page=True)
+        (Path(FOLDER) / "compare-six.pdf").write_bytes(pdf.read_bytes())
 
 
 @pytest.mark.parametrize("scale", ["shared", "each"])

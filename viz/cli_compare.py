@@ -47,8 +47,8 @@ def add_compare(commands: Any) -> None:
         action="append",
         dest="maps",
         metavar="MAP",
-        help="class_map (default), class_map@CLASS, a spatial probe, PROBE#CHANNEL or feature#CHANNEL; give it once "
-        "for all models, or once for each in their order",
+        help="class_map (default), class_map@CLASS, a spatial probe, PROBE#CHANNEL, mean(PROBE), feature#CHANNEL; "
+        "give it once for all models, or once for each in their order",
     )
     p.add_argument("--class", dest="class_index", metavar="CLASS", help="of class maps; default the first model's best")
     p.add_argument("--scale", choices=("shared", "each"), default="shared", help="one range a unit, or one a column")

@@ -40,7 +40,8 @@ class Column:
         label: the model's name; with the map's, where a model stands in several columns.
         trace: what the model did. asked: the map as it was asked for. choice: with class or probe made definite.
         quantity: what is measured, in words.
-        heatmaps: one a step of the comparison; None where the map has no value at that step.
+        heatmaps: one a step of the comparison; None where the map has no value yet. After the last value that the
+            model has, that one stands.
         boxes: display boxes of each of them, the largest first.
     """
 
@@ -53,8 +54,9 @@ class Column:
     boxes: tuple[tuple[Box, ...], ...]
 
     def own_step(self, step: int) -> int:
-        """The step of this model that stands at a step of the comparison: its last one where it has fewer."""
-        return min(step, self.trace.steps)
+        """The step of this model whose map stands at a step of the comparison: its last one where it has fewer."""
+        heat = self.heatmaps[step - 1]
+        return min(step, self.trace.steps) if heat is None else heat.step
 
     @property
     def unit(self) -> str:
@@ -200,7 +202,8 @@ def compare(
         models: 2 to 6 names of the catalogue, paths of checkpoint files, loaded models, or traces of this picture
             (these cost no forward pass). The same model may stand in several columns with different maps.
         maps: one for all columns or one for each: ``class_map``, ``class_map@CLASS``, a probe's label or full name,
-            ``PROBE#CHANNEL`` or ``feature#CHANNEL``. Default: the class map of one class for all.
+            ``PROBE#CHANNEL``, a derived map such as ``mean(PROBE)`` (see `viz.parts`), or ``feature#CHANNEL``.
+            Default: the class map of one class for all.
         class_index: number or name of that class; default the first model's best class at its last step.
         scale: ``shared`` or ``each``, see `Comparison`.
         threshold, components: of the display boxes, see `viz.boxes`.
@@ -249,13 +252,19 @@ def compare_traces(
         label = first.head.labels[class_number(first.head.labels, class_index)]
     made = [_column(t, m, label, threshold, components) for t, m in zip(traces, choices, strict=True)]
     names = [c.label for c in made]
-    made = [replace(c, label=f"{c.label} ({c.quantity})") if names.count(c.label) > 1 else c for c in made]
+    made = [replace(c, label=f"{c.label} ({_which(c)})") if names.count(c.label) > 1 else c for c in made]
     again = [c.label for c in made]
     made = [
         replace(c, label=f"{c.label} {again[: i + 1].count(c.label)}") if again.count(c.label) > 1 else c
         for i, c in enumerate(made)
     ]
     return Comparison(tuple(_lengthened(made)), scale, label, box, threshold, components)
+
+
+def _which(column: Column) -> str:
+    """What tells a model's columns apart, the same for every picture: the quantity, and a class that was asked for."""
+    _, at, cls = column.asked.partition("@")
+    return f"{column.quantity} of {cls}" if at else column.quantity
 
 
 def user_box(box: Sequence[float] | None, picture: Picture) -> UserBox | None:
@@ -310,7 +319,10 @@ def _traces(
 def _column(trace: Trace, choice: MapChoice, label: str, threshold: float, components: Components) -> Column:
     found, quantity = definite(trace, choice, label)
     heatmaps = tuple(map_at(trace, found, step) for step in range(1, trace.steps + 1))
-    if not any(h is not None for h in heatmaps):
+    # A value that only the first steps have (an input, say) stands for the later ones as well.
+    last = max((i for i, h in enumerate(heatmaps) if h is not None), default=-1)
+    heatmaps = heatmaps[: last + 1] + heatmaps[last : last + 1] * (trace.steps - last - 1)
+    if last < 0:
         raise ProbeError(f"{choice.probe} of {trace.card.name} has no value at steps 1 to {trace.steps}.")
     marked = tuple(() if h is None else tuple(boxes(h, threshold, components)) for h in heatmaps)
     return Column(trace.card.name, trace, choice.text, found, quantity, heatmaps, marked)

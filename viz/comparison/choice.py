@@ -1,4 +1,4 @@
-"""Which map a column of a comparison shows, in one word: ``class_map@giant panda``, ``spatial_gate``, ``bottom#17``.
+"""Which map a column of a comparison shows, in one word: ``class_map@giant panda``, ``spatial_gate``, ``mean(bottom)``.
 
 The same words as the panels of a figure, without a step: the columns of a comparison step together.
 """
@@ -9,13 +9,14 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from viz.errors import VizError
+from viz.errors import ProbeError, VizError
 from viz.maps import Heatmap
+from viz.parts import part_words, split_name
 from viz.trace import Trace
 from viz.zoo.cards import class_number
 
 MAX_TEXT = 200
-_FORM = re.compile(r"(?P<name>[A-Za-z_][\w.]*)(#(?P<channel>\d{1,6}))?(@(?P<cls>[^@]+))?")
+_FORM = re.compile(r"(?P<name>[A-Za-z_][\w.]*(\([\w.]+\))?)(#(?P<channel>\d{1,6}))?(@(?P<cls>[^@]+))?")
 _NO_MAPS = ("picture", "boxes")
 
 
@@ -25,7 +26,8 @@ class MapChoice:
 
     Attributes:
         kind: ``class_map``, ``feature`` (one channel of the class features) or ``probe``.
-        probe: label or full name. class_index, class_label: the class; neither takes that of the comparison.
+        probe: label or full name, or a derived map ``PART(PROBE)``, see `viz.parts`.
+        class_index, class_label: the class; neither takes that of the comparison.
         channel: of a feature, or of a probe with channels and cells.
     """
 
@@ -60,7 +62,7 @@ def parse_map(text: str | MapChoice) -> MapChoice:
     if found is None or found["name"] in _NO_MAPS:
         raise VizError(
             f"{text[:60]!r} is no map to compare; write for example class_map, class_map@giant panda, spatial_gate, "
-            "PROBE#CHANNEL or feature#17."
+            "PROBE#CHANNEL, mean(PROBE) or feature#17."
         )
     name, cls = found["name"], (found["cls"] or "").strip() or None
     channel = None if found["channel"] is None else int(found["channel"])
@@ -75,6 +77,7 @@ def parse_map(text: str | MapChoice) -> MapChoice:
         if channel is None:
             raise VizError("A feature needs its channel, as in feature#17.")
         return MapChoice("feature", channel=channel)
+    split_name(name)
     return MapChoice("probe", name, channel=channel)
 
 
@@ -95,12 +98,13 @@ def definite(trace: Trace, choice: MapChoice, label: str) -> tuple[MapChoice, st
         if choice.kind == "feature":
             trace.feature_map(choice.channel or 0)
             return choice, f"feature {choice.channel}"
-        record = trace.record(choice.probe or "")
-        trace.heatmap(record.name, channel=choice.channel)
+        base, part = split_name(choice.probe or "")
+        record = trace.record(base)
+        heat = trace.heatmap(record.name, record.step, part=part, channel=choice.channel)
     except VizError as error:
         raise type(error)(f"{trace.card.name}: {error}") from None
-    words = record.label.replace("_", " ")
-    return replace(choice, probe=record.name), words if choice.channel is None else f"{words} {choice.channel}"
+    # A total belongs to all modules and is named by its label.
+    return replace(choice, probe=heat.name), part_words(record.label, part, choice.channel)
 
 
 def map_at(trace: Trace, choice: MapChoice, step: int) -> Heatmap | None:
@@ -109,6 +113,13 @@ def map_at(trace: Trace, choice: MapChoice, step: int) -> Heatmap | None:
         return trace.class_map(step, choice.class_index)
     if choice.kind == "feature":
         return trace.feature_map(choice.channel or 0, step)
-    if not any(r.name == choice.probe and r.step == step for r in trace.records):
+    base, part = split_name(choice.probe or "")
+    name = trace.record(base).name
+    if not any(r.name == name and r.step == step for r in trace.records):
         return None
-    return trace.heatmap(choice.probe or "", step, channel=choice.channel)
+    try:
+        return trace.heatmap(name, step, part=part, channel=choice.channel)
+    except ProbeError:
+        if part is None:
+            raise
+        return None  # a value that the derived map needs does not exist at this step

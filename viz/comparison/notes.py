@@ -19,6 +19,11 @@ def _steps(made: Comparison) -> list[str]:
         if c.trace.steps < made.steps:
             has = "1 step" if c.trace.steps == 1 else f"{c.trace.steps} steps"
             out.append(f"{c.trace.card.name} has {has}; at later steps its last one stands.")
+        last = max(h.step for h in c.heatmaps if h is not None)
+        if last < c.trace.steps:
+            out.append(
+                f"{c.quantity} of {c.trace.card.name} has its last value at step {last}; it stands at later steps."
+            )
         missing = [str(s) for s in range(1, made.steps + 1) if c.heatmaps[s - 1] is None]
         if missing:
             out.append(f"{c.trace.card.name} has no {c.quantity} at step {', '.join(missing)}.")

@@ -6,8 +6,7 @@ Panels, layout, drawing, numbers and files are those of every other figure; only
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +22,12 @@ from viz.comparison.build import Comparison, scale_group
 from viz.errors import FigureError
 from viz.figures.build import Figure
 from viz.figures.compare_text import compare_latex, record_of_comparison, title_of
-from viz.figures.content import Content, contents, letter_of
+from viz.figures.content import Content, letter_of
 from viz.figures.draw import _METADATA, FORMATS, _Drawing, settings
-from viz.figures.layout import Layout, Place, lay_out
+from viz.figures.layout import COLUMN_GAP, MARGIN, Layout, Place, lay_out
+from viz.figures.presets import preset as preset_of
 from viz.figures.spec import MAX_PANELS, FigureSpec, Panel
+from viz.figures.text import width_of
 from viz.maps import symmetric
 
 if TYPE_CHECKING:
@@ -50,11 +51,21 @@ class CompareFigure(Figure):
         self.traces: list[Trace] = []
         for step in self.steps:
             for index, column in enumerate(comparison.columns):
-                made.append(_content(comparison, index, step, spec, letter_of(len(made)), boxes=boxes))
+                letter = letter_of(len(made))
+                title = title_of(comparison, index, step, self._room(spec, letter))
+                made.append(_content(comparison, index, step, spec=spec, letter=letter, title=title, boxes=boxes))
                 self.traces.append(column.trace)
         self.contents = tuple(made)
         values = {k: getattr(spec, k) for k in spec.__dataclass_fields__ if k != "panels"}
         self.spec = FigureSpec(tuple(c.panel for c in made), **values)
+
+    @staticmethod
+    def _room(spec: FigureSpec, letter: str) -> Callable[[str], bool]:
+        """Whether a text fits beside the letter in one line over a panel."""
+        style, count = preset_of(spec.preset), spec.per_row or 1
+        width = (style.width(spec.columns) - 2 * MARGIN - (count - 1) * COLUMN_GAP) / count
+        mark = f"({letter}) " if spec.letters else ""
+        return lambda text: width_of(mark + text, spec.font or style.font, style.label) <= width
 
     @cached_property
     def layout(self) -> Layout:
@@ -153,25 +164,50 @@ def _panel(column: Column, step: int) -> Panel:
     return Panel("map", own, probe=choice.probe, channel=choice.channel)
 
 
-def _content(made: Comparison, index: int, step: int, spec: FigureSpec, letter: str, *, boxes: bool) -> Content:
-    column = made.columns[index]
-    one = replace(spec, panels=(_panel(column, step),), scale="steps", fixed=None)
-    content = replace(contents(column.trace, one)[0], letter=letter, title=title_of(made, index, step))
-    if not content.is_map:
-        return replace(content, words=f"{column.label}: no value at step {step}")
+def _content(
+    made: Comparison, index: int, step: int, *, spec: FigureSpec, letter: str, title: str, boxes: bool
+) -> Content:
+    column, panel = made.columns[index], _panel(made.columns[index], step)
+    heat = column.heatmaps[step - 1]
+    if heat is None:
+        return Content(panel, letter, title, f"{column.label}: no value at step {step}")
     scale, source = made.scale(index), "range over all steps" if made.steps > 1 else "its own range"
-    quantity = content.quantity
+    quantity = column.quantity
     mates = [c for c in made.columns if scale_group(c) == scale_group(column)]
     if made.scale_mode == "shared" and len(mates) > 1:
         # One name for all who share a bar.
         quantity = " and ".join(dict.fromkeys(c.quantity for c in mates))
-        source = f"one range over {len(mates)} models" + (" and all steps" if made.steps > 1 else "")
-    if content.palette == "diverging" and content.neutral is not None:
-        scale = symmetric(scale, content.neutral)
-        source += f", made symmetric around {content.neutral:g}"
+        source = f"one range over {len(mates)} columns" + (" and all steps" if made.steps > 1 else "")
+    neutrals = {_neutral(c) for c in (mates if made.scale_mode == "shared" else [column])}
+    palette = spec.palette
+    if palette == "diverging" and (len(neutrals) > 1 or heat.neutral is None):
+        palette = "inferno"
+    elif palette == "diverging" and heat.neutral is not None:
+        scale = symmetric(scale, heat.neutral)
+        source += f", made symmetric around {heat.neutral:g}"
     own = column.own_step(step)
-    found = tuple((own, box) for box in column.boxes[step - 1]) if boxes else ()
-    return replace(content, scale=scale, source=source, quantity=quantity, boxes=found, threshold=made.threshold)
+    return Content(
+        panel,
+        letter,
+        title,
+        f"{column.label}, {column.quantity}, step {own}",
+        (heat,),
+        quantity=quantity,
+        unit=column.unit,
+        neutral=heat.neutral,
+        bounds=heat.bounds,
+        scale=scale,
+        source=source,
+        palette=palette,
+        opacity=spec.opacity,
+        interpolation=spec.interpolation,
+        boxes=tuple((own, box) for box in column.boxes[step - 1]) if boxes else (),
+        threshold=made.threshold,
+    )
+
+
+def _neutral(column: Column) -> float | None:
+    return next((h.neutral for h in column.heatmaps if h is not None), None)
 
 
 def compare_figure(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,20 +23,34 @@ if TYPE_CHECKING:
 FIGURE_VERSION = 1
 
 
-def title_of(made: Comparison, index: int, step: int) -> str:
-    """Model, its own step, and class with probability or quantity."""
+def title_of(made: Comparison, index: int, step: int, fits: Callable[[str], bool]) -> str:
+    """Model, its own step, and class with probability or quantity.
+
+    Args:
+        fits: whether a text fits in one line; a longer model's name loses its middle, the caption has it whole.
+    """
     column = made.columns[index]
     own = column.own_step(step)
-    at = "" if made.steps == 1 else f" step\u00a0{own}"
-    if made.steps > 1 and column.trace.steps == 1:
-        at = ""
+    name = shortened(drawable(column.trace.card.name), lambda text: fits(text + ":"))
+    at = "" if column.trace.steps == 1 else f"step\u00a0{own}, "
     if column.heatmaps[step - 1] is None:
-        return drawable(f"{column.trace.card.name}{at}: no {column.quantity}")
+        return drawable(f"{name}: {at}no {column.quantity}")
     what = column.quantity
     if column.choice.kind == "class_map" and column.choice.class_index is not None:
         probability = float(column.trace.probabilities[own - 1, column.choice.class_index])
         what = f"{column.trace.head.labels[column.choice.class_index]} {percent(probability)}"
-    return drawable(f"{column.trace.card.name}{at}: {what}")
+    return drawable(f"{name}: {at}{what}")
+
+
+def shortened(text: str, fits: Callable[[str], bool]) -> str:
+    """The text, with an ellipsis in its middle where it does not fit: names differ at their ends."""
+    if fits(text):
+        return text
+    for kept in range(len(text) - 1, 1, -1):
+        cut = text[: (kept + 1) // 2] + "\u2026" + text[len(text) - kept // 2 :]
+        if fits(cut):
+            return cut
+    return text
 
 
 def record_of_comparison(made: CompareFigure) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import gradio as gr
 
 from viz.comparison import FEWEST, MOST, Comparison
 from viz.comparison.build import compare_traces, user_box
-from viz.comparison.choice import MapChoice, parse_map
+from viz.comparison.choice import parse_map
 from viz.engine import Engine
 from viz.errors import ModelError, VizError
 from viz.figures.build import as_json_bytes, write_whole
@@ -24,8 +24,9 @@ from viz.geometry import INTERPOLATIONS, Mode
 from viz.localization.boxes import DEFAULT_THRESHOLD
 from viz.maps import PALETTES, palette
 from viz.trace import Trace
+from viz.ui.entries import class_entry, derived_entries, spatial_entries
 from viz.ui.exports import Exports
-from viz.ui.payload import class_entry, display_size, picture_uri, spatial_entries, static
+from viz.ui.payload import display_size, picture_uri, static
 from viz.ui.session import Pictures, Shown, trace_of
 from viz.zoo.cards import class_number
 
@@ -67,7 +68,7 @@ def _index(trace: Trace, label: str) -> int | None:
 
 
 def model_entry(trace: Trace, name: str, classes: Sequence[str]) -> dict[str, Any]:
-    """One model's part of the message: geometry, steps, best classes, class maps and spatial probes."""
+    """One model's part of the message: geometry, steps, best classes, class maps, spatial probes and derived maps."""
     maps = []
     for label in classes:
         index = _index(trace, label)
@@ -79,7 +80,7 @@ def model_entry(trace: Trace, name: str, classes: Sequence[str]) -> dict[str, An
         "steps": trace.steps,
         "geometry": trace.geometry.as_json(),
         "top": [trace.top(step, 1)[0]._asdict() for step in range(1, trace.steps + 1)],
-        "maps": maps + spatial_entries(trace),
+        "maps": [*maps, *spatial_entries(trace), *derived_entries(trace)],
     }
 
 
@@ -194,7 +195,7 @@ class CompareTab:
         label, threshold, box = view.get("class"), view.get("threshold"), view.get("box")
         return compare_traces(
             traces,
-            maps or [MapChoice("class_map")] * len(traces),
+            maps,
             class_index=label if isinstance(label, str) and label else None,
             scale="each" if view.get("scale") == "each" else "shared",
             threshold=float(threshold) if isinstance(threshold, int | float) else DEFAULT_THRESHOLD,
