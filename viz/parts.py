@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from viz.attention.probe import AttentionRecord
 from viz.errors import ProbeError
 from viz.geometry import Geometry, Interpolation
-from viz.kernels import directions
+from viz.kernels import directions, kernel_size
 from viz.maps import Heatmap
 
 Part = Literal["mean", "log", "gated", "departure", "directions", "ranks", "total"]
@@ -67,8 +67,8 @@ def part_words(label: str, part: str | None, channel: int | None = None) -> str:
         "mean": f"{words}, mean",
         "log": f"{words} x cells, log2",
         "gated": f"{words} after the channel gate",
-        "departure": f"{words}, departure from neutral",
-        "directions": f"{words}, pull",
+        "departure": "departure from plain" if label == "kernel_attention" else f"{words}, departure from neutral",
+        "directions": "pull of the kernel" if label == "kernel_attention" else f"{words}, pull",
         "total": f"{words}, all messages",
     }.get(part or "", words)
     return text if channel is None else f"{text}, channel {channel}"
@@ -127,6 +127,17 @@ def mean_over(record: AttentionRecord) -> str:
     if record.kind == "kernel":
         return "taps"
     return "groups" if record.family == "ema" and record.label.startswith(("cross_", "group_")) else "channels"
+
+
+def one_of(record: AttentionRecord, channel: int) -> str:
+    """One map of a joint value or a kernel in words: ``channel 17``; groups and taps are counted from 1."""
+    over = mean_over(record)
+    if over == "groups":
+        return f"group {channel + 1}"
+    if over == "taps":
+        k = kernel_size(record.values)
+        return f"tap row {channel // k + 1}, column {channel % k + 1}"
+    return f"channel {channel}"
 
 
 def _log(records: Sequence[AttentionRecord], record: AttentionRecord, channel: int | None) -> _Made:

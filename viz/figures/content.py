@@ -17,7 +17,8 @@ from viz.figures.text import drawable, missing
 from viz.geometry import Interpolation
 from viz.localization.boxes import Box, boxes
 from viz.maps import Heatmap, Scale, finite_range, scale_for, symmetric
-from viz.parts import mean_over, part_words
+from viz.parts import mean_over, one_of, part_words
+from viz.stories.common import module_words
 from viz.zoo.cards import class_number
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def _content(trace: Trace, spec: FigureSpec, panel: Panel, letter: str) -> Conte
             words = title
             if panel.channel is not None:
                 of = _words(record.label) if panel.part is None else part_words(record.label, panel.part)
-                words = _at_step(trace, panel.step, f"{_one(record)} {panel.channel} ({of})")
+                words = _at_step(trace, panel.step, f"{one_of(record, panel.channel)} ({of})")
     if panel.title is None:
         return replace(made, words=words, title=drawable(title))
     if odd := missing(panel.title):
@@ -222,10 +223,10 @@ def _probe_title(trace: Trace, record: AttentionRecord, panel: Panel) -> str:
     if panel.part is not None:
         text = part_words(record.label, panel.part, panel.channel)
     else:
-        text = _words(record.label) if panel.channel is None else f"{_one(record)} {panel.channel}"
+        text = _words(record.label) if panel.channel is None else one_of(record, panel.channel)
     paths = {r.path for r in trace.records if r.label == record.label}
     if len(paths) > 1 and panel.part != "total":
-        text += f" ({_short(record.path, paths)})"
+        text += f" ({module_words(trace, record.path) or _short(record.path, paths)})"
     return _at_step(trace, record.step, text)
 
 
@@ -245,13 +246,8 @@ def _words(label: str) -> str:
 def _quantity(record: AttentionRecord, panel: Panel) -> str:
     words = _words(record.label) if panel.part is None else part_words(record.label, panel.part)
     # Groups and taps hold one quantity; channels of features are each their own.
-    alike = panel.channel is None or _one(record) != "channel"
+    alike = panel.channel is None or mean_over(record) != "channels"
     return words if alike else f"channel {panel.channel} ({words})"
-
-
-def _one(record: AttentionRecord) -> str:
-    """What one map of a joint value or a kernel is: a channel, a group or a tap."""
-    return mean_over(record).removesuffix("s")
 
 
 def _scaled(trace: Trace, spec: FigureSpec, made: Sequence[Content]) -> tuple[Content, ...]:

@@ -171,7 +171,8 @@ class _Drawing:
         unit = 0.9 * min(wide, high) / longest
         x, y = np.meshgrid(x0 + (np.arange(w) + 0.5) * wide, y0 + (np.arange(h) + 0.5) * high)
         look = {"units": "xy", "angles": "xy", "scale_units": "xy", "scale": 1.0, "pivot": "mid"}
-        for width, colour in ((0.22, "black"), (0.11, "white")):
+        look |= {"headwidth": 3.2, "headlength": 3.6, "headaxislength": 3.2, "minlength": 0.2}
+        for width, colour in ((0.17, "black"), (0.09, "white")):
             axes.quiver(x, y, pulls[0] * unit, pulls[1] * unit, color=colour, width=width * min(wide, high), **look)
         limits = self.layout.view
         axes.set(xlim=(limits[0], limits[2]), ylim=(limits[3], limits[1]))

@@ -47,6 +47,17 @@ def paths_with(trace: Trace, label: str) -> list[str]:
     return list(dict.fromkeys(r.path for r in trace.records if r.label == label))
 
 
+def module_words(trace: Trace, path: str) -> str:
+    """Scale and dilation of a message or level, where they are known: ``s16b, d = 3``; else nothing."""
+    found = [f for name, f in trace.facts.items() if name.rpartition(".")[0] == path]
+    dilations = {f.dilation for f in found}
+    if len(dilations) != 1:
+        return ""
+    dilation = dilations.pop()
+    scale = path.rpartition("messages.")[2].removesuffix(f"d{dilation}") if "messages." in path else ""
+    return f"{scale}, d = {dilation}" if scale else f"d = {dilation}"
+
+
 def within(path: str, paths: Sequence[str]) -> str:
     """`` in PATH`` where there are several modules, else nothing."""
     return f" in {path}" if len(paths) > 1 else ""
