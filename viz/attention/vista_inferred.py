@@ -20,7 +20,7 @@ One message of emitter e with dilation d; ``|x|`` is the root mean square of x o
 
 For fixed E, m and v are exact coordinate ascent on one objective (`viz.attention.vista_mean_field.objective`): E[c,p]
 says how much channel c and place p support each other, and neither is found without the other. Its entropies keep both
-soft: |E| <= 1, 0 < tau < `sharpness` and |prior| < 1/2, hence no channel weighs more than exp(2 * sharpness + 1) times
+soft: |E| <= 1, 0 < tau < `sharpness` and |prior| < 3/2, hence no channel weighs more than exp(2 * sharpness + 3) times
 another, whatever is learned, and v cannot turn one-hot and make the maps idle.
 
 Also ours: z' and f' are z and f after a 1x1 convolution to fewer channels and ReLU, so that O f' (1x1) is a small
@@ -29,10 +29,9 @@ positive; every emitter sends at the power of f_r, so that the self message cann
 at its prior, each rank's own; emitting scales are pooled to the receiving size and projected; only the receiving
 scale's z is latent, the others emit what they observe.
 
-With `selective` the module can only choose: k is softmax over its nine taps of the predicted numbers, and what passes
-the gate is f itself, ``z_r = f_r + |f_r| sum of strength * a * local(k, f)``; the emitter speaks through a and k alone.
-(Otherwise the projection of a finer scale is a learned path around the attention: a frozen network then gains as much
-when every a is replaced by its mean.)
+With `selective` the module can only choose: what passes the gate is f itself, ``z_r = f_r + |f_r| sum of strength * a *
+f``; the emitter and the kernels speak through a alone. (Otherwise the projection of a finer scale and the kernels are
+learned paths around the attention: on a frozen network they gained nearly as much when every a was its mean.)
 """
 
 from __future__ import annotations
@@ -50,9 +49,7 @@ from viz.attention.probe import Probe
 from viz.attention.vista_mean_field import outer_sum, power, standardised, update_maps, update_vectors
 
 FAMILY = "vista"
-PRIOR_LIMIT = 0.5
-# Before the softmax: the centre tap starts with nearly nine tenths of the kernel.
-SELECTIVE_CENTRE = 4.0
+PRIOR_LIMIT = 1.5
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,7 @@ class InferredMessage(nn.Module):
     Args:
         channels: C of the receiving scale. width: channels of z' and f'.
         rank: T. dilation: of the predicted kernels. sharpness: the largest tau. strength: starting value.
-        selective: kernels sum to 1 and the message carries the receiver's own features.
+        selective: the message carries the receiver's own features.
 
     Probes, all with the number of the update as step: ``kernel`` (9, h, w), the kernel k of the message; ``energy``
     (C, h, w), -1..1; ``spatial_map_t`` (h, w), 0..1, and ``channel_vector_t`` (C,), positive with mean 1, for t = 1..T;
@@ -132,7 +129,7 @@ class InferredMessage(nn.Module):
         self.sharpness = sharpness
         # k and k_E are predicted by both sides, k_R by the receiving one alone.
         self.kernels_emitting = _still(kernel_prediction(width, 2, dilation))
-        self.kernels_receiving = _still(kernel_prediction(width, 3, dilation), SELECTIVE_CENTRE if selective else 1.0)
+        self.kernels_receiving = _still(kernel_prediction(width, 3, dilation), centre=1.0)
         self.observation = nn.Conv2d(width, channels, 1)
         # The mean of C values that know nothing of each other varies by about 1 / sqrt(C).
         self.map_scale_log = nn.Parameter(torch.full((rank,), math.sqrt(channels) / 2).log())
@@ -186,9 +183,8 @@ class InferredMessage(nn.Module):
         shared = self.kernels_emitting(emitted_less) + of_receiver[:, : 2 * TAPS]
         terms = local(shared[:, TAPS:], emitted, self.dilation)
         terms = terms + local(of_receiver[:, 2 * TAPS :], received, self.dilation)
-        kernel = shared[:, :TAPS]
         return self._through(
-            torch.softmax(kernel, dim=1) if self.selective else kernel,
+            shared[:, :TAPS],
             Sent(emitted, received, shared, terms, self.observation(received_less), emitted, emitted),
         )
 
@@ -196,7 +192,7 @@ class InferredMessage(nn.Module):
         """The same message through another kernel k."""
         convolved = local(kernel, sent.emitted, self.dilation)
         energy = torch.tanh(standardised(sent.received * convolved + sent.terms) + sent.observation)
-        carried = local(kernel, sent.received, self.dilation) if self.selective else convolved
+        carried = sent.received if self.selective else convolved
         return replace(sent, kernel=kernel, carried=carried, energy=energy)
 
     def forward(self, sent: Sent, vectors: Tensor, step: int) -> tuple[Tensor, Tensor]:

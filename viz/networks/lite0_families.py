@@ -75,8 +75,8 @@ class Lite0EMA(Lite0Attended):
 class Lite0VISTA(Lite0Attended):
     """Structured attention inferred inside the network (our variant): a step is one mean-field update.
 
-    Three scales send, the last one receives: the last maps at stride 8 and two at stride 16. The messages are
-    `selective`: they weigh what the receiver holds and bring in nothing else.
+    The last maps at stride 8 and the maps at stride 16 send, each with two dilations; the latter receive. The messages
+    are `selective`: they weigh what the receiver holds and bring in nothing else.
     """
 
     family: ClassVar[str | None] = "vista"
@@ -90,12 +90,12 @@ class Lite0VISTA(Lite0Attended):
         gain: float = 3.0,
     ) -> None:
         graph = InferredGraph(
-            TAP_CHANNELS,
+            (TAP_CHANNELS[0], CHANNELS),
             width,
             rank,
             updates,
             tuple(dilations),
-            scales=("s8", "s16a", "s16b"),
+            scales=("s8", "s16"),
             gain=gain,
             selective=True,
         )
@@ -104,8 +104,7 @@ class Lite0VISTA(Lite0Attended):
         super().__init__(graph, 1 / (1 + gain * rank / 2), arguments, steps=updates)
 
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
-        fine = [at_size(tap, taps[-1]) for tap in taps[:-1]]
-        return list(self.attention([*fine, self.probe_bottom(taps[-1], 1)]))
+        return list(self.attention([at_size(taps[0], taps[-1]), self.probe_bottom(taps[-1], 1)]))
 
 
 class Lite0PAKA(Lite0Attended):
