@@ -25,6 +25,7 @@ from viz.comparison.folder import stems
 from viz.comparison.tables import rows_from_json, rows_of, summary
 from viz.engine import Model
 from viz.errors import FigureError, ModelError, PictureError, ProbeError, VizError
+from viz.figures.compare_record import comparison_from_record
 from viz.geometry import Preprocessing, fit
 from viz.maps import Heatmap
 
@@ -412,6 +413,32 @@ def test_figure_draws_each_models_own_map_and_crop(three: Model, small: Model) -
         width = made.picture.size[1]
         assert columns.min() / w * width == pytest.approx(x0, abs=3)
         assert (columns.max() + 1) / w * width == pytest.approx(x1, abs=3)
+
+
+def test_figure_again_from_its_record(made: viz.Comparison, three: Model, two: Model, tmp_path: Path) -> None:
+    first = made.to_figure([2, 3], palette="viridis", interpolation="bicubic", boxes=False)
+    first.save(tmp_path / "grid.pdf")
+    models = [three, two, two]
+    again = comparison_from_record(tmp_path / "grid.json", made.picture, models=models)
+    assert again.to_bytes("pdf") == (tmp_path / "grid.pdf").read_bytes()
+    assert again.record() == first.record()
+    record = json.loads((tmp_path / "grid.json").read_text())
+    with pytest.raises(FigureError, match="not the picture"):
+        comparison_from_record(record, viz.open_picture(scene(seed=9)), models=models)
+    changes: list[dict[str, Any]] = [
+        {"columns": record["columns"][:1]}, {"columns": [{}] * 3}, {"steps": "x"}, {"box": ["a"]}, {"class": 3},
+        {"comparison_figure_version": 9}, {"picture": None}, {"figure": {"panels": []}}, {"steps": [99]},
+    ]  # fmt: skip
+    for change in changes:
+        with pytest.raises(VizError) as caught:
+            comparison_from_record(record | change, made.picture, models=models)
+        assert "\n" not in str(caught.value)
+    other = json.loads(json.dumps(record))
+    other["columns"][0]["model"]["checkpoint_sha256"] = "0" * 64
+    with pytest.raises(FigureError, match="not the one of the record"):
+        comparison_from_record(other, made.picture, models=models)
+    with pytest.raises(FigureError, match="not the record"):
+        comparison_from_record({"record_version": 1}, made.picture)
 
 
 def test_figure_refuses_in_one_sentence(made: viz.Comparison) -> None:

@@ -247,7 +247,9 @@ class CompareTab:
             api_visibility="private",
         )
         after.success(self.stale, [shown, self.compared], self.grid, show_progress="hidden", api_visibility="private")
-        self.grid.export_grid(exported, self.compared, self.files, api_visibility="private")
+        self.grid.export_grid(
+            exported, self.compared, self.files, show_progress_on=[self.grid], api_visibility="private"
+        )
 
 
 def file_stem(made: Comparison) -> str:
