@@ -29,9 +29,10 @@ positive; every emitter sends at the power of f_r, so that the self message cann
 at its prior, each rank's own; emitting scales are pooled to the receiving size and projected; only the receiving
 scale's z is latent, the others emit what they observe.
 
-With `selective` the module can only choose: what passes the gate is f itself, ``z_r = f_r + |f_r| sum of strength * a *
-f``; the emitter and the kernels speak through a alone. (Otherwise the projection of a finer scale and the kernels are
-learned paths around the attention: on a frozen network they gained nearly as much when every a was its mean.)
+With `selective` the module can only choose: what passes the gate is f, ``z_r = f_r + |f_r| sum of strength * a * f``; the
+emitter and the kernels speak through a alone. Every scale then emits what it observes, so that E stays the same and the
+updates climb one objective. (Otherwise the projection of a finer scale and the kernels are learned paths around the
+attention: on a frozen network they gained nearly as much when every a was its mean.)
 """
 
 from __future__ import annotations
@@ -262,6 +263,7 @@ class InferredGraph(nn.Module):
             raise ValueError("channels, width, rank, updates, dilations and sharpness must be positive")
         self.channels = tuple(channels)
         self.updates = updates
+        self.selective = selective
         self.scales = names
         self.emitters = senders
         receiving = self.channels[-1]
@@ -317,13 +319,14 @@ class InferredGraph(nn.Module):
             total = torch.zeros_like(observed)
             for e in self.emitters:
                 own = e == len(self.channels) - 1
-                if own or step == 1:
+                fresh = step == 1 or (own and not self.selective)
+                if fresh:
                     emitted = hidden if own else self._brought(features[e], e, observed)
                     emitted = emitted / power(emitted)
                     less = self.reduce_emitting[self.scales[e]](emitted)
                 for i in (i for i in self.infos if i.emitter == e):
                     message = self._message(i)
-                    if own or step == 1:
+                    if fresh:
                         still[i.path] = message.send(emitted, less, received, received_less)
                     gated, vectors[i.path] = message(still[i.path], vectors[i.path], step)
                     total = total + message.strength * gated
