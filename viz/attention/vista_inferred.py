@@ -29,9 +29,9 @@ positive; every emitter sends at the power of f_r, so that the self message cann
 at its prior, each rank's own; emitting scales are pooled to the receiving size and projected; only the receiving
 scale's z is latent, the others emit what they observe.
 
-With `selective` the module can only choose: what passes the gate is f, ``z_r = f_r + |f_r| sum of strength * a * f``; the
-emitter and the kernels speak through a alone. Every scale then emits what it observes, so that E stays the same and the
-updates climb one objective. (Otherwise the projection of a finer scale and the kernels are learned paths around the
+With `selective` the module can only choose: what passes the gate is f: ``z_r = f_r + |f_r| sum of strength * a * f``;
+the emitter and the kernels speak through a alone. Every scale then emits what it observes, so that E stays the same and
+the updates climb one objective. (Otherwise the projection of a finer scale and the kernels are learned paths around the
 attention: on a frozen network they gained nearly as much when every a was its mean.)
 """
 
