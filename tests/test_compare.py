@@ -522,6 +522,22 @@ def test_one_picture_on_the_command_line(
     assert sorted(loads) == ["three", "two"]
 
 
+def test_the_figure_again_on_the_command_line(
+    folder: Path, loads: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture, out = str(folder / "s0.png"), tmp_path / "out"
+    assert main(["compare", picture, *BOTH, "--step", "2", "--palette", "viridis", "--out", str(out)]) == 0
+    record, again = str(out / "s0.json"), tmp_path / "again"
+    assert main(["compare", picture, "--from", record, "--out", str(again)]) == 0
+    assert (again / "s0.pdf").read_bytes() == (out / "s0.pdf").read_bytes()
+    assert (again / "s0.json").read_bytes() == (out / "s0.json").read_bytes()
+    capsys.readouterr()
+    assert main(["compare", str(folder / "s1.png"), "--from", record, "--out", str(again)]) == 1
+    assert capsys.readouterr().err == "searchlight: s1.png is not the picture of the record: its contents differ.\n"
+    with pytest.raises(SystemExit):
+        main(["compare", picture, "--from", record, *BOTH, "--out", str(again)])
+
+
 def test_a_folder_on_the_command_line(
     folder: Path, loads: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -37,11 +37,10 @@ def add_compare(commands: Any) -> None:
     p.add_argument(
         "--model",
         action="append",
-        required=True,
-        dest="model",
         metavar="NAME",
         help="give it two to six times: names of `searchlight models`, or checkpoint files",
     )
+    p.add_argument("--from", dest="record", metavar="RECORD", help="make the figure of this JSON record again")
     p.add_argument(
         "--map",
         action="append",
@@ -104,6 +103,8 @@ def _compare(args: argparse.Namespace) -> int:
     from viz.figures.build import as_json_bytes, write_whole
     from viz.picture import open_picture
 
+    if args.record:
+        return _again(args, pictures, out)
     engine = Engine(args.device, args.precision, args.models, max_traces=2 * len(args.model))
     # Loaded before the first picture: a model that cannot be loaded is no picture's fault.
     checkpoints = [engine.model(name).card.sha256 for name in args.model]
@@ -143,6 +144,11 @@ def _checked(args: argparse.Namespace) -> tuple[float, ...] | None:
     from viz.comparison.choice import parse_map
     from viz.figures import FigureSpec, Panel
 
+    args.model = args.model or []
+    if args.record:
+        if args.model or args.maps or args.box or args.class_index or args.steps or _look(args):
+            _usage("--from makes the recorded figure again and takes no options of models, maps or look.")
+        return None
     if not FEWEST <= len(args.model) <= MOST:
         _usage(f"give --model {FEWEST} to {MOST} times, not {len(args.model)}.")
     if args.maps and len(args.maps) not in (1, len(args.model)):
@@ -154,6 +160,20 @@ def _checked(args: argparse.Namespace) -> tuple[float, ...] | None:
     except VizError as error:
         _usage(str(error))
     return _box(args.box)
+
+
+def _again(args: argparse.Namespace, pictures: list[Path], out: Path) -> int:
+    """The figure of a record; the same picture and models make the same bytes."""
+    from viz.engine import Engine
+    from viz.figures.compare_record import comparison_from_record
+
+    if len(pictures) != 1:
+        _usage(f"--from takes one picture, not {len(pictures)}.")
+    engine = Engine(args.device, args.precision, args.models)
+    figure = comparison_from_record(args.record, pictures[0], engine=engine)
+    for file in figure.save(out / f"{Path(args.record).stem}.{args.format}"):
+        print(file)  # noqa: T201
+    return 0
 
 
 def _look(args: argparse.Namespace) -> dict[str, Any]:
