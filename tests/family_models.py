@@ -13,13 +13,19 @@ from viz.networks.lite0_families import FAMILIES
 from viz.zoo.backbone import lite0_state
 from viz.zoo.cards import ModelCard
 
+# Spelled out: what the bundled networks use may change.
+ARGUMENTS: dict[str, dict[str, object]] = {
+    "ema": {"groups": 8},
+    "vista": {"rank": 2, "updates": 3, "dilations": (1, 3)},
+    "paka": {"dilations": (1, 2, 4)},
+}
 NAMES = ("psa", "ema", "vista", "paka")
 
 
 def vivid(family: str, seed: int = 0, **arguments: object) -> Lite0Attended:
     """A network of a family whose module parameters are random and large enough to be seen."""
     torch.manual_seed(seed)
-    network = FAMILIES[family](**arguments)
+    network = FAMILIES[family](**{**ARGUMENTS.get(family, {}), **arguments})
     network.backbone.load_state_dict(lite0_state(), strict=True)
     with torch.no_grad():
         # About the spread of the raw maps, so that the standardised ones are of order 1.
