@@ -232,7 +232,8 @@ def test_panels_equal_pythons_overlay(person: Comparer, server: Server, scale: A
                 wanted = overlay(np.zeros_like(drawn), heat, made.scale(i), opacity=1, interpolation=how)  # type: ignore[arg-type]
                 rows, columns = heat.geometry.seen_pixels(drawn.shape[:2])
                 difference = np.abs(drawn.astype(float) - wanted.astype(float))[rows, columns]
-                assert difference.max() <= 3, (maps, how, i)
+                # Rounding may take the neighbouring colour, no more.
+                assert difference.max() <= 6 and difference.mean() < 0.1, (maps, how, i)
     low, high = (made.scale(1).low, made.scale(1).high)
     ends = person.page.locator(".cmp-ends").last.inner_text().split()
     assert [float(v) for v in ends] == pytest.approx([low, high], rel=1e-3)
@@ -316,7 +317,7 @@ def take(person: Comparer, kind: str, folder: Path) -> dict[str, Path]:
     before = person.page.locator("#compare-files a").all_inner_texts()
     person.page.click(f".cmp-exports [data-format={kind}]")
     wanted = person.page.locator(f"#compare-files a[download$='.{kind}']")
-    expect(wanted.first).to_be_visible(timeout=60_000)
+    expect(wanted.first).to_be_visible(timeout=90_000)
     assert before != person.page.locator("#compare-files a").all_inner_texts()
     found = {}
     for link in person.page.locator("#compare-files a").all():

@@ -188,10 +188,10 @@ class CompareTab:
         """
         picture = self.pictures.get(now.sha256)
         traces = [trace_of(Shown(now.sha256, name, now.geometry), self.engine, self.pictures) for name in now.models]
-        chosen = view.get("maps")
-        maps = (
-            [parse_map(str(chosen.get(name, "class_map"))) for name in now.models] if isinstance(chosen, dict) else []
-        )
+        asked = view.get("maps")
+        asked = asked if isinstance(asked, dict) else {}
+        # The viewer writes a channel as NAME@CHANNEL.
+        maps = [parse_map(str(asked.get(name, "class_map")).replace("@", "#")) for name in now.models]
         label, threshold, box = view.get("class"), view.get("threshold"), view.get("box")
         return compare_traces(
             traces,
