@@ -210,8 +210,13 @@ def test_directions_are_drawn_as_arrows_and_as_hues(walker: Walker, server: Fami
     walker.open("paka")
     trace = reference(server, "paka")
     walker.page.uncheck(".sl-showbox")
-    painted = """() => { const c = document.querySelector('.sl-over');
-      const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 60; return n; }"""
+    painted = """() => {
+      const c = document.querySelector('.sl-over');
+      const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+      let n = 0;
+      for (let i = 3; i < d.length; i += 4) n += d[i] > 60;
+      return n;
+    }"""
     walker.go(next(i for i, f in enumerate(trace.frames, 1) if f.title == "d = 2: departure"))
     bare = walker.page.evaluate(painted)
     walker.go(next(i for i, f in enumerate(trace.frames, 1) if f.title == "d = 2: directions"))
