@@ -323,7 +323,7 @@ function notes() {
     out.push("The networks saw different parts of the picture; agreement counts only what both of a pair saw.");
   const reasons = new Set();
   state.panels.forEach((a, i) => state.panels.slice(i + 1).forEach((b) => reasons.add(pairOf(a, b).reason)));
-  return [...out, ...[...reasons].filter(Boolean)];
+  return [...out, ...[...reasons].filter(Boolean).map((reason) => `Where a pair has no number: ${reason}`)];
 }
 
 function valueAt(panel) {
