@@ -62,10 +62,11 @@ class ClutterBench:
         allowed = torch.ones(self.clean.shape[1], dtype=torch.bool)
         allowed[list(self.pools.held_out.classes)] = False
         photos = torch.tensor([view.photo for view in self.sets["train"].views])
-        alone = self.maps("train_alone")
+        # Crops and whole pictures: a module that saw crops alone fails whole pictures more often.
+        alone = [self.maps("train_alone"), self.maps("train_whole")]
         backbone = load_lite0().to(self.device)
-        kept = plain_logits(alone, backbone)
-        return ClutterData(self.maps("train"), self.classes("train"), self.clean[photos], [alone], kept, allowed)
+        kept = torch.cat([plain_logits(maps, backbone) for maps in alone])
+        return ClutterData(self.maps("train"), self.classes("train"), self.clean[photos], alone, kept, allowed)
 
     def facts(self) -> dict[str, object]:
         """What the cards say of the data: counts, held-out classes, seed."""
@@ -94,6 +95,7 @@ def open_bench(folders: Folders, out: Path, plan: ClutterPlan, device: str) -> C
     backgrounds = {split: read_scenes(folders.scenes, split) for split in SPLITS}
     sets = make_scenes(photos, labels, pools, {k: len(v) for k, v in backgrounds.items()}, plan)
     alone = {
+        "train_whole": pools.train,
         "alone_nette": pools.report_nette,
         "alone_unseen": pools.report_unseen,
         "alone_choose_nette": pools.choose_nette,

@@ -35,7 +35,8 @@ class ClutterRecipe:
     """Settings of the optimisation, the same for every family.
 
     `hard` is the share of the label in the target, the rest is plain Lite0's own softmax on the clean picture alone;
-    `alone` is the share of ordinary pictures in a batch and `keep` their weight.
+    `alone` is the share of ordinary pictures in a batch and `keep` their weight; there the whole answer has to stay, so
+    both sides are softened by `temperature` (most pictures to train on are ones that the backbone is too sure of).
     """
 
     seed: int = 0
@@ -47,6 +48,7 @@ class ClutterRecipe:
     hard: float = 0.5
     alone: float = 0.45
     keep: float = 10.0
+    temperature: float = 2.0
 
 
 @dataclass
@@ -118,13 +120,16 @@ def losses_of(
         torch.cat(pair)
         for pair in zip(rows([data.scenes], scenes, device), rows(data.alone, alone, device), strict=True)
     ]
-    named = torch.log_softmax(network.last_output(taps).logits + block, dim=1)
+    logits = network.last_output(taps).logits
+    count, soften = len(scenes), recipe.temperature
+    named = torch.log_softmax(logits[:count] + block, dim=1)
+    stayed = torch.log_softmax(logits[count:] / soften + block, dim=1)
     soft = torch.softmax(data.clean[scenes].to(device) + block, dim=1)
     hard = F.one_hot(data.classes[scenes].to(device), soft.shape[1]).to(soft)
     target = recipe.hard * hard + (1 - recipe.hard) * soft
-    kept = torch.softmax(data.kept[alone].to(device) + block, dim=1)
-    count = len(scenes)
-    return -(target * named[:count]).sum(dim=1).mean(), -(kept * named[count:]).sum(dim=1).mean()
+    kept = torch.log_softmax(data.kept[alone].to(device) / soften + block, dim=1)
+    change = F.kl_div(stayed, kept, reduction="batchmean", log_target=True)
+    return -(target * named).sum(dim=1).mean(), soften**2 * change
 
 
 def batches(data: ClutterData, recipe: ClutterRecipe, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
