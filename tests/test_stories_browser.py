@@ -313,6 +313,11 @@ def test_fits_and_is_readable(
     person.page.mouse.click(*person.point_at(trace, *(v / 2 for v in trace.picture.size[::-1])))
     person.settle()
     assert person.page.evaluate("() => document.documentElement.scrollWidth") <= size[0]
+    for part in ("main", "frame", "caption", "strip"):
+        area = person.page.locator(f".sl-{part}").bounding_box()
+        assert area is not None and area["x"] >= 0 and area["x"] + area["width"] <= size[0], part
+    chosen, strip = (person.page.locator(s).bounding_box() for s in (".sl-strip [aria-pressed=true]", ".sl-strip"))
+    assert chosen is not None and strip is not None and chosen["x"] + chosen["width"] <= strip["x"] + strip["width"] + 1
     names = ("frame", "bar", "readout", "steps", "caption", "vector", "kernel", "strip", "top")
     parts = [person.page.locator(f".sl-{n}") for n in names]
     visible = [p for p in parts if p.is_visible()]

@@ -388,6 +388,8 @@ function paintStrip() {
     state.strip = drawn;
   }
   data.frames.forEach((frame, i) => strip.children[i].setAttribute("aria-pressed", String(i + 1 === state.stop)));
+  const now = strip.children[state.stop - 1]; // where the strip is one row that scrolls, the stop comes into view
+  if (strip.scrollWidth > strip.clientWidth) strip.scrollLeft = now.offsetLeft - (strip.clientWidth - now.offsetWidth) / 2;
 }
 
 // The strip always has shared scales; a range of the operation serves where the operation has both bounds.
