@@ -158,7 +158,7 @@ def test_vista_adds_up_its_ranks() -> None:
     assert one == pytest.approx(products[7], rel=1e-4)
     total = trace.heatmap("total(structured)", 2).native
     alike = [r.values.mean(axis=0) for r in trace.records if r.label == "structured" and r.step == 2]
-    assert len(alike) == 6
+    assert len(alike) == len({r.path for r in trace.records if r.label == "structured"}) > 1
     assert total == pytest.approx(sum(alike), rel=1e-4)
     beside = next(f for f in trace.frames if f.title == "update 3: m2, v2")
     assert beside.show is not None and beside.show.vector == f"{path}.channel_vector_2"
@@ -369,7 +369,7 @@ def test_kernels_are_sent_once_with_dilation_and_reach() -> None:
     vista = json.loads(viewer_message(traced("vista")))["kernels"]
     # A message of another scale keeps its kernel over the updates: it travels once.
     same = {k["name"]: [s.get("same", False) for s in k["steps"]] for k in vista}
-    assert same["attention.messages.s8d1.kernel"] == [False, True, True]
+    assert [False, True, True] in same.values() and [False, False, False] in same.values()
 
 
 @pytest.mark.parametrize("family", NAMES)

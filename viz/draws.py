@@ -111,7 +111,7 @@ def _made(
     else:
         text = (
             f"{words}: mean of {draws} draws of the random channel vectors, which are neither learned nor inferred; "
-            f"one draw differs from it by {float(spread.mean()):.2g} (standard deviation, at most {largest:.2g}) where the "
-            f"mean itself ranges over {extent:.2g}."
+            f"one draw differs from it by {float(spread.mean()):.2g} (standard deviation, at most {largest:.2g}) where "
+            f"the mean itself ranges over {extent:.2g}."
         )
     return DrawStatistics(made, spread.astype(np.float32), draws, text)

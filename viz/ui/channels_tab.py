@@ -29,8 +29,8 @@ def channel_records(trace: Trace) -> list[AttentionRecord]:
     """Channel vectors of a trace: gates where there are gates, else the logits; gates first, then deepest first."""
     found = [r for r in trace.records if r.kind == "channel"]
     gated = {r.path for r in found if r.label == "channel_gate"}
-    kept = [r for r in found if r.label != "channel_logits" or r.path not in gated]
-    return sorted(kept[::-1], key=lambda r: r.label != "channel_gate")
+    deepest_first = [r for r in reversed(found) if r.label != "channel_logits" or r.path not in gated]
+    return sorted(deepest_first, key=lambda r: r.label != "channel_gate")
 
 
 def joint_records(trace: Trace) -> list[AttentionRecord]:
