@@ -369,7 +369,7 @@ def test_kernels_are_sent_once_with_dilation_and_reach() -> None:
     vista = json.loads(viewer_message(traced("vista")))["kernels"]
     # A message of another scale keeps its kernel over the updates: it travels once.
     same = {k["name"]: [s.get("same", False) for s in k["steps"]] for k in vista}
-    assert [False, True, True] in same.values() and [False, False, False] in same.values()
+    assert [False, True, True] in same.values()
 
 
 @pytest.mark.parametrize("family", NAMES)
