@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from safetensors import safe_open
 
+from viz.networks.lite0_families import build_family
 from viz.training.card_text import PREPROCESSING
 from viz.training.clutter_table import tables
 from viz.training.clutter_text import DATA, DEVIATIONS, LIMITS, SETS, SHARED, TASK, TITLES, WORDS
@@ -101,7 +102,7 @@ def _write_card(folder: Path, out: Path, family: str, facts: Mapping[str, Any], 
         "file": target.name,
         "sha256": sha256_of(target),
         "bytes": target.stat().st_size,
-        "steps": config.get("steps", 1),
+        "steps": build_family(meta["config"]).steps,
         "source": "trained by viz.training.clutter; the backbone comes from " + LITE0_PACKAGE,
         "backbone": {"package": LITE0_PACKAGE, "sha256": LITE0_SHA256, "licence": "Apache-2.0", "frozen": True},
         "licence": "Apache-2.0",

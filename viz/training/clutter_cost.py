@@ -44,6 +44,8 @@ def costs(networks: Mapping[str, StepNetwork], plain: EfficientNetLite0, rounds:
     try:
         x = torch.zeros(1, 3, 224, 224)
         every: dict[str, StepNetwork] = {"": plain, **networks}
+        for network in every.values():  # all in the layout that a person gets
+            network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         times: dict[str, list[float]] = {name: [] for name in every}
         for turn in range(rounds + 2):
             for name, network in every.items():
