@@ -439,3 +439,48 @@ def test_panels_of_parts() -> None:
 def test_records_stay_plain_values() -> None:
     record: AttentionRecord = traced("vista").record("structured")
     assert record.kind == "joint" and not record.values.flags.writeable
+
+
+def test_half_precision_tells_the_same_stops() -> None:
+    torch.manual_seed(0)
+    module, x = ParallelPSA(16).eval(), torch.randn(1, 16, 14, 14)
+    nn.init.zeros_(module.conv_q_right.weight)  # 196 equal shares, all rounded the same way
+    trace = with_module(module, x, family="psa")
+    half = with_module(module.to(torch.bfloat16), x.bfloat16(), family="psa")
+    sums = [float(r.values.sum()) for r in half.records if r.label in ("channel_pool", "spatial_softmax")]
+    assert max(abs(s - 1) for s in sums) > 1e-3, "rounded shares no longer sum to 1: the case is tested"
+    assert [f.title for f in half.frames] == [f.title for f in trace.frames]
+
+
+@pytest.mark.parametrize("family", NAMES)
+def test_values_that_are_not_finite_are_told(family: str) -> None:
+    trace = traced(family)
+    for value, shown in ((np.nan, "not finite"), (np.inf, "not finite")):
+        spoilt = []
+        for r in trace.records:
+            values = r.values.copy()
+            values[..., 0] = value
+            spoilt.append(replace(r, values=values))
+        broken = replace(trace, records=tuple(spoilt))
+        assert any(shown in f.caption or "nowhere finite" in f.caption for f in broken.frames)
+        assert json.loads(viewer_message(broken))["frames"]
+
+
+@pytest.mark.parametrize("family", ["vista", "paka"])
+def test_fewer_steps_than_the_module_has(family: str) -> None:
+    short = family_model(family).trace(scene(240, 320), steps=1)
+    assert short.steps == 1 and {r.step for r in short.records} == {1}
+    assert {f.step for f in short.frames} == {1}
+    assert json.loads(viewer_message(short))["frames"] and figure(short).contents
+    first = traced(family)
+    for r in short.records:
+        np.testing.assert_array_equal(r.values, first.record(r.name, 1).values)
+
+
+def test_only_a_kernel_attention_of_one_is_called_plain_convolution() -> None:
+    module, (receiving, emitting) = GatedMessage(4).eval(), torch.randn(2, 1, 4, 6, 6)
+    trace = with_module(module, receiving, emitting, family="vista")
+    kernel = next(r for r in trace.records if r.kind == "kernel")
+    assert "plain" not in trace.heatmap(kernel.name, kernel.step, part="departure").unit
+    paka = traced("paka")
+    assert "0 is plain convolution" in paka.heatmap("kernel_attention", part="departure").unit

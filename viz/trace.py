@@ -313,7 +313,8 @@ def trace_picture(
         card,
         _read_only(logits.numpy()),
         tuple(_read_only(f.numpy()) for f in features),
-        tuple(_locked(r) for r in sink.records()),
+        # A module that always computes all of its steps reports those that were not asked for, too.
+        tuple(_locked(r) for r in sink.records() if r.step <= len(outputs)),
         head,
         str(dtype).removeprefix("torch."),
         facts_of(network),

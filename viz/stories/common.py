@@ -26,7 +26,10 @@ def prediction(trace: Trace, step: int) -> str:
 
 
 def span(values: NDArray[np.floating]) -> str:
-    """Smallest and largest value, with enough digits to tell them apart."""
+    """Smallest and largest value, with enough digits to tell them apart; values that are not finite are told apart."""
+    finite = values[np.isfinite(values)]
+    if finite.size < values.size:
+        return f"{span(finite)}, elsewhere not finite" if finite.size else "nowhere finite"
     low, high = float(values.min()), float(values.max())
     extent = high - low
     if extent <= 1e-7 * max(abs(low), abs(high), 1e-30):
