@@ -7,6 +7,7 @@ What a command needs is imported when it runs: ``--help`` answers at once.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import logging
 import sys
@@ -28,6 +29,9 @@ GEOMETRIES = ("center_crop", "squash", "letterbox")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program on a list of arguments (default: those of the process) and return its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A file name that the terminal's encoding lacks must not end the program; stderr does the same.
+        sys.stdout.reconfigure(errors="backslashreplace")
     parser = _parser()
     args = parser.parse_args(arguments)
     if args.command is None:

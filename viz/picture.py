@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import stat
 import zlib
 from dataclasses import dataclass
@@ -92,7 +93,7 @@ def open_picture(
     if isinstance(source, Picture):
         return source
     if isinstance(source, np.ndarray):
-        return _from_array(source, limits, name or "array")
+        return _from_array(source, limits, text_name(name or "array"))
     if isinstance(source, bytes | bytearray | memoryview):
         if memoryview(source).nbytes > limits.max_bytes:
             raise PictureError(_too_many_bytes(limits))
@@ -102,7 +103,12 @@ def open_picture(
         name = name or Path(source).name
     else:
         raise PictureError(f"A picture is a path, bytes or an array, not {type(source).__name__}.")
-    return _from_bytes(data, limits, name or "picture")
+    return _from_bytes(data, limits, text_name(name or "picture"))
+
+
+def text_name(name: str) -> str:
+    """A file's name as text that can be written as UTF-8: of a name that is no Unicode the odd bytes become U+FFFD."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", name)
 
 
 def _too_many_bytes(limits: Limits) -> str:

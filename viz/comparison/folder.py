@@ -12,7 +12,7 @@ from typing import Any
 from viz.comparison.build import Comparison
 from viz.comparison.tables import SUMMARY_FIELDS, csv_text, rows_from_json, summary
 from viz.errors import CheckpointError, ModelError, ProbeError, VizError
-from viz.picture import Picture, open_picture
+from viz.picture import Picture, open_picture, text_name
 
 SUMMARY = "summary"
 SUFFIX = "-agreement"
@@ -44,7 +44,7 @@ class Folder:
         """
         if isinstance(error, ModelError | ProbeError | CheckpointError):
             raise error
-        self.failed.append((path.name, str(error)))
+        self.failed.append((text_name(path.name), str(error)))
 
     def to_json(self) -> dict[str, Any]:
         """Counts, failures, and mean, standard deviation and number of pictures of every measure."""
@@ -85,9 +85,10 @@ def stems(pictures: Sequence[Path]) -> list[str]:
     taken = {SUMMARY, SUMMARY + SUFFIX}
     out = []
     for path in pictures:
-        stem, number = path.stem, 2
+        first = text_name(path.stem)
+        stem, number = first, 2
         while {stem.casefold(), (stem + SUFFIX).casefold()} & taken:
-            stem, number = f"{path.stem}-{number}", number + 1
+            stem, number = f"{first}-{number}", number + 1
         taken |= {stem.casefold(), (stem + SUFFIX).casefold()}
         out.append(stem)
     return out
