@@ -277,7 +277,7 @@ def user_box(box: Sequence[float] | None, picture: Picture) -> UserBox | None:
         return None
     try:
         x0, y0, x1, y1 = (float(v) for v in box)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise VizError("A box has four numbers: x0, y0, x1, y1 in picture pixels.") from None
     height, width = picture.size
     if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):

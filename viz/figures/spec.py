@@ -5,7 +5,6 @@ A record file may have been edited by anyone: every value is checked for type, s
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
@@ -225,7 +224,8 @@ def _whole(what: str, value: Any, low: int, high: int, *, optional: bool = False
 def _number(what: str, value: Any, low: float, high: float, *, optional: bool = False) -> None:
     if optional and value is None:
         return
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    good = isinstance(value, int | float) and not isinstance(value, bool)
+    # NaN and infinity fail the comparison as well; `math.isfinite` would not take an integer of any size.
     if not good or not low <= value <= high:
         raise FigureError(f"The {what} must be a number from {low:g} to {high:g}, not {_shown(value)}.")
 

@@ -101,7 +101,8 @@ def labels_for(classes: int) -> tuple[str, ...]:
 def class_number(labels: Sequence[str], wanted: int | str) -> int:
     """The index of a class among `labels`, from its number or its name.
 
-    A name counts in any case. A part of a name will do when it consists of whole words and only one class has it.
+    A name counts in any case; where classes differ by their case alone, in its own. A part of a name will do when it
+    consists of whole words and only one class has it.
 
     Raises:
         ModelError: no such class, or several.
@@ -115,6 +116,9 @@ def class_number(labels: Sequence[str], wanted: int | str) -> int:
             raise ModelError(f"This network has classes 0 to {len(labels) - 1}, not {str(wanted)[:60]}.")
         return index
     text = " ".join(wanted.casefold().split())
+    # Labels can differ by their case alone (the Cardigan is a dog, the cardigan is worn).
+    if labels.count(wanted) == 1:
+        return labels.index(wanted)
     names = [label.casefold() for label in labels]
     if text in names and names.count(text) == 1:
         return names.index(text)
