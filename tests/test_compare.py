@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import math
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -441,6 +443,22 @@ def test_figure_again_from_its_record(made: viz.Comparison, three: Model, two: M
         comparison_from_record({"record_version": 1}, made.picture)
 
 
+def test_the_palette_is_chosen_by_the_map(three: Model) -> None:
+    trace = three.trace(scene())
+    made = compare(trace.picture, [trace, trace], ["class_map", "spatial_score"])
+    shown = made.to_figure(steps=[-1], palette="auto")
+    assert [c.palette for c in shown.contents] == ["inferno", "diverging"]
+    assert shown.to_bytes("png", 40).startswith(b"\x89PNG")
+
+
+def test_classes_that_differ_by_their_case_alone(three: Model) -> None:
+    for index, label in ((264, "Cardigan"), (474, "cardigan")):  # a dog, and what is worn
+        made = compare(scene(), [three, three], class_index=index)
+        assert {c.choice.class_index for c in made.columns} == {index} and made.class_label == label
+    with pytest.raises(ModelError, match="Several"):
+        compare(scene(), [three, three], class_index="CARDIGAN")
+
+
 def test_figure_refuses_in_one_sentence(made: viz.Comparison) -> None:
     cases: list[dict[str, Any]] = [
         {"scale": "raw"},
@@ -536,6 +554,39 @@ def test_the_figure_again_on_the_command_line(
     assert capsys.readouterr().err == "searchlight: s1.png is not the picture of the record: its contents differ.\n"
     with pytest.raises(SystemExit):
         main(["compare", picture, "--from", record, *BOTH, "--out", str(again)])
+    for ignored in (["--threshold", "0"], ["--geometry", "squash"], ["--no-boxes"], ["--scale", "each"]):
+        with pytest.raises(SystemExit) as caught:
+            main(["compare", picture, "--from", record, *ignored, "--out", str(again)])
+        assert caught.value.code == 2
+
+
+def test_a_figure_never_takes_a_pictures_place(
+    folder: Path, loads: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (folder / "s1.png").read_bytes()
+    for given in ([str(folder)], [str(folder / "s1.png")]):
+        with pytest.raises(SystemExit) as caught:
+            main(["compare", *given, *BOTH, "--format", "png", "--out", str(folder)])
+        assert caught.value.code == 2 and not loads
+    assert "take a picture's place" in capsys.readouterr().err
+    assert main(["compare", str(folder / "s1.png"), *BOTH, "--out", str(tmp_path / "out")]) == 0
+    with pytest.raises(SystemExit):
+        record = str(tmp_path / "out" / "s1.json")
+        main(["compare", str(folder / "s1.png"), "--from", record, "--format", "png", "--out", str(folder)])
+    assert (folder / "s1.png").read_bytes() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux alone")
+def test_file_names_that_are_no_unicode(folder: Path, loads: list[str], tmp_path: Path) -> None:
+    odd = os.fsencode(folder)
+    (folder / "s0.png").rename(os.fsdecode(odd + b"/a\xff.png"))
+    Path(os.fsdecode(odd + b"/b\xfe.png")).write_bytes(b"no picture")
+    out = tmp_path / "out"
+    assert main(["compare", str(folder), *BOTH, "--out", str(out)]) == 1
+    assert json.loads((out / "a\ufffd-agreement.json").read_text(encoding="utf-8"))["picture"]["name"] == "a\ufffd.png"
+    assert (out / "a\ufffd.tex").is_file()
+    failed = json.loads((out / "summary.json").read_text(encoding="utf-8"))["failed"]
+    assert "b\ufffd.png" in [f["picture"] for f in failed]
 
 
 def test_a_folder_on_the_command_line(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     from viz.picture import Picture
 
 _LOOK = ("palette", "opacity", "interpolation", "dpi")
+# Options that a record answers, with their defaults.
+_RECORDED = (
+    *((name, None) for name in ("maps", "box", "class_index", "steps", "geometry", "columns", *_LOOK)),
+    *(("no_figure", False), ("no_boxes", False), ("resume", False)),
+    *(("scale", "shared"), ("threshold", 0.5), ("components", "largest"), ("preset", "cvpr")),
+)
 
 
 def add_compare(commands: Any) -> None:
@@ -105,6 +112,8 @@ def _compare(args: argparse.Namespace) -> int:
 
     if args.record:
         return _again(args, pictures, out)
+    if not args.no_figure:
+        _spare([out / f"{stem}.{args.format}" for stem in stems(pictures)], pictures)
     engine = Engine(args.device, args.precision, args.models, max_traces=2 * len(args.model))
     # Loaded before the first picture: a model that cannot be loaded is no picture's fault.
     checkpoints = [engine.model(name).card.sha256 for name in args.model]
@@ -146,7 +155,7 @@ def _checked(args: argparse.Namespace) -> tuple[float, ...] | None:
 
     args.model = args.model or []
     if args.record:
-        if args.model or args.maps or args.box or args.class_index or args.steps or _look(args):
+        if args.model or any(getattr(args, name) != usual for name, usual in _RECORDED):
             _usage("--from makes the recorded figure again and takes no options of models, maps or look.")
         return None
     if not FEWEST <= len(args.model) <= MOST:
@@ -169,11 +178,21 @@ def _again(args: argparse.Namespace, pictures: list[Path], out: Path) -> int:
 
     if len(pictures) != 1:
         _usage(f"--from takes one picture, not {len(pictures)}.")
+    target = out / f"{Path(args.record).stem}.{args.format}"
+    _spare([target], pictures)
     engine = Engine(args.device, args.precision, args.models)
     figure = comparison_from_record(args.record, pictures[0], engine=engine)
-    for file in figure.save(out / f"{Path(args.record).stem}.{args.format}"):
+    for file in figure.save(target):
         print(file)  # noqa: T201
     return 0
+
+
+def _spare(figures: Sequence[Path], pictures: Sequence[Path]) -> None:
+    """Refuse to write a figure over one of the pictures (also on disks that ignore case)."""
+    own = {str(p.resolve()).casefold() for p in pictures}
+    lost = [f for f in figures if str(f.resolve()).casefold() in own]
+    if lost:
+        _usage(f"the figure {lost[0].name} would take a picture's place; give another --out or --format.")
 
 
 def _look(args: argparse.Namespace) -> dict[str, Any]:

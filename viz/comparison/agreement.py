@@ -3,7 +3,8 @@
 Both maps are sampled at the same points of the picture, and only where both networks saw it. The points are the centres
 of a grid whose cells are as small as the finer map's own: drawing pixels would repeat the same few values thousands of
 times, the coarser grid would skip some of the finer map's. Two maps of one geometry and one size are compared cell by
-cell, without interpolation. Neighbouring points of the coarser map depend on each other, so no p-value is given.
+cell, without interpolation, where the picture fills the network's input; beside bars the points only lie about as far
+apart as the cells. Neighbouring points of the coarser map depend on each other, so no p-value is given.
 """
 
 from __future__ import annotations

@@ -180,6 +180,9 @@ def _content(
         source = f"one range over {len(mates)} columns" + (" and all steps" if made.steps > 1 else "")
     neutrals = {_neutral(c) for c in (mates if made.scale_mode == "shared" else [column])}
     palette = spec.palette
+    if palette == "auto":
+        signed = heat.neutral is not None and len(neutrals) == 1 and column.choice.kind != "class_map"
+        palette = "diverging" if signed else "inferno"
     if palette == "diverging" and (len(neutrals) > 1 or heat.neutral is None):
         palette = "inferno"
     elif palette == "diverging" and heat.neutral is not None:
