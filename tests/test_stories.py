@@ -89,7 +89,7 @@ def test_psa_goes_from_pooling_weights_to_the_gate() -> None:
     want = (trace.record("channel_gate").values[:, None, None] * trace.record("bottom").values).mean(axis=0)
     assert gated == pytest.approx(want, abs=1e-5)
     assert trace.frames[2].show is not None and trace.frames[2].show.vector == "attention.channel_gate"
-    assert trace.frames[4].heatmap(trace).neutral == 0.5 and "0.5 is neutral" in trace.frames[4].caption
+    assert trace.frames[4].heatmap(trace).neutral == 0.5 and "it rests at 0.5" in trace.frames[4].caption
 
 
 def test_parallel_psa_shows_the_softmax_beside_a_gate_within_a_hair_of_one_half() -> None:
@@ -157,7 +157,11 @@ def test_vista_adds_up_its_ranks() -> None:
     one = trace.heatmap(f"{path}.spatial_map_2", 2, part="ranks", channel=7).native
     assert one == pytest.approx(products[7], rel=1e-4)
     total = trace.heatmap("total(structured)", 2).native
-    alike = [r.values.mean(axis=0) for r in trace.records if r.label == "structured" and r.step == 2]
+    alike = [
+        r.values.mean(axis=0) * trace.facts[f"{r.path}.kernel"].strength
+        for r in trace.records
+        if r.label == "structured" and r.step == 2
+    ]
     assert len(alike) == len({r.path for r in trace.records if r.label == "structured"}) > 1
     assert total == pytest.approx(sum(alike), rel=1e-4)
     beside = next(f for f in trace.frames if f.title == "update 3: m2, v2")

@@ -136,3 +136,8 @@ def directions(values: NDArray[np.float32], neutral: float | None) -> NDArray[np
     towards = np.stack([x, y]) / np.where(length > 0, length, 1.0)
     pulls = np.tensordot(towards, values.astype(np.float64) - (neutral or 0.0), axes=1) / max(1, k * k - 1)
     return pulls.astype(np.float32)
+
+
+def strengths_of(facts: Mapping[str, ModuleFacts]) -> dict[str, float]:
+    """Learned factors of modules that have one, by the module's path; `facts` are by full probe name."""
+    return {name.rpartition(".")[0]: f.strength for name, f in facts.items() if f.strength is not None}

@@ -10,13 +10,14 @@
 - ``directions``: length of the pull of each cell's kernel, see `viz.kernels.directions`.
 - ``ranks``: sum of the outer products of the ranks up to this one (``ranks(spatial_map_2)`` adds v1 m1 + v2 m2), mean
   over the channels or one channel.
-- ``total``: sum over all modules that have the value at this step of its mean over the channels.
+- ``total``: sum over all modules that have the value at this step of its mean over the channels, each times the learned
+  strength of its module where it has one.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -85,8 +86,11 @@ def derive(
     *,
     channel: int | None = None,
     interpolation: Interpolation = "bilinear",
+    strengths: Mapping[str, float] | None = None,
 ) -> Heatmap:
     """A derived map of one record; `records` are all of its trace.
+
+    `strengths` are learned factors of modules by their path, which a ``total`` weighs with.
 
     Raises:
         ProbeError: the part does not apply to this probe, or values that it needs were not captured.
@@ -95,7 +99,10 @@ def derive(
         raise ProbeError(f"There is no part {part!r} of a probe; there are: {', '.join(PARTS)}.")
     if channel is not None and part not in ("ranks", "log", "gated"):
         raise ProbeError(f"{part} of {record.name} is one map; it takes no channel.")
-    values, unit, bounds, neutral = _PARTS[part](records, record, channel)
+    if part == "total":
+        values, unit, bounds, neutral = _total(records, record, strengths or {})
+    else:
+        values, unit, bounds, neutral = _PARTS[part](records, record, channel)
     return Heatmap(
         values.astype(np.float32),
         geometry,
@@ -206,16 +213,22 @@ def _ranks(records: Sequence[AttentionRecord], record: AttentionRecord, channel:
     return total, "sum of v m" + (", mean over the channels" if channel is None else ""), (0.0, np.inf), None
 
 
-def _total(records: Sequence[AttentionRecord], record: AttentionRecord, channel: int | None) -> _Made:
+def _total(records: Sequence[AttentionRecord], record: AttentionRecord, strengths: Mapping[str, float]) -> _Made:
     if record.kind != "joint":
         raise _refused(record, "total", "a joint value")
     alike = [r for r in records if r.label == record.label and r.step == record.step and r.kind == "joint"]
     shape = record.values.shape[1:]
     if any(r.values.shape[1:] != shape for r in alike):
         raise ProbeError(f"The maps of {record.label!r} have different sizes and cannot be added.")
-    total = sum((r.values.mean(axis=0, dtype=np.float64) for r in alike), np.zeros(shape))
-    low, high = (b * len(alike) for b in record.bounds)
-    return total, f"{record.unit}, mean over the channels, sum of {len(alike)}", (low, high), None
+    weights = [strengths.get(r.path, 1.0) for r in alike]
+    total = np.zeros(shape)
+    ends = np.zeros(2)
+    for r, weight in zip(alike, weights, strict=True):
+        total = total + weight * r.values.mean(axis=0, dtype=np.float64)
+        ends = ends + np.sort(weight * np.array(r.bounds)) if weight else ends
+    weighed = " x strength" if any(r.path in strengths for r in alike) else ""
+    unit = f"{record.unit}{weighed}, mean over the channels, sum of {len(alike)}"
+    return total, unit, (float(ends[0]), float(ends[1])), None
 
 
 def _one(record: AttentionRecord, channel: int) -> Floats:
@@ -231,5 +244,4 @@ _PARTS = {
     "departure": _departure,
     "directions": _directions,
     "ranks": _ranks,
-    "total": _total,
 }

@@ -18,7 +18,7 @@ from PIL import Image
 from viz.attention.probe import AttentionRecord, capture, match
 from viz.errors import ModelError, ProbeError
 from viz.geometry import Geometry, Interpolation, Mode, prepare
-from viz.kernels import KernelTap, ModuleFacts, cell_at, facts_of, kernel_at
+from viz.kernels import KernelTap, ModuleFacts, cell_at, facts_of, kernel_at, strengths_of
 from viz.maps import Heatmap, overlay, scale_for
 from viz.networks.base import StepNetwork
 from viz.parts import Part, derive, split_name
@@ -190,7 +190,15 @@ class Trace:
             probe, part = split_name(probe)
         r = self.record(probe, step)
         if part is not None:
-            return derive(self.records, r, part, self.geometry, channel=channel, interpolation=interpolation)
+            return derive(
+                self.records,
+                r,
+                part,
+                self.geometry,
+                channel=channel,
+                interpolation=interpolation,
+                strengths=strengths_of(self.facts),
+            )
         values, title = r.values, f"{r.label}, step {r.step}"
         if r.kind in ("joint", "kernel") and channel is not None:
             if not 0 <= channel < values.shape[0]:

@@ -46,15 +46,13 @@ def _module(trace: Trace, found: Found, where: str, several: bool) -> list[Frame
             frames.append(view_frame(trace, record, title, words, "mean"))
     frames += _maps(trace, found, where)
     if groups > MOST_GROUPS or several:
-        words = (
-            f"Gate{where}, mean over {groups} groups: {{span}}; 0.5 is neutral. Single groups are in the list of maps."
-        )
+        words = f"Gate{where}, mean over {groups} groups: {{span}}; it rests at 0.5. Single groups are in the list."
         frames.append(view_frame(trace, gate, "gate", words, "mean"))
     else:
         for g in range(groups):
             words = (
                 f"Gate of group {g + 1} of {groups}{where}, on its {_width(found, groups)}channels of the input: "
-                "{span}; 0.5 is neutral. All groups share one scale."
+                "{span}; it rests at 0.5. All groups share one scale."
             )
             frames.append(view_frame(trace, gate, f"gate {g + 1}", words, channel=g))
     if not where:

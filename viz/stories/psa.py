@@ -63,7 +63,7 @@ def _module(trace: Trace, found: Found, where: str, path: str) -> list[Frame]:
         words = f"Softmax of the score{where}, as log2 of share x cells: {{span}}; 0 is the even share."
         frames.append(view_frame(trace, softmax, "spatial softmax", words, "log"))
     gate = found["spatial_gate"]
-    words = f"Spatial gate{where}: {{span}}; 0.5 is neutral, the colours reach equally far to both sides of it."
+    words = f"Spatial gate{where}: {{span}}; it rests at 0.5, the colours reach equally far to both sides of it."
     if softmax:
         words += " The sigmoid of a softmax stays within a hair of 0.5: read the softmax before it."
     frames.append(view_frame(trace, gate, "spatial gate", words))
@@ -74,9 +74,7 @@ def _module(trace: Trace, found: Found, where: str, path: str) -> list[Frame]:
 
 def _channel_gate(trace: Trace, found: Found, where: str) -> Frame:
     gate, bottom = found["channel_gate"], found.get("bottom")
-    said = (
-        f"Channel gate{where}: one number for each of {len(gate.values)} channels, {span(gate.values)}; 0.5 is neutral."
-    )
+    said = f"Channel gate{where}: one number a channel ({len(gate.values)}), {span(gate.values)}; it rests at 0.5."
     if bottom is not None and len(bottom.values) == len(gate.values):
         words = f"{said} Shown: the input after this gate, mean over the channels, {{span}}."
         return view_frame(trace, bottom, "channel gate", words, "gated", vector=gate)

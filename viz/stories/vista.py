@@ -65,8 +65,8 @@ def _update(trace: Trace, step: int, message: str | None) -> list[Frame]:
     if structured := found.get("structured"):
         alike = [r for r in trace.records if r.label == "structured" and r.step == step]
         words = (
-            f"Update {step}: the attention of all {len(alike)} messages, mean over the channels, added: {{span}}. Each "
-            "message has its own strength; its own maps are in the list."
+            f"Update {step}: the attention of all {len(alike)} messages, mean over the channels, each times its "
+            "learned strength, added: {span}. Each message's own maps are in the list."
         )
         frames.append(view_frame(trace, structured, f"update {step}: attention", words, "total", records=tuple(alike)))
     ranks = [label for label in found if _INFERRED.fullmatch(label)]

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from viz.networks.lite0_families import build_family
 from viz.training.card_text import PREPROCESSING
 from viz.training.clutter_table import tables
-from viz.training.clutter_text import DATA, DEVIATIONS, LIMITS, SETS, SHARED, TASK, TITLES, WORDS
+from viz.training.clutter_text import DATA, DEVIATIONS, LIMITS, RESTS, SETS, SHARED, TASK, TITLES, WORDS
 from viz.training.hashes import sha256_of
 from viz.zoo.backbone import LITE0_PACKAGE, LITE0_SHA256
 
@@ -91,6 +91,7 @@ def _write_card(folder: Path, out: Path, family: str, facts: Mapping[str, Any], 
     target.chmod(0o644)
     with safe_open(target, framework="pt") as file:
         meta = dict(file.metadata())
+        scale = file.get_tensor("scale")
     config = json.loads(meta["config"])
     figures = row["seeds"][str(SHIPPED)]
     card: dict[str, Any] = {
@@ -115,6 +116,7 @@ def _write_card(folder: Path, out: Path, family: str, facts: Mapping[str, Any], 
         "seed": SHIPPED,
         "minutes": float(meta["minutes"]),
         "cost": row["cost"],
+        "scale": round(float(scale), 4),
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         "figures": [{"set": g, "name": n, **v} for g, values in figures.items() for n, v in values.items()],
         "bars": bars(family, figures),
@@ -134,6 +136,7 @@ def page(card: Mapping[str, Any]) -> str:
     said = "Every bar below is met." if not missed else "Missed: " + "; ".join(missed) + "."
     recipe = "; ".join(f"{k} {v}" for k, v in card["recipe"].items())
     arguments = "; ".join(f"{k} {v}" for k, v in card["arguments"].items()) or "none"
+    rests = RESTS.get(card["family"], "").format(1 / card["scale"])
     lines = [
         f"# {card['name']}",
         card["title"] + ".",
@@ -147,6 +150,7 @@ def page(card: Mapping[str, Any]) -> str:
                 f"| parameters of the module | {card['cost']['parameters']:,.0f} |",
                 f"| multiply-adds over plain | {card['cost']['added_macs']:+.1f} M |",
                 f"| CPU time over plain | {card['cost']['cpu_ratio']:.2f} |",
+                f"| learned number times the result | {card['scale']:.3f}{rests} |",
                 f"| file | {card['file']}, {card['bytes']} bytes, sha256 `{card['sha256']}` |",
                 f"| source | {card['source']} |",
                 f"| licence | {card['licence']} |",

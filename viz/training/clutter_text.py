@@ -91,3 +91,8 @@ SETS = {
     "alone_nette": "ordinary pictures, the ten imagenette classes (ILSVRC validation)",
     "alone_unseen": "ordinary pictures, classes never trained on",
 }
+# What the learned number says of the gates: with it a gate of 1/2 is where the sigmoid rests, not "nothing changes".
+RESTS = {
+    "psa": "; gates whose product is {:.2f} leave the maps as they are",
+    "ema": "; a gate of {:.2f} leaves the maps as they are",
+}
