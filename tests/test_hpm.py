@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from viz.attention.hpm import HPM, direction_field, receptive_gain, tap_strength
+from viz.attention.hpm import HPM, receptive_gain, tap_strength
 from viz.attention.paka import PAKA2d
 from viz.attention.probe import capture, edited
 
@@ -140,25 +140,6 @@ def test_it_is_cheap() -> None:
 def test_what_cannot_be_built_is_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         HPM(16, **arguments)
-
-
-def test_direction_field() -> None:
-    kernels = np.ones((9, 2, 3), np.float32)
-    np.testing.assert_array_equal(direction_field(kernels), np.zeros((2, 2, 3)))
-    kernels[:, 0, 1] = 0
-    kernels[5, 0, 1] = 2  # right of the centre
-    kernels[:, 1, 2] = 0
-    kernels[[0, 6], 1, 2] = 1, 3  # up left, and three times as strong down left
-    kernels[:, 1, 0] = 0
-    field = direction_field(kernels)
-    np.testing.assert_allclose(field[:, 0, 1], (0, 1))
-    np.testing.assert_allclose(field[:, 1, 2], (0.5, -1))
-    np.testing.assert_array_equal(field[:, 1, 0], (0, 0))
-    corner = np.zeros((25, 1, 1), np.float32)
-    corner[0] = 1
-    np.testing.assert_array_equal(direction_field(corner)[:, 0, 0], (-2, -2))
-    with pytest.raises(ValueError, match="odd k"):
-        direction_field(np.ones((8, 2, 2), np.float32))
 
 
 def test_receptive_gain_counts_the_ways() -> None:

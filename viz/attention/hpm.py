@@ -113,25 +113,6 @@ def tap_strength(level: AdaptiveConv2d) -> NDArray[np.float32]:
     return values.to("cpu", torch.float32).numpy()
 
 
-def direction_field(kernel_attention: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Where each pixel pulls information from: sum_j A_j offset_j / sum_j A_j.
-
-    Args:
-        kernel_attention: (k*k, h, w), non-negative, taps row-major.
-
-    Returns:
-        (2, h, w), rows (down) then columns (right), in taps: times the dilation it is in pixels. The length is at most
-        sqrt(2) (k - 1) / 2; it is 0 where A is the same for all taps, or 0 for all.
-
-    Raises:
-        ValueError: not k*k maps with odd k.
-    """
-    offsets = _offsets(kernel_attention)
-    total = kernel_attention.sum(axis=0)
-    moment = np.einsum("jd,jhw->dhw", offsets, kernel_attention.astype(np.float64))
-    return np.divide(moment, total, out=np.zeros_like(moment), where=total > 0).astype(np.float32)
-
-
 def receptive_gain(
     kernel_attentions: Sequence[NDArray[np.float32]],
     dilations: Sequence[int],
