@@ -365,6 +365,24 @@ def test_exports(person: Comparer, server: Server, tmp_path: Path) -> None:
         assert take(person, kind, tmp_path)[f".{kind}"].read_bytes().startswith(magic)
 
 
+def test_boxes_drawn_behind_another_tab_stay_lines(person: Comparer) -> None:
+    person.upload(ASSETS / "panda.jpg")
+    person.open_tab()
+    person.compare(*BOTH)
+    person.page.get_by_role("tab", name="Channels").click()
+    expect(person.page.locator(".cmp-grid")).to_be_hidden()
+    person.page.locator(".cmp-showbox").evaluate("(e) => e.dispatchEvent(new Event('input', { bubbles: true }))")
+    person.page.locator(".cmp-step").evaluate("(e) => { e.value = 1; e.dispatchEvent(new Event('input')); }")
+    person.settle()
+    covered = person.page.evaluate(
+        """() => [...document.querySelectorAll('.cmp-over')].map((c) => {
+            const data = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+            return data.filter((v, i) => i % 4 === 3 && v > 0).length / (c.width * c.height);
+        })"""
+    )
+    assert len(covered) == len(BOTH) and all(0 < share < 0.1 for share in covered), covered
+
+
 def test_nothing_yet_and_what_cannot_be_done(person: Comparer) -> None:
     person.open_tab()
     assert "press Compare" in person.text(".cmp-empty")

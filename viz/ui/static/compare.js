@@ -256,7 +256,7 @@ function paintOvers() {
 
 function paintOver(panel) {
   const [width, height] = state.size, { full } = state.data.picture, c = panel.over.getContext("2d");
-  const fx = width / full[1], fy = height / full[0], unit = width / Math.max(1, panel.frame.clientWidth);
+  const fx = width / full[1], fy = height / full[0], unit = width / (panel.frame.clientWidth || width); // a hidden tab has no width
   c.clearRect(0, 0, width, height);
   const seen = panel.model.geometry.seen;
   if (!(seen[0] <= 0 && seen[1] <= 0 && seen[2] >= full[1] && seen[3] >= full[0])) {

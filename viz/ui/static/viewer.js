@@ -297,7 +297,7 @@ function paint() {
 
 function paintOver(m) {
   const data = state.data, { width, height, full } = data.picture, canvas = $("over"), c = canvas.getContext("2d");
-  const fx = width / full[1], fy = height / full[0], unit = width / Math.max(1, $("frame").clientWidth); // canvas pixels a screen pixel
+  const fx = width / full[1], fy = height / full[0], unit = width / ($("frame").clientWidth || width); // canvas pixels a screen pixel; hidden, it has no width
   c.clearRect(0, 0, width, height);
   if (m && $("outline").checked) {
     const values = sampled(m, width, height, "bilinear"), found = maskAt(values, $("threshold").value / 100);
