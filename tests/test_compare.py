@@ -202,7 +202,7 @@ def test_a_probe_without_a_value_at_a_step(three: Model, two: Model) -> None:
     made = compare(scene(), [three, two], ["class_map", "spatial_gate"])
     assert made.columns[1].heatmaps[0] is None and made.columns[1].heatmaps[1] is not None
     assert made.columns[1].choice.probe == GATE and made.columns[1].asked == "spatial_gate"
-    assert any("no spatial gate at step 1" in n for n in made.notes)
+    assert any("spatial gate of" in n and "has no value at step 1" in n for n in made.notes)
     assert np.isnan(made.matrix(step=1)[0, 1]) and np.isfinite(made.matrix(step=2)[0, 1])
     assert np.isnan(made.box_iou(1)[0, 1])
     first = made.to_json()["steps"][0]
@@ -367,7 +367,7 @@ def made(three: Model, two: Model) -> viz.Comparison:
 def test_figure_holds_every_model_and_step(made: viz.Comparison, tmp_path: Path) -> None:
     figure = made.to_figure()
     assert len(figure.contents) == 9 and figure.steps == (1, 2, 3)
-    assert figure.contents[2].panel.kind == "picture" and "no spatial gate" in figure.contents[2].title
+    assert figure.contents[2].panel.kind == "picture" and "no value of spatial gate" in figure.contents[2].title
     assert figure.contents[7].panel.step == 2, "the third row shows the second model's last step"
     assert figure.size[0] == 3.25
     for kind, magic in (("pdf", b"%PDF"), ("svg", b"<?xml"), ("png", b"\x89PNG")):

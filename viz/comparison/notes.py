@@ -26,7 +26,7 @@ def _steps(made: Comparison) -> list[str]:
             )
         missing = [str(s) for s in range(1, made.steps + 1) if c.heatmaps[s - 1] is None]
         if missing:
-            out.append(f"{c.trace.card.name} has no {c.quantity} at step {', '.join(missing)}.")
+            out.append(f"{c.quantity} of {c.trace.card.name} has no value at step {', '.join(missing)}.")
     return out
 
 

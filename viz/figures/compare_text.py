@@ -34,7 +34,7 @@ def title_of(made: Comparison, index: int, step: int, fits: Callable[[str], bool
     name = shortened(drawable(column.trace.card.name), lambda text: fits(text + ":"))
     at = "" if column.trace.steps == 1 else f"step\u00a0{own}, "
     if column.heatmaps[step - 1] is None:
-        return drawable(f"{name}: {at}no {column.quantity}")
+        return drawable(f"{name}: {at}no value of {column.quantity}")
     what = column.quantity
     if column.choice.kind == "class_map" and column.choice.class_index is not None:
         probability = float(column.trace.probabilities[own - 1, column.choice.class_index])
