@@ -181,7 +181,7 @@ def test_paka_goes_dilation_by_dilation() -> None:
             else trace.record(f"attention.levels.{step - 1}.kernel_attention", step)
         )
         assert frames[0].heatmap(trace).native == pytest.approx(np.abs(attention.values - 1).mean(axis=0), abs=1e-5)
-        assert f"reach {reach} cells to each side" in frames[0].caption
+        assert f"reach {reach} {'cell' if reach == 1 else 'cells'} to each side" in frames[0].caption
         assert frames[1].heatmap(trace).neutral == 1
         assert all(f.show is not None and f.show.kernel == attention.name for f in frames)
         assert frames[2].show is not None and frames[2].show.arrows

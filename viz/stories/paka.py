@@ -59,12 +59,13 @@ def composed_reach(trace: Trace, record: AttentionRecord) -> int:
 def _level(trace: Trace, record: AttentionRecord, found: Found) -> list[Frame]:
     d = _facts(trace, record).dilation
     lead, k, reach = f"d = {d}", kernel_size(record.values), composed_reach(trace, record)
+    cells = "cell" if reach == 1 else "cells"
     if is_plain(found):
         words = f"Dilation {d}: the kernel attention is exactly 1 everywhere, so this level is a plain convolution."
         return [view_frame(trace, record, f"{lead}: plain", words, "departure", kernel=True)]
     departure = (
         f"Dilation {d}: how far the {k}x{k} kernel of each place (mean over the channels) is from plain convolution, "
-        f"mean of |A - 1|: {{span}}; 0 is plain, 1 the most. The levels so far reach {reach} cells to each side."
+        f"mean of |A - 1|: {{span}}; 0 is plain, 1 the most. The levels so far reach {reach} {cells} to each side."
     )
     centre = f"Dilation {d}, centre tap: what each place keeps of itself, {{span}} of 0 to 2; 1 is neutral."
     pull = (
