@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,7 +22,7 @@ class Interval:
     high: float
     n: int
 
-    def to_dict(self, digits: int = 4) -> dict[str, float | int | None]:
+    def to_dict(self, digits: int = 4) -> dict[str, Any]:
         """Plain values, rounded; what is no number is None."""
         return {k: _plain(v, digits) for k, v in asdict(self).items()}
 
@@ -55,7 +56,7 @@ def interval(
         (i,) if groups is None else _members(groups[i]) for i in np.flatnonzero(good).tolist()
     ]
     x = x[good]
-    known = {p: k for k, p in enumerate(sorted({p for m in members for p in m}, key=str))}
+    known = {p: k for k, p in enumerate(sorted({p for m in members for p in m}, key=lambda p: (isinstance(p, str), p)))}
     widest = max(len(m) for m in members)
     # The last place stands for "no further picture" and always counts once.
     places = np.full((len(members), widest), len(known))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from viz.attention.probe import Edit, edited
+from viz.intervals import Interval, interval
 from viz.networks.lite0_tdam import Lite0TDAM
 from viz.training.collages import Collage
 from viz.training.features import CELLS, Maps
@@ -24,36 +25,8 @@ Box = tuple[float, float, float, float]
 RATIOS = tuple(round(0.05 * i, 2) for i in range(1, 20))
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A mean with its 95 % bootstrap interval over `n` views."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-    def to_dict(self) -> dict[str, float]:
-        return {k: round(v, 4) for k, v in asdict(self).items()}
-
-
-def figure(values: Sequence[float] | Floats | Tensor, groups: Sequence[Sequence[int]] | None = None) -> Figure:
-    """Mean and interval. `groups` names the pictures of each view: pictures, not views, are drawn again, because one
-    picture occurs in several collages (a view weighs the product of its pictures' counts)."""
-    x = np.asarray(values, dtype=np.float64)
-    if not len(x):
-        return Figure(float("nan"), float("nan"), float("nan"), 0)
-    members = [[i] for i in range(len(x))] if groups is None else groups
-    known = {p: k for k, p in enumerate(sorted({p for m in members for p in m}))}
-    places = np.array([[known[p] for p in m] for m in members])
-    rng = np.random.default_rng(0)
-    means = []
-    for _ in range(1000):
-        weight = rng.multinomial(len(known), np.full(len(known), 1 / len(known)))[places].prod(axis=1)
-        if weight.sum():
-            means.append(float((x * weight).sum() / weight.sum()))
-    low, high = np.quantile(means, (0.025, 0.975))
-    return Figure(float(x.mean()), float(low), float(high), len(x))
+Figure = Interval
+figure = interval
 
 
 @dataclass
