@@ -1,0 +1,32 @@
+"""Data sets for localization: pictures with boxes or masks, read from the layouts that are in use."""
+
+from __future__ import annotations
+
+from viz.datasets.core import (
+    Dataset,
+    DatasetClass,
+    DatasetError,
+    FileMask,
+    MaskSource,
+    Problem,
+    RegionMask,
+    Sample,
+    load_mask,
+    open_sample,
+)
+from viz.datasets.opening import LAYOUTS, open_dataset
+
+__all__ = [
+    "LAYOUTS",
+    "Dataset",
+    "DatasetClass",
+    "DatasetError",
+    "FileMask",
+    "MaskSource",
+    "Problem",
+    "RegionMask",
+    "Sample",
+    "load_mask",
+    "open_dataset",
+    "open_sample",
+]

@@ -1,0 +1,215 @@
+"""What a data set for localization is: samples with ground truth, and everything in its index that cannot be used.
+
+Sizes are (height, width). Boxes are (x0, y0, x1, y1) in pixels of the picture as stored, zero-based where the source's
+convention is known; `Dataset.far_edge` says whether x1, y1 lie just outside the object or are its last pixel.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from viz.datasets.masks import FileMask, MaskSource, RegionMask
+from viz.errors import VizError
+from viz.picture import Picture, open_picture
+
+Box = tuple[float, float, float, float]
+FarEdge = Literal["exclusive", "inclusive"]
+
+
+class DatasetError(VizError):
+    """A data set, or the ground truth of one sample, that cannot be read."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One question to a map: where is an object of this class in this picture?
+
+    Attributes:
+        index: position in the data set's fixed order.
+        id: stable and unique: the picture's relative path, followed by ``#label`` where a picture has several classes.
+        path: of the picture. It may be missing or damaged: that shows when it is opened, and is counted then.
+        size: (height, width) as the index gives it; None where only the picture knows.
+        label: the data set's own name of the class; empty where it has none.
+        class_index: 0..999 among the ImageNet classes; None where the label is not among them.
+        boxes: of every object of the class. mask: where its pixels are, see `viz.datasets.masks`.
+        group: the picture: samples of one group are not independent, a bootstrap draws groups.
+        root: the data set's folder; no file outside it is read.
+    """
+
+    index: int
+    id: str
+    path: Path
+    size: tuple[int, int] | None
+    label: str
+    class_index: int | None
+    boxes: tuple[Box, ...]
+    mask: MaskSource | None
+    group: str
+    root: Path
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something in the index that was left out or changed.
+
+    Attributes:
+        id: sample, picture or line. kind: short name to count by (e.g. ``box clipped``). message: one sentence.
+    """
+
+    id: str
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True)
+class DatasetClass:
+    """A label of the data set, its readable name and its ImageNet index, if it has one."""
+
+    label: str
+    name: str
+    class_index: int | None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """An opened index. Pictures and masks are read one at a time, when asked for, and never kept.
+
+    Attributes:
+        name: of the data set, usually its folder. layout: how it was read. split: None for all there is.
+        splits: those that could be asked for. root: its folder.
+        samples: in a fixed order, that of the data set's own list (of file names, sorted, where it has none).
+        problems: what cannot be used or was changed. Nothing is left out that is not here.
+        classes: in the order of their labels' first appearance.
+        far_edge: what x1 and y1 of the boxes mean.
+    """
+
+    name: str
+    layout: str
+    split: str | None
+    splits: tuple[str, ...]
+    root: Path
+    samples: tuple[Sample, ...]
+    problems: tuple[Problem, ...]
+    classes: tuple[DatasetClass, ...]
+    far_edge: FarEdge
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return iter(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.samples[index]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over ids, labels, classes, boxes, sizes and masks' places: the same index gives the same value."""
+        digest = hashlib.sha256(f"{self.layout}\n{self.far_edge}\n".encode())
+        for s in self.samples:
+            mask = None if s.mask is None else s.mask.key(self.root)
+            row = [s.id, s.label, s.class_index, s.size, s.boxes, mask]
+            digest.update(json.dumps(row).encode() + b"\n")
+        return digest.hexdigest()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of problems of each kind."""
+        return dict(sorted(Counter(p.kind for p in self.problems).items()))
+
+    @property
+    def pictures(self) -> int:
+        """Number of different pictures."""
+        return len({s.group for s in self.samples})
+
+    def with_boxes(self) -> Dataset:
+        """The samples that have a box; the others become problems. Samples keep their index."""
+        return self._only([bool(s.boxes) for s in self.samples], "no box", "has no box")
+
+    def with_masks(self) -> Dataset:
+        """The samples that have a mask; the others become problems. Samples keep their index."""
+        return self._only([s.mask is not None for s in self.samples], "no mask", "has no mask")
+
+    def with_classes(self) -> Dataset:
+        """The samples whose label is an ImageNet class; the others become problems. Samples keep their index."""
+        keep = [s.class_index is not None for s in self.samples]
+        return self._only(keep, "not an ImageNet class", "has a label that is not an ImageNet class")
+
+    def _only(self, keep: Sequence[bool], kind: str, why: str) -> Dataset:
+        left = [Problem(s.id, kind, f"{s.id} {why}.") for s, k in zip(self.samples, keep, strict=True) if not k]
+        kept = tuple(s for s, k in zip(self.samples, keep, strict=True) if k)
+        return replace(self, samples=kept, problems=(*self.problems, *left))
+
+
+def open_sample(sample: Sample) -> Picture:
+    """The sample's picture, in the pixels that its boxes are given in.
+
+    Pictures are turned upright by their EXIF tag, boxes are not: where the index gives the size of the picture as it
+    is stored, the picture is taken as it is stored.
+
+    Raises:
+        PictureError: missing, damaged or too large.
+        DatasetError: the picture's size is not that of the index.
+    """
+    picture = open_picture(sample.path)
+    if sample.size is None or picture.size == sample.size:
+        return picture
+    if picture.size == sample.size[::-1] and any("upright" in note for note in picture.notes):
+        with Image.open(sample.path) as image:
+            stored = np.asarray(image.convert("RGB"))
+        notes = (*(n for n in picture.notes if "upright" not in n), "not turned by its EXIF tag, as its boxes are not")
+        return replace(picture, rgb=stored, notes=notes)
+    raise DatasetError(
+        f"The picture of {sample.id} is {_size(picture.size)} but the index says {_size(sample.size)}; its boxes do"
+        " not belong to it."
+    )
+
+
+def load_mask(sample: Sample) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
+    """The sample's ground truth as uint8 (h, w): 1 object, 0 background, 255 ignored.
+
+    Raises:
+        DatasetError: the sample has no mask, or its file is missing, damaged or of another size than the picture.
+    """
+    if sample.mask is None:
+        raise DatasetError(f"{sample.id} has no mask.")
+    try:
+        mask = sample.mask.load()
+    except (ValueError, OSError, SyntaxError, MemoryError, Image.DecompressionBombError) as error:
+        reason = (
+            "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({type(error).__name__})"
+        )
+        raise DatasetError(f"The mask of {sample.id} {reason}.") from None
+    if sample.size is not None and mask.shape != sample.size:
+        raise DatasetError(f"The mask of {sample.id} is {_size(mask.shape)} but its picture is {_size(sample.size)}.")
+    return mask
+
+
+def _size(size: Sequence[int]) -> str:
+    return f"{size[1]} x {size[0]}"
+
+
+__all__ = [
+    "Box",
+    "Dataset",
+    "DatasetClass",
+    "DatasetError",
+    "FarEdge",
+    "FileMask",
+    "MaskSource",
+    "Problem",
+    "RegionMask",
+    "Sample",
+    "load_mask",
+    "open_sample",
+]
