@@ -83,6 +83,8 @@ def compare(name: str, ours: NDArray[Any], theirs: NDArray[Any], tolerance: floa
 
     Floating point: ``max |difference| / max |expected|``. Integers must be equal: the error is the share that differs.
     """
+    if ours is theirs:  # an input that the case starts from; it may hold NaN on purpose
+        return 0.0, tolerance
     if ours.shape != theirs.shape or (theirs.dtype.kind in "iub") != (ours.dtype.kind in "iub"):
         return float("inf"), tolerance
     if theirs.size == 0:

@@ -1,0 +1,227 @@
+"""Weakly-supervised localization by the reference protocol: MaxBoxAcc, MaxBoxAccV2 and PxAP, number for number.
+
+Paper: Choe et al., "Evaluating Weakly Supervised Object Localization Methods Right", CVPR 2020 (arXiv 2001.07437).
+Rules of clovaai/wsolevaluation@96f4b88, ``evaluation.py``, ``inference.py``, ``util.py``.
+
+These are ``protocol`` numbers: maps and boxes live on the square network input (224 x 224, the picture squashed), never
+in the user's picture. Boxes are (x0, y0, x1, y1) in whole pixels, and an IoU counts both edges as inside.
+
+Surprises of those rules, kept on purpose: the far edge of a box is one pixel beyond its last pixel, unless that would
+leave the square; "largest" means contour area, so a blob of one pixel or one line has area 0; with all contours the
+outline of a hole is a box too; no contour gives the box (0, 0, 0, 0), which still covers one pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from viz.errors import VizError
+
+SIZE = 224
+# IoU bounds in percent: MaxBoxAcc reports the middle one, V2 the mean of the three.
+DELTAS = (30, 50, 70)
+NO_BOX = (0, 0, 0, 0)
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The thresholds of a sweep: 0, `interval`, 2 `interval`, ... below 1, as shares of a map's largest value.
+
+    Maps have 256 levels, so 1,000 thresholds stand for at most 256 different masks: each is made once.
+    """
+
+    interval: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not 0.0005 <= self.interval < 1:
+            raise VizError(f"The interval of the thresholds must lie between 0.0005 and 1, not {self.interval}.")
+
+    @cached_property
+    def values(self) -> Floats:
+        """All thresholds, float64 (T,)."""
+        return np.arange(0, 1, self.interval)
+
+    @cached_property
+    def levels(self) -> NDArray[np.uint8]:
+        """The different levels (L,), rising: a mask is what lies strictly above its level."""
+        return np.unique((self.values * 255).astype(np.uint8))
+
+    @cached_property
+    def level_of(self) -> Ints:
+        """(T,) place in `levels` of each threshold."""
+        return np.searchsorted(self.levels, (self.values * 255).astype(np.uint8)).astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Boxes:
+    """The boxes of one map at every level.
+
+    Attributes:
+        largest: int64 (L, 4), the box of the contour with the largest area.
+        every: int64 (B, 4), boxes of all contours, level by level. level: (B,) the level of each, rising; every level
+            has at least one.
+    """
+
+    largest: Ints
+    every: Ints
+    level: Ints
+
+
+def protocol_map(native: ArrayLike, size: int = SIZE) -> Floats:
+    """A map (h, w) of any size as the protocol's score map: float64 (size, size) in 0..1.
+
+    Bicubic resize in double precision first, then the smallest value becomes 0 and the largest 1. A map that is
+    constant or holds a value that is no number is 0 everywhere.
+
+    Raises:
+        VizError: not a (h, w) array.
+    """
+    values = np.ascontiguousarray(native, dtype=np.float64)
+    if values.ndim != 2 or values.size == 0:
+        raise VizError(f"A score map must be a (h, w) array, not one of shape {values.shape}.")
+    if not np.isfinite(values).all():
+        return np.zeros((size, size))
+    large = cv2.resize(values, (size, size), interpolation=cv2.INTER_CUBIC)
+    low, high = large.min(), large.max()
+    if not high > low:
+        return np.zeros((size, size))
+    return np.asarray((large - low) / (high - low), dtype=np.float64)
+
+
+def boxes_at(score_map: Floats, thresholds: Thresholds) -> Boxes:
+    """Boxes of a score map (H, W) in 0..1 at every level.
+
+    Source: ``compute_bboxes_from_scoremaps`` of the reference.
+    """
+    levels = (score_map * 255).astype(np.uint8)
+    height, width = levels.shape
+    top = int(levels.max())
+    rows, columns = levels.max(axis=1), levels.max(axis=0)
+    largest: list[tuple[int, int, int, int]] = []
+    every: list[tuple[int, int, int, int]] = []
+    owner: list[int] = []
+    for place, level in enumerate(thresholds.levels.tolist()):
+        if level >= top:
+            largest.append(NO_BOX)
+            every.append(NO_BOX)
+            owner.append(place)
+            continue
+        # Only the part that holds the mask is searched; what lies around it is empty, as outside the map.
+        y = np.flatnonzero(rows > level)
+        x = np.flatnonzero(columns > level)
+        y0, x0 = int(y[0]), int(x[0])
+        part = levels[y0 : int(y[-1]) + 1, x0 : int(x[-1]) + 1]
+        mask = cv2.threshold(part, level, 255, cv2.THRESH_BINARY)[1]
+        contours = cv2.findContours(mask, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE, offset=(x0, y0))[0]
+        best, most = NO_BOX, -1.0
+        for contour in contours:
+            left, upper, w, h = cv2.boundingRect(contour)
+            box = (left, upper, min(left + w, width - 1), min(upper + h, height - 1))
+            every.append(box)
+            owner.append(place)
+            area = cv2.contourArea(contour)
+            if area > most:  # strict: of equal ones the first stays
+                best, most = box, area
+        largest.append(best)
+    return Boxes(np.array(largest, np.int64), np.array(every, np.int64), np.array(owner, np.int64))
+
+
+def box_ious(boxes: Ints, truth: Ints) -> Floats:
+    """IoU of boxes (B, 4) with boxes (G, 4), both edges counted as inside: float64 (B, G)."""
+    a, b = boxes.astype(np.float64), truth.astype(np.float64)
+    x0 = np.maximum(a[:, None, 0], b[None, :, 0])
+    y0 = np.maximum(a[:, None, 1], b[None, :, 1])
+    x1 = np.minimum(a[:, None, 2], b[None, :, 2])
+    y1 = np.minimum(a[:, None, 3], b[None, :, 3])
+    common = np.maximum(x1 - x0 + 1, 0) * np.maximum(y1 - y0 + 1, 0)
+    area_a = (a[:, 2] - a[:, 0] + 1) * (a[:, 3] - a[:, 1] + 1)
+    area_b = (b[:, 2] - b[:, 0] + 1) * (b[:, 3] - b[:, 1] + 1)
+    union = area_a[:, None] + area_b[None] - common
+    return np.where(union > 0, common / np.where(union > 0, union, 1), 0.0)
+
+
+def resize_boxes(boxes: ArrayLike, picture: tuple[int, int], size: int = SIZE) -> Ints:
+    """Ground-truth boxes (G, 4) in pixels of a picture of (height, width), on the protocol's square; digits are cut.
+
+    Raises:
+        VizError: not boxes with x0 <= x1 and y0 <= y1.
+    """
+    given = np.asarray(boxes, dtype=np.float64)
+    if given.ndim != 2 or given.shape[1] != 4 or not len(given) or not np.isfinite(given).all():
+        raise VizError("Ground-truth boxes must be rows of four numbers: x0, y0, x1, y1.")
+    if (given[:, :2] > given[:, 2:]).any():
+        raise VizError("A ground-truth box has its far edge before its near one.")
+    height, width = picture
+    scale = np.array([width, height, width, height], dtype=np.float64)
+    return np.trunc(given * size / scale).astype(np.int64)
+
+
+def best_ious(boxes: Boxes, truth: Ints) -> tuple[Floats, Floats]:
+    """For every level (L,) the best IoU with any true box: of the largest contour's box (V1), and of any contour's
+    (V2)."""
+    largest = box_ious(boxes.largest, truth).max(axis=1)
+    every = box_ious(boxes.every, truth).max(axis=1)
+    starts = np.searchsorted(boxes.level, np.arange(len(boxes.largest)))
+    return largest, np.maximum.reduceat(every, starts)
+
+
+def hits(ious: Floats, deltas: Sequence[int] = DELTAS) -> NDArray[np.bool_]:
+    """Whether each IoU (...,) reaches each bound in percent: bool (deltas, ...)."""
+    return np.stack([ious >= delta / 100 for delta in deltas])
+
+
+def histogram_edges(thresholds: Thresholds) -> Floats:
+    """(T + 3,) edges of the T + 2 bins of PxAP: the thresholds, then 1, 2 and 3."""
+    return np.append(thresholds.values, [1.0, 2.0, 3.0])
+
+
+def pixel_histograms(score_map: Floats, mask: NDArray[np.uint8], thresholds: Thresholds) -> Ints:
+    """How many pixels of object and of background have a score in each bin: int64 (2, T + 2).
+
+    Args:
+        score_map: (H, W) in 0..1. mask: (H, W): 1 object, 0 background, anything else is ignored.
+
+    Raises:
+        VizError: sizes differ.
+    """
+    if score_map.shape != mask.shape:
+        raise VizError(f"The mask has size {mask.shape}, the score map {score_map.shape}.")
+    edges = histogram_edges(thresholds)
+    bins = np.searchsorted(edges, score_map, side="right") - 1
+    count = len(edges) - 1
+    return np.stack([np.bincount(bins[mask == kind], minlength=count) for kind in (1, 0)]).astype(np.int64)
+
+
+def pxap(histograms: NDArray[np.integer] | Floats) -> float:
+    """Pixel average precision in percent from summed histograms (2, bins); NaN without a pixel of the object.
+
+    The sum of precision times the step in recall over falling thresholds, as the reference computes it.
+    """
+    true = np.asarray(histograms[0], dtype=np.float64)[::-1].cumsum()
+    false = np.asarray(histograms[1], dtype=np.float64)[::-1].cumsum()
+    if not true[-1] > 0:
+        return float("nan")
+    found = true + false
+    precision = true / np.where(found > 0, found, 1)
+    recall = true / true[-1]
+    return float((precision[1:] * np.diff(recall))[found[1:] > 0].sum() * 100)
+
+
+def max_accuracy(correct: NDArray[np.integer], pictures: int) -> float:
+    """Largest share of right pictures, in percent, over the thresholds of a curve (T,): MaxBoxAcc at one bound."""
+    if pictures < 1:
+        raise VizError("There is no picture to take an accuracy of.")
+    return float(np.asarray(correct, dtype=np.float64).max() * 100 / pictures)
+
+
+def resize_mask(mask: NDArray[np.uint8], size: int = SIZE) -> NDArray[np.uint8]:
+    """A mask (h, w) on the protocol's square, nearest neighbour."""
+    return np.asarray(cv2.resize(mask, (size, size), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
