@@ -1,0 +1,158 @@
+"""The journal of a long run: finished chunks as lines of JSON, so that a killed run loses at most the chunk in work.
+
+A folder holds ``request.json`` (what was asked for) and one ``part-RANK.jsonl`` a process. Each line is one chunk with
+a checksum; a line that a kill cut off is dropped when the run goes on, and a chunk that stands twice counts once.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, Any
+
+from viz.errors import VizError
+
+Row = dict[str, Any]
+
+
+def request_key(request: dict[str, Any]) -> str:
+    """A short name of what was asked for: the same for the same request only."""
+    return sha256(json.dumps(request, sort_keys=True, ensure_ascii=True).encode()).hexdigest()[:16]
+
+
+def line_of(chunk: int, rows: list[Row]) -> str:
+    """One finished chunk as a line.
+
+    Raises:
+        ValueError: a value that is not a JSON number.
+    """
+    body = json.dumps([chunk, rows], separators=(",", ":"), allow_nan=False)
+    return f"{zlib.crc32(body.encode()):08x} {body}\n"
+
+
+def read_line(line: str) -> tuple[int, list[Row]] | None:
+    """Chunk and rows of a line; None where it is cut off or damaged."""
+    check, _, body = line.rstrip("\n").partition(" ")
+    if not line.endswith("\n") or f"{zlib.crc32(body.encode()):08x}" != check:
+        return None
+    try:
+        chunk, rows = json.loads(body)
+    except ValueError:
+        return None
+    return int(chunk), rows
+
+
+class Journal:
+    """The journal of one run in one folder.
+
+    Args:
+        folder: made if it does not exist.
+        request: plain values that decide the results. A folder that holds another request is refused.
+        rank: of this process; it alone writes its part.
+
+    Raises:
+        VizError: the folder cannot be used, or belongs to another request.
+    """
+
+    def __init__(self, folder: Path, request: dict[str, Any], rank: int = 0) -> None:
+        self.folder, self.rank = folder, rank
+        self.key = request_key(request)
+        self._file: IO[str] | None = None
+        text = json.dumps({"key": self.key, "request": request}, indent=1, sort_keys=True, ensure_ascii=True)
+        head = folder / "request.json"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if head.is_file():
+                known = json.loads(head.read_text(encoding="utf-8"))
+                if not isinstance(known, dict) or known.get("key") != self.key:
+                    raise VizError(
+                        f"{folder} holds a run that was asked for with other options; delete the folder to start "
+                        "over, or write to another file."
+                    )
+            elif any(folder.glob("part-*.jsonl")):
+                raise VizError(f"{folder} holds rows without their request; delete the folder to start over.")
+            else:
+                # Whole or not at all, also when several processes write it at once.
+                draft = folder / f"request.{rank}.tmp"
+                draft.write_text(text, encoding="utf-8")
+                draft.replace(head)
+        except (OSError, ValueError):
+            raise VizError(f"The folder {folder} cannot be used; is there space, and may it be written to?") from None
+
+    def _part(self, rank: int) -> Path:
+        return self.folder / f"part-{rank:05d}.jsonl"
+
+    def _lines(self, path: Path) -> Iterator[str]:
+        with path.open(encoding="utf-8", newline="\n") as file:
+            yield from file
+
+    def parts(self) -> list[Path]:
+        """All parts that are there, in order."""
+        return sorted(self.folder.glob("part-*.jsonl"))
+
+    def done(self) -> set[int]:
+        """The chunks whose rows are here, whole."""
+        found = set()
+        for path in self.parts():
+            for line in self._lines(path):
+                read = read_line(line)
+                if read is not None:
+                    found.add(read[0])
+        return found
+
+    def rows(self) -> Iterator[Row]:
+        """Every row once, part by part; the order depends on who did which chunk."""
+        seen: set[int] = set()
+        for path in self.parts():
+            for line in self._lines(path):
+                read = read_line(line)
+                if read is not None and read[0] not in seen:
+                    seen.add(read[0])
+                    yield from read[1]
+
+    def lines(self, chunks: Iterable[int]) -> Iterator[str]:
+        """The lines of the chunks that are wanted, for another process."""
+        wanted = set(chunks)
+        for path in self.parts():
+            for line in self._lines(path):
+                read = read_line(line)
+                if read is not None and read[0] in wanted:
+                    wanted.discard(read[0])
+                    yield line
+
+    def add(self, chunk: int, rows: list[Row]) -> None:
+        """Write a finished chunk; when this returns, a kill cannot lose it."""
+        self.write(line_of(chunk, rows))
+
+    def write(self, line: str) -> None:
+        """Write a line as `line_of` made it.
+
+        Raises:
+            VizError: the disk is full, or the folder is gone.
+        """
+        try:
+            if self._file is None:
+                self._file = self._opened()
+            self._file.write(line)
+            self._file.flush()
+        except OSError:
+            raise VizError(f"The folder {self.folder} cannot be written to; is there space?") from None
+
+    def _opened(self) -> IO[str]:
+        path = self._part(self.rank)
+        if path.is_file():
+            # What a kill cut off is taken away, so that the next line begins on its own.
+            data = path.read_bytes()
+            whole = data.rfind(b"\n") + 1
+            if whole < len(data):
+                with path.open("r+b") as file:
+                    file.truncate(whole)
+        return path.open("a", encoding="utf-8", newline="\n")
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None

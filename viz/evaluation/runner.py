@@ -1,0 +1,112 @@
+"""Run a long task chunk by chunk: streaming, resumable, on one process or many, with the same rows in every case.
+
+A `Task` knows how many chunks it has and makes the rows of one. What makes the result independent of the number of
+processes and of interruptions is a rule for tasks: the rows of a chunk depend on the request and the chunk's number
+alone (a chunk is one batch, so that the network sees the same neighbours however the work is shared).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from viz.evaluation.journal import Journal, Row
+from viz.evaluation.processes import Processes
+
+# Lines sent at once to the first process when machines share no disk.
+SENT_AT_ONCE = 256
+
+
+class Task(Protocol):
+    """What is done with each chunk.
+
+    Rows are plain JSON values without NaN. A picture that fails gives a row that says so; it never ends the run.
+    """
+
+    def request(self) -> dict[str, Any]:
+        """Plain values that decide the rows: models with their sha256, data with their fingerprint, options."""
+        ...
+
+    def chunks(self) -> int:
+        """How many there are, numbered from 0."""
+        ...
+
+    def size(self, chunk: int) -> int:
+        """How many pictures the chunk has, for the progress bar."""
+        ...
+
+    def run(self, chunk: int) -> list[Row]:
+        """The rows of one chunk."""
+        ...
+
+
+Progress = Callable[[int], None]
+Begin = Callable[[int, int], Progress]
+
+
+def run(
+    task: Task,
+    folder: Path,
+    *,
+    processes: Processes | None = None,
+    device: torch.device | None = None,
+    begin: Begin | None = None,
+) -> Journal:
+    """Do all chunks that are not done yet and return the journal, which on the first process then holds every row.
+
+    Args:
+        folder: of the journal. The same call goes on where an earlier one was stopped.
+        processes: who this process is; default alone.
+        device: where the networks live, for the last sum over the processes.
+        begin: called once with (pictures of this process's share that are left, pictures done before); returns what
+            is called with the number of pictures after each chunk.
+
+    Raises:
+        VizError: the folder cannot be used, or holds a run with another request.
+    """
+    me = processes or Processes()
+    journal = Journal(folder, task.request(), me.rank)
+    try:
+        everything = range(task.chunks())
+        held = me.everyone(sorted(journal.done() & set(everything)))
+        done = set().union(*held)
+        left = [c for c in everything if c not in done]
+        mine = left[me.rank :: me.world]
+        count = sum(task.size(c) for c in done)
+        progress = begin(sum(task.size(c) for c in mine), count) if begin else None
+        for chunk in mine:
+            journal.add(chunk, task.run(chunk))
+            if progress:
+                progress(task.size(chunk))
+        me.total(len(mine), device or torch.device("cpu"))
+        _collect(journal, me, set(everything))
+    finally:
+        journal.close()
+    return journal
+
+
+def _collect(journal: Journal, me: Processes, wanted: set[int]) -> None:
+    """Bring to the first process the lines that it does not find in its own folder (machines may share no disk)."""
+    if me.world == 1:
+        return
+    # Everyone is past its last chunk here, so what the first process sees now is all that it shares.
+    have = me.everyone(sorted(journal.done() & wanted))
+    missing = wanted - set(have[0])
+    owner: dict[int, int] = {}
+    for rank, chunks in enumerate(have):
+        for chunk in chunks:
+            if chunk in missing:
+                owner.setdefault(chunk, rank)
+    mine = sorted(c for c, rank in owner.items() if rank == me.rank)
+    rounds = max(
+        ((sum(1 for r in owner.values() if r == k) + SENT_AT_ONCE - 1) // SENT_AT_ONCE) for k in range(me.world)
+    )
+    for i in range(rounds):
+        lines = list(journal.lines(mine[i * SENT_AT_ONCE : (i + 1) * SENT_AT_ONCE]))
+        sent = me.everyone(lines)
+        if me.first:
+            for line in (one for part in sent for one in part):
+                journal.write(line)
