@@ -7,6 +7,7 @@ alone (a chunk is one batch, so that the network sees the same neighbours howeve
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
