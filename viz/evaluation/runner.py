@@ -102,9 +102,8 @@ def _collect(journal: Journal, me: Processes, wanted: set[int]) -> None:
             if chunk in missing:
                 owner.setdefault(chunk, rank)
     mine = sorted(c for c, rank in owner.items() if rank == me.rank)
-    rounds = max(
-        ((sum(1 for r in owner.values() if r == k) + SENT_AT_ONCE - 1) // SENT_AT_ONCE) for k in range(me.world)
-    )
+    most = max(Counter(owner.values()).values(), default=0)
+    rounds = -(-most // SENT_AT_ONCE)
     for i in range(rounds):
         lines = list(journal.lines(mine[i * SENT_AT_ONCE : (i + 1) * SENT_AT_ONCE]))
         sent = me.everyone(lines)

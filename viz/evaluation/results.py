@@ -1,0 +1,64 @@
+"""The result of an evaluation: plain values, the same bytes however many processes made them. Form of the JSON:
+
+    kind            "evaluation"
+    versions        of Searchlight and of what computes
+    data            name, layout, split, fingerprint, samples, pictures, far_edge,
+                    index_problems {kind: count}, failed_count, failed [{id, reason}] (at most 100, in order),
+                    without_class (samples whose label is no class of the network), without_boxes, with_masks
+    tuning          mode: "cross-validated" | "split" | "same"; words: one sentence that says where thresholds come from;
+                    folds, split, fingerprint, samples of the tuning split (None where they do not apply)
+    protocol        size, geometry, interval, thresholds (how many), levels, deltas [30, 50, 70], classes ("label" or
+                    "predicted"), precision, mixed_precision, batch, threads, words [sentences]
+    bootstrap       level, draws, words
+    models          [{name, sha256, family, steps, classification: [for each step {step, top1, top5}],
+                    union: None or {unfiltered: {top1, top5}, filtered: {top1, top5}}}]
+    rows            one for each model and source, floors first (their model is None):
+        model, source, step (None for floors), kind "floor" | "class map" | "attention" | "attribution", title, n, n_masks
+        boxes       None where no sample has boxes, else {
+            max      {"v1": {"30", "50", "70"}, "v2": {...}, "v2_mean"}: percent, the reference's number: the threshold
+                     that is best on these very pictures (optimistic)
+            reported {"v1": {"30", "50", "70"}, "v2": {...}, "v2_mean"}: each {value, low, high, n} in percent at
+                     thresholds from elsewhere (see tuning)
+            thresholds {"v1": {"30": [one a fold], ...}, "v2": ...}: shares of a map's largest value (of the centred
+                     box: sides as shares of the square)
+            gt_known (reported v1 at 50), top1_loc, top5_loc: {value, low, high, n} or None for floors
+            difference None or {value, low, high, n}: gt_known minus that of the first class map of the first model,
+                     the same pictures, in points
+            curve    {"thresholds": [...], "v1": {"30": [percent], "50", "70"}, "v2": {...}}, one value a level
+        }
+        pxap        None without masks, else {value, low, high, n}
+        cases       {"best": [...], "worst": [...]}: each {id, index, iou, threshold, truth [[x0, y0, x1, y1]],
+                    box [x0, y0, x1, y1]} in pixels of the protocol's square
+    notes           [sentences that a reader must know]
+
+Timing and host are not part of it: they stand in the log.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from viz.errors import VizError
+
+Result = dict[str, Any]
+
+
+def to_bytes(result: Result) -> bytes:
+    """The result as JSON: the same result gives the same bytes."""
+    return (json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def from_bytes(data: bytes) -> Result:
+    """The inverse of `to_bytes`.
+
+    Raises:
+        VizError: not the result of an evaluation.
+    """
+    try:
+        result = json.loads(data)
+    except ValueError:
+        raise VizError("The file is no JSON.") from None
+    if not isinstance(result, dict) or result.get("kind") != "evaluation" or "rows" not in result:
+        raise VizError("The file is not the result of an evaluation.")
+    return result
