@@ -8,6 +8,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from viz.errors import ModelError
+
 
 @dataclass(frozen=True)
 class StepOutput:
@@ -38,6 +40,15 @@ class StepNetwork(nn.Module, ABC):
     @abstractmethod
     def class_weights(self) -> Tensor:
         """(classes, C): weights of the linear classifier over the features' spatial means."""
+
+    def class_layer(self) -> nn.Module:
+        """The module, without parameters, whose output is `StepOutput.features`; of several firings in one call of
+        `forward` the last one belongs to the logits that are returned.
+
+        Raises:
+            ModelError: the network has no such module (Grad-CAM needs one).
+        """
+        raise ModelError("This network does not name the module that gives its class features.")
 
     def forward(self, x: Tensor, steps: int | None = None) -> Tensor:
         """Logits (N, classes) of the last step."""

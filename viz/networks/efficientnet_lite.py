@@ -61,6 +61,13 @@ class SameConv2d(nn.Conv2d):
         return F.conv2d(F.pad(x, pad), self.weight, None, self.stride, 0, self.dilation, self.groups)
 
 
+class ReLU6(nn.ReLU):
+    """min(max(x, 0), 6); a kind of `nn.ReLU`, which `nn.ReLU6` is not, so that guided backpropagation finds it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu6(x)
+
+
 class MBConv(nn.Module):
     """Inverted residual block without squeeze-and-excitation."""
 
@@ -76,10 +83,11 @@ class MBConv(nn.Module):
         self._bn1 = nn.BatchNorm2d(width, eps=BN_EPS)
         self._project_conv = SameConv2d(width, outputs, 1)
         self._bn2 = nn.BatchNorm2d(outputs, eps=BN_EPS)
+        self.relu = ReLU6()
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
-        y = F.relu6(self._bn1(self._depthwise_conv(y)))
+        y = self.relu(self._bn0(self._expand_conv(x))) if self.expands else x
+        y = self.relu(self._bn1(self._depthwise_conv(y)))
         y = self._bn2(self._project_conv(y))
         return x + y if self.skips else y
 
@@ -110,6 +118,8 @@ class EfficientNetLite0(StepNetwork):
         self._conv_head = SameConv2d(TOP_CHANNELS, HEAD_CHANNELS, 1)
         self._bn1 = nn.BatchNorm2d(HEAD_CHANNELS, eps=BN_EPS)
         self._fc = nn.Linear(HEAD_CHANNELS, num_classes)
+        self.relu = ReLU6()
+        self.class_features = nn.Identity()
 
     def trunk(self, x: Tensor) -> Tensor:
         """x (N, 3, h, w) to the last block's linear output (N, 320, h/32, w/32)."""
@@ -119,7 +129,7 @@ class EfficientNetLite0(StepNetwork):
         """x (N, 3, h, w) to three maps of the lower part, fine to coarse: (N, 40, h/8, w/8), (N, 80, h/16, w/16) and
         its result (N, 112, h/16, w/16), each the linear output of a block."""
         found: list[Tensor] = []
-        x = F.relu6(self._bn0(self._conv_stem(x)))
+        x = self.relu(self._bn0(self._conv_stem(x)))
         for place, block in enumerate(self._blocks[: TAPPED_BLOCKS[-1] + 1]):
             x = block(x)
             if place in TAPPED_BLOCKS:
@@ -134,7 +144,7 @@ class EfficientNetLite0(StepNetwork):
 
     def head(self, maps: Tensor) -> StepOutput:
         """The last block's maps (N, 320, h, w) to class features (N, 1280, h, w) and logits."""
-        features = F.relu6(self._bn1(self._conv_head(maps)))
+        features = self.class_features(self.relu(self._bn1(self._conv_head(maps))))
         return StepOutput(self._fc(features.mean(dim=(2, 3))), features)
 
     def forward_steps(self, x: Tensor, steps: int | None = None) -> list[StepOutput]:
@@ -143,6 +153,9 @@ class EfficientNetLite0(StepNetwork):
 
     def class_weights(self) -> Tensor:
         return self._fc.weight.detach()
+
+    def class_layer(self) -> nn.Module:
+        return self.class_features
 
     @torch.no_grad()
     def freeze(self) -> EfficientNetLite0:

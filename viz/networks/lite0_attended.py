@@ -112,6 +112,9 @@ class Lite0Attended(StepNetwork):
     def class_weights(self) -> Tensor:
         return self.backbone.class_weights()
 
+    def class_layer(self) -> nn.Module:
+        return self.backbone.class_layer()
+
     def config_json(self) -> str:
         """What is needed to rebuild the network around its weights."""
         return json.dumps({"family": self.family, "arguments": self.arguments}, sort_keys=True)

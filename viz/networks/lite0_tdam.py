@@ -150,6 +150,9 @@ class Lite0TDAM(StepNetwork):
     def class_weights(self) -> Tensor:
         return self.backbone.class_weights()
 
+    def class_layer(self) -> nn.Module:
+        return self.backbone.class_layer()
+
     def module_state(self) -> dict[str, Tensor]:
         """Everything that is not the backbone: what a checkpoint of this network holds."""
         return {k: v for k, v in self.state_dict().items() if not k.startswith(BACKBONE_PREFIX)}

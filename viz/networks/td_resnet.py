@@ -118,6 +118,7 @@ class ResidualBlock(nn.Module):
                     self.add_module(f"bn{i}_{j}", nn.BatchNorm2d(specs[i - 1].outputs))
             bottom = self.outputs if feedback == 0 else specs[self.first_repeated].inputs
             self.RA_block = Searchlight(bottom, self.outputs, **searchlight)
+        self.relu = nn.ReLU()
 
     def _convolve(self, x: Tensor, index: int, step: int) -> Tensor:
         """Convolution `index` (1-based) and its batch norm of this step (1-based)."""
@@ -130,7 +131,7 @@ class ResidualBlock(nn.Module):
         for i in range(1, self.first_repeated + 1):
             bottom = self._convolve(bottom, i, 1)
             if i < self.convs:
-                bottom = F.relu(bottom)
+                bottom = self.relu(bottom)
         if self.first_repeated == self.convs:
             top = bottom
             if self.is_td:  # m = 0: no convolution is repeated, the module acts on the result itself
@@ -142,11 +143,11 @@ class ResidualBlock(nn.Module):
                 for i in range(self.first_repeated + 1, self.convs + 1):
                     top = self._convolve(top, i, step)
                     if i < self.convs:
-                        top = F.relu(top)
+                        top = self.relu(top)
                 if step < steps:
                     bottom = self.RA_block(bottom, top, step + 1).bottom
         shortcut = x if self.downsample is None else self.downsample(x)
-        return F.relu(top + shortcut)
+        return self.relu(top + shortcut)
 
 
 class Stage(nn.Sequential):
@@ -192,15 +193,17 @@ class TDResNet(StepNetwork):
                 blocks.append(block)
             self.add_module(f"layer{stage + 1}", Stage(*blocks))
         self.fc = nn.Linear(inputs, config.num_classes)
+        self.relu = nn.ReLU()
+        self.class_features = nn.Identity()
 
     def _before_last_stage(self, x: Tensor) -> Tensor:
-        x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, padding=1)
+        x = F.max_pool2d(self.relu(self.bn1(self.conv1(x))), 3, 2, padding=1)
         for name in ("layer1", "layer2", "layer3"):
             x = self.get_submodule(name)(x, self.steps)
         return x
 
     def _last_stage(self, x: Tensor, steps: int) -> StepOutput:
-        features = self.get_submodule("layer4")(x, steps)
+        features = self.class_features(self.get_submodule("layer4")(x, steps))
         return StepOutput(self.fc(features.mean(dim=(2, 3))), features)
 
     def forward_steps(self, x: Tensor, steps: int | None = None) -> list[StepOutput]:
@@ -216,6 +219,9 @@ class TDResNet(StepNetwork):
 
     def class_weights(self) -> Tensor:
         return self.fc.weight.detach()
+
+    def class_layer(self) -> nn.Module:
+        return self.class_features
 
 
 def released_config(depth: int) -> TDResNetConfig:
