@@ -31,9 +31,11 @@ def read_text(path: Path, limit: int = MAX_TEXT) -> str:
     """A file's text (UTF-8).
 
     Raises:
-        DatasetError: missing, larger than `limit` bytes, or not UTF-8.
+        DatasetError: missing, a link, larger than `limit` bytes, or not UTF-8.
     """
     try:
+        if path.is_symlink():  # it could show a file of this machine in an error's words
+            raise DatasetError(f"{shown(path.name)} is a link; put the file itself there.")
         if not path.is_file():
             raise DatasetError(f"{shown(path.name)} is missing or not a file.")
         with path.open("rb") as file:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from viz.datasets import csv_index
+from viz.datasets import coco, csv_index, cub, folders, ilsvrc, voc, wsol
 from viz.datasets.core import Dataset, DatasetError
 from viz.datasets.files import shown
 
@@ -26,7 +26,7 @@ class Layout:
     read: Callable[[Path, str | None], Dataset]
 
 
-_MODULES = (csv_index,)
+_MODULES = (csv_index, wsol, coco, voc, cub, ilsvrc, folders)
 # In the order in which they are looked for: the surer signs first.
 LAYOUTS: tuple[Layout, ...] = tuple(Layout(m.NAME, m.LOOKS_FOR, m.fits, m.read) for m in _MODULES)
 
@@ -48,21 +48,28 @@ def open_dataset(path: str | Path, split: str | None = None, *, layout: str = "a
     """
     root = Path(path)
     try:
+        root = root.resolve()
         there = root.exists()
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError):
         there = False
     if not there:
         raise DatasetError(f"There is no data set at {shown(root.name or str(root))}.")
+    try:
+        return _fitting(root, layout).read(root, split)
+    except OSError as error:
+        raise DatasetError(f"A file or folder of this data set cannot be read ({type(error).__name__}).") from None
+
+
+def _fitting(root: Path, layout: str) -> Layout:
     known = {item.name: item for item in LAYOUTS}
     if layout != "auto":
         if layout not in known:
             raise DatasetError(f"There is no layout {shown(layout)!r}; use auto or {', '.join(known)}.")
-        fitting = known[layout]
-        if not fitting.fits(root):
-            raise DatasetError(f"This is no data set of the layout {layout}: it needs {fitting.looks_for}.")
-        return fitting.read(root, split)
+        if not known[layout].fits(root):
+            raise DatasetError(f"This is no data set of the layout {layout}: it needs {known[layout].looks_for}.")
+        return known[layout]
     for item in LAYOUTS:
         if item.fits(root):
-            return item.read(root, split)
+            return item
     looked = "; ".join(f"{item.looks_for} ({item.name})" for item in LAYOUTS)
     raise DatasetError(f"No data set was found at {shown(root.name or '.')}; looked for: {looked}.")

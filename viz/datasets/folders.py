@@ -1,0 +1,79 @@
+"""Layout ``folders``: a folder of pictures beside a folder of masks with the same names.
+
+The folders are told by their names (images, img, pictures, photos; masks, gt, ground truth, labels, annotations), a
+mask by having the picture's relative name, whatever its ending. Masks are black and white; with a ``classes.txt``
+beside the folders they hold class numbers, and each class of a mask is a sample. A subfolder's
+name is the class otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from viz.datasets.builder import Builder, chosen
+from viz.datasets.core import Dataset, DatasetError
+from viz.datasets.files import files_below, shown
+from viz.datasets.index_masks import add_classes, class_names
+from viz.datasets.masks import FileMask
+
+NAME = "folders"
+LOOKS_FOR = "a folder of pictures (images) beside a folder of masks (masks)"
+_PICTURES = re.compile(r"(?:^|[^a-z])(?:images?|imgs?|pictures?|photos?|jpegimages)$")
+_MASKS = re.compile(r"(?:^|[^a-z])(?:masks?|gts?|ground[ _-]?truths?|labels?|annotations?)$")
+
+
+def fits(root: Path) -> bool:
+    """Whether there is one folder of each kind."""
+    return _pair(root) is not None
+
+
+def read(root: Path, split: str | None) -> Dataset:
+    """The data set; subfolders that both folders name train, val or test are its splits.
+
+    Raises:
+        DatasetError: no such folders or split.
+    """
+    pair = _pair(root)
+    if pair is None:
+        raise DatasetError(f"This is no data set of the layout {NAME}: it needs {LOOKS_FOR}.")
+    builder = Builder(root)
+    pictures, masks = (builder.inside.root / p.name for p in pair)
+    splits = tuple(s for s in ("train", "val", "test") if (pictures / s).is_dir() and (masks / s).is_dir())
+    chosen(split, splits)
+    names = class_names(builder.inside.root / "classes.txt")
+    of_stem: dict[str, Path] = {}
+    for file in files_below(masks):
+        of_stem.setdefault(file.relative_to(masks).with_suffix("").as_posix(), file)
+    for found in files_below(pictures):
+        parts = found.relative_to(pictures).parts
+        first = parts[0] if parts[0] in splits and len(parts) > 1 else ""
+        stem = found.relative_to(pictures).with_suffix("").as_posix()
+        partner = of_stem.pop(stem, None)
+        if split is not None and first != split:
+            continue
+        path = builder.path(found.name, builder.relative(found))
+        mask = None if partner is None else builder.path(partner.name, builder.relative(partner))
+        if path is None:
+            continue
+        if mask is None:
+            name = builder.relative(path)
+            builder.problem(name, "no mask", f"{shown(name)} has no mask of the same name.")
+        classes = parts[1 if first else 0 : -1]
+        if names is not None and mask is not None:
+            add_classes(builder, path, mask, names, None)
+        else:
+            builder.add(path, classes[-1] if classes else "", mask=FileMask((mask,)) if mask is not None else None)
+    for left in of_stem.values():
+        name = builder.relative(left)
+        builder.problem(name, "no picture", f"{shown(name)} is a mask without a picture of the same name.")
+    return builder.build(NAME, split, splits)
+
+
+def _pair(root: Path) -> tuple[Path, Path] | None:
+    if not root.is_dir():
+        return None
+    folders = sorted(p for p in root.iterdir() if p.is_dir())
+    pictures = [p for p in folders if _PICTURES.search(p.name.casefold())]
+    masks = [p for p in folders if _MASKS.search(p.name.casefold())]
+    return (pictures[0], masks[0]) if len(pictures) == 1 and len(masks) == 1 else None

@@ -1,0 +1,154 @@
+"""Layout ``ilsvrc``: ILSVRC-2012 (Russakovsky et al., IJCV 2015), in the forms in which it lies on people's disks.
+
+Pictures in folders named by WordNet id (``val/n01440764/NAME.JPEG``), or flat as ``ILSVRC2012_val_00000001.JPEG``;
+boxes in one XML a picture, anywhere below the folder, with the picture's name; or Kaggle's ``LOC_SPLIT_solution.csv``
+(``ImageId,PredictionString`` of groups ``wnid x0 y0 x1 y1``) beside ``ILSVRC/Data/CLS-LOC/SPLIT``. Box corners are kept
+as they stand, as wsolevaluation keeps them, and both count as pixels of the box. One sample a (picture, WordNet id).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+from viz.datasets.builder import Builder, chosen
+from viz.datasets.core import Dataset, DatasetError
+from viz.datasets.files import files_below, read_rows, read_xml, shown
+from viz.datasets.labels import WNID, class_of, name_of
+
+NAME = "ilsvrc"
+LOOKS_FOR = "ILSVRC2012_val_*.JPEG, folders named by WordNet id, or LOC_val_solution.csv"
+_SPLITS = ("train", "val", "test")
+_KAGGLE = Path("ILSVRC/Data/CLS-LOC")
+_DEPTH = 6  # Kaggle's own: ILSVRC/Data/CLS-LOC/train/n01440764
+
+
+def fits(root: Path) -> bool:
+    """Whether the folder looks like ILSVRC."""
+    return root.is_dir() and (bool(_solutions(root)) or bool(_folders(root)))
+
+
+def read(root: Path, split: str | None) -> Dataset:
+    """The data set of one split; a folder that is itself a split has none.
+
+    Raises:
+        DatasetError: no such split, or it cannot be read.
+    """
+    solutions = _solutions(root)
+    if solutions:
+        chosen_split = chosen(split, tuple(solutions), needed=True)
+        return _from_solution(root, str(chosen_split), solutions)
+    folders = _folders(root)
+    named = tuple(k for k in folders if k)
+    chosen_split = chosen(split, named, needed=bool(named))
+    return _from_pictures(root, folders[chosen_split or ""], chosen_split, named)
+
+
+def _solutions(root: Path) -> dict[str, Path]:
+    paths = {s: root / f"LOC_{s}_solution.csv" for s in _SPLITS}
+    return {s: p for s, p in paths.items() if p.is_file()}
+
+
+def _folders(root: Path) -> dict[str, Path]:
+    """Folders of pictures by split; the key is empty where the root itself holds them."""
+    for base in (root, root / _KAGGLE):
+        if base.is_dir() and _holds_pictures(base):
+            return {"": base}
+        found = {s: base / s for s in _SPLITS if (base / s).is_dir() and _holds_pictures(base / s)}
+        if found:
+            return found
+    return {}
+
+
+def _holds_pictures(folder: Path) -> bool:
+    for child in folder.iterdir():
+        if child.name.startswith("ILSVRC2012_val_") and child.suffix.lower() in (".jpeg", ".jpg"):
+            return True
+        if WNID.fullmatch(child.name) and child.is_dir():
+            return True
+    return False
+
+
+def _from_pictures(root: Path, folder: Path, split: str | None, splits: tuple[str, ...]) -> Dataset:
+    builder = Builder(root, "inclusive")
+    folder = builder.inside.root / folder.relative_to(root)
+    notes = _annotations(builder, folder, split)
+    for found in files_below(folder, (".jpeg", ".jpg", ".png")):
+        path = builder.path(found.name, builder.relative(found))
+        if path is None:
+            continue
+        name = builder.relative(path)
+        parent = path.parent.name if WNID.fullmatch(path.parent.name) else ""
+        size = None
+        boxes: dict[str, list[list[object]]] = {parent: []} if parent else {}
+        annotation = _read(builder, notes[path.stem]) if path.stem in notes else None
+        if annotation is not None:
+            size = builder.size(name, annotation.findtext("size/width"), annotation.findtext("size/height"))
+            boxes |= _objects(annotation)
+        if not boxes:
+            builder.problem(name, "class unknown", f"{shown(name)} has no annotation that can be read; it is left out.")
+        for wnid, raw in boxes.items():
+            index = class_of(wnid)
+            builder.add(
+                path,
+                wnid,
+                size=size,
+                boxes=builder.boxes(name, raw, size),
+                name="" if index is None else name_of(index),
+            )
+    return builder.build(NAME, split, splits)
+
+
+def _annotations(builder: Builder, folder: Path, split: str | None) -> dict[str, Path]:
+    """XML files by stem. Names repeat between splits in no release, but a split's own come last and so win."""
+    found = files_below(builder.inside.root, (".xml",), _DEPTH)
+    mine = [p for p in found if p.is_relative_to(folder) or (split is not None and split in p.parts)]
+    return {p.stem: p for p in (*found, *mine)}
+
+
+def _read(builder: Builder, path: Path) -> Element | None:
+    name = builder.relative(path)
+    try:
+        builder.inside(name)
+        return read_xml(path)
+    except DatasetError as error:
+        builder.problem(name, "annotation unreadable", str(error))
+        return None
+
+
+def _objects(annotation: Element) -> dict[str, list[list[object]]]:
+    found: dict[str, list[list[object]]] = {}
+    for thing in annotation.findall("object"):
+        box = thing.find("bndbox")
+        corners = [] if box is None else [box.findtext(k) for k in ("xmin", "ymin", "xmax", "ymax")]
+        found.setdefault((thing.findtext("name") or "").strip(), []).append(list(corners))
+    return found
+
+
+def _from_solution(root: Path, split: str, solutions: dict[str, Path]) -> Dataset:
+    builder = Builder(root, "inclusive")
+    base = builder.inside.root
+    folder = next((f for f in (base / _KAGGLE / split, base / split) if f.is_dir()), base)
+    columns, rows = read_rows(solutions[split])
+    if not {"ImageId", "PredictionString"} <= set(columns):
+        raise DatasetError(f"{solutions[split].name} has no columns ImageId and PredictionString.")
+    for line, row in rows:
+        image = row["ImageId"]
+        wnid_of_name = image.split("_")[0]
+        relative = f"{wnid_of_name}/{image}.JPEG" if WNID.fullmatch(wnid_of_name) else f"{image}.JPEG"
+        path = builder.path(f"line {line}", relative, folder)
+        if path is None:
+            continue
+        parts = row["PredictionString"].split()
+        if not parts or len(parts) % 5:
+            message = f"{shown(image)} has a PredictionString that is not groups of a WordNet id and four numbers."
+            builder.problem(image, "annotation unreadable", message)
+            continue
+        boxes: dict[str, list[list[object]]] = {}
+        for i in range(0, len(parts), 5):
+            boxes.setdefault(parts[i], []).append(list(parts[i + 1 : i + 5]))
+        for wnid, raw in boxes.items():
+            index = class_of(wnid)
+            name = "" if index is None else name_of(index)
+            builder.add(path, wnid, boxes=builder.boxes(image, raw, None), name=name)
+    return builder.build(NAME, split, tuple(solutions))
