@@ -5,7 +5,7 @@
     data            name, layout, split, fingerprint, samples, pictures, far_edge,
                     index_problems {kind: count}, failed_count, failed [{id, reason}] (at most 100, in order),
                     without_class (samples whose label is no class of the network), without_boxes, with_masks
-    tuning          mode: "cross-validated" | "split" | "same"; words: one sentence that says where thresholds come from;
+    tuning          mode: "cross-validated" | "split" | "same"; words: one sentence: where thresholds come from;
                     folds, split, fingerprint, samples of the tuning split (None where they do not apply)
     protocol        size, geometry, interval, thresholds (how many), levels, deltas [30, 50, 70], classes ("label" or
                     "predicted"), precision, mixed_precision, batch, threads, words [sentences]
@@ -13,7 +13,8 @@
     models          [{name, sha256, family, steps, classification: [for each step {step, top1, top5}],
                     union: None or {unfiltered: {top1, top5}, filtered: {top1, top5}}}]
     rows            one for each model and source, floors first (their model is None):
-        model, source, step (None for floors), kind "floor" | "class map" | "attention" | "attribution", title, n, n_masks
+        model, source, step (None for floors), kind "floor" | "class map" | "attention" | "attribution", title, n,
+        n_masks
         boxes       None where no sample has boxes, else {
             max      {"v1": {"30", "50", "70"}, "v2": {...}, "v2_mean"}: percent, the reference's number: the threshold
                      that is best on these very pictures (optimistic)

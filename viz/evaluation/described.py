@@ -1,0 +1,141 @@
+"""What an evaluation was made of, as parts of its result: data, tuning, protocol, models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from viz.datasets import Dataset
+from viz.evaluation.journal import Journal
+from viz.evaluation.options import Options
+from viz.evaluation.tuning import Tuning
+from viz.evaluation.words import protocol_words, tuning_words
+from viz.intervals import interval
+from viz.localization.protocol import DELTAS, SIZE
+from viz.zoo.cards import ModelCard
+
+MOST_FAILED = 100
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an evaluation was made of.
+
+    Attributes:
+        cards: of the models, in order. data: the data set that is reported, then that for tuning, if any.
+        tuning: how thresholds are chosen. folds: of the cross-validation.
+    """
+
+    cards: tuple[ModelCard, ...]
+    data: tuple[Dataset, ...]
+    options: Options
+    tuning: Tuning
+    folds: int = 5
+
+    @property
+    def sides(self) -> int:
+        """Folds that thresholds are chosen in."""
+        return self.folds if self.tuning == "cross-validated" else 1
+
+
+def percent(values: Sequence[float] | NDArray[Any], groups: list[str]) -> dict[str, Any]:
+    return interval(np.asarray(values, np.float64) * 100, groups).to_dict(2)
+
+
+def data_part(journal: Journal, data: Dataset) -> dict[str, Any]:
+    failed: dict[int, str] = {}
+    for row in journal.rows():
+        if row["d"] == 0 and "failed" in row:
+            failed[int(row["i"])] = row["failed"]
+    listed = [{"id": data[i].id, "reason": failed[i]} for i in sorted(failed)[:MOST_FAILED]]
+    good = [s for place, s in enumerate(data) if place not in failed]
+    return {
+        "name": data.name,
+        "layout": data.layout,
+        "split": data.split,
+        "fingerprint": data.fingerprint,
+        "samples": len(data),
+        "pictures": data.pictures,
+        "far_edge": data.far_edge,
+        "index_problems": data.counts,
+        "failed_count": len(failed),
+        "failed": listed,
+        "without_class": sum(s.class_index is None for s in good),
+        "without_boxes": sum(not s.boxes for s in good),
+        "with_masks": sum(s.mask is not None for s in good),
+    }
+
+
+def tuning_part(setting: Setting) -> dict[str, Any]:
+    split = setting.tuning == "split"
+    second = setting.data[1] if split else None
+    return {
+        "mode": setting.tuning,
+        "words": tuning_words(setting.tuning, setting.folds, None if second is None else second.split),
+        "folds": setting.folds if setting.tuning == "cross-validated" else None,
+        "split": None if second is None else second.split,
+        "fingerprint": None if second is None else second.fingerprint,
+        "samples": None if second is None else len(second),
+    }
+
+
+def protocol_part(setting: Setting) -> dict[str, Any]:
+    options = setting.options
+    return {
+        "size": SIZE,
+        "geometry": "squash",
+        "interval": options.interval,
+        "thresholds": len(options.thresholds.values),
+        "levels": len(options.thresholds.levels),
+        "deltas": list(DELTAS),
+        "classes": options.classes,
+        "precision": options.precision,
+        "mixed_precision": options.mixed,
+        "batch": options.batch,
+        "threads": options.threads,
+        "attribution": options.to_json()["attribution"],
+        "words": protocol_words(),
+    }
+
+
+def models_part(journal: Journal, setting: Setting) -> list[dict[str, Any]]:
+    groups = [s.group for s in setting.data[0]]
+    ranks: dict[int, dict[int, list[int]]] = {}
+    unions: dict[int, dict[int, list[list[int]]]] = {}
+    for row in journal.rows():
+        if row["d"] == 0 and "rank" in row:
+            ranks.setdefault(int(row["m"]), {})[int(row["i"])] = row["rank"]
+            if "union" in row:
+                unions.setdefault(int(row["m"]), {})[int(row["i"])] = row["union"]
+    out = []
+    for m, card in enumerate(setting.cards):
+        known = ranks.get(m, {})
+        places = sorted(known)
+        mine = [groups[p] for p in places]
+        table = np.array([known[p] for p in places]).reshape(len(places), card.steps if places else 0)
+        union = np.array([unions[m][p] for p in places]) if m in unions else np.zeros(0)
+        out.append(
+            {
+                "name": card.name,
+                "sha256": card.sha256,
+                "family": card.family,
+                "steps": card.steps,
+                "classification": [
+                    {"step": t + 1, "top1": percent(table[:, t] < 1, mine), "top5": percent(table[:, t] < 5, mine)}
+                    for t in range(table.shape[1])
+                ],
+                "union": None if not len(union) else _union_part(union, mine),
+            }
+        )
+    return out
+
+
+def _union_part(union: NDArray[np.int64], groups: list[str]) -> dict[str, Any]:
+    return {
+        name: {"top1": percent(union[:, i, 0], groups), "top5": percent(union[:, i, 1], groups)}
+        for i, name in enumerate(("unfiltered", "filtered"))
+    }

@@ -1,0 +1,202 @@
+"""The result of an evaluation from its journal, in two passes over the rows: counts, then outcomes at thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from viz.datasets import Dataset
+from viz.evaluation.described import Setting, data_part, models_part, percent, protocol_part, tuning_part
+from viz.evaluation.journal import Journal
+from viz.evaluation.results import Result
+from viz.evaluation.scores import SIDES
+from viz.evaluation.tally import (
+    MIDDLE,
+    VERSIONS,
+    Key,
+    Outcomes,
+    Shape,
+    Tally,
+    outcomes,
+    pxap_interval,
+    tally,
+)
+from viz.evaluation.tuning import Tuning, folds_of, levels_for
+from viz.evaluation.words import notes_of
+from viz.intervals import DRAWS, LEVEL
+from viz.localization.protocol import DELTAS
+from viz.sources import parse_source
+
+CASES = 6
+
+
+def summarise(journal: Journal, setting: Setting, versions: Mapping[str, str]) -> Result:
+    """The result; see `viz.evaluation.results` for its form."""
+    data = setting.data[0]
+    groups = [s.group for s in data]
+    folds = folds_of(groups, setting.sides)
+    shape = _shape(setting, setting.sides)
+    counts = tally(journal.rows(), 0, folds.tolist(), groups, shape)
+    others: Mapping[Key, Tally] = {}
+    if setting.tuning == "split":
+        second = setting.data[1]
+        others = tally(journal.rows(), 1, [0] * len(second), [s.group for s in second], _shape(setting, 1))
+    chosen = {key: _chosen(counts[key], setting, others.get(key)) for key in counts if counts[key].n.sum()}
+    steps = {key: _step(setting, key) for key in counts}
+    found = outcomes(journal.rows(), folds.tolist(), chosen, steps)
+    reference = _reference(setting, found)
+    keys = sorted(counts, key=lambda k: (k[0], _order(setting, k[1])))
+    rows = [_row(key, setting, counts[key], found.get(key), chosen.get(key), reference=reference) for key in keys]
+    result: Result = {
+        "kind": "evaluation",
+        "versions": dict(versions),
+        "data": data_part(journal, data),
+        "tuning": tuning_part(setting),
+        "protocol": protocol_part(setting),
+        "bootstrap": {
+            "level": LEVEL,
+            "draws": DRAWS,
+            "words": "pictures are drawn again; thresholds stay as chosen",
+        },
+        "models": models_part(journal, setting),
+        "rows": rows,
+    }
+    return result | {"notes": notes_of(result)}
+
+
+def _shape(setting: Setting, folds: int) -> Shape:
+    levels = len(setting.options.thresholds.levels)
+    return Shape(
+        lambda s: len(SIDES) if s == "centre_box" else levels, len(setting.options.thresholds.values) + 2, folds
+    )
+
+
+def _chosen(counts: Tally, setting: Setting, other: Tally | None) -> NDArray[np.int64]:
+    """(versions, deltas, folds) levels."""
+    tuning: Tuning = setting.tuning if other is not None or setting.tuning != "split" else "same"
+    return np.array(
+        [
+            [
+                levels_for(counts.right[:, v, d], tuning, None if other is None else other.right[:, v, d].sum(axis=0))
+                for d in range(len(DELTAS))
+            ]
+            for v in range(len(VERSIONS))
+        ]
+    )
+
+
+def _order(setting: Setting, source: str) -> int:
+    names = ["centre_box", "centre_gaussian", *(s.text for s in setting.options.sources)]
+    return names.index(source)
+
+
+def _step(setting: Setting, key: Key) -> int:
+    """0-based step of a source of a model."""
+    step = parse_source(key[1]).step
+    steps = setting.cards[max(key[0], 0)].steps
+    return step - 1 if step > 0 else steps + step
+
+
+def _reference(setting: Setting, found: Mapping[Key, Outcomes]) -> tuple[Key, dict[int, bool]] | None:
+    """The first class map of the first model, and whether each sample is right by it: what others are compared with."""
+    texts = [s.text for s in setting.options.sources if s.kind == "class map"]
+    key = next(((0, t) for t in texts if (0, t) in found), None)
+    if key is None:
+        return None
+    out = found[key]
+    return key, {place: bool(r[0, MIDDLE]) for place, r in zip(out.place, out.right, strict=True)}
+
+
+def _difference(
+    key: Key, out: Outcomes, reference: tuple[Key, dict[int, bool]] | None, data: Dataset
+) -> dict[str, Any] | None:
+    """In points, over the samples that both have."""
+    if reference is None or reference[0] == key:
+        return None
+    both = [k for k, place in enumerate(out.place) if place in reference[1]]
+    gaps = [float(out.right[k][0, MIDDLE]) - float(reference[1][out.place[k]]) for k in both]
+    return percent(gaps, [data[out.place[k]].group for k in both]) if both else None
+
+
+def _row(
+    key: Key,
+    setting: Setting,
+    counts: Tally,
+    out: Outcomes | None,
+    chosen: NDArray[np.int64] | None,
+    *,
+    reference: tuple[Key, dict[int, bool]] | None,
+) -> dict[str, Any]:
+    source = parse_source(key[1])
+    head = {
+        "model": None if key[0] < 0 else setting.cards[key[0]].name,
+        "source": source.text,
+        "step": None if key[0] < 0 else _step(setting, key) + 1,
+        "kind": source.kind,
+        "title": source.words(),
+        "n": int(counts.n.sum()),
+        "n_masks": counts.masks,
+    }
+    boxes = None
+    cases: dict[str, Any] = {"best": [], "worst": []}
+    if out is not None and chosen is not None and out.place:
+        boxes = _boxes_part(key, setting, counts, out, chosen=chosen)
+        boxes["difference"] = _difference(key, out, reference, setting.data[0])
+        cases = _cases(setting.data[0], out)
+    return head | {"boxes": boxes, "pxap": pxap_interval(counts), "cases": cases}
+
+
+def _boxes_part(
+    key: Key, setting: Setting, counts: Tally, out: Outcomes, *, chosen: NDArray[np.int64]
+) -> dict[str, Any]:
+    groups = [setting.data[0][place].group for place in out.place]
+    right = np.array(out.right)  # (N, versions, deltas)
+    total = counts.right.sum(axis=0)
+    n = int(counts.n.sum())
+    axis = np.array(SIDES) if key[1] == "centre_box" else setting.options.thresholds.levels / 255
+    names = [str(d) for d in DELTAS]
+    most: dict[str, Any] = {
+        v: {d: round(float(total[i, j].max()) * 100 / n, 2) for j, d in enumerate(names)}
+        for i, v in enumerate(VERSIONS)
+    }
+    most["v2_mean"] = round(float(np.mean([total[1, j].max() * 100 / n for j in range(len(DELTAS))])), 2)
+    reported: dict[str, Any] = {
+        v: {d: percent(right[:, i, j], groups) for j, d in enumerate(names)} for i, v in enumerate(VERSIONS)
+    }
+    reported["v2_mean"] = percent(right[:, 1].mean(axis=1), groups)
+    known = right[:, 0, MIDDLE]
+    rank = np.array(out.rank)
+    answered = (rank >= 0).all() and key[0] >= 0
+    return {
+        "max": most,
+        "reported": reported,
+        "thresholds": {
+            v: {d: [round(float(axis[k]), 4) for k in chosen[i, j]] for j, d in enumerate(names)}
+            for i, v in enumerate(VERSIONS)
+        },
+        "gt_known": reported["v1"]["50"],
+        "top1_loc": percent(known & (rank < 1), groups) if answered else None,
+        "top5_loc": percent(known & (rank < 5), groups) if answered else None,
+        "curve": {
+            "thresholds": [round(float(a), 4) for a in axis],
+            **{
+                v: {d: [round(float(c) * 100 / n, 2) for c in total[i, j]] for j, d in enumerate(names)}
+                for i, v in enumerate(VERSIONS)
+            },
+        },
+    }
+
+
+def _cases(data: Dataset, out: Outcomes) -> dict[str, Any]:
+    """The samples with the highest and lowest IoU; which of equal ones is decided by a hash of the name."""
+    tie = [sha256(data[p].id.encode("utf-8", "replace")).hexdigest() for p in out.place]
+    order = sorted(range(len(out.place)), key=lambda k: (-out.iou[k], tie[k]))
+    picked = {"best": order[:CASES], "worst": order[::-1][: min(CASES, max(len(order) - CASES, 0))]}
+    return {
+        name: [{"id": data[out.place[k]].id, "index": out.place[k], "iou": round(out.iou[k], 3)} for k in ks]
+        for name, ks in picked.items()
+    }

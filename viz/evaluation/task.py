@@ -1,0 +1,216 @@
+"""The rows of an evaluation: one for each model and sample, made batch by batch. See `viz.evaluation.runner`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from viz import __version__
+from viz.datasets import Dataset, Sample, load_mask, open_sample
+from viz.engine import Model, load
+from viz.errors import VizError
+from viz.evaluation.batch import native_maps, prepare_all, probes_for, trace_batch
+from viz.evaluation.journal import Row
+from viz.evaluation.options import Options
+from viz.evaluation.scores import Truth, floor_entries, map_entry
+from viz.localization.protocol import resize_boxes, resize_mask
+from viz.localization.tdam_rule import filter_steps, rule_box
+from viz.picture import Picture
+from viz.sources import MapSource
+from viz.trace import Trace
+
+_MIXED = {None: None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# A full sentence a picture, not the text of a whole page.
+LONGEST_REASON = 300
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A sample whose picture could be read: `truth` on the protocol's square."""
+
+    position: int
+    sample: Sample
+    picture: Picture
+    truth: Truth
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Chunk `number` is `count` samples from `start` of data set `data`, under model `model`."""
+
+    model: int
+    data: int
+    start: int
+    count: int
+
+
+class EvaluationTask:
+    """An evaluation as a task.
+
+    Rows: ``m`` model, ``d`` data set (0 is reported, 1 tunes), ``i`` position; then either ``failed`` (a sentence) or
+    ``rank`` (for each step the place of the sample's class, from 0), ``union`` (right by any step among the first 1, 5;
+    unfiltered, filtered), ``s`` {source: entry of `viz.evaluation.scores`}.
+
+    Args:
+        models: names or files. checkpoints: their sha256, part of the request.
+        data: the data set that is reported, then the one that thresholds are tuned on, if any.
+        device: where the networks run. models_folder: with further checkpoints.
+        readers: threads that open the pictures of the next chunk meanwhile; 0 opens them in turn.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[str],
+        checkpoints: Sequence[str],
+        data: Sequence[Dataset],
+        options: Options,
+        *,
+        device: str = "cpu",
+        models_folder: str | None = None,
+        readers: int = 0,
+    ) -> None:
+        self.models, self.checkpoints, self.data, self.options = tuple(models), tuple(checkpoints), tuple(data), options
+        self.device, self.models_folder = device, models_folder
+        self._chunks = [
+            Chunk(m, d, start, min(options.batch, len(one) - start))
+            for m in range(len(models))
+            for d, one in enumerate(data)
+            for start in range(0, len(one), options.batch)
+        ]
+        self._loaded: tuple[int, Model] | None = None
+        self._readers = ThreadPoolExecutor(readers) if readers else None
+        self._ahead: dict[int, list[Future[Opened | Row]]] = {}
+
+    def request(self) -> dict[str, Any]:
+        """What decides the rows."""
+        return {
+            "kind": "evaluation",
+            "version": __version__,
+            "models": list(zip(self.models, self.checkpoints, strict=True)),
+            "data": [[d.name, d.split, d.fingerprint] for d in self.data],
+            "options": self.options.to_json(),
+        }
+
+    def chunks(self) -> int:
+        return len(self._chunks)
+
+    def size(self, chunk: int) -> int:
+        return self._chunks[chunk].count
+
+    def model(self, number: int) -> Model:
+        """The loaded model; only one is kept at a time."""
+        if self._loaded is None or self._loaded[0] != number:
+            self._loaded = None
+            found = load(self.models[number], self.device, precision=self.options.precision, models=self.models_folder)
+            self._loaded = (number, found)
+        return self._loaded[1]
+
+    def run(self, chunk: int) -> list[Row]:
+        here = self._chunks[chunk]
+        model = self.model(here.model)
+        opened = self._open(chunk)
+        rows: list[Row] = [o for o in opened if isinstance(o, dict)]
+        good = [o for o in opened if not isinstance(o, dict)]
+        if good:
+            rows += self._measure(model, good, with_floors=here.model == 0)
+        return [{"m": here.model, "d": here.data} | row for row in sorted(rows, key=lambda r: int(r["i"]))]
+
+    def _open(self, chunk: int) -> list[Opened | Row]:
+        jobs = self._jobs(chunk)
+        if self._readers is None:
+            return [read_sample(*job) for job in jobs]
+        waiting = self._ahead.pop(chunk, None) or [self._readers.submit(read_sample, *job) for job in jobs]
+        # Only the plain next chunk is guessed; under several processes it may be another's, and the guess is lost.
+        self._ahead.clear()
+        if chunk + 1 < len(self._chunks):
+            self._ahead[chunk + 1] = [self._readers.submit(read_sample, *job) for job in self._jobs(chunk + 1)]
+        return [w.result() for w in waiting]
+
+    def _jobs(self, chunk: int) -> list[tuple[int, Sample]]:
+        here = self._chunks[chunk]
+        return [(i, self.data[here.data][i]) for i in range(here.start, here.start + here.count)]
+
+    def _measure(self, model: Model, opened: Sequence[Opened], *, with_floors: bool) -> list[Row]:
+        options = self.options
+        x, geometries = prepare_all(model, [o.picture for o in opened])
+        traces = trace_batch(
+            model,
+            [o.picture for o in opened],
+            x,
+            geometries,
+            probes=probes_for(options.sources),
+            mixed=_MIXED[options.mixed],
+        )
+        rows = [_classified(o, t) for o, t in zip(opened, traces, strict=True)]
+        entries: list[dict[str, Any]] = [{} for _ in opened]
+        if with_floors:
+            for found, one in zip(entries, opened, strict=True):
+                found |= floor_entries(one.truth, options.thresholds)
+        for source in options.sources:
+            classes = [self._class_of(o, t, source) for o, t in zip(opened, traces, strict=True)]
+            # A sample whose label is no class of the network has no class map; the result counts such samples.
+            usable = [k for k, c in enumerate(classes) if c is not None]
+            if not usable:
+                continue
+            maps = native_maps(
+                model,
+                source,
+                [traces[k] for k in usable],
+                x=x[usable] if len(usable) < len(opened) else x,
+                classes=[c for c in classes if c is not None],
+                options=options.attribution,
+            )
+            for k, native in zip(usable, maps, strict=True):
+                entries[k][source.text] = map_entry(native, opened[k].truth, options.thresholds)
+        return [row | {"s": found} for row, found in zip(rows, entries, strict=True)]
+
+    def _class_of(self, opened: Opened, trace: Trace, source: MapSource) -> int | None:
+        if not source.needs_class:
+            return 0
+        if self.options.classes == "label":
+            return opened.sample.class_index
+        return int(trace.logits[trace.step_number(source.step) - 1].argmax())
+
+
+def read_sample(position: int, sample: Sample) -> Opened | Row:
+    """The picture and truth of a sample, or the row that says why it cannot be used."""
+    try:
+        picture = open_sample(sample)
+        boxes = resize_boxes(sample.boxes, picture.size) if sample.boxes else None
+        mask = resize_mask(load_mask(sample)) if sample.mask is not None else None
+    except VizError as error:
+        return {"i": position, "failed": str(error)[:LONGEST_REASON]}
+    return Opened(position, sample, picture, Truth(boxes, mask))
+
+
+def _classified(opened: Opened, trace: Trace) -> Row:
+    """Where the sample's class stands in each step's answer, and TDAM's union over steps."""
+    row: Row = {"i": opened.position}
+    wanted = opened.sample.class_index
+    if wanted is None:
+        return row
+    # Of equal logits the lower class comes first, as in a stable sort.
+    row["rank"] = [int((z > z[wanted]).sum() + (z[:wanted] == z[wanted]).sum()) for z in trace.logits]
+    if trace.steps > 1:
+        row["union"] = _union(trace, wanted)
+    return row
+
+
+def _union(trace: Trace, wanted: int) -> list[list[int]]:
+    """Whether any step has the class among its first 1, 5: unfiltered, and after the step filter of TDAM's code."""
+    maps = [trace.class_map(t).native for t in range(1, trace.steps + 1)]
+    # In half precision a pass can overflow; a map without numbers has no box.
+    boxes = [rule_box(m) if np.isfinite(m).all() else (0, 0, 0, 0) for m in maps]
+    filtered = filter_steps(trace.logits[:, None], np.array(boxes)[:, None])[:, 0]
+    return [[int(_any_among(z, wanted, k)) for k in (1, 5)] for z in (trace.logits, filtered)]
+
+
+def _any_among(logits: NDArray[np.float32], wanted: int, count: int) -> bool:
+    order = np.argsort(-logits, axis=1, kind="stable")[:, :count]
+    return bool((order == wanted).any())

@@ -1,0 +1,53 @@
+"""Where thresholds come from: another split, the other folds, or (the reference's optimistic number) the very pictures.
+
+A threshold is one number for a whole set of pictures, never one a picture: choosing the best threshold of each picture
+inflates the accuracy (clovaai/wsolevaluation issue 36 gives 85 % instead of 76 %).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Tuning = Literal["cross-validated", "split", "same"]
+Counts = NDArray[np.int64]
+
+
+def folds_of(groups: Sequence[str], count: int) -> NDArray[np.int64]:
+    """The fold 0 .. count - 1 of each sample: all samples of a picture together, folds of almost equal size.
+
+    The order is that of the groups' sha256, so it depends on the pictures' names alone.
+    """
+    different = sorted(set(groups), key=lambda g: sha256(g.encode("utf-8", "replace")).digest())
+    fold = {group: i % count for i, group in enumerate(different)}
+    return np.array([fold[g] for g in groups], dtype=np.int64)
+
+
+def best_level(counts: Counts) -> int:
+    """The level with the most right pictures; of equal ones the middle one, which moves least from set to set.
+
+    Args:
+        counts: (L,) right pictures at each level.
+    """
+    best = np.flatnonzero(counts == counts.max())
+    return int(best[len(best) // 2])
+
+
+def levels_for(counts: Counts, tuning: Tuning, other: Counts | None = None) -> NDArray[np.int64]:
+    """The level that each fold is reported at.
+
+    Args:
+        counts: (folds, L) right pictures of each fold at each level.
+        other: (L,) of the tuning split, for ``split``.
+    """
+    folds = len(counts)
+    if tuning == "split" and other is not None:
+        return np.full(folds, best_level(other))
+    total = counts.sum(axis=0)
+    if tuning == "same" or folds == 1:
+        return np.full(folds, best_level(total))
+    return np.array([best_level(total - counts[f]) for f in range(folds)])
