@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from tests.family_models import vivid
 from tests.test_leaks import hooks
-from tests.tiny import tiny_network
+from tests.tiny import scene, tiny_model, tiny_network
 from viz.attention.probe import capture, edited
 from viz.attribution import METHODS, AttributionOptions, attribute, parse_method
+from viz.engine import Engine
 from viz.errors import ModelError, ProbeError, VizError
 from viz.geometry import Preprocessing
 from viz.networks.base import StepNetwork
 from viz.networks.efficientnet_lite import EfficientNetLite0, ReLU6
 from viz.networks.lite0_tdam import Lite0TDAM
+from viz.picture import open_picture
 from viz.zoo.backbone import lite0_state
 
 CLASSES = 10
@@ -353,3 +357,112 @@ def test_what_cannot_be_attributed_is_refused_in_a_sentence(network: StepNetwork
         attribute(network, x, classes, "occlusion", options=AttributionOptions(window=65, stride=1))
     with pytest.raises(VizError, match="shape"):
         attribute(network, x[0], classes, "gradcam")
+
+
+# Traces that hold attributions.
+
+
+def test_a_trace_with_an_attribution_is_a_new_one() -> None:
+    model = tiny_model(2)
+    trace = model.trace(scene())
+    made = model.attribute(trace, "gradcam")
+    assert not trace.attributions and len(made.attributions) == 1
+    heat = made.attribution("gradcam")
+    cam = trace.class_map()
+    assert heat.class_index == cam.class_index and heat.step == 2 and heat.name == "gradcam"
+    assert heat.geometry == cam.geometry and heat.native.shape == cam.native.shape
+    np.testing.assert_allclose(heat.native, np.maximum(cam.native, 0) / cam.native.size, rtol=1e-3, atol=1e-5)
+    assert heat.neutral is None and heat.bounds[0] == 0
+    assert made.head.labels[cam.class_index or 0] in heat.title
+    assert model.attribute(made, "gradcam") is made
+    with pytest.raises(ValueError, match="read-only"):
+        made.attributions[0].values[0, 0] = 1
+
+
+def test_what_was_not_computed_is_said_in_a_sentence() -> None:
+    model = tiny_model(2)
+    trace = model.attribute(model.trace(scene()), "gradcam", step=1, class_index=5)
+    with pytest.raises(ProbeError, match=r"gradcam of .* at step 2 was not computed; .*step=2, class_index=5"):
+        trace.attribution("gradcam", 2, 5)
+    with pytest.raises(ModelError, match="there is no step 3"):
+        trace.attribution("gradcam", 3)
+    with pytest.raises(ModelError, match="belongs to another model"):
+        other = tiny_model(2)
+        object.__setattr__(other, "card", replace(other.card, name="another"))
+        other.attribute(trace, "gradcam")
+
+
+def test_probes_are_named_whole_and_found_by_their_label() -> None:
+    model = tiny_model(2)
+    made = model.attribute(model.trace(scene()), "gradient_x_activation(spatial_gate)")
+    assert made.attributions[0].layer == "layer4.0.RA_block.spatial_gate"
+    heat = made.attribution("gradient_x_activation(spatial_gate)")
+    assert heat.name == "gradient_x_activation(layer4.0.RA_block.spatial_gate)" and heat.neutral == 0
+    assert made.attribution(heat.name) is not None
+    assert made.attribution_of("gradcam(spatial_gate)") is None
+    with pytest.raises(ProbeError, match="Step 1 makes no use"):
+        model.attribute(made, "gradcam(spatial_gate)", step=1)
+
+
+def test_other_options_are_another_map_and_the_newest_is_shown() -> None:
+    model = tiny_model(1)
+    few, many = AttributionOptions(n_steps=2), AttributionOptions(n_steps=3, baseline="black")
+    first = model.attribute(model.trace(scene()), "integrated_gradients", options=few)
+    both = model.attribute(first, "integrated_gradients", options=many)
+    assert len(both.attributions) == 2
+    newest = both.attribution("integrated_gradients").native
+    old = both.attribution("integrated_gradients", options={"baseline": "mean", "n_steps": 2}).native
+    assert not np.allclose(newest, old)
+    again = model.attribute(both, "integrated_gradients", options=few)
+    assert len(again.attributions) == 2
+    np.testing.assert_array_equal(again.attribution("integrated_gradients").native, old)
+    # What a method does not use makes no other map.
+    assert model.attribute(both, "integrated_gradients", options=replace(many, window=8, stride=8)) is both
+
+
+def test_the_engine_computes_each_map_once_and_counts_its_bytes() -> None:
+    engine = Engine("cpu")
+    model = tiny_model(2)
+    engine._models["tiny"] = model
+    picture = open_picture(scene())
+    plain = engine.trace(picture, "tiny")
+    before = engine.held_bytes
+    wanted = ("gradcam", "gradcam", "guided_backprop", "occlusion")
+    made: list[Any] = []
+    threads = [threading.Thread(target=lambda m=m: made.append(engine.attribute(picture, "tiny", m))) for m in wanted]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(made) == 4
+    kept = engine.trace(picture, "tiny")
+    assert sorted(a.method for a in kept.attributions) == ["gradcam", "guided_backprop", "occlusion"]
+    assert engine.held_bytes - before == sum(a.values.nbytes for a in kept.attributions) > 0
+    assert engine.forwards == 1 and kept.records is plain.records
+    assert engine.attribute(picture, "tiny", "occlusion") is not plain
+    assert not engine._attributing
+    engine.attribute(picture, "tiny", "gradcam", class_index=4)
+    assert len(engine.trace(picture, "tiny").attributions) == 4
+
+
+def test_a_forward_pass_waits_for_the_hooks_to_go() -> None:
+    model = tiny_model(2)
+    trace = model.trace(scene())
+    inside, seen = threading.Event(), []
+
+    def other() -> None:
+        inside.wait(5)
+        model.trace(scene())
+        seen.append(hooks(model.network))
+
+    def progress(share: float) -> None:
+        if not inside.is_set():
+            inside.set()
+            thread.join(0.2)
+            assert hooks(model.network) > 0 and not seen
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    model.attribute(trace, "guided_backprop", progress=progress)
+    thread.join()
+    assert seen == [0]

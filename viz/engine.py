@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -22,7 +22,11 @@ from viz.trace import ClassHead, Trace, trace_picture
 from viz.zoo.cards import ModelCard, labels_for
 from viz.zoo.catalogue import Catalogue
 
+if TYPE_CHECKING:
+    from viz.attribution.methods import AttributionOptions, MethodChoice
+
 Precision = Literal["float32", "bfloat16", "float16"]
+MAX_ATTRIBUTIONS = 64
 _DTYPES: dict[str, torch.dtype] = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
@@ -80,6 +84,34 @@ class Model:
                 device=self.device,
                 dtype=self.dtype,
             )
+
+    def attribute(
+        self,
+        trace: Trace,
+        method: MethodChoice | str,
+        *,
+        class_index: int | str | None = None,
+        step: int = -1,
+        options: AttributionOptions | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> Trace:
+        """The same trace with an attribution map more, which `Trace.attribution` then gives.
+
+        What the trace already has is not computed again. While it is computed, no other pass runs on this model.
+
+        Args:
+            trace: of this model.
+            method: e.g. ``gradcam``, ``occlusion`` or ``gradcam(spatial_gate)``, see `viz.attribution`.
+            class_index: number or name of the class; default: the step's own best class.
+            options: of the methods; default `AttributionOptions()`.
+            progress: called with the done share, 0 to 1; what it raises ends the work.
+
+        Raises:
+            ModelError: a trace of another model, no such step or class. ProbeError, VizError: see `viz.attribution`.
+        """
+        from viz.attribution.of_trace import attributed
+
+        return attributed(self, trace, method, class_index=class_index, step=step, options=options, progress=progress)
 
 
 def _checked_mode(mode: str | None) -> Mode | None:
@@ -143,7 +175,12 @@ def load(
 
 def _weight(trace: Trace) -> int:
     """Bytes that a trace holds beside what it shares with others."""
-    arrays = [trace.logits, *trace.features, *(r.values for r in trace.records)]
+    arrays = [
+        trace.logits,
+        *trace.features,
+        *(r.values for r in trace.records),
+        *(a.values for a in trace.attributions),
+    ]
     return sum(int(a.nbytes) for a in arrays) + int(trace.picture.rgb.nbytes)
 
 
@@ -177,6 +214,7 @@ class Engine:
         # One lock for each model being loaded and each trace being made; they live as long as that takes.
         self._loading: dict[str, threading.Lock] = {}
         self._tracing: dict[tuple[str, str, str], threading.Lock] = {}
+        self._attributing: dict[tuple[str, str, str], threading.Lock] = {}
         self._lock = threading.Lock()
         self.forwards = 0
 
@@ -223,6 +261,45 @@ class Engine:
                 with self._lock:
                     self._tracing.pop(key, None)
             return trace
+
+    def attribute(
+        self,
+        picture: Picture,
+        name: str,
+        method: MethodChoice | str,
+        geometry: Mode | None = None,
+        *,
+        class_index: int | str | None = None,
+        step: int = -1,
+        options: AttributionOptions | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> Trace:
+        """The trace of a picture under a model with an attribution map, see `Model.attribute`; each is computed once.
+
+        A trace holds at most `MAX_ATTRIBUTIONS` of them; the oldest go first.
+        """
+        model = self.model(name)
+        key = (picture.sha256, name, geometry or model.geometry)
+        with self._lock:
+            lock = self._attributing.setdefault(key, threading.Lock())
+        with lock:
+            try:
+                # Whoever waited here for the same map finds it in the trace.
+                trace = self.trace(picture, name, geometry)
+                made = model.attribute(
+                    trace, method, class_index=class_index, step=step, options=options, progress=progress
+                )
+                if made is trace:
+                    return trace
+                with self._lock:
+                    newest = made.attributions[-1]
+                    others = [a for a in self._traces.get(key, made).attributions if a is not newest]
+                    made = replace(made, attributions=(*others, newest)[-MAX_ATTRIBUTIONS:])
+                    self._keep(key, made)
+            finally:
+                with self._lock:
+                    self._attributing.pop(key, None)
+            return made
 
     def _known(self, key: tuple[str, str, str], picture: Picture) -> Trace | None:
         known = self._traces.get(key)

@@ -8,7 +8,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -48,6 +48,43 @@ class ClassHead:
 
 
 @dataclass(frozen=True, eq=False)
+class Attribution:
+    """What speaks for a class, as `Model.attribute` found it: values and all that makes them repeatable.
+
+    Attributes:
+        method: e.g. ``gradcam`` or ``gradcam(PROBE)`` with the probe's full name. words: it in words.
+        step, class_index: of the logit. layer: ``input``, ``class features`` or the probe's full name.
+        values: float32 (h, w). unit, bounds, neutral: of them, see `Heatmap`.
+        options: those that the method uses. settings: them in words. captum: its version.
+    """
+
+    method: str
+    words: str
+    step: int
+    class_index: int
+    layer: str
+    values: FloatArray
+    unit: str
+    bounds: tuple[float, float]
+    neutral: float | None
+    options: Mapping[str, Any]
+    settings: str
+    captum: str
+
+    @property
+    def name(self) -> str:
+        """The method without its probe."""
+        return self.method.partition("(")[0]
+
+    def is_asked(self, method: str) -> bool:
+        """Whether a method as it is asked for, its probe by label or full name, means this one."""
+        name, bracket, probe = method.strip().partition("(")
+        if not bracket or "(" not in self.method:
+            return method.strip() == self.method
+        return name == self.name and bool(match([self.layer], probe.removesuffix(")")))
+
+
+@dataclass(frozen=True, eq=False)
 class Trace:
     """What one network did to one picture.
 
@@ -59,6 +96,7 @@ class Trace:
         head: the classifier's weights and labels (shared by all traces of a model, read-only).
         precision: number format of the forward pass.
         facts: dilation, stride and strength around probes of kind ``kernel``, by the probe's full name.
+        attributions: maps that `Model.attribute` added, the newest last.
     """
 
     picture: Picture
@@ -70,6 +108,7 @@ class Trace:
     head: ClassHead = field(repr=False)
     precision: str = "float32"
     facts: Mapping[str, ModuleFacts] = field(default_factory=dict, repr=False)
+    attributions: tuple[Attribution, ...] = field(default=(), repr=False)
 
     @property
     def steps(self) -> int:
@@ -120,10 +159,7 @@ class Trace:
 
         Source: Zhou et al., CVPR 2016 (arXiv 1512.04150).
         """
-        number = self.step_number(step)
-        if class_index is None:
-            class_index = int(self.logits[number - 1].argmax())
-        class_index = class_number(self.head.labels, class_index)
+        number, class_index = self._logit(step, class_index)
         native = np.tensordot(self.head.weights[class_index], self.features[number - 1], axes=1)
         return Heatmap(
             native.astype(np.float32),
@@ -136,6 +172,73 @@ class Trace:
             name="class_map",
             class_index=class_index,
         )
+
+    def attribution_of(
+        self,
+        method: str,
+        step: int = -1,
+        class_index: int | str | None = None,
+        *,
+        options: Mapping[str, Any] | None = None,
+    ) -> Attribution | None:
+        """The newest attribution of that method, step and class, or None; arguments as in `attribution`.
+
+        Raises:
+            ModelError: no such step or class.
+        """
+        number, index = self._logit(step, class_index)
+        for found in reversed(self.attributions):
+            alike = options is None or dict(options) == dict(found.options)
+            if alike and (found.step, found.class_index) == (number, index) and found.is_asked(method):
+                return found
+        return None
+
+    def attribution(
+        self,
+        method: str,
+        step: int = -1,
+        class_index: int | str | None = None,
+        *,
+        options: Mapping[str, Any] | None = None,
+        interpolation: Interpolation = "bilinear",
+    ) -> Heatmap:
+        """An attribution map in picture coordinates, computed before by `Model.attribute`.
+
+        Args:
+            method: e.g. ``gradcam``, ``integrated_gradients`` or ``gradcam(spatial_gate)``.
+            class_index: number or name of the class; default: the step's own best class.
+            options: those that it was computed with; default the newest, whatever they were.
+
+        Raises:
+            ModelError: no such step or class. ProbeError: it was not computed.
+        """
+        found = self.attribution_of(method, step, class_index, options=options)
+        number, index = self._logit(step, class_index)
+        label = self.head.labels[index]
+        if found is None:
+            raise ProbeError(
+                f"{method} of {label} at step {number} was not computed; ask for it first with "
+                f"model.attribute(trace, {method!r}, step={number}, class_index={index})."
+            )
+        return Heatmap(
+            found.values,
+            self.geometry,
+            f"{found.words}, {label}, step {number}",
+            unit=found.unit,
+            bounds=found.bounds,
+            neutral=found.neutral,
+            step=number,
+            interpolation=interpolation,
+            name=found.method,
+            class_index=index,
+        )
+
+    def _logit(self, step: int, class_index: int | str | None) -> tuple[int, int]:
+        """Step and class number of a logit; without a class the step's own best."""
+        number = self.step_number(step)
+        if class_index is None:
+            return number, int(self.logits[number - 1].argmax())
+        return number, class_number(self.head.labels, class_index)
 
     @property
     def probe_names(self) -> tuple[str, ...]:

@@ -30,8 +30,7 @@ class Method:
     Attributes:
         title: in words. unit: of a value, in words.
         bounds: range that a value can take; infinite where unbounded.
-        neutral: the value that says "no part in the answer".
-        signed: whether a value below 0 speaks against the class.
+        signed: whether a value below 0 speaks against the class; 0 says "no part in the answer" in any case.
         slow: whether it takes many passes through the network.
         layer: what it attributes to: the ``input``, the ``class features``, or a ``probe``.
         options: names of the `AttributionOptions` that it uses, beside `batch`.
@@ -46,7 +45,6 @@ class Method:
     layer: Literal["input", "class features", "probe"]
     options: tuple[str, ...] = ()
     source: str = ""
-    neutral: float = 0.0
 
 
 _CLIPPED = "mean gradient x value, clipped at 0"
