@@ -103,39 +103,33 @@ def protocol_part(setting: Setting) -> dict[str, Any]:
 
 
 def models_part(journal: Journal, setting: Setting) -> list[dict[str, Any]]:
+    """Classification of every model, step by step, and TDAM's union over steps."""
     groups = [s.group for s in setting.data[0]]
-    ranks: dict[int, dict[int, list[int]]] = {}
-    unions: dict[int, dict[int, list[list[int]]]] = {}
+    # -1 where a sample has no class, or could not be read.
+    ranks = [np.full((len(groups), card.steps), -1, np.int32) for card in setting.cards]
+    unions = [np.full((len(groups), 2, 2), -1, np.int8) for _ in setting.cards]
     for row in journal.rows():
         if row["d"] == 0 and "rank" in row:
-            ranks.setdefault(int(row["m"]), {})[int(row["i"])] = row["rank"]
-            if "union" in row:
-                unions.setdefault(int(row["m"]), {})[int(row["i"])] = row["union"]
-    out = []
-    for m, card in enumerate(setting.cards):
-        known = ranks.get(m, {})
-        places = sorted(known)
-        mine = [groups[p] for p in places]
-        table = np.array([known[p] for p in places]).reshape(len(places), card.steps if places else 0)
-        union = np.array([unions[m][p] for p in places]) if m in unions else np.zeros(0)
-        out.append(
-            {
-                "name": card.name,
-                "sha256": card.sha256,
-                "family": card.family,
-                "steps": card.steps,
-                "classification": [
-                    {"step": t + 1, "top1": percent(table[:, t] < 1, mine), "top5": percent(table[:, t] < 5, mine)}
-                    for t in range(table.shape[1])
-                ],
-                "union": None if not len(union) else _union_part(union, mine),
-            }
-        )
-    return out
+            ranks[row["m"]][row["i"]] = row["rank"]
+            unions[row["m"]][row["i"]] = row.get("union", -1)
+    return [_model_part(*found, groups) for found in zip(setting.cards, ranks, unions, strict=True)]
 
 
-def _union_part(union: NDArray[np.int64], groups: list[str]) -> dict[str, Any]:
-    return {
-        name: {"top1": percent(union[:, i, 0], groups), "top5": percent(union[:, i, 1], groups)}
+def _model_part(card: ModelCard, ranks: NDArray[Any], unions: NDArray[Any], groups: list[str]) -> dict[str, Any]:
+    places = np.flatnonzero(ranks[:, 0] >= 0)
+    mine = [groups[p] for p in places]
+    union = {
+        name: {f"top{k}": percent(unions[places, i, j], mine) for j, k in enumerate((1, 5))}
         for i, name in enumerate(("unfiltered", "filtered"))
+    }
+    return {
+        "name": card.name,
+        "sha256": card.sha256,
+        "family": card.family,
+        "steps": card.steps,
+        "classification": [
+            {"step": t + 1, **{f"top{k}": percent(ranks[places, t] < k, mine) for k in (1, 5)}}
+            for t in range(card.steps)
+        ],
+        "union": union if card.steps > 1 else None,
     }

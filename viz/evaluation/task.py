@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,7 @@ class EvaluationTask:
 
     Args:
         models: names or files. checkpoints: their sha256, part of the request.
+        sources: for each model what is read of it: (text in the result, source).
         data: the data set that is reported, then the one that thresholds are tuned on, if any.
         device: where the networks run. models_folder: with further checkpoints.
         readers: threads that open the pictures of the next chunk meanwhile; 0 opens them in turn.
@@ -68,6 +70,7 @@ class EvaluationTask:
         self,
         models: Sequence[str],
         checkpoints: Sequence[str],
+        sources: Sequence[Sequence[tuple[str, MapSource]]],
         data: Sequence[Dataset],
         options: Options,
         *,
@@ -75,7 +78,8 @@ class EvaluationTask:
         models_folder: str | None = None,
         readers: int = 0,
     ) -> None:
-        self.models, self.checkpoints, self.data, self.options = tuple(models), tuple(checkpoints), tuple(data), options
+        self.models, self.checkpoints, self.sources = tuple(models), tuple(checkpoints), tuple(sources)
+        self.data, self.options = tuple(data), options
         self.device, self.models_folder = device, models_folder
         self._chunks = [
             Chunk(m, d, start, min(options.batch, len(one) - start))
@@ -92,7 +96,7 @@ class EvaluationTask:
         return {
             "kind": "evaluation",
             "version": __version__,
-            "models": list(zip(self.models, self.checkpoints, strict=True)),
+            "models": [[Path(m).name, c] for m, c in zip(self.models, self.checkpoints, strict=True)],
             "data": [[d.name, d.split, d.fingerprint] for d in self.data],
             "options": self.options.to_json(),
         }
@@ -118,7 +122,7 @@ class EvaluationTask:
         rows: list[Row] = [o for o in opened if isinstance(o, dict)]
         good = [o for o in opened if not isinstance(o, dict)]
         if good:
-            rows += self._measure(model, good, with_floors=here.model == 0)
+            rows += self._measure(model, good, here.model)
         return [{"m": here.model, "d": here.data} | row for row in sorted(rows, key=lambda r: int(r["i"]))]
 
     def _open(self, chunk: int) -> list[Opened | Row]:
@@ -136,23 +140,23 @@ class EvaluationTask:
         here = self._chunks[chunk]
         return [(i, self.data[here.data][i]) for i in range(here.start, here.start + here.count)]
 
-    def _measure(self, model: Model, opened: Sequence[Opened], *, with_floors: bool) -> list[Row]:
-        options = self.options
+    def _measure(self, model: Model, opened: Sequence[Opened], number: int) -> list[Row]:
+        options, sources = self.options, self.sources[number]
         x, geometries = prepare_all(model, [o.picture for o in opened])
         traces = trace_batch(
             model,
             [o.picture for o in opened],
             x,
             geometries,
-            probes=probes_for(options.sources),
+            probes=probes_for([source for _, source in sources]),
             mixed=_MIXED[options.mixed],
         )
         rows = [_classified(o, t) for o, t in zip(opened, traces, strict=True)]
         entries: list[dict[str, Any]] = [{} for _ in opened]
-        if with_floors:
+        if number == 0:  # floors look at no network: once is enough
             for found, one in zip(entries, opened, strict=True):
                 found |= floor_entries(one.truth, options.thresholds)
-        for source in options.sources:
+        for text, source in sources:
             classes = [self._class_of(o, t, source) for o, t in zip(opened, traces, strict=True)]
             # A sample whose label is no class of the network has no class map; the result counts such samples.
             usable = [k for k, c in enumerate(classes) if c is not None]
@@ -167,7 +171,7 @@ class EvaluationTask:
                 options=options.attribution,
             )
             for k, native in zip(usable, maps, strict=True):
-                entries[k][source.text] = map_entry(native, opened[k].truth, options.thresholds)
+                entries[k][text] = map_entry(native, opened[k].truth, options.thresholds)
         return [row | {"s": found} for row, found in zip(rows, entries, strict=True)]
 
     def _class_of(self, opened: Opened, trace: Trace, source: MapSource) -> int | None:

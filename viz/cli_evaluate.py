@@ -1,0 +1,181 @@
+"""``searchlight evaluate``: weakly-supervised localization of a data set by the reference protocol.
+
+What the command needs is imported when it runs: ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from viz.cli import PRECISIONS, _usage
+from viz.errors import FigureError, VizError
+
+if TYPE_CHECKING:
+    from viz.datasets import Dataset
+    from viz.evaluation.processes import Processes
+    from viz.evaluation.results import Result
+    from viz.evaluation.run import Plan
+
+ROWS_SUFFIX = ".rows"
+
+
+def add_evaluate(commands: Any) -> None:
+    """Add the command to a parser's commands."""
+    p = commands.add_parser(
+        "evaluate",
+        help="localization of a data set by the protocol: MaxBoxAcc, PxAP, top-1, with floors and intervals",
+        description="Score maps of models on a data set with boxes or masks by the reference protocol of "
+        "weakly-supervised localization. Stopped at any time, the same command goes on where it was; under torchrun "
+        "the work is shared by its processes, with the same result.",
+        epilog="Sources: cam, attention (the family's own map), attention:PROBE, attention:mean(PROBE), gradcam, "
+        "integrated_gradients, guided_backprop, occlusion, gradcam(PROBE), ...; each with :STEP where it is not the "
+        "last step. The fixed centred box and the centre Gaussian are always in the table.",
+    )
+    p.add_argument("--data", required=True, metavar="DIR", help="data set: CSV index, VOC, COCO, ILSVRC, CUB, masks")
+    p.add_argument("--split", metavar="S", help="the split that is reported")
+    p.add_argument("--layout", default="auto", help="how the data set is laid out; default: found out")
+    p.add_argument("--model", nargs="+", required=True, metavar="NAME", help="names, or checkpoint files")
+    p.add_argument("--source", nargs="+", default=["cam"], metavar="SOURCE", help="where maps come from; default cam")
+    p.add_argument("--json", required=True, metavar="FILE", help="result; finished rows are kept in FILE.rows")
+    more = p.add_argument_group("thresholds")
+    more.add_argument("--tune-on", metavar="S2", help="split that thresholds are tuned on; default: cross-validated")
+    more.add_argument("--folds", type=int, default=5, metavar="N", help="of the cross-validation; default 5")
+    more.add_argument("--same-pictures", action="store_true", help="tune on the reported pictures (optimistic)")
+    more.add_argument("--interval", type=float, default=0.01, help="between thresholds; default 0.01")
+    more.add_argument(
+        "--classes", choices=("label", "predicted"), default="label", help="class of class maps; default label"
+    )
+    out = p.add_argument_group("reports")
+    out.add_argument("--csv", metavar="FILE")
+    out.add_argument("--latex", metavar="FILE")
+    out.add_argument("--html", metavar="FILE", help="one self-contained page with the best and worst cases")
+    work = p.add_argument_group("work")
+    work.add_argument("--limit", type=int, metavar="N", help="only N samples, chosen by a hash of their names")
+    work.add_argument("--batch", type=int, default=8, metavar="N", help="pictures at once; default 8")
+    work.add_argument("--threads", type=int, default=1, metavar="N", help="of one process on the CPU; default 1")
+    work.add_argument("--readers", type=int, metavar="N", help="threads that open pictures ahead; default 4 on a GPU")
+    work.add_argument("--device", default="auto", help="auto (default: CUDA when there), cpu, cuda, cuda:1, ...")
+    work.add_argument("--precision", choices=PRECISIONS, default="float32", help="of the networks")
+    work.add_argument("--mixed-precision", choices=("bfloat16", "float16"), help="of the forward pass, by autocast")
+    work.add_argument("--models", metavar="DIR", help="folder with further checkpoint files")
+    work.add_argument("--fresh", action="store_true", help="throw finished rows of an earlier run away")
+    p.set_defaults(run=_evaluate)
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    _check_outputs(args)
+    from viz.evaluation.processes import joined
+
+    with joined(args.device) as me:
+        made = _plan(args, me)
+        folder = Path(args.json + ROWS_SUFFIX)
+        if args.fresh and me.first:
+            _throw_away(folder)
+        me.everyone(None)  # nobody reads the folder before it is empty
+        result = _run(args, made, folder, me)
+        if result is not None:
+            _write(args, made, result)
+    return 0
+
+
+def _check_outputs(args: argparse.Namespace) -> None:
+    """A slip in a file name is told before hours of work."""
+    for name, ending in (("json", ".json"), ("csv", ".csv"), ("latex", ".tex"), ("html", ".html")):
+        path = getattr(args, name)
+        if path is None:
+            continue
+        if Path(path).suffix.lower() != ending:
+            _usage(f"the name of --{name} must end in {ending}.")
+        if not Path(path).absolute().parent.is_dir():
+            _usage(f"the folder of --{name} {path} does not exist.")
+    if args.same_pictures and args.tune_on:
+        _usage("--same-pictures and --tune-on exclude each other.")
+
+
+def _plan(args: argparse.Namespace, me: Processes) -> Plan:
+    from viz.evaluation.options import Options, sources_of
+    from viz.evaluation.run import plan
+
+    try:
+        options = Options(
+            sources_of(args.source),
+            args.interval,
+            args.classes,
+            args.batch,
+            args.precision,
+            args.mixed_precision,
+            args.threads,
+        )
+    except VizError as error:
+        _usage(str(error))
+    return plan(
+        args.model,
+        _data(args, args.split),
+        options,
+        tune_on=_data(args, args.tune_on) if args.tune_on else None,
+        tuning="same" if args.same_pictures else None,
+        folds=args.folds,
+        device=me.device(args.device),
+        models_folder=args.models,
+    )
+
+
+def _data(args: argparse.Namespace, split: str | None) -> Dataset:
+    from viz.datasets import open_dataset
+    from viz.evaluation.run import some_of
+
+    found = open_dataset(Path(args.data), split, layout=args.layout)
+    return found if args.limit is None else some_of(found, args.limit)
+
+
+def _throw_away(folder: Path) -> None:
+    """Only what a run wrote: a folder that was named by mistake keeps everything else."""
+    for path in (*folder.glob("part-*.jsonl"), folder / "request.json"):
+        path.unlink(missing_ok=True)
+
+
+def _run(args: argparse.Namespace, made: Plan, folder: Path, me: Processes) -> Result | None:
+    from tqdm import tqdm
+
+    from viz.evaluation.run import evaluate
+
+    bars: list[Any] = []
+
+    def begin(left: int, done: int) -> Callable[[int], None]:
+        if done and me.first:
+            print(f"searchlight: going on after {done} finished pictures.", file=sys.stderr)  # noqa: T201
+        share = f"process 1 of {me.world}" if me.world > 1 else None
+        # A picture counts once for each model: that is what takes the time.
+        bar = tqdm(total=left, unit="picture", desc=share, disable=not me.first, smoothing=0.1)
+        bars.append(bar)
+        return bar.update  # type: ignore[no-any-return]
+
+    readers = args.readers if args.readers is not None else (4 if made.device.startswith("cuda") else 0)
+    try:
+        return evaluate(made, folder, processes=me, begin=begin, readers=readers)
+    finally:
+        for bar in bars:
+            bar.close()
+
+
+def _write(args: argparse.Namespace, made: Plan, result: Result) -> None:
+    from viz.evaluation.results import to_bytes
+    from viz.figures.build import write_whole
+
+    for model, source in made.left_out:
+        print(f"searchlight: {model} has no {source}; that row is left out.", file=sys.stderr)  # noqa: T201
+    failed = result["data"]["failed_count"]
+    if failed:
+        print(  # noqa: T201
+            f"searchlight: {failed} of {result['data']['samples']} samples could not be read; the result lists them.",
+            file=sys.stderr,
+        )
+    try:
+        write_whole(Path(args.json), to_bytes(result))
+        print(args.json)  # noqa: T201
+    except OSError:
+        raise FigureError(f"{args.json} cannot be written.") from None
