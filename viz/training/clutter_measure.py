@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from viz.attention.probe import Edit, capture, edited
+from viz.faithfulness.gates import GATES
 from viz.networks.base import StepNetwork, StepOutput
 from viz.networks.efficientnet_lite import EfficientNetLite0
 from viz.networks.lite0_attended import Lite0Attended
@@ -20,14 +21,6 @@ from viz.training.measure import Box, Figure, figure, gate_mass, located
 from viz.training.scenes import Scene, covered
 
 DELTAS = (0.3, 0.5, 0.7)
-# The values that act as each family's gates; for PAKA the two logits whose sum makes the kernel attention.
-GATES: dict[str, tuple[str, ...]] = {
-    "tdam": ("spatial_gate",),
-    "psa": ("channel_gate", "spatial_gate"),
-    "ema": ("group_gate",),
-    "vista": ("structured",),
-    "paka": ("channel_logits", "tap_logits"),
-}
 # What is read as the family's own spatial map.
 NATIVE: dict[str, str] = {
     "tdam": "spatial_gate",
