@@ -1,4 +1,4 @@
-"""The command line: ``searchlight models | trace | figure | compare | serve``, the same as ``python -m viz``.
+"""The command line: ``searchlight models | trace | figure | compare | evaluate | serve``, the same as ``python -m viz``.
 
 Exit codes: 0 done, 1 something could not be done (one sentence on stderr says what), 2 wrong use, 130 interrupted.
 What a command needs is imported when it runs: ``--help`` answers at once.
@@ -54,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     from viz.cli_compare import add_compare
+    from viz.cli_evaluate import add_evaluate
 
     parser = argparse.ArgumentParser(
         prog="searchlight",
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_trace(commands)
     _add_figure(commands)
     add_compare(commands)
+    add_evaluate(commands)
     _add_serve(commands)
     return parser
 
@@ -94,7 +96,9 @@ def _add_figure(commands: Any) -> None:
         help="make a paper figure",
         description="Make a paper figure, and beside it the raw maps (.npz), a JSON record and a LaTeX snippet.",
         epilog="Panels: picture, class_map:2, class_map:2@CLASS, spatial_gate:2, channel_gate:2, feature:2#17, "
-        "boxes:2, boxes:all, boxes(spatial_gate):2, or the full name of a probe.",
+        "boxes:2, boxes:all, boxes(spatial_gate):2, or the full name of a probe; attributions: gradcam:2@CLASS, "
+        "integrated_gradients, guided_backprop, occlusion, gradcam(PROBE), gradient_x_activation(PROBE), "
+        "integrated_gradients(PROBE), boxes(gradcam).",
     )
     p.add_argument("picture", nargs="?", metavar="PICTURE", help="picture file; with --from it may be left out")
     p.add_argument(
@@ -129,6 +133,13 @@ def _add_figure(commands: Any) -> None:
     for name in ("letters", "titles", "colour-bar", "crop-frame"):
         look.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=None)
     look.add_argument("--dpi", type=int, metavar="N", help="of PNG; default 300")
+    how = p.add_argument_group("attribution", "options of the methods; what a method does not use changes nothing")
+    how.add_argument(
+        "--baseline", choices=("mean", "black"), help="of integrated gradients and occlusion; default mean"
+    )
+    how.add_argument("--n-steps", type=int, metavar="N", help="of integrated gradients; default 50")
+    how.add_argument("--window", type=int, metavar="PX", help="of occlusion, in input pixels; default 32")
+    how.add_argument("--stride", type=int, metavar="PX", help="of occlusion; default 16")
     p.add_argument("--no-sidecars", action="store_true", help="write the figure alone")
     p.set_defaults(run=_figure)
 
@@ -259,11 +270,18 @@ _LOOK = (
 )
 
 
-def _figure(args: argparse.Namespace) -> int:
-    from viz.figures import FigureSpec, Panel, figure, figure_from_record
-    from viz.figures.record import picture_beside
-    from viz.figures.shorthand import parse_panels
+_ATTRIBUTION = ("baseline", "n_steps", "window", "stride")
 
+
+def _figure(args: argparse.Namespace) -> int:
+    from viz.attribution.methods import AttributionOptions
+    from viz.figures import FigureSpec, Panel, figure, figure_from_record
+    from viz.figures.attributions import with_attributions
+    from viz.figures.record import picture_beside
+    from viz.figures.shorthand import parse_panels, with_class
+    from viz.zoo.cards import class_number
+
+    how = {name: getattr(args, name) for name in _ATTRIBUTION if getattr(args, name) is not None}
     options = {name: getattr(args, name) for name in _LOOK if getattr(args, name) is not None}
     if args.fixed is not None:
         options |= {"fixed": tuple(args.fixed), "scale": options.get("scale", "fixed")}
@@ -274,7 +292,7 @@ def _figure(args: argparse.Namespace) -> int:
     if args.out is None:
         _refuse_existing(Path(out), sidecars=not args.no_sidecars)
     if args.record:
-        if options or args.panels or args.class_index or args.model or args.geometry:
+        if options or how or args.panels or args.class_index or args.model or args.geometry:
             _usage("--from makes the recorded figure again and takes no options of look, model or geometry.")
         picture = args.picture or picture_beside(Path(args.record))
         made = figure_from_record(
@@ -288,9 +306,14 @@ def _figure(args: argparse.Namespace) -> int:
         try:  # a slip on the command line is told before the model is loaded
             panels = parse_panels(",".join(args.panels)) if args.panels else None
             FigureSpec(panels or (Panel("picture"),), **options)
-        except FigureError as error:
+            options["attribution"] = AttributionOptions(**how)
+        except VizError as error:
             _usage(str(error))
-        trace = _load(args).trace(args.picture)
+        model = _load(args)
+        trace = model.trace(args.picture)
+        if panels is not None:
+            index = None if args.class_index is None else class_number(trace.head.labels, args.class_index)
+            trace = with_attributions(model, trace, with_class(panels, index), options["attribution"])
         made = figure(trace, panels, class_index=args.class_index, **options)
     for path in made.save(out, args.dpi, sidecars=not args.no_sidecars):
         print(path)

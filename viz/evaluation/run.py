@@ -1,0 +1,161 @@
+"""`evaluate`: models, sources of maps and a data set in; the table that a paper needs out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+
+from viz.attention.probe import match, probes_of
+from viz.attribution import parse_method
+from viz.datasets import Dataset
+from viz.engine import Model, load, pick_device, versions
+from viz.errors import ProbeError, VizError
+from viz.evaluation.described import Setting
+from viz.evaluation.options import Options
+from viz.evaluation.processes import Processes
+from viz.evaluation.results import Result
+from viz.evaluation.runner import Begin, run
+from viz.evaluation.summary import summarise
+from viz.evaluation.task import EvaluationTask
+from viz.evaluation.tuning import Tuning
+from viz.parts import split_name
+from viz.sources import MapSource, of_family
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """An evaluation before its first picture.
+
+    Attributes:
+        setting: models' cards, data, options, tuning. models: their names or files.
+        sources: for each model what is read of it. left_out: (model, source) that a model does not have.
+    """
+
+    setting: Setting
+    models: tuple[str, ...]
+    sources: tuple[tuple[tuple[str, MapSource], ...], ...]
+    left_out: tuple[tuple[str, str], ...]
+    device: str
+    models_folder: str | None = None
+
+    def task(self, readers: int = 0) -> EvaluationTask:
+        """The plan as a task for `viz.evaluation.runner.run`."""
+        return EvaluationTask(
+            self.models,
+            [card.sha256 for card in self.setting.cards],
+            self.sources,
+            self.setting.data,
+            self.setting.options,
+            device=self.device,
+            models_folder=self.models_folder,
+            readers=readers,
+        )
+
+
+def plan(
+    models: Sequence[str],
+    data: Dataset,
+    options: Options,
+    *,
+    tune_on: Dataset | None = None,
+    tuning: Tuning | None = None,
+    folds: int = 5,
+    device: str = "auto",
+    models_folder: str | None = None,
+) -> Plan:
+    """Check an evaluation: every model loads, every source is there, the data can be tuned on.
+
+    Args:
+        tune_on: another split, for thresholds. tuning: default ``split`` where `tune_on` is given, else
+            ``cross-validated``. folds: of the cross-validation.
+
+    Raises:
+        VizError and its kinds: one sentence each.
+    """
+    if not models or len(set(models)) != len(models):
+        raise VizError("An evaluation needs at least one model, and each of them once.")
+    chosen: Tuning = tuning or ("split" if tune_on is not None else "cross-validated")
+    if (chosen == "split") != (tune_on is not None):
+        raise VizError("Thresholds are tuned on another split where one is given, and only there.")
+    if chosen == "cross-validated" and not 2 <= folds <= data.pictures:
+        raise VizError(f"Cross-validation needs 2 to {data.pictures} folds (one a picture at most), not {folds}.")
+    _check_data(data, tune_on)
+    target = str(pick_device(device))
+    cards, sources, left_out = [], [], []
+    for name in models:
+        model = load(name, target, precision=options.precision, models=models_folder)
+        cards.append(model.card)
+        found = tuple((s.text, one) for s in options.sources if (one := _of_model(s, model)) is not None)
+        sources.append(found)
+        left_out += [(model.card.name, s.text) for s in options.sources if s.text not in dict(found)]
+    for source in options.sources:
+        if not any(source.text in dict(found) for found in sources):
+            raise ProbeError(f"None of the models has {source.text}.")
+    setting = Setting(tuple(cards), (data, *([] if tune_on is None else [tune_on])), options, chosen, folds)
+    return Plan(setting, tuple(models), tuple(sources), tuple(left_out), target, models_folder)
+
+
+def _check_data(data: Dataset, tune_on: Dataset | None) -> None:
+    for one in (data, tune_on):
+        if one is None:
+            continue
+        if not len(one):
+            raise VizError(f"The data set {one.name} has no sample" + (f" in {one.split}." if one.split else "."))
+        if not any(s.boxes or s.mask is not None for s in one):
+            raise VizError(f"The data set {one.name} has neither boxes nor masks, so nothing can be localized in it.")
+    if tune_on is not None and {s.group for s in data} & {s.group for s in tune_on}:
+        raise VizError("The split that thresholds are tuned on shares pictures with the one that is reported.")
+
+
+def _of_model(source: MapSource, model: Model) -> MapSource | None:
+    """The source as this model has it, or None where it does not."""
+    found = of_family(source, model.network.family)
+    if found is None:
+        return None
+    steps = model.network.steps
+    if not -steps <= found.step <= steps:
+        return None
+    names = list(probes_of(model.network))
+    if found.kind == "attention":
+        return found if match(names, split_name(found.name)[0]) else None
+    if found.kind == "attribution":
+        probe = parse_method(found.name).probe
+        return found if probe is None or match(names, probe) else None
+    return found
+
+
+def some_of(data: Dataset, count: int) -> Dataset:
+    """`count` of the samples, chosen by a hash of their names: the same ones every time, from all over the set."""
+    if count < 1:
+        raise VizError(f"At least one sample must be kept, not {count}.")
+    order = sorted(data, key=lambda s: sha256(s.id.encode("utf-8", "replace")).digest())[:count]
+    return replace(data, samples=tuple(sorted(order, key=lambda s: s.index)))
+
+
+def evaluate(
+    made: Plan,
+    folder: Path,
+    *,
+    processes: Processes | None = None,
+    begin: Begin | None = None,
+    readers: int = 0,
+) -> Result | None:
+    """Run a plan, or go on where an earlier run stopped, and summarise.
+
+    The number of threads is set for the whole process, as sums of a network differ in their last digits with it.
+
+    Args:
+        folder: where finished rows are kept. processes: who this process is; default alone.
+        begin: makes the progress bar, see `viz.evaluation.runner.run`. readers: threads that open pictures ahead.
+
+    Returns:
+        The result on the first process, None on the others.
+    """
+    me = processes or Processes()
+    torch.set_num_threads(made.setting.options.threads)
+    journal = run(made.task(readers), folder, processes=me, device=torch.device(made.device), begin=begin)
+    return summarise(journal, made.setting, versions()) if me.first else None
