@@ -1,0 +1,469 @@
+"""Evaluation of a data set: the same result however it is run, and numbers that hand-made maps must give."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import viz.evaluation.task as task_module
+from tests.localization_data import write_dataset
+from viz.cli import main
+from viz.datasets import open_dataset
+from viz.errors import VizError
+from viz.evaluation.journal import Journal, line_of, read_line
+from viz.evaluation.options import Options, sources_of
+from viz.evaluation.processes import whoami
+from viz.evaluation.results import Result, from_bytes, to_bytes
+from viz.evaluation.run import evaluate, plan, some_of
+from viz.evaluation.runner import run
+from viz.evaluation.tuning import best_level, folds_of, levels_for
+from viz.intervals import interval
+from viz.localization.protocol import Thresholds
+from viz.sources import MapSource, parse_source
+
+ROOT = Path(__file__).parents[1]
+ENV = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+# --- journal -------------------------------------------------------------------------------------------------------
+
+
+def test_a_line_that_was_cut_off_or_changed_is_no_line() -> None:
+    line = line_of(3, [{"i": 1, "x": 0.5}])
+    assert read_line(line) == (3, [{"i": 1, "x": 0.5}])
+    assert read_line(line[:-5]) is None and read_line(line[:-1]) is None
+    assert read_line(line.replace("0.5", "0.6")) is None and read_line("\n") is None
+    with pytest.raises(ValueError, match="JSON"):
+        line_of(0, [{"x": float("nan")}])
+
+
+def test_a_journal_drops_what_a_kill_cut_off_and_counts_a_chunk_once(tmp_path: Path) -> None:
+    first = Journal(tmp_path / "rows", {"a": 1})
+    first.add(0, [{"i": 0}])
+    first.add(1, [{"i": 1}])
+    first.close()
+    part = tmp_path / "rows" / "part-00000.jsonl"
+    part.write_text(part.read_text() + line_of(2, [{"i": 2}])[:-9])
+    # Another process did chunk 1 as well.
+    (tmp_path / "rows" / "part-00001.jsonl").write_text(line_of(1, [{"i": 1}]))
+    again = Journal(tmp_path / "rows", {"a": 1})
+    assert again.done() == {0, 1}
+    again.add(2, [{"i": 2}])
+    again.close()
+    assert sorted(r["i"] for r in Journal(tmp_path / "rows", {"a": 1}).rows()) == [0, 1, 2]
+
+
+def test_a_folder_of_another_request_is_refused(tmp_path: Path) -> None:
+    Journal(tmp_path / "rows", {"a": 1}).close()
+    with pytest.raises(VizError, match="other options"):
+        Journal(tmp_path / "rows", {"a": 2})
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "part-00000.jsonl").write_text("")
+    with pytest.raises(VizError, match="without their request"):
+        Journal(tmp_path / "odd", {"a": 1})
+    (tmp_path / "file").write_text("")
+    with pytest.raises(VizError, match="cannot be used"):
+        Journal(tmp_path / "file", {"a": 1})
+
+
+class Numbers:
+    """A task whose row is the chunk's number; it can stop in the middle."""
+
+    def __init__(self, count: int = 7, stop_at: int | None = None) -> None:
+        self.count, self.stop_at, self.ran = count, stop_at, list[int]()
+
+    def request(self) -> dict[str, Any]:
+        return {"kind": "numbers", "count": self.count}
+
+    def chunks(self) -> int:
+        return self.count
+
+    def size(self, chunk: int) -> int:
+        return 2
+
+    def run(self, chunk: int) -> list[dict[str, Any]]:
+        if chunk == self.stop_at:
+            raise KeyboardInterrupt
+        self.ran.append(chunk)
+        return [{"i": chunk}]
+
+
+def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def begin(left: int, done: int) -> Callable[[int], None]:
+        seen.append((left, done))
+        return lambda count: None
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Numbers(stop_at=4), tmp_path / "rows", begin=begin)
+    second = Numbers()
+    rows = list(run(second, tmp_path / "rows", begin=begin).rows())
+    assert second.ran == [4, 5, 6] and [r["i"] for r in rows] == list(range(7))
+    assert seen == [(14, 0), (6, 8)]
+
+
+# --- sources, thresholds, folds ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("cam", MapSource("class map", "cam")),
+        ("cam:1", MapSource("class map", "cam", 1)),
+        ("attention", MapSource("attention", "")),
+        ("attention:1", MapSource("attention", "", 1)),
+        ("attention:spatial_gate", MapSource("attention", "spatial_gate")),
+        ("attention:mean(group_gate):-2", MapSource("attention", "mean(group_gate)", -2)),
+        ("attention:attention.bottom#17", MapSource("attention", "attention.bottom", -1, 17)),
+        ("gradcam(spatial_gate):2", MapSource("attribution", "gradcam(spatial_gate)", 2)),
+        ("occlusion", MapSource("attribution", "occlusion")),
+        ("centre_box", MapSource("floor", "centre_box")),
+    ],
+)
+def test_sources_are_read_and_written(text: str, source: MapSource) -> None:
+    assert parse_source(text) == source and parse_source(source.text) == source and source.words()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "heat", "cam:0", "cam:spatial_gate", "attention:sum(x)", "attention:b#x", "x" * 999]
+)
+def test_what_is_no_source_is_refused(text: str) -> None:
+    with pytest.raises(VizError):
+        parse_source(text)
+
+
+def test_folds_keep_a_picture_together_and_do_not_depend_on_order() -> None:
+    groups = [f"p{i // 2}" for i in range(40)]
+    folds = folds_of(groups, 5)
+    assert all(folds[2 * i] == folds[2 * i + 1] for i in range(20)) and np.bincount(folds).tolist() == [8] * 5
+    assert dict(zip(groups, folds, strict=True)) == dict(zip(groups[::-1], folds_of(groups[::-1], 5), strict=True))
+
+
+def test_a_threshold_comes_from_the_other_folds() -> None:
+    counts = np.array([[0, 0, 9, 0], [0, 5, 0, 0], [0, 5, 0, 0]])
+    assert levels_for(counts, "cross-validated").tolist() == [1, 2, 2]
+    assert levels_for(counts, "same").tolist() == [1, 1, 1]
+    assert levels_for(counts, "split", np.array([0, 0, 0, 3])).tolist() == [3, 3, 3]
+    assert best_level(np.array([1, 4, 4, 4, 2])) == 2
+
+
+def test_the_bootstrap_draws_pictures_not_views() -> None:
+    values = np.repeat(np.arange(10) % 2, 20).astype(float)
+    alone, grouped = interval(values), interval(values, np.repeat(np.arange(10), 20).tolist())
+    assert alone.value == grouped.value == 0.5
+    assert grouped.high - grouped.low > 3 * (alone.high - alone.low)
+    assert interval([]).n == 0 and interval([np.nan, 1.0]).n == 1
+
+
+# --- evaluation with hand-made maps --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("data") / "set")
+
+
+Draw = Callable[[Any], NDArray[np.float32]]
+
+
+def _with_maps(monkeypatch: pytest.MonkeyPatch, draw: Draw) -> None:
+    """Let every source give `draw(trace)`."""
+
+    def maps(model: Any, source: Any, traces: Sequence[Any], **rest: Any) -> list[NDArray[np.float32]]:
+        return [draw(t) for t in traces]
+
+    monkeypatch.setattr(task_module, "native_maps", maps)
+
+
+def _result(data: Path, folder: Path, **options: Any) -> Result:
+    found = plan(["lite0"], open_dataset(data, "val"), Options(batch=4, **options), folds=3, device="cpu")
+    result = evaluate(found, folder)
+    assert result is not None
+    return result
+
+
+def _row(result: Result, source: str) -> dict[str, Any]:
+    return next(r for r in result["rows"] if r["source"] == source)
+
+
+def _truth(trace: Any) -> NDArray[np.float32]:
+    height, width = trace.picture.size
+    y, x = np.mgrid[0:224, 0:224]
+    reach = min(height, width) / 6
+    inside = (((y + 0.5) * height / 224 - height / 3) ** 2 + ((x + 0.5) * width / 224 - width / 4) ** 2) < reach**2
+    return inside.astype(np.float32)
+
+
+def test_perfect_maps_are_right_and_empty_ones_are_not(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _with_maps(monkeypatch, _truth)
+    perfect = _row(_result(data, tmp_path / "a"), "cam")
+    assert perfect["boxes"]["max"]["v1"] == {"30": 100.0, "50": 100.0, "70": 100.0}
+    assert perfect["boxes"]["gt_known"]["value"] == 100.0 and perfect["pxap"]["value"] > 90  # masks are resized
+    assert perfect["n"] == 9 and perfect["n_masks"] == 9
+    _with_maps(monkeypatch, lambda trace: np.full((7, 7), np.nan, np.float32))
+    nothing = _row(_result(data, tmp_path / "b"), "cam")
+    assert nothing["boxes"]["max"]["v2"]["30"] == 0.0 and nothing["pxap"]["value"] < 20
+
+
+def test_top1_localization_needs_the_class_as_well(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _with_maps(monkeypatch, _truth)
+    result = _result(data, tmp_path / "rows")
+    row = _row(result, "cam")["boxes"]
+    top1 = result["models"][0]["classification"][0]["top1"]["value"]
+    # Every box is right, so top-1 localization is top-1 itself (drawn discs are no tench).
+    assert row["top1_loc"]["value"] == top1 < 50 and row["gt_known"]["value"] == 100
+
+
+def test_floors_stand_first_and_do_not_look_at_the_map(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _with_maps(monkeypatch, _truth)
+    one = _result(data, tmp_path / "a")
+    _with_maps(monkeypatch, lambda trace: np.eye(7, dtype=np.float32))
+    two = _result(data, tmp_path / "b")
+    assert [r["source"] for r in one["rows"]] == ["centre_box", "centre_gaussian", "cam"]
+    for name in ("centre_box", "centre_gaussian"):
+        a, b = _row(one, name), _row(two, name)
+        assert a["model"] is None and a["boxes"]["max"] == b["boxes"]["max"] and a["boxes"]["top1_loc"] is None
+    assert _row(one, "centre_box")["boxes"]["difference"]["value"] == -100.0
+
+
+def test_a_broken_and_a_missing_picture_are_counted_and_named(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "set", 6)
+    (root / "images" / "val_001.png").write_bytes(b"no picture")
+    (root / "images" / "val_004.png").unlink()
+    result = _result(root, tmp_path / "rows")
+    assert result["data"]["failed_count"] == 2 and result["data"]["samples"] == 6
+    reasons = {f["id"]: f["reason"] for f in result["data"]["failed"]}
+    assert "does not exist" in reasons["images/val_004.png"] and "not a picture" in reasons["images/val_001.png"]
+    assert _row(result, "cam")["n"] == 4 and any("2 of 6" in n for n in result["notes"])
+
+
+def test_a_label_that_is_no_class_has_attention_but_no_class_map(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "set", 6)
+    index = root / "index.csv"
+    index.write_text(index.read_text().replace("n02102040", "no_such_class"))
+    chosen = plan(
+        ["lite0-psa", "lite0"],
+        open_dataset(root, "val"),
+        Options(sources_of(["cam", "attention"]), batch=4),
+        folds=2,
+        device="cpu",
+    )
+    assert chosen.left_out == (("lite0", "attention"),)
+    result = evaluate(chosen, tmp_path / "rows")
+    assert result is not None and result["data"]["without_class"] == 2
+    counts = {(r["model"], r["source"]): r["n"] for r in result["rows"]}
+    assert counts[("lite0-psa", "cam")] == 4 and counts[("lite0-psa", "attention")] == 6
+    assert ("lite0", "attention") not in counts
+
+
+def test_tdam_has_a_row_a_step_and_the_union_of_its_steps(data: Path, tmp_path: Path) -> None:
+    chosen = plan(
+        ["lite0-tdam"],
+        open_dataset(data, "val"),
+        Options(sources_of(["cam:1", "cam:2", "attention:spatial_gate"])),
+        tune_on=open_dataset(data, "tune"),
+        device="cpu",
+    )
+    result = evaluate(chosen, tmp_path / "rows")
+    assert result is not None
+    assert [(r["source"], r["step"]) for r in result["rows"][2:]] == [
+        ("cam:1", 1),
+        ("cam:2", 2),
+        ("attention:spatial_gate", 2),
+    ]
+    model = result["models"][0]
+    assert len(model["classification"]) == 2
+    best = max(s["top5"]["value"] for s in model["classification"])
+    assert model["union"]["unfiltered"]["top5"]["value"] >= best >= 0
+    assert result["tuning"]["mode"] == "split" and result["tuning"]["split"] == "tune"
+    assert from_bytes(to_bytes(result)) == json.loads(to_bytes(result))
+
+
+def test_each_distinct_level_is_made_once_and_gives_what_the_fine_sweep_gives(data: Path, tmp_path: Path) -> None:
+    fine = _row(_result(data, tmp_path / "rows", interval=0.001), "cam")
+    assert len(fine["boxes"]["curve"]["thresholds"]) == len(Thresholds(0.001).levels) <= 256
+
+
+def test_a_plan_that_cannot_work_is_refused(data: Path) -> None:
+    val, tune = open_dataset(data, "val"), open_dataset(data, "tune")
+    with pytest.raises(VizError, match="None of the models"):
+        plan(["lite0"], val, Options(sources_of(["attention:spatial_gate"])), device="cpu")
+    with pytest.raises(VizError, match="shares pictures"):
+        plan(["lite0"], val, Options(), tune_on=val, device="cpu")
+    with pytest.raises(VizError, match="folds"):
+        plan(["lite0"], val, Options(), folds=10, device="cpu")
+    with pytest.raises(VizError, match="each of them once"):
+        plan(["lite0", "lite0"], val, Options(), device="cpu")
+    with pytest.raises(VizError, match="another split"):
+        plan(["lite0"], val, Options(), tune_on=tune, tuning="same", device="cpu")
+    for wrong in ({"sources": ()}, {"batch": 0}, {"threads": 0}, {"interval": 2.0}):
+        with pytest.raises(VizError):
+            Options(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(VizError, match="twice"):
+        Options(sources_of(["cam", "cam"]))
+    with pytest.raises(VizError, match="always there"):
+        Options(sources_of(["centre_box"]))
+
+
+def test_some_of_a_data_set_are_the_same_ones_every_time(data: Path) -> None:
+    whole = open_dataset(data, "val")
+    few = some_of(whole, 4)
+    assert few.fingerprint == some_of(whole, 4).fingerprint != whole.fingerprint
+    assert len(few) == 4 and [s.index for s in few] == sorted(s.index for s in few)
+    with pytest.raises(VizError):
+        some_of(whole, 0)
+
+
+# --- the command line ----------------------------------------------------------------------------------------------
+
+
+def _command(data: Path, out: Path, *more: str) -> list[str]:
+    models, sources = ("lite0", "lite0-tdam"), ("cam", "attention", "gradcam")
+    named = ["--data", str(data), "--split", "val", "--model", *models, "--source", *sources]
+    return ["evaluate", *named, "--batch", "2", "--folds", "3", "--device", "cpu", "--json", str(out), *more]
+
+
+def _torchrun(processes: int, data: Path, out: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    subprocess.run([*command, "-m", "viz", *_command(data, out)], env=ENV, check=True, capture_output=True, timeout=300)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("processes")
+def test_one_two_and_three_processes_and_a_killed_run_give_identical_files(data: Path, tmp_path: Path) -> None:
+    whole = tmp_path / "one.json"
+    started = subprocess.run(
+        [sys.executable, "-m", "viz", *_command(data, whole)], env=ENV, check=True, capture_output=True, timeout=300
+    )
+    assert started.stdout.decode().split() == [str(whole)]
+    for count in (2, 3):
+        _torchrun(count, data, tmp_path / f"{count}.json")
+        assert (tmp_path / f"{count}.json").read_bytes() == whole.read_bytes()
+        parts = sorted((tmp_path / f"{count}.json.rows").glob("part-*.jsonl"))
+        assert len(parts) == count and all(p.stat().st_size for p in parts)
+    _kill_and_resume(data, tmp_path, whole)
+
+
+def _kill_and_resume(data: Path, tmp_path: Path, whole: Path) -> None:
+    killed = tmp_path / "killed.json"
+    part = tmp_path / "killed.json.rows" / "part-00000.jsonl"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "viz", *_command(data, killed)], env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        until = time.monotonic() + 120
+        while not (part.is_file() and part.read_text().count("\n") >= 2):
+            assert process.poll() is None and time.monotonic() < until, "the run ended before it could be killed"
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+    finally:
+        process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL and not killed.exists()
+    before = part.read_text()
+    # What a kill in the middle of writing would leave.
+    part.write_text(before + line_of(8, [{"i": 1}])[:20])
+    again = subprocess.run(
+        [sys.executable, "-m", "viz", *_command(data, killed)], env=ENV, check=True, capture_output=True, timeout=300
+    )
+    assert b"going on after" in again.stderr
+    assert part.read_text().startswith(before[: before.rfind("\n") + 1])
+    assert killed.read_bytes() == whole.read_bytes()
+    chunks = [read[0] for line in part.read_text().splitlines(True) if (read := read_line(line)) is not None]
+    assert len(chunks) == len(set(chunks)) == 10
+
+
+_NO_SHARED_DISK = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from tests.test_evaluation import Numbers
+from viz.evaluation.processes import joined
+from viz.evaluation.runner import run
+with joined("cpu") as me:
+    journal = run(Numbers(11), Path({base!r}) / str(me.rank), processes=me)
+    print(me.rank, sorted(r["i"] for r in journal.rows()) if me.first else "")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("processes")
+def test_machines_that_share_no_disk_send_their_rows_to_the_first(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(_NO_SHARED_DISK.format(root=str(ROOT), base=str(tmp_path / "rows")))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
+    done = subprocess.run(command, env=ENV, check=True, capture_output=True, timeout=120, text=True)
+    assert f"0 {list(range(11))}" in done.stdout
+    assert len(list((tmp_path / "rows" / "1").glob("part-*.jsonl"))) == 1
+
+
+def test_the_command_refuses_slips_before_it_works(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for more, why in (
+        (["--json", "out.txt"], "must end in .json"),
+        (["--json", str(tmp_path / "no" / "out.json")], "does not exist"),
+        (["--same-pictures", "--tune-on", "tune"], "exclude"),
+        (["--source", "heat"], "no source"),
+        (["--interval", "3"], "interval"),
+    ):
+        with pytest.raises(SystemExit):
+            main(_command(data, tmp_path / "o.json", *more))
+        assert why in capsys.readouterr().err
+    assert main(_command(data, tmp_path / "o.json", "--split", "nowhere")) == 1
+    assert "val" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_options_need_another_file_or_a_fresh_start(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command(*more: str) -> list[str]:
+        return ["evaluate", "--data", str(data), "--split", "val", "--model", "lite0", "--device", "cpu",
+                "--limit", "4", "--folds", "2", "--json", str(tmp_path / "o.json"), *more]  # fmt: skip
+
+    assert main(command()) == 0
+    first = (tmp_path / "o.json").read_bytes()
+    assert main(command("--interval", "0.05")) == 1 and "other options" in capsys.readouterr().err
+    assert (tmp_path / "o.json").read_bytes() == first
+    (tmp_path / "o.json.rows" / "mine.txt").write_text("kept")
+    assert main(command("--interval", "0.05", "--fresh")) == 0
+    assert (tmp_path / "o.json").read_bytes() != first
+    assert (tmp_path / "o.json.rows" / "mine.txt").read_text() == "kept"
+
+
+def test_half_precision_by_autocast_is_close(data: Path, tmp_path: Path) -> None:
+    full = _result(data, tmp_path / "a")
+    half = _result(data, tmp_path / "b", mixed="bfloat16")
+    assert half["protocol"]["mixed_precision"] == "bfloat16"
+    assert abs(_row(full, "cam")["pxap"]["value"] - _row(half, "cam")["pxap"]["value"]) < 5
+
+
+def test_who_this_process_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    assert (whoami().rank, whoami().world) == (0, 1)
+    monkeypatch.setenv("RANK", "2")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert (whoami().rank, whoami().world, whoami().local) == (2, 4, 1)
+    monkeypatch.setenv("RANK", "4")
+    with pytest.raises(VizError, match="WORLD_SIZE"):
+        whoami()
+    monkeypatch.setenv("RANK", "x")
+    with pytest.raises(VizError, match="whole numbers"):
+        whoami()
