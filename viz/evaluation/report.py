@@ -5,9 +5,10 @@ All three show the same numbers (`viz.evaluation.report_columns`), floors includ
 
 from __future__ import annotations
 
+import csv
+import io
 from typing import Any
 
-from viz.comparison.tables import csv_text
 from viz.evaluation.report_cases import CaseView, Pictures
 from viz.evaluation.report_columns import COLUMNS, above_floor
 from viz.evaluation.report_html import to_html
@@ -36,7 +37,17 @@ def to_csv(result: Result) -> str:
     optimistic numbers (the threshold that is best on these very pictures), ``thresholds_`` the thresholds reported at,
     one a fold, separated by semicolons. What does not exist is empty.
     """
-    return csv_text((_csv_row(row, result) for row in result["rows"]), CSV_FIELDS)
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, CSV_FIELDS, lineterminator="\n")
+    writer.writeheader()
+    for row in result["rows"]:
+        writer.writerow({key: _safe(value) for key, value in _csv_row(row, result).items()})
+    return buffer.getvalue()
+
+
+def _safe(value: Any) -> Any:
+    # A name that begins like a formula must not become one in a spreadsheet.
+    return "'" + value if isinstance(value, str) and value[:1] in tuple("=+-@\t\r") else value
 
 
 def _csv_row(row: dict[str, Any], result: Result) -> dict[str, Any]:
