@@ -197,7 +197,7 @@ def faithful(
     logits = passes.logits(x)
     chosen = int(logits[0].argmax()) if class_index is None else class_number(model.head.labels, class_index)
     classes = torch.tensor([chosen])
-    asked = source if isinstance(source, Source) else source_of(source, passes.step)
+    asked = source if isinstance(source, Source) else source_of(source, passes.step, model.network.family)
     with passes.lock:
         heat = asked(model.network, passes.placed(x), classes)[0]
     report = Report(

@@ -15,7 +15,7 @@ from viz.geometry import Geometry
 from viz.kernels import facts_of, strengths_of
 from viz.networks.base import StepNetwork
 from viz.parts import derive, split_name
-from viz.sources import MapSource, parse_source
+from viz.sources import MapSource, of_family, parse_source
 
 MapFunction = Callable[[StepNetwork, Tensor, Tensor], Tensor]
 
@@ -42,18 +42,21 @@ class Source:
         return maps
 
 
-def source_of(text: str, step: int) -> Source:
+def source_of(text: str, step: int, family: str | None = None) -> Source:
     """A source by its word.
 
     Args:
         text: as `viz.sources.parse_source` reads it: ``cam``, ``attention:spatial_gate``, ``attention:mean(bottom)``,
             ``gradcam``, ``centre_gaussian``, ...; an attribution method may also be written ``attribution:METHOD``.
         step: 1-based, for a word that names no step of its own.
+        family: of the network, for ``attention`` alone: the family's own map.
 
     Raises:
         VizError: no such source.
     """
-    asked = parse_source(text.removeprefix("attribution:"))
+    asked = of_family(parse_source(text.removeprefix("attribution:")), family)
+    if asked is None:
+        raise VizError("This network has no attention map of its own; name a probe, or use cam.")
     if asked.step < -1:
         raise VizError(f"Give the step of {text[:60]!r} as 1, 2, ...; it is counted from the first here.")
     step = step if asked.step == -1 else asked.step

@@ -1,0 +1,176 @@
+"""``searchlight faithfulness``: does the network use what is shown, over a data set.
+
+What the command needs is imported when it runs: ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from viz.cli import GEOMETRIES, _add_run_options, _usage
+from viz.errors import FigureError
+
+if TYPE_CHECKING:
+    from viz.evaluation.processes import Processes
+    from viz.faithfulness.task import Request, SetResult
+
+CONTROLS = ("reliance", "deletion", "insertion", "road", "randomisation", "stability")
+ROWS_SUFFIX = ".rows"
+SHOWN = ("probability_drop", "top1_kept", "gain_over_random", "gain_over_centre", "spearman", "sensitivity_max")
+
+
+def add_faithfulness(commands: Any) -> None:
+    """Add the command to a parser's commands."""
+    p = commands.add_parser(
+        "faithfulness",
+        help="does the network use what is shown: reliance, deletion, insertion, ROAD, random weights, stability",
+        description="Controls of maps over the pictures of a data set, with bootstrap intervals. Stopped at any time, "
+        "the same command goes on where it was; under torchrun the work is shared by its processes.",
+        epilog="Maps: cam, attention (the family's own), attention:PROBE, attention:mean(PROBE), gradcam, ...; each "
+        "with :STEP where it is not the last step. What each control shows and what it does not is in the result.",
+    )
+    p.add_argument("--data", required=True, metavar="DIR", help="data set: CSV index, VOC, COCO, ILSVRC, CUB, folders")
+    p.add_argument("--split", metavar="S", help="its split")
+    p.add_argument("--layout", default="auto", help="how the data set is laid out; default: found out")
+    p.add_argument("--model", nargs="+", required=True, metavar="NAME", help="names, or checkpoint files")
+    p.add_argument("--source", nargs="+", default=["cam"], metavar="MAP", help="which maps; default cam")
+    p.add_argument(
+        "--controls", nargs="+", choices=CONTROLS, default=list(CONTROLS), metavar="CONTROL", help=", ".join(CONTROLS)
+    )
+    p.add_argument("--json", required=True, metavar="FILE", help="result; finished rows are kept in FILE.rows")
+    p.add_argument("--csv", metavar="FILE", help="the means as a table")
+    how = p.add_argument_group("controls")
+    how.add_argument("--classes", choices=("predicted", "label"), default="predicted", help="default predicted")
+    how.add_argument("--step", type=int, default=-1, metavar="N", help="computation step; default the last")
+    how.add_argument("--probe", nargs="+", metavar="PROBE", help="gates to replace; default the family's")
+    how.add_argument("--unit", choices=("pixels", "cells"), default="pixels", help="what the curves remove")
+    how.add_argument("--points", type=int, metavar="N", help="of the curves of deletion and insertion; default 8")
+    how.add_argument("--road-points", type=int, metavar="N", help="of the curves of ROAD; default 4")
+    how.add_argument("--random-maps", type=int, metavar="N", dest="seeds", help="beside each curve; default 2")
+    how.add_argument("--draws", type=int, metavar="N", help="of the noise; default 4")
+    how.add_argument("--samples", type=int, metavar="N", help="of sensitivity_max and infidelity; default 8")
+    how.add_argument("--seed", type=int, metavar="N", help="of everything random; default 0")
+    work = p.add_argument_group("work")
+    work.add_argument("--limit", type=int, metavar="N", help="only N samples, chosen by a hash of their names")
+    work.add_argument("--threads", type=int, default=1, metavar="N", help="of one process on the CPU; default 1")
+    work.add_argument("--geometry", choices=GEOMETRIES, help="how a picture is fitted; default the model's own")
+    work.add_argument("--fresh", action="store_true", help="throw finished rows of an earlier run away")
+    _add_run_options(p)
+    p.set_defaults(run=_faithfulness)
+
+
+def _faithfulness(args: argparse.Namespace) -> int:
+    for name, ending in (("json", ".json"), ("csv", ".csv")):
+        path = getattr(args, name)
+        if path is not None and Path(path).suffix.lower() != ending:
+            _usage(f"the name of --{name} must end in {ending}.")
+        if path is not None and not Path(path).absolute().parent.is_dir():
+            _usage(f"the folder of --{name} {path} does not exist.")
+    for name, least in (("points", 2), ("road_points", 2), ("seeds", 1), ("draws", 1), ("samples", 1), ("threads", 1)):
+        value = getattr(args, name)
+        if value is not None and not least <= value <= 1000:
+            _usage(f"--{'random-maps' if name == 'seeds' else name.replace('_', '-')} takes {least} to 1000.")
+    if len(set(args.model)) != len(args.model):
+        _usage("give each model once.")
+    from viz.evaluation.processes import joined
+
+    with joined(args.device) as me:
+        found = _measured(args, me)
+        if me.first:
+            _write(args, found)
+    return 0
+
+
+def _request(args: argparse.Namespace) -> Request:
+    from viz.faithfulness.report import Options
+    from viz.faithfulness.task import Request
+
+    names = ("points", "road_points", "seeds", "draws", "samples", "seed")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    probes = tuple(args.probe) if args.probe else None
+    options = Options(unit=args.unit, probes=probes, **given)
+    controls = tuple(c for c in CONTROLS if c in args.controls)
+    return Request(tuple(args.source), controls, args.step, args.classes, options, args.threads)  # type: ignore[arg-type]
+
+
+def _measured(args: argparse.Namespace, me: Processes) -> list[SetResult]:
+    from tqdm import tqdm
+
+    from viz.datasets import open_dataset
+    from viz.engine import load
+    from viz.evaluation.run import some_of
+    from viz.faithfulness.task import measure_set
+
+    request = _request(args)
+    data = open_dataset(Path(args.data), args.split, layout=args.layout)
+    data = data if args.limit is None else some_of(data, args.limit)
+    found = []
+    for number, name in enumerate(args.model):
+        model = load(name, me.device(args.device), args.geometry, precision=args.precision, models=args.models)
+        folder = Path(args.json + ROWS_SUFFIX) / f"model-{number}"
+        if args.fresh and me.first:
+            for path in (*folder.glob("part-*.jsonl"), folder / "request.json"):
+                path.unlink(missing_ok=True)
+        me.everyone(None)  # nobody reads the folder before it is empty
+        bars: list[Any] = []
+
+        def begin(left: int, done: int, title: str = model.card.name, bars: list[Any] = bars) -> Callable[[int], None]:
+            if done and me.first:
+                print(f"searchlight: going on after {done} finished pictures.", file=sys.stderr)  # noqa: T201
+            bar = tqdm(total=left, unit="picture", desc=title, disable=not me.first, smoothing=0.1)
+            bars.append(bar)
+            return bar.update  # type: ignore[no-any-return]
+
+        try:
+            result = measure_set(model, data, request, folder, processes=me, begin=begin)
+        finally:
+            for bar in bars:
+                bar.close()
+        if result is not None:
+            found.append(result)
+    return found
+
+
+def _write(args: argparse.Namespace, found: list[SetResult]) -> None:
+    from viz.engine import versions
+    from viz.faithfulness.dataset import KEY
+    from viz.faithfulness.report import csv_of
+    from viz.faithfulness.words import WORDS
+    from viz.figures.build import write_whole
+    from viz.intervals import DRAWS, LEVEL
+
+    for result in found:
+        if result.failed:
+            print(  # noqa: T201
+                f"searchlight: {len(result.failed)} of {result.samples} pictures could not be used; the result lists "
+                "them.",
+                file=sys.stderr,
+            )
+    data = {
+        "kind": "faithfulness",
+        "versions": versions(),
+        "bootstrap": {"level": LEVEL, "draws": DRAWS, "words": "pictures are drawn again"},
+        "words": {name: asdict(WORDS[name]) for name in args.controls},
+        "models": [result.to_json() for result in found],
+    }
+    try:
+        text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        write_whole(Path(args.json), text.encode())
+        if args.csv:
+            rows = [{"model": r.model, **s.to_json()} for r in found for s in r.table]
+            columns = ("model", *KEY, "mean", "low", "high", "n", "missing")
+            write_whole(Path(args.csv), csv_of(rows, columns).encode())
+    except OSError:
+        raise FigureError(f"{args.json} cannot be written.") from None
+    for result in found:
+        for s in result.table:
+            if s.measure in SHOWN:
+                name = " ".join(part for part in (s.control, s.source, s.variant, s.measure) if part)
+                print(f"{result.model}: {name} {s.mean:.4f} ({s.low:.4f} to {s.high:.4f}, n {s.n})")  # noqa: T201
+    print(args.json)  # noqa: T201
