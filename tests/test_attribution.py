@@ -82,7 +82,7 @@ def test_methods_are_read_and_described() -> None:
     assert parse_method(" gradcam ").text == "gradcam"
     choice = parse_method("gradcam(layer4.0.RA_block.spatial_gate)")
     assert (choice.name, choice.probe, choice.key) == ("gradcam", "layer4.0.RA_block.spatial_gate", "gradcam(PROBE)")
-    assert choice.words() == "Grad-CAM of spatial gate"
+    assert choice.words() == "Grad-CAM at spatial gate"
     assert parse_method(choice) is choice
     for key, info in METHODS.items():
         assert info.signed == (info.bounds[0] < 0), key

@@ -16,13 +16,15 @@ from viz.cli import GEOMETRIES, _add_run_options, _pictures, _usage
 from viz.errors import FigureError, VizError
 
 if TYPE_CHECKING:
+    from viz.attribution.methods import AttributionOptions
     from viz.engine import Engine
     from viz.picture import Picture
 
+ATTRIBUTION = ("baseline", "n_steps", "window", "stride")
 _LOOK = ("palette", "opacity", "interpolation", "dpi")
 # Options that a record answers, with their defaults.
 _RECORDED = (
-    *((name, None) for name in ("maps", "box", "class_index", "steps", "geometry", "columns", *_LOOK)),
+    *((name, None) for name in ("maps", "box", "class_index", "steps", "geometry", "columns", *_LOOK, *ATTRIBUTION)),
     *(("no_figure", False), ("no_boxes", False), ("resume", False)),
     *(("scale", "shared"), ("threshold", 0.5), ("components", "largest"), ("preset", "cvpr")),
 )
@@ -54,7 +56,8 @@ def add_compare(commands: Any) -> None:
         dest="maps",
         metavar="MAP",
         help="class_map (default), class_map@CLASS, a spatial probe, PROBE#CHANNEL, mean(PROBE), feature#CHANNEL; "
-        "give it once for all models, or once for each in their order",
+        "or an attribution (gradcam, occlusion@CLASS, gradcam(PROBE), ...); give it once for all models, or once for "
+        "each in their order",
     )
     p.add_argument("--class", dest="class_index", metavar="CLASS", help="of class maps; default the first model's best")
     p.add_argument("--scale", choices=("shared", "each"), default="shared", help="one range a unit, or one a column")
@@ -78,8 +81,31 @@ def add_compare(commands: Any) -> None:
     look.add_argument("--interpolation", choices=("cells", "bilinear", "bicubic"))
     look.add_argument("--opacity", type=float, metavar="0..1", help="of the maps over the photo")
     look.add_argument("--dpi", type=int, metavar="N", help="of PNG; default 300")
+    add_attribution_options(p)
     _add_run_options(p)
     p.set_defaults(run=_compare)
+
+
+def add_attribution_options(p: argparse.ArgumentParser) -> None:
+    """Options of the attribution methods."""
+    how = p.add_argument_group("attribution", "options of the methods; what a method does not use changes nothing")
+    how.add_argument(
+        "--baseline", choices=("mean", "black"), help="of integrated gradients and occlusion; default mean"
+    )
+    how.add_argument("--n-steps", type=int, metavar="N", help="of integrated gradients; default 50")
+    how.add_argument("--window", type=int, metavar="PX", help="of occlusion, in input pixels; default 32")
+    how.add_argument("--stride", type=int, metavar="PX", help="of occlusion; default 16")
+
+
+def attribution_options(args: argparse.Namespace) -> AttributionOptions:
+    """What `add_attribution_options` read.
+
+    Raises:
+        VizError: a value out of range.
+    """
+    from viz.attribution.methods import AttributionOptions
+
+    return AttributionOptions(**{k: getattr(args, k) for k in ATTRIBUTION if getattr(args, k) is not None})
 
 
 def _box(text: str | None) -> tuple[float, ...] | None:
@@ -165,6 +191,7 @@ def _checked(args: argparse.Namespace) -> tuple[float, ...] | None:
     try:
         for one in args.maps or ():
             parse_map(one)
+        attribution_options(args)
         FigureSpec((Panel("picture"),), args.preset, threshold=args.threshold, **_look(args))
     except VizError as error:
         _usage(str(error))
@@ -242,6 +269,7 @@ def _one(
         box=box,
         geometry=args.geometry,
         engine=engine,
+        attribution=attribution_options(args),
     )
     written: list[Path] = []
     if not args.no_figure:

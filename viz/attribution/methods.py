@@ -54,11 +54,11 @@ _IG = "Sundararajan et al., ICML 2017 (arXiv 1703.01365)"
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
         "gradcam": Method(
-            "Grad-CAM", "logit per cell, clipped at 0", _POSITIVE, False, False, "class features", (), _CAM
+            "Grad-CAM", "part of the logit, clipped at 0", _POSITIVE, False, False, "class features", (), _CAM
         ),
         "integrated_gradients": Method(
             "integrated gradients",
-            "logit, sum of |value| over the colours",
+            "logit, sum of |colours|",
             _POSITIVE,
             False,
             True,
@@ -68,7 +68,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         ),
         "guided_backprop": Method(
             "guided backpropagation",
-            "guided gradient, sum of |value| over the colours",
+            "guided gradient, sum of |colours|",
             _POSITIVE,
             False,
             False,
@@ -89,7 +89,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "gradcam(PROBE)": Method("Grad-CAM", _CLIPPED, _POSITIVE, False, False, "probe", (), _CAM),
         "gradient_x_activation(PROBE)": Method(
             "gradient x activation",
-            "gradient x value, sum over the channels",
+            "gradient x value, channel sum",
             _ENDLESS,
             True,
             False,
@@ -99,7 +99,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         ),
         "integrated_gradients(PROBE)": Method(
             "integrated gradients",
-            "logit, sum over the channels",
+            "logit, channel sum",
             _ENDLESS,
             True,
             True,
@@ -134,11 +134,11 @@ class MethodChoice:
         return self.name if self.probe is None else f"{self.name}({self.probe})"
 
     def words(self) -> str:
-        """For titles and captions: ``Grad-CAM of spatial gate``."""
+        """For titles and captions: ``Grad-CAM at spatial gate``."""
         if self.probe is None:
             return self.info.title
         label = self.probe.rpartition(".")[2]
-        return f"{self.info.title} of {'input' if label == 'bottom' else label.replace('_', ' ')}"
+        return f"{self.info.title} at {'module input' if label == 'bottom' else label.replace('_', ' ')}"
 
 
 def is_method(text: str) -> bool:

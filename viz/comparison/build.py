@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from viz.attribution.methods import DEFAULT_OPTIONS, AttributionOptions
 from viz.comparison.agreement import Agreement, agreement
+from viz.comparison.attributions import with_attributions
 from viz.comparison.choice import MapChoice, definite, map_at, parse_map
 from viz.engine import Engine, Model
 from viz.errors import ModelError, ProbeError, VizError
@@ -75,6 +77,7 @@ class Comparison:
         class_label: the class of class maps that name none of their own.
         box: the user's box (x0, y0, x1, y1) in picture pixels, or None.
         threshold, components: of the display boxes.
+        attribution: options of attribution columns.
     """
 
     columns: tuple[Column, ...]
@@ -83,6 +86,7 @@ class Comparison:
     box: UserBox | None = None
     threshold: float = DEFAULT_THRESHOLD
     components: Components = "largest"
+    attribution: AttributionOptions = DEFAULT_OPTIONS
 
     @property
     def picture(self) -> Picture:
@@ -192,6 +196,7 @@ def compare(
     box: Sequence[float] | None = None,
     geometry: Mode | None = None,
     engine: Engine | None = None,
+    attribution: AttributionOptions = DEFAULT_OPTIONS,
 ) -> Comparison:
     """Several models on one picture: maps side by side, their agreement, their boxes.
 
@@ -202,14 +207,16 @@ def compare(
         models: 2 to 6 names of the catalogue, paths of checkpoint files, loaded models, or traces of this picture
             (these cost no forward pass). The same model may stand in several columns with different maps.
         maps: one for all columns or one for each: ``class_map``, ``class_map@CLASS``, a probe's label or full name,
-            ``PROBE#CHANNEL``, a derived map such as ``mean(PROBE)`` (see `viz.parts`), or ``feature#CHANNEL``.
-            Default: the class map of one class for all.
+            ``PROBE#CHANNEL``, a derived map such as ``mean(PROBE)`` (see `viz.parts`), ``feature#CHANNEL``, or an
+            attribution such as ``gradcam`` (see `viz.attribution`; a given trace must hold it). Default: the class
+            map of one class for all.
         class_index: number or name of that class; default the first model's best class at its last step.
         scale: ``shared`` or ``each``, see `Comparison`.
         threshold, components: of the display boxes, see `viz.boxes`.
         box: the user's own box (x0, y0, x1, y1) in picture pixels, far edges exclusive.
         geometry: another way to fit the picture than each model's own.
         engine: where loaded models and traces are kept; default a new one.
+        attribution: options of attribution maps.
 
     Raises:
         VizError and its kinds: one sentence each.
@@ -222,7 +229,14 @@ def compare(
         raise VizError(f"The scale of a comparison must be one of {', '.join(COLUMN_SCALES)}, not {scale!r}.")
     choices = _choices(maps, len(models))
     opened = open_picture(picture)
+    engine = engine or Engine()
     traces = _traces(opened, models, geometry, engine)
+    if any(c.method is not None for c in choices):
+        label = _class_label(traces[0], class_index)
+        traces = [
+            with_attributions(t, m, c, label, options=attribution, engine=engine)
+            for t, m, c in zip(traces, models, choices, strict=True)
+        ]
     return compare_traces(
         traces,
         choices,
@@ -231,6 +245,7 @@ def compare(
         threshold=threshold,
         components=components,
         box=user_box(box, opened),
+        attribution=attribution,
     )
 
 
@@ -243,14 +258,12 @@ def compare_traces(
     threshold: float,
     components: Components,
     box: UserBox | None,
+    attribution: AttributionOptions = DEFAULT_OPTIONS,
 ) -> Comparison:
     """The comparison of traces of one picture, with one map for each."""
-    first = traces[0]
-    if class_index is None:
-        label = first.top(-1, 1)[0].label
-    else:
-        label = first.head.labels[class_number(first.head.labels, class_index)]
-    made = [_column(t, m, label, threshold, components) for t, m in zip(traces, choices, strict=True)]
+    label = _class_label(traces[0], class_index)
+    look = _Look(label, threshold, components, attribution)
+    made = [_column(t, m, look) for t, m in zip(traces, choices, strict=True)]
     names = [c.label for c in made]
     made = [replace(c, label=f"{c.label} ({_which(c)})") if names.count(c.label) > 1 else c for c in made]
     again = [c.label for c in made]
@@ -258,7 +271,24 @@ def compare_traces(
         replace(c, label=f"{c.label} {again[: i + 1].count(c.label)}") if again.count(c.label) > 1 else c
         for i, c in enumerate(made)
     ]
-    return Comparison(tuple(_lengthened(made)), scale, label, box, threshold, components)
+    return Comparison(tuple(_lengthened(made)), scale, label, box, threshold, components, attribution)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What all columns of a comparison share."""
+
+    label: str
+    threshold: float
+    components: Components
+    attribution: AttributionOptions
+
+
+def _class_label(first: Trace, class_index: int | str | None) -> str:
+    """The class asked for, else the first model's best at its last step."""
+    if class_index is None:
+        return first.top(-1, 1)[0].label
+    return first.head.labels[class_number(first.head.labels, class_index)]
 
 
 def _which(column: Column) -> str:
@@ -297,7 +327,7 @@ def _choices(maps: str | Sequence[str | MapChoice] | None, count: int) -> list[M
 
 
 def _traces(
-    picture: Picture, models: Sequence[str | Path | Model | Trace], geometry: Mode | None, engine: Engine | None
+    picture: Picture, models: Sequence[str | Path | Model | Trace], geometry: Mode | None, engine: Engine
 ) -> list[Trace]:
     out: list[Trace] = []
     made: dict[int, Trace] = {}
@@ -311,20 +341,19 @@ def _traces(
                 made[id(model)] = model.trace(picture, geometry=geometry)
             out.append(made[id(model)])
         else:
-            engine = engine or Engine()
             out.append(engine.trace(picture, str(model), geometry))
     return out
 
 
-def _column(trace: Trace, choice: MapChoice, label: str, threshold: float, components: Components) -> Column:
-    found, quantity = definite(trace, choice, label)
-    heatmaps = tuple(map_at(trace, found, step) for step in range(1, trace.steps + 1))
+def _column(trace: Trace, choice: MapChoice, look: _Look) -> Column:
+    found, quantity = definite(trace, choice, look.label, look.attribution)
+    heatmaps = tuple(map_at(trace, found, step, look.attribution) for step in range(1, trace.steps + 1))
     # A value that only the first steps have (an input, say) stands for the later ones as well.
     last = max((i for i, h in enumerate(heatmaps) if h is not None), default=-1)
     heatmaps = heatmaps[: last + 1] + heatmaps[last : last + 1] * (trace.steps - last - 1)
     if last < 0:
         raise ProbeError(f"{choice.probe} of {trace.card.name} has no value at steps 1 to {trace.steps}.")
-    marked = tuple(() if h is None else tuple(boxes(h, threshold, components)) for h in heatmaps)
+    marked = tuple(() if h is None else tuple(boxes(h, look.threshold, look.components)) for h in heatmaps)
     return Column(trace.card.name, trace, choice.text, found, quantity, heatmaps, marked)
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from viz.comparison.attributions import attribution_notes
+
 if TYPE_CHECKING:
     from viz.comparison.build import Comparison
 
 
 def notes_of(made: Comparison) -> tuple[str, ...]:
     """Sentences on steps, scales, classes and crops."""
-    return tuple(dict.fromkeys((*_steps(made), *_scales(made), *_classes(made), *_crops(made))))
+    return tuple(
+        dict.fromkeys((*_steps(made), *_scales(made), *_classes(made), *attribution_notes(made), *_crops(made)))
+    )
 
 
 def _steps(made: Comparison) -> list[str]:
@@ -55,15 +59,16 @@ def _scales(made: Comparison) -> list[str]:
 
 def _classes(made: Comparison) -> list[str]:
     named = {
-        c.label: c.trace.head.labels[c.choice.class_index]
-        for c in made.columns
-        if c.choice.kind == "class_map" and c.choice.class_index is not None
+        c.label: c.trace.head.labels[c.choice.class_index] for c in made.columns if c.choice.class_index is not None
     }
     if not named:
         return []
+    kinds = {c.choice.kind for c in made.columns}
+    what = [words for kind, words in (("class_map", "class maps"), ("attribution", "attributions")) if kind in kinds]
+    which = " and ".join(what).capitalize()
     if len(set(named.values())) == 1:
-        return [f"Class maps are of {next(iter(named.values()))}."]
-    return ["Class maps are of different classes: " + "; ".join(f"{k}: {v}" for k, v in named.items()) + "."]
+        return [f"{which} are of {next(iter(named.values()))}."]
+    return [f"{which} are of different classes: " + "; ".join(f"{k}: {v}" for k, v in named.items()) + "."]
 
 
 def _crops(made: Comparison) -> list[str]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viz.errors import FigureError
+from viz.figures.attributions import options_in
 from viz.figures.content import Content, contents
 from viz.figures.draw import FORMATS, render
 from viz.figures.export import npz_bytes
@@ -163,7 +164,7 @@ def figure(
 
     Args:
         trace: what `Model.trace` gave.
-        panels: shorthands (``"picture"``, ``"class_map:2"``, ``"spatial_gate:2"``, ``"mean(bottom)"``, ...), `Panel`
+        panels: shorthands (``"picture"``, ``"class_map:2"``, ``"mean(bottom)"``, ``"gradcam:2"``, ...), `Panel`
             objects, or None: the family's story, see `viz.figures.defaults`.
         preset: venue, see `viz.figures.PRESETS`.
         columns: 1 or 2; default 1 for up to four panels.
@@ -189,6 +190,8 @@ def figure(
         options["shared_scale"] = options.get("scale") != "image"
     if options.get("palette") is None:
         options["palette"] = "auto"
+    if options.get("attribution") is None:
+        options["attribution"] = options_in(trace, chosen)
     if isinstance(options.get("fixed"), list):
         options["fixed"] = tuple(options["fixed"])
     columns = columns if columns is not None else (1 if len(chosen) <= 4 else 2)

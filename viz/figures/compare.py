@@ -159,6 +159,8 @@ def _panel(column: Column, step: int) -> Panel:
         return Panel("picture")
     if choice.kind == "class_map":
         return Panel("class_map", own, class_index=choice.class_index)
+    if choice.method is not None:
+        return Panel("attribution", own, class_index=choice.class_index, method=choice.method)
     if choice.kind == "feature":
         return Panel("feature", own, channel=choice.channel)
     return Panel("map", own, probe=choice.probe, channel=choice.channel)
@@ -254,6 +256,7 @@ def compare_figure(
         shared_scale=comparison.scale_mode == "shared",
         threshold=comparison.threshold,
         components=comparison.components,
+        attribution=comparison.attribution,
         **options,
     )
     return CompareFigure(comparison, rows, spec, boxes=boxes)

@@ -102,6 +102,7 @@ def comparison_from_record(
         # One mode for all was asked for, or each model had its own, which differ.
         geometry=modes.pop() if len(modes) == 1 else None,
         engine=engine or Engine("cpu"),
+        attribution=spec.attribution,
     )
     _check(made, columns)
     return CompareFigure(made, [made.step_number(s) for s in data["steps"]], spec, boxes=data.get("boxes") is not False)

@@ -39,6 +39,8 @@ def title_of(made: Comparison, index: int, step: int, fits: Callable[[str], bool
     if column.choice.kind == "class_map" and column.choice.class_index is not None:
         probability = float(column.trace.probabilities[own - 1, column.choice.class_index])
         what = f"{column.trace.head.labels[column.choice.class_index]} {percent(probability)}"
+    elif column.choice.class_index is not None:
+        what = f"{column.quantity}, {column.trace.head.labels[column.choice.class_index]}"
     return drawable(f"{name}: {at}{what}")
 
 
@@ -139,8 +141,8 @@ def compare_caption(made: CompareFigure) -> str:
 
 def _what(made: CompareFigure, index: int) -> str:
     c = made.comparison.columns[index]
-    if c.choice.kind == "class_map" and c.choice.class_index is not None:
-        return f"class map of {c.trace.head.labels[c.choice.class_index]}"
+    if c.choice.class_index is not None:
+        return f"{c.quantity} of {c.trace.head.labels[c.choice.class_index]}"
     return c.choice.text
 
 

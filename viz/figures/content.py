@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from viz.attribution.methods import AttributionOptions, parse_method
 from viz.errors import FigureError
+from viz.figures.attributions import attribution_map
 from viz.figures.spec import FigureSpec, Panel
 from viz.figures.text import drawable, missing
 from viz.geometry import Interpolation
@@ -63,7 +65,7 @@ class Content:
     @property
     def is_map(self) -> bool:
         """Whether the panel is a map over the photo."""
-        return self.panel.kind in ("class_map", "map", "feature")
+        return self.panel.kind in ("class_map", "map", "feature", "attribution")
 
     @property
     def raw_range(self) -> tuple[float, float]:
@@ -82,14 +84,23 @@ def contents(trace: Trace, spec: FigureSpec) -> tuple[Content, ...]:
     Raises:
         ModelError, ProbeError, FigureError: a step, class, channel or probe that the trace does not have.
     """
-    made = [_content(trace, spec, definite(trace, p), letter_of(i)) for i, p in enumerate(spec.panels)]
+    made = [
+        _content(trace, spec, definite(trace, p, spec.attribution), letter_of(i)) for i, p in enumerate(spec.panels)
+    ]
     return _scaled(trace, spec, made)
 
 
-def definite(trace: Trace, panel: Panel) -> Panel:
-    """The panel with a positive step, a full probe name and a class number; a channel probe makes it ``channels``."""
+def definite(trace: Trace, panel: Panel, options: AttributionOptions | None = None) -> Panel:
+    """The panel with a positive step, a full probe name and a class number; a channel probe makes it ``channels``.
+
+    Args:
+        options: those of the attribution panels; None takes the newest of the trace.
+    """
     if panel.kind == "picture":
         return replace(panel, step=1)
+    if panel.method is not None:
+        heat = attribution_map(trace, panel, options)
+        return replace(panel, step=heat.step, class_index=heat.class_index, class_label=None, method=heat.name)
     if panel.probe is not None:
         record = trace.record(panel.probe, -1 if panel.all_steps else panel.step)
         kind = panel.kind
@@ -142,18 +153,21 @@ def _content(trace: Trace, spec: FigureSpec, panel: Panel, letter: str) -> Conte
         title = words = "picture"
     elif panel.kind == "boxes":
         made, title = _boxes(trace, spec, made)
-        words = f"{title} of the class map" if panel.probe is None else title
+        words = f"{title} of the class map" if panel.probe is None and panel.method is None else title
     elif panel.kind == "channels":
         record = trace.record(panel.probe or "", panel.step)
         made = replace(made, values=record.values, unit=record.unit, neutral=record.neutral, bounds=record.bounds)
         made = replace(made, quantity=_words(record.label))
         title = words = _probe_title(trace, record, panel)
     else:
-        heat = heatmap_of(trace, panel)
+        heat = heatmap_of(trace, panel, options=spec.attribution)
         made = replace(made, heatmaps=(heat,), unit=heat.unit, neutral=heat.neutral, bounds=heat.bounds)
         if panel.kind == "class_map":
             made, title = replace(made, quantity="class map"), _class_title(trace, panel)
             words = f"class map, {title}"
+        elif panel.method is not None:
+            made = replace(made, quantity=parse_method(panel.method).words())
+            title = words = _attribution_title(trace, panel)
         elif panel.kind == "feature":
             made = replace(made, quantity=f"feature {panel.channel}")
             title = words = _at_step(trace, panel.step, f"feature {panel.channel}")
@@ -175,14 +189,23 @@ def _content(trace: Trace, spec: FigureSpec, panel: Panel, letter: str) -> Conte
     return replace(made, words=words, title=panel.title)
 
 
-def heatmap_of(trace: Trace, panel: Panel, step: int | None = None) -> Heatmap:
+def heatmap_of(
+    trace: Trace, panel: Panel, step: int | None = None, *, options: AttributionOptions | None = None
+) -> Heatmap:
     """The map of a definite panel, at its own step or another."""
     step = panel.step if step is None else step
+    if panel.method is not None:
+        return attribution_map(trace, replace(panel, step=step), options)
     if panel.kind == "feature":
         return trace.feature_map(panel.channel or 0, step)
     if panel.probe is not None:
         return trace.heatmap(panel.probe, step, channel=panel.channel, part=panel.part)
     return trace.class_map(step, panel.class_index)
+
+
+def _attribution_title(trace: Trace, panel: Panel) -> str:
+    label = trace.head.labels[panel.class_index or 0]
+    return _at_step(trace, panel.step, f"{parse_method(panel.method or '').words()}, {label}")
 
 
 def _steps_of(trace: Trace, panel: Panel) -> list[int]:
@@ -196,10 +219,13 @@ def _boxes(trace: Trace, spec: FigureSpec, made: Content) -> tuple[Content, str]
     panel = made.panel
     steps = _steps_of(trace, panel) if panel.all_steps else [panel.step]
     # Values are interpolated smoothly before the threshold, whatever is drawn: boxes of bare cells would jump by cells.
-    maps = tuple(heatmap_of(trace, panel, s) for s in steps)
+    maps = tuple(heatmap_of(trace, panel, s, options=spec.attribution) for s in steps)
     found = tuple((s, b) for s, m in zip(steps, maps, strict=True) for b in boxes(m, made.threshold, spec.components))
     made = replace(made, heatmaps=maps, boxes=found, unit=maps[0].unit, bounds=maps[0].bounds, neutral=maps[0].neutral)
-    if panel.probe is None:
+    if panel.method is not None:
+        quantity = parse_method(panel.method).words()
+        what = f"{quantity}, {trace.head.labels[panel.class_index or 0]}, box"
+    elif panel.probe is None:
         what, quantity = f"{trace.head.labels[panel.class_index or 0]}, box", "class map"
     else:
         quantity = _words(trace.record(panel.probe, panel.step).label)
@@ -326,6 +352,9 @@ def _scale(trace: Trace, spec: FigureSpec, content: Content) -> Scale | None:
         return Scale(spec.scale, low, high)
     if not content.is_map:
         return None
+    if content.panel.method is not None:
+        # Other steps need not have been computed: the range is that of the panels.
+        return scale_for(content.heatmaps[0], "image" if spec.scale == "steps" else spec.scale, fixed=spec.fixed)
     together = [heatmap_of(trace, content.panel, s) for s in _steps_of(trace, content.panel)]
     return scale_for(content.heatmaps[0], spec.scale, together=together, fixed=spec.fixed)
 

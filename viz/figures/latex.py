@@ -7,6 +7,8 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from viz.figures.attributions import sentences as attribution_sentences
+from viz.figures.attributions import shown
 from viz.figures.presets import preset
 from viz.figures.text import numbers
 
@@ -147,6 +149,8 @@ def caption(made: Figure) -> str:
         f"Model: {escaped(card.name)}{checkpoint}, {steps}, {escaped(trace.precision)}; "
         f"picture: {escaped(trace.picture.name)} (sha256 {trace.picture.sha256[:12]})."
     )
+    found = [(c.letter, a) for c, a in shown(trace, spec, made.contents)]
+    sentences += map(escaped, attribution_sentences(found))
     sentences += _scale_sentences(made)
     boxes = [c for c in made.contents if c.panel.kind == "boxes"]
     for threshold in sorted({c.threshold for c in boxes}):

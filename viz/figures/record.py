@@ -11,6 +11,7 @@ import matplotlib
 
 from viz.engine import Model, Precision, load, versions
 from viz.errors import FigureError, PictureError
+from viz.figures.attributions import entry, shown, with_attributions
 from viz.figures.export import finite, model_entry, picture_entry, predictions_entry
 from viz.figures.presets import preset
 from viz.figures.spec import FigureSpec
@@ -45,6 +46,7 @@ def record_of(made: Figure) -> dict[str, Any]:
         "figure": spec.to_json(),
         "width_inches": preset(spec.preset).width(spec.columns),
         "panels": [_panel_entry(c) for c in made.contents],
+        "attributions": [entry(a, trace.head.labels[a.class_index]) for _, a in shown(trace, spec, made.contents)],
         # Nothing in a figure is random.
         "seed": None,
         "versions": drawing_versions(),
@@ -169,6 +171,7 @@ def figure_from_record(
     trace = model.trace(opened, steps=data["steps"], geometry=data["geometry"]["mode"])
     if trace.precision != data["precision"]:
         raise FigureError(f"The record was made in {data['precision']}, this model runs in {trace.precision}.")
+    trace = with_attributions(model, trace, spec.panels, spec.attribution)
     _warn(data, made := Figure(trace, spec))
     return made
 
@@ -177,6 +180,9 @@ def _warn(data: dict[str, Any], made: Figure) -> None:
     """Say in the log what could make the bytes differ."""
     then, now = data.get("versions"), drawing_versions()
     then = then if isinstance(then, dict) else {}
+    before = data.get("attributions")
+    if isinstance(before, list) and before and isinstance(before[0], dict) and made.trace.attributions:
+        then, now = {**then, "captum": before[0].get("captum")}, {**now, "captum": made.trace.attributions[0].captum}
     changed = [f"{k} {str(then.get(k))[:20]} -> {v}" for k, v in now.items() if then.get(k) != v]
     if changed:
         _log.warning("Versions differ from the record's, so the bytes may differ: %s.", ", ".join(changed))

@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
-from viz.errors import FigureError
+from viz.attribution.methods import DEFAULT_OPTIONS, AttributionOptions, parse_method
+from viz.errors import FigureError, VizError
 from viz.figures.presets import Font, preset
 from viz.geometry import INTERPOLATIONS, Interpolation
 from viz.localization.boxes import DEFAULT_THRESHOLD, Components
 from viz.maps import PALETTES
 from viz.parts import PARTS, Part
 
-PanelKind = Literal["picture", "class_map", "map", "feature", "channels", "boxes"]
+PanelKind = Literal["picture", "class_map", "map", "feature", "channels", "boxes", "attribution"]
 KINDS: tuple[PanelKind, ...] = get_args(PanelKind)
 FigureScale = Literal["raw", "image", "steps", "fixed"]
 # ``auto``: diverging where a map has a neutral value (class maps stay as they are), else inferno.
@@ -37,16 +38,18 @@ class Panel:
 
     Attributes:
         kind: ``picture``; ``class_map``; ``map`` (a probe with cells); ``feature`` (one channel of the class features);
-            ``channels`` (a probe with one value a channel); ``boxes`` (the photo with display boxes).
+            ``channels`` (a probe with one value a channel); ``boxes`` (the photo with display boxes);
+            ``attribution`` (a method's map, see `viz.attribution`).
         step: 1-based, or from -1 (the last that has a value).
         all_steps: for ``boxes``: those of every step in one panel.
-        probe: full name or label; for ``boxes``, None takes the class map.
-        class_index, class_label: the class of a class map; neither takes the step's best class.
+        probe: full name or label; for ``boxes``, None takes the class map, or the map of `method`.
+        class_index, class_label: the class of a class map or an attribution; neither takes the step's best class.
         channel: for ``feature``, and for probes with cells and channels.
         order: of the bars of ``channels``.
         title: instead of the usual one; an empty text takes it away.
         opacity, interpolation, palette, threshold: instead of the figure's own.
         part: for ``map``: what follows from the probe's value, see `viz.parts`. ``directions`` draws arrows as well.
+        method: for ``attribution`` and ``boxes``: e.g. ``gradcam`` or ``gradcam(PROBE)``.
     """
 
     kind: PanelKind
@@ -63,6 +66,7 @@ class Panel:
     palette: str | None = None
     threshold: float | None = None
     part: Part | None = None
+    method: str | None = None
 
     def __post_init__(self) -> None:
         _one_of("panel's kind", self.kind, KINDS)
@@ -81,10 +85,25 @@ class Panel:
         _one_of("panel's part", self.part, (None, *PARTS))
         if self.part is not None and self.kind != "map":
             raise FigureError(f"Only a map can be {self.part} of a probe, not a panel of kind {self.kind}.")
+        _text("panel's method", self.method)
+        if self.method is not None:
+            self._check_method()
+        elif self.kind == "attribution":
+            raise FigureError("A panel of kind attribution needs a method, e.g. gradcam.")
         if self.kind in ("map", "channels") and not self.probe:
             raise FigureError(f"A panel of kind {self.kind} needs the name of a probe.")
         if self.step == 0:
             raise FigureError("A panel's step counts from 1, or from -1 for the last one.")
+
+    def _check_method(self) -> None:
+        if self.kind not in ("attribution", "boxes") or self.probe is not None:
+            raise FigureError("Only an attribution, or boxes of one, has a method, and then no probe of its own.")
+        if self.all_steps:
+            raise FigureError("Boxes of an attribution are of one step; give each step a panel of its own.")
+        try:
+            parse_method(self.method or "")
+        except VizError as error:
+            raise FigureError(str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -108,6 +127,7 @@ class FigureSpec:
         threshold, components: of display boxes.
         font: ``serif`` or ``sans``; None takes the preset's.
         dpi: of PNG files.
+        attribution: options of the methods of attribution panels.
     """
 
     panels: tuple[Panel, ...]
@@ -129,6 +149,7 @@ class FigureSpec:
     components: Components = "largest"
     font: Font | None = None
     dpi: int = 300
+    attribution: AttributionOptions = DEFAULT_OPTIONS
 
     def __post_init__(self) -> None:
         if not isinstance(self.panels, tuple) or not all(isinstance(p, Panel) for p in self.panels):
@@ -149,6 +170,8 @@ class FigureSpec:
         _one_of("components", self.components, get_args(Components))
         _one_of("font", self.font, (None, *get_args(Font)))
         _whole("dpi", self.dpi, 36, 1200)
+        if not isinstance(self.attribution, AttributionOptions):
+            raise FigureError("The options of the attribution must be AttributionOptions.")
         if (self.scale == "fixed") != (self.fixed is not None):
             raise FigureError("The scale 'fixed' and the two numbers of 'fixed' are given together.")
         if self.fixed is not None:
@@ -182,6 +205,11 @@ class FigureSpec:
         made = tuple(_panel(entry) for entry in panels)
         if isinstance(values.get("fixed"), list):
             values["fixed"] = tuple(values["fixed"])
+        if "attribution" in values:
+            try:
+                values["attribution"] = AttributionOptions.from_json(values["attribution"])
+            except VizError as error:
+                raise FigureError(str(error)) from None
         return FigureSpec(made, **values)
 
 
