@@ -91,6 +91,8 @@ def _add_trace(commands: Any) -> None:
 
 
 def _add_figure(commands: Any) -> None:
+    from viz.cli_compare import add_attribution_options
+
     p = commands.add_parser(
         "figure",
         help="make a paper figure",
@@ -133,13 +135,7 @@ def _add_figure(commands: Any) -> None:
     for name in ("letters", "titles", "colour-bar", "crop-frame"):
         look.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=None)
     look.add_argument("--dpi", type=int, metavar="N", help="of PNG; default 300")
-    how = p.add_argument_group("attribution", "options of the methods; what a method does not use changes nothing")
-    how.add_argument(
-        "--baseline", choices=("mean", "black"), help="of integrated gradients and occlusion; default mean"
-    )
-    how.add_argument("--n-steps", type=int, metavar="N", help="of integrated gradients; default 50")
-    how.add_argument("--window", type=int, metavar="PX", help="of occlusion, in input pixels; default 32")
-    how.add_argument("--stride", type=int, metavar="PX", help="of occlusion; default 16")
+    add_attribution_options(p)
     p.add_argument("--no-sidecars", action="store_true", help="write the figure alone")
     p.set_defaults(run=_figure)
 
@@ -270,18 +266,14 @@ _LOOK = (
 )
 
 
-_ATTRIBUTION = ("baseline", "n_steps", "window", "stride")
-
-
 def _figure(args: argparse.Namespace) -> int:
-    from viz.attribution.methods import AttributionOptions
+    from viz.cli_compare import ATTRIBUTION, attribution_options
     from viz.figures import FigureSpec, Panel, figure, figure_from_record
     from viz.figures.attributions import with_attributions
     from viz.figures.record import picture_beside
     from viz.figures.shorthand import parse_panels, with_class
     from viz.zoo.cards import class_number
 
-    how = {name: getattr(args, name) for name in _ATTRIBUTION if getattr(args, name) is not None}
     options = {name: getattr(args, name) for name in _LOOK if getattr(args, name) is not None}
     if args.fixed is not None:
         options |= {"fixed": tuple(args.fixed), "scale": options.get("scale", "fixed")}
@@ -292,7 +284,8 @@ def _figure(args: argparse.Namespace) -> int:
     if args.out is None:
         _refuse_existing(Path(out), sidecars=not args.no_sidecars)
     if args.record:
-        if options or how or args.panels or args.class_index or args.model or args.geometry:
+        others = ("panels", "class_index", "model", "geometry", *ATTRIBUTION)
+        if options or any(getattr(args, name) is not None for name in others):
             _usage("--from makes the recorded figure again and takes no options of look, model or geometry.")
         picture = args.picture or picture_beside(Path(args.record))
         made = figure_from_record(
@@ -306,7 +299,7 @@ def _figure(args: argparse.Namespace) -> int:
         try:  # a slip on the command line is told before the model is loaded
             panels = parse_panels(",".join(args.panels)) if args.panels else None
             FigureSpec(panels or (Panel("picture"),), **options)
-            options["attribution"] = AttributionOptions(**how)
+            options["attribution"] = attribution_options(args)
         except VizError as error:
             _usage(str(error))
         model = _load(args)
