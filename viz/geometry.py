@@ -259,7 +259,8 @@ def network_rgb(picture: Picture, preprocessing: Preprocessing, mode: Mode) -> t
 def prepare(picture: Picture, preprocessing: Preprocessing, mode: Mode) -> tuple[Tensor, Geometry]:
     """The network's input (1, 3, h, w), float32, and the Geometry that belongs to it."""
     pixels, geometry = network_rgb(picture, preprocessing, mode)
-    x = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None]
+    # Turned to channels first while it is still one byte a value: a quarter of the copying.
+    x = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None].to(torch.float32)
     mean = torch.tensor(preprocessing.mean, dtype=torch.float32).view(1, 3, 1, 1)
     std = torch.tensor(preprocessing.std, dtype=torch.float32).view(1, 3, 1, 1)
-    return ((x - mean) / std).contiguous(), geometry
+    return x.sub_(mean).div_(std), geometry

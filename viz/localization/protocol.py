@@ -101,37 +101,40 @@ def boxes_at(score_map: Floats, thresholds: Thresholds) -> Boxes:
 
     Source: ``compute_bboxes_from_scoremaps`` of the reference.
     """
-    levels = (score_map * 255).astype(np.uint8)
-    height, width = levels.shape
-    top = int(levels.max())
-    rows, columns = levels.max(axis=1), levels.max(axis=0)
+    grey = (score_map * 255).astype(np.uint8)
+    height, width = grey.shape
+    # Only the part that holds a mask is searched; what lies around it is empty, as outside the map.
+    y0, y1 = _extent(grey.max(axis=1), thresholds.levels)
+    x0, x1 = _extent(grey.max(axis=0), thresholds.levels)
     largest: list[tuple[int, int, int, int]] = []
     every: list[tuple[int, int, int, int]] = []
     owner: list[int] = []
     for place, level in enumerate(thresholds.levels.tolist()):
-        if level >= top:
+        if y1[place] == 0:
             largest.append(NO_BOX)
             every.append(NO_BOX)
             owner.append(place)
             continue
-        # Only the part that holds the mask is searched; what lies around it is empty, as outside the map.
-        y = np.flatnonzero(rows > level)
-        x = np.flatnonzero(columns > level)
-        y0, x0 = int(y[0]), int(x[0])
-        part = levels[y0 : int(y[-1]) + 1, x0 : int(x[-1]) + 1]
+        part = grey[y0[place] : y1[place], x0[place] : x1[place]]
         mask = cv2.threshold(part, level, 255, cv2.THRESH_BINARY)[1]
-        contours = cv2.findContours(mask, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE, offset=(x0, y0))[0]
-        best, most = NO_BOX, -1.0
+        contours = cv2.findContours(mask, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE, offset=(x0[place], y0[place]))[0]
+        found = []
         for contour in contours:
             left, upper, w, h = cv2.boundingRect(contour)
-            box = (left, upper, min(left + w, width - 1), min(upper + h, height - 1))
-            every.append(box)
-            owner.append(place)
-            area = cv2.contourArea(contour)
-            if area > most:  # strict: of equal ones the first stays
-                best, most = box, area
-        largest.append(best)
+            found.append((left, upper, min(left + w, width - 1), min(upper + h, height - 1)))
+        # Of equal areas the first stays, as `max` keeps it.
+        areas = [cv2.contourArea(c) for c in contours] if len(contours) > 1 else [0.0]
+        largest.append(found[areas.index(max(areas))])
+        every += found
+        owner += [place] * len(found)
     return Boxes(np.array(largest, np.int64), np.array(every, np.int64), np.array(owner, np.int64))
+
+
+def _extent(most: NDArray[np.uint8], levels: NDArray[np.uint8]) -> tuple[list[int], list[int]]:
+    """First place, and the one after the last, where the largest value of a row (or column) lies above each level."""
+    above = most[None, :] > levels[:, None]
+    last = above.shape[1] - above[:, ::-1].argmax(axis=1)
+    return above.argmax(axis=1).tolist(), np.where(above.any(axis=1), last, 0).tolist()
 
 
 def box_ious(boxes: Ints, truth: Ints) -> Floats:
