@@ -8,16 +8,23 @@ import io
 import re
 from collections.abc import Mapping
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from viz.datasets import open_dataset
+from viz.evaluation.options import Options, sources_of
 from viz.evaluation.report import CSV_FIELDS, CaseView, to_csv, to_html, to_latex
 from viz.evaluation.report_cases import blended, shrunk
+from viz.evaluation.report_views import case_views
 from viz.evaluation.results import Result
+from viz.evaluation.run import evaluate, plan
 from viz.evaluation.words import notes_of, protocol_words, tuning_words
+from viz.localization.protocol import box_ious
 
 DELTAS = ("30", "50", "70")
 
@@ -184,7 +191,7 @@ def test_latex_is_plain_escaped_and_says_how() -> None:
     body = [line for line in text.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
     assert len({line.replace(r"\&", "").count("&") for line in body}) == 1, "every line has as many cells"
     gate = next(line for line in body if "spatial gate" in line)
-    assert r"$50.1$ {\scriptsize[47.1, 53.1]}$^\dagger$" in gate and "$-11.5$" in gate
+    assert r"$50.1$ {\scriptsize[$47.1$, $53.1$]}$^\dagger$" in gate and "$-11.5$" in gate
     assert r"$^\dagger$" not in next(line for line in body if "class map" in line and "61.6" in line).split("&")[2]
     assert text.count("{") == text.count("}")
 
@@ -300,3 +307,35 @@ def test_blending_leaves_the_photo_where_the_map_is_no_number() -> None:
     out = blended(photo, heat)
     assert (out[:, :4] == 200).all() and not (out[:, 4:] == 200).all(axis=-1).any()
     assert shrunk(photo) is photo and shrunk(np.zeros((10, 1000, 3), np.uint8)).shape == (3, 320, 3)
+
+
+def test_case_views_draw_the_box_that_was_scored(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    lines = ["image,label,boxes"]
+    for i in range(4):
+        small = Image.fromarray(rng.integers(0, 256, (5, 7, 3), dtype=np.uint8))
+        small.resize((90, 70), Image.Resampling.BICUBIC).save(tmp_path / f"p{i}.png")
+        lines.append(f'p{i}.png,n01440764,"[[{5 * i}, 10, {40 + 9 * i}, 60]]"')
+    (tmp_path / "index.csv").write_text("\n".join(lines))
+    made = plan(["lite0"], open_dataset(tmp_path), Options(sources_of(["cam"])), folds=2, device="cpu")
+    threads = torch.get_num_threads()
+    try:
+        result = evaluate(made, tmp_path / "run")
+        assert result is not None
+        views = case_views(made)
+        row = next(r for r in result["rows"] if r["source"] == "cam")
+        cases = [*row["cases"]["best"], *row["cases"]["worst"]]
+        assert cases
+        for entry in cases:
+            view = views(row, entry)
+            assert view is not None and view.heat is not None and view.box is not None and view.label == "n01440764"
+            assert view.rgb.shape == (70, 90, 3) and view.threshold in row["boxes"]["thresholds"]["v1"]["50"]
+            overlap = box_ious(np.array([view.box]), np.array(view.truth)).max()
+            assert overlap == pytest.approx(entry["iou"], abs=0.02), (
+                "stored in steps of 1/255, another batch here"
+            )
+        assert to_html(result, views).count("data:image/jpeg") == 2 * len(cases)
+        (tmp_path / "p0.png").unlink()
+        assert views(row, {"index": 0, "id": "p0.png", "iou": 0.5}) is None, "gone since: named only"
+    finally:
+        torch.set_num_threads(threads)

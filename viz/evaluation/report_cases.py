@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -18,6 +18,7 @@ from viz.maps import palette
 LONGEST = 320
 QUALITY = 82
 OPACITY = 0.55
+EDGE = 1.5
 TRUTH, FOUND = "#00c2a8", "#ff3d7f"
 
 
@@ -28,10 +29,17 @@ class CaseView:
     Attributes:
         rgb: uint8 (h, w, 3), the whole picture at any size and in its own proportions.
         heat: float (h', w') in 0..1 over the whole picture, or None where there is nothing to draw.
+        truth: true boxes (x0, y0, x1, y1) on the protocol's square. box: of the map at `threshold`. All three are
+            looked for in the case itself where they are missing here.
+        label: name of the sample's class.
     """
 
     rgb: NDArray[np.uint8]
     heat: NDArray[np.floating[Any]] | None = None
+    truth: Sequence[Sequence[float]] = ()
+    box: Sequence[float] | None = None
+    threshold: float | None = None
+    label: str = ""
 
 
 # Row and case of the result to its view, or None where the picture is not at hand. Called once a case, in order, so
@@ -46,14 +54,15 @@ def figure_html(row: Mapping[str, Any], case: Mapping[str, Any], pictures: Pictu
         square: side of the square that the case's boxes are given in.
     """
     view = None if pictures is None else pictures(row, case)
-    name = escape(str(case["id"]))
-    words = f'<b>IoU {case["iou"]:.2f}</b> <span class="soft">{name}</span>'
-    if case.get("threshold") is not None:
-        words += f'<span class="soft"> at threshold {case["threshold"]:.2f}</span>'
+    threshold = view.threshold if view is not None and view.threshold is not None else case.get("threshold")
+    words = f'<b>IoU {case["iou"]:.2f}</b> <span class="soft">{escape(str(case["id"]))}'
+    words += f" at threshold {threshold:.2f}</span>" if threshold is not None else "</span>"
     if view is None:
         return f'<figure class="case bare"><figcaption>{words}</figcaption></figure>'
     small = shrunk(view.rgb)
-    marks = _marks(case, small.shape[1], small.shape[0], square)
+    box = view.box if view.box is not None else case.get("box")
+    marks = _marks(view.truth or case.get("truth") or (), box, small.shape, square)
+    words += f"<br>{escape(view.label)}" if view.label else ""
     panes = [_pane(small, marks, f"photo {case['id']}")]
     if view.heat is not None:
         panes.append(_pane(blended(small, view.heat), marks, f"map over {case['id']}"))
@@ -97,18 +106,18 @@ def _pane(rgb: NDArray[np.uint8], marks: str, words: str) -> str:
     )
 
 
-def _marks(case: Mapping[str, Any], width: int, height: int, square: int) -> str:
-    sx, sy = width / square, height / square
-    found = [box for box in [case.get("box")] if box and any(box)]
-    truth = [_rect(b, sx, sy, TRUTH, "") for b in case.get("truth") or ()]
-    return "".join([*truth, *(_rect(b, sx, sy, FOUND, ' stroke-dasharray="7 4"') for b in found)])
+def _marks(truth: Sequence[Sequence[float]], box: Sequence[float] | None, shape: tuple[int, ...], square: int) -> str:
+    """True boxes, and the map's where it has one: (0, 0, 0, 0) is none."""
+    found = [_rect(box, shape, square, FOUND, ' stroke-dasharray="7 4"')] if box is not None and any(box) else []
+    return "".join([*(_rect(b, shape, square, TRUTH, "") for b in truth), *found])
 
 
-def _rect(box: list[float], sx: float, sy: float, colour: str, dash: str) -> str:
-    x0, y0, x1, y1 = (float(v) for v in box)
-    shape = (
-        f'x="{x0 * sx:.1f}" y="{y0 * sy:.1f}" width="{(x1 - x0) * sx:.1f}" height="{(y1 - y0) * sy:.1f}" fill="none"'
-    )
+def _rect(box: Sequence[float], shape: tuple[int, ...], square: int, colour: str, dash: str) -> str:
+    height, width = shape[:2]
+    # Drawn inside the picture's edge, where half of the line would be cut off.
+    x0, x1 = (min(max(v * width / square, EDGE), width - EDGE) for v in (box[0], box[2]))
+    y0, y1 = (min(max(v * height / square, EDGE), height - EDGE) for v in (box[1], box[3]))
+    place = f'x="{x0:.1f}" y="{y0:.1f}" width="{x1 - x0:.1f}" height="{y1 - y0:.1f}" fill="none"{dash}'
     # A dark line below, so that both colours stand out on any photo.
-    under = f'<rect {shape} stroke="#000" stroke-opacity=".55" stroke-width="4.5"/>'
-    return f'{under}<rect {shape} stroke="{colour}" stroke-width="2.5"{dash}/>'
+    under = f'<rect {place} stroke="#000" stroke-opacity=".55" stroke-width="4.5"/>'
+    return f'{under}<rect {place} stroke="{colour}" stroke-width="2.5"/>'

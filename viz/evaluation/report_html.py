@@ -162,7 +162,9 @@ def _cases(result: Result, pictures: Pictures | None) -> list[str]:
         for key, head in (("worst", "Lowest IoU"), ("best", "Highest IoU")):
             figures = "".join(figure_html(row, case, pictures, square) for case in row["cases"][key])
             groups += [f'<h4>{head}</h4><div class="cases">{figures}</div>'] if figures else []
-        parts.append(f"<section><h3>{escape(label(row, result))}</h3>{''.join(groups)}</section>")
+        shown = " open" if not parts else ""  # a page for reading: the first row is, the others are a tap away
+        head = f"<summary><h3>{escape(label(row, result))}</h3></summary>"
+        parts.append(f'<details class="row"{shown}>{head}{"".join(groups)}</details>')
     if not parts:
         return []
     key = (

@@ -67,7 +67,7 @@ def _cell(row: Row, column: Column, result: Result) -> str:
         return "--"
     text = f"${signed(column, middle)}$".replace("\u2212", "-")
     if column.key in _WITH_INTERVAL and value.get("low") is not None:
-        text += rf" {{\scriptsize[{value['low']:.1f}, {value['high']:.1f}]}}"
+        text += rf" {{\scriptsize[${value['low']:.1f}$, ${value['high']:.1f}$]}}"
     return text + (_MARK if above_floor(row, column, result) is False else "")
 
 
