@@ -331,9 +331,7 @@ def test_case_views_draw_the_box_that_was_scored(tmp_path: Path) -> None:
             assert view is not None and view.heat is not None and view.box is not None and view.label == "n01440764"
             assert view.rgb.shape == (70, 90, 3) and view.threshold in row["boxes"]["thresholds"]["v1"]["50"]
             overlap = box_ious(np.array([view.box]), np.array(view.truth)).max()
-            assert overlap == pytest.approx(entry["iou"], abs=0.02), (
-                "stored in steps of 1/255, another batch here"
-            )
+            assert overlap == pytest.approx(entry["iou"], abs=0.02), "stored in steps of 1/255, another batch here"
         assert to_html(result, views).count("data:image/jpeg") == 2 * len(cases)
         (tmp_path / "p0.png").unlink()
         assert views(row, {"index": 0, "id": "p0.png", "iou": 0.5}) is None, "gone since: named only"
