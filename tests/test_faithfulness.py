@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.tiny import as_model, scene, tiny_model
+from tests.tiny import as_model, scene, tiny_model, tiny_network
 from viz.attention.probe import Probe
 from viz.engine import Model
 from viz.errors import ModelError, ProbeError, VizError
-from viz.faithfulness import QUICK_PARTS, Options, Source, faithful, gate_bank, source_of, words_for
+from viz.faithfulness import QUICK_PARTS, Options, Source, faithful, gate_bank, sample_bank, source_of, words_for
 from viz.faithfulness.blocks import blocks_of
 from viz.faithfulness.curves import curves
 from viz.faithfulness.dataset import measure, summarise
@@ -424,9 +424,9 @@ def picture() -> Picture:
 
 
 def test_the_report(picture: Picture) -> None:
-    model = tiny_model()
+    model = as_model(tiny_network(2), size=(64, 64))
     before = {k: v.clone() for k, v in model.network.state_dict().items()}
-    x = bright_tiny(3)
+    x = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     bank = gate_bank(Passes.of(model), [x], "three random pictures")
     said: list[float] = []
     parts = (*QUICK_PARTS, "road")
@@ -453,6 +453,12 @@ def test_the_report(picture: Picture) -> None:
     assert not any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in model.network.modules())
     assert model._lock.acquire(blocking=False)
     model._lock.release()
+
+
+def test_the_bundled_samples_stand_for_other_pictures() -> None:
+    bank = sample_bank(corner_model())
+    assert bank.label == "the bundled samples" and bank.count == len(bank.keys) == len(set(bank.keys)) == 11
+    assert bank.means["spatial_gate", 1].shape == (1, SIDE, SIDE)
 
 
 def test_a_report_says_what_it_cannot_do(picture: Picture) -> None:

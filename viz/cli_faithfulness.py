@@ -9,14 +9,15 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from viz.cli import GEOMETRIES, _add_run_options, _usage
-from viz.errors import FigureError
+from viz.errors import FigureError, ModelError
 
 if TYPE_CHECKING:
+    from viz.engine import Model
     from viz.evaluation.processes import Processes
     from viz.faithfulness.task import Request, SetResult
 
@@ -113,6 +114,7 @@ def _measured(args: argparse.Namespace, me: Processes) -> list[SetResult]:
     found = []
     for number, name in enumerate(args.model):
         model = load(name, me.device(args.device), args.geometry, precision=args.precision, models=args.models)
+        asked = replace(request, sources=_sources(model, request.sources))
         folder = Path(args.json + ROWS_SUFFIX) / f"model-{number}"
         if args.fresh and me.first:
             for path in (*folder.glob("part-*.jsonl"), folder / "request.json"):
@@ -128,13 +130,25 @@ def _measured(args: argparse.Namespace, me: Processes) -> list[SetResult]:
             return bar.update  # type: ignore[no-any-return]
 
         try:
-            result = measure_set(model, data, request, folder, processes=me, begin=begin)
+            result = measure_set(model, data, asked, folder, processes=me, begin=begin)
         finally:
             for bar in bars:
                 bar.close()
         if result is not None:
             found.append(result)
     return found
+
+
+def _sources(model: Model, asked: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that the model's family has: ``attention`` alone means nothing to a plain network."""
+    from viz.sources import of_family, parse_source
+
+    kept = tuple(s for s in asked if of_family(parse_source(s), model.network.family) is not None)
+    if not kept:
+        raise ModelError(f"{model.card.name} has none of these maps; use cam, say.")
+    for left in (s for s in asked if s not in kept):
+        print(f"searchlight: {model.card.name} has no {left}; it is left out.", file=sys.stderr)  # noqa: T201
+    return kept
 
 
 def _write(args: argparse.Namespace, found: list[SetResult]) -> None:
@@ -170,7 +184,7 @@ def _write(args: argparse.Namespace, found: list[SetResult]) -> None:
         raise FigureError(f"{args.json} cannot be written.") from None
     for result in found:
         for s in result.table:
-            if s.measure in SHOWN:
+            if s.measure in SHOWN and s.control != "randomisation":
                 name = " ".join(part for part in (s.control, s.source, s.variant, s.measure) if part)
                 print(f"{result.model}: {name} {s.mean:.4f} ({s.low:.4f} to {s.high:.4f}, n {s.n})")  # noqa: T201
     print(args.json)  # noqa: T201

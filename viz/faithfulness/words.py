@@ -59,7 +59,8 @@ WORDS: Mapping[str, Words] = MappingProxyType(
             "shows the picture's edges or the network's build, not what was learned.",
             "Passing proves nothing more: a map that changes can still be wrong. Do not rank methods by these "
             "similarities: noisy maps change more and look better, and the shape of the network alone keeps some "
-            "likeness; few cells are alike by chance.",
+            "likeness; few cells are alike by chance. A gate cannot change with blocks that act after it: exactly 1 "
+            "there is how the network is built, and no finding.",
             "Adebayo et al., NeurIPS 2018 (arXiv 1810.03292); Binder et al., CVPR 2023, on what it cannot tell",
         ),
         "stability": Words(
