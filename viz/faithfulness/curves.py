@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from viz.errors import VizError
+from viz.faithfulness.gates import input_keys
 from viz.faithfulness.impute import NOISE, impute
 from viz.faithfulness.orders import Baseline, Unit, fill, order_of, random_map, removed
 from viz.faithfulness.passes import Passes, probability
@@ -162,12 +163,16 @@ def curves(
         baselines: by control, in place of the mean colour (deletion) or the blurred picture (insertion).
         progress: called with the share done and a word.
     """
+    # Each picture has random maps of its own: shared ones would not average out over a data set.
+    own_seed = seed + int(input_keys(x)[0][:8], 16)
     x = passes.placed(x)
     size = (int(x.shape[2]), int(x.shape[3]))
     cells: dict[tuple[int, ...], None] = {tuple(m.shape): None for m in maps.values()}
     middle = order_of(centre(x)[0], size, unit, seed)
     chance = {
-        shape: [order_of(random_map(torch.empty(shape), seed + 1000 * (k + 1)), size, unit, seed) for k in range(seeds)]
+        shape: [
+            order_of(random_map(torch.empty(shape), own_seed + 1000 * (k + 1)), size, unit, seed) for k in range(seeds)
+        ]
         for shape in cells
     }
     orders = {name: order_of(m, size, unit, seed) for name, m in maps.items() if _orders(m)}
