@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +20,7 @@ from viz.attention.probe import capture, edited
 from viz.attribution import METHODS, AttributionOptions, attribute, parse_method
 from viz.engine import Engine
 from viz.errors import ModelError, ProbeError, VizError
+from viz.figures.export import trace_json, trace_npz
 from viz.geometry import Preprocessing
 from viz.networks.base import StepNetwork
 from viz.networks.efficientnet_lite import EfficientNetLite0, ReLU6
@@ -466,3 +468,26 @@ def test_a_forward_pass_waits_for_the_hooks_to_go() -> None:
     model.attribute(trace, "guided_backprop", progress=progress)
     thread.join()
     assert seen == [0]
+
+
+def test_a_gate_divided_by_its_mean_moves_weight_and_adds_none() -> None:
+    network = Lite0TDAM(2, 8)
+    network.backbone.load_state_dict(lite0_state(), strict=True)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in network.searchlight.named_parameters():
+            parameter.copy_(torch.randn_like(parameter) / parameter[0].numel() ** 0.5 if "Ug" in name else parameter)
+    network.eval().requires_grad_(False)
+    pictures = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(3))
+    found = attribute(network, pictures, torch.tensor([7]), "gradient_x_activation(spatial_gate)")
+    assert float(found.abs().sum()) > 1e-3
+    assert abs(float(found.sum())) < 1e-3 * float(found.abs().sum())
+
+
+def test_exports_hold_the_attributions() -> None:
+    model = tiny_model(1)
+    trace = model.attribute(model.trace(scene()), "gradcam", class_index=5)
+    (entry,) = trace_json(trace)["attributions"]
+    assert entry["key"] == "gradcam.5@1" and entry["class"] == 5 and entry["captum"]
+    with np.load(io.BytesIO(trace_npz(trace))) as arrays:
+        np.testing.assert_array_equal(arrays["gradcam.5@1"], trace.attribution("gradcam", 1, 5).native)

@@ -17,6 +17,7 @@ from viz.picture import Limits, Picture, open_picture
 
 if TYPE_CHECKING:
     from viz.attention.probe import AttentionRecord
+    from viz.attribution import AttributionOptions, attribute
     from viz.comparison import Comparison, compare
     from viz.engine import Engine, Model, load
     from viz.figures import Figure, figure
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 # What needs torch or matplotlib is imported when first used: `import viz` stays quick.
 _LAZY = {
     "AttentionRecord": "viz.attention.probe",
+    "AttributionOptions": "viz.attribution",
     "Box": "viz.localization.boxes",
     "Comparison": "viz.comparison",
     "Engine": "viz.engine",
@@ -40,6 +42,7 @@ _LAZY = {
     "Model": "viz.engine",
     "Scale": "viz.maps",
     "Trace": "viz.trace",
+    "attribute": "viz.attribution",
     "boxes": "viz.localization.boxes",
     "compare": "viz.comparison",
     "figure": "viz.figures",
@@ -58,6 +61,7 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "AttentionRecord",
+    "AttributionOptions",
     "Box",
     "CheckpointError",
     "Comparison",
@@ -78,6 +82,7 @@ __all__ = [
     "Trace",
     "VizError",
     "__version__",
+    "attribute",
     "boxes",
     "compare",
     "figure",

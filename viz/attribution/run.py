@@ -41,8 +41,11 @@ def attribute(
 
     Grad-CAM is clipped at 0, as published. Methods on the input give the sum over the colours of \\|value\\|, but for
     occlusion, whose colours are covered together and share one signed value. Methods on a probe give the sum over its
-    channels (a probe of kind spatial has one; its Grad-CAM is the probe's value times one number). A probe that fires
-    several times is attributed to at the last firing that the step uses.
+    channels. A probe that fires several times is attributed to at the last firing that the step uses.
+
+    A probe of kind spatial has one channel, so its Grad-CAM is the probe's value times one number, or 0 everywhere
+    where that number is negative: gradient x activation says more there. Of a gate that is divided by its own mean
+    (`viz.networks.lite0_tdam`) gradient x activation sums to 0: it says where weight moved, not how much there is.
 
     The network is left as it is: no gradient is stored, no hook stays behind. While it runs, Captum's hooks may stand
     on the network, so no other thread may use it (`Model.attribute` sees to that).

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viz.engine import versions
+from viz.figures.attributions import entry
 from viz.localization.boxes import DEFAULT_THRESHOLD, boxes
 
 if TYPE_CHECKING:
@@ -82,12 +83,15 @@ def predictions_entry(trace: Trace, count: int = 5) -> list[dict[str, Any]]:
 
 
 def trace_npz(trace: Trace) -> bytes:
-    """All values of a trace: ``logits`` (steps, classes), ``features@STEP`` (C, h, w) and ``path.label@STEP``."""
+    """All values of a trace: ``logits`` (steps, classes), ``features@STEP`` (C, h, w), ``path.label@STEP``, and
+    ``METHOD.CLASS@STEP`` of the attributions that it holds (of the same twice, the newest)."""
     arrays: dict[str, NDArray[Any]] = {"logits": trace.logits}
     for step, features in enumerate(trace.features, 1):
         arrays[f"features@{step}"] = features
     for record in trace.records:
         arrays[f"{record.name}@{record.step}"] = record.values
+    for found in trace.attributions:
+        arrays[f"{found.method}.{found.class_index}@{found.step}"] = found.values
     return npz_bytes(arrays)
 
 
@@ -126,6 +130,10 @@ def trace_json(trace: Trace) -> dict[str, Any]:
         "steps": trace.steps,
         "predictions": predictions_entry(trace),
         "records": records,
+        "attributions": [
+            {"key": f"{a.method}.{a.class_index}@{a.step}", **entry(a, trace.head.labels[a.class_index])}
+            for a in trace.attributions
+        ],
         "boxes": {"kind": "display", "threshold": DEFAULT_THRESHOLD, "found": found},
         "versions": versions(),
     }
