@@ -253,23 +253,30 @@ def test_a_broken_and_a_missing_picture_are_counted_and_named(tmp_path: Path) ->
     assert _row(result, "cam")["n"] == 4 and any("2 of 6" in n for n in result["notes"])
 
 
-def test_a_label_that_is_no_class_has_attention_but_no_class_map(tmp_path: Path) -> None:
+def test_all_rows_are_over_the_same_samples_and_labels_that_are_no_class_are_counted(tmp_path: Path) -> None:
     root = write_dataset(tmp_path / "set", 6)
     index = root / "index.csv"
     index.write_text(index.read_text().replace("n02102040", "no_such_class"))
-    chosen = plan(
-        ["lite0-psa", "lite0"],
-        open_dataset(root, "val"),
-        Options(sources_of(["cam", "attention"]), batch=4),
-        folds=2,
-        device="cpu",
-    )
+    val, models = open_dataset(root, "val"), ["lite0-psa", "lite0"]
+    chosen = plan(models, val, Options(sources_of(["cam", "attention"])), folds=2, device="cpu")
     assert chosen.left_out == (("lite0", "attention"),)
     result = evaluate(chosen, tmp_path / "rows")
-    assert result is not None and result["data"]["without_class"] == 2
-    counts = {(r["model"], r["source"]): r["n"] for r in result["rows"]}
-    assert counts[("lite0-psa", "cam")] == 4 and counts[("lite0-psa", "attention")] == 6
-    assert ("lite0", "attention") not in counts
+    assert result is not None and result["data"]["index_problems"] == {"not an ImageNet class": 2}
+    assert [(r["model"], r["source"], r["n"]) for r in result["rows"]] == [
+        (None, "centre_box", 4),
+        (None, "centre_gaussian", 4),
+        ("lite0-psa", "cam", 4),
+        ("lite0-psa", "attention", 4),
+        ("lite0", "cam", 4),
+    ]
+    assert result["rows"][3]["title"] == "own attention: spatial gate"
+    # Attention asks for no class: every picture counts.
+    alone = plan(["lite0-psa"], val, Options(sources_of(["attention"])), folds=2, device="cpu")
+    every = evaluate(alone, tmp_path / "alone")
+    assert every is not None and every["rows"][2]["n"] == 6 and every["data"]["without_class"] == 2
+    index.write_text(index.read_text().replace("n01440764", "odd").replace("n03028079", "odd"))
+    with pytest.raises(VizError, match="No label"):
+        plan(models, open_dataset(root, "val"), Options(), device="cpu")
 
 
 def test_tdam_has_a_row_a_step_and_the_union_of_its_steps(data: Path, tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from viz.cli import PRECISIONS, _usage
-from viz.errors import FigureError, VizError
+from viz.errors import VizError
 
 if TYPE_CHECKING:
     from viz.datasets import Dataset
@@ -49,13 +49,19 @@ def add_evaluate(commands: Any) -> None:
     more.add_argument(
         "--classes", choices=("label", "predicted"), default="label", help="class of class maps; default label"
     )
+    how = p.add_argument_group("attribution methods")
+    how.add_argument("--ig-steps", type=int, default=50, metavar="N", help="of integrated gradients; default 50")
+    how.add_argument("--window", type=int, default=32, metavar="PX", help="side of occlusion's window; default 32")
+    how.add_argument("--stride", type=int, default=16, metavar="PX", help="of occlusion's window; default 16")
+    how.add_argument("--baseline", choices=("mean", "black"), default="mean", help="what covers; default mean")
     out = p.add_argument_group("reports")
     out.add_argument("--csv", metavar="FILE")
     out.add_argument("--latex", metavar="FILE")
+    out.add_argument("--markdown", metavar="FILE")
     out.add_argument("--html", metavar="FILE", help="one self-contained page with the best and worst cases")
     work = p.add_argument_group("work")
     work.add_argument("--limit", type=int, metavar="N", help="only N samples, chosen by a hash of their names")
-    work.add_argument("--batch", type=int, default=8, metavar="N", help="pictures at once; default 8")
+    work.add_argument("--batch", type=int, metavar="N", help="pictures at once; default 2 on a CPU, 32 on a GPU")
     work.add_argument("--threads", type=int, default=1, metavar="N", help="of one process on the CPU; default 1")
     work.add_argument("--readers", type=int, metavar="N", help="threads that open pictures ahead; default 4 on a GPU")
     work.add_argument("--device", default="auto", help="auto (default: CUDA when there), cpu, cuda, cuda:1, ...")
@@ -84,7 +90,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 def _check_outputs(args: argparse.Namespace) -> None:
     """A slip in a file name is told before hours of work."""
-    for name, ending in (("json", ".json"), ("csv", ".csv"), ("latex", ".tex"), ("html", ".html")):
+    for name, ending in (("json", ".json"), ("csv", ".csv"), ("latex", ".tex"), ("markdown", ".md"), ("html", ".html")):
         path = getattr(args, name)
         if path is None:
             continue
@@ -97,18 +103,22 @@ def _check_outputs(args: argparse.Namespace) -> None:
 
 
 def _plan(args: argparse.Namespace, me: Processes) -> Plan:
+    from viz.attribution import AttributionOptions
+    from viz.engine import pick_device
     from viz.evaluation.options import Options, sources_of
     from viz.evaluation.run import plan
 
+    device = str(pick_device(me.device(args.device)))
     try:
         options = Options(
             sources_of(args.source),
             args.interval,
             args.classes,
-            args.batch,
+            args.batch or (32 if device.startswith("cuda") else 2),
             args.precision,
             args.mixed_precision,
             args.threads,
+            AttributionOptions(args.baseline, n_steps=args.ig_steps, window=args.window, stride=args.stride),
         )
     except VizError as error:
         _usage(str(error))
@@ -119,7 +129,7 @@ def _plan(args: argparse.Namespace, me: Processes) -> Plan:
         tune_on=_data(args, args.tune_on) if args.tune_on else None,
         tuning="same" if args.same_pictures else None,
         folds=args.folds,
-        device=me.device(args.device),
+        device=device,
         models_folder=args.models,
     )
 
@@ -174,8 +184,24 @@ def _write(args: argparse.Namespace, made: Plan, result: Result) -> None:
             f"searchlight: {failed} of {result['data']['samples']} samples could not be read; the result lists them.",
             file=sys.stderr,
         )
-    try:
-        write_whole(Path(args.json), to_bytes(result))
-        print(args.json)  # noqa: T201
-    except OSError:
-        raise FigureError(f"{args.json} cannot be written.") from None
+    # The result first: whatever happens to a report, hours of work are safe.
+    write_whole(Path(args.json), to_bytes(result))
+    print(args.json)  # noqa: T201
+    for name, text in _reports(args, made, result):
+        write_whole(Path(name), text.encode())
+        print(name)  # noqa: T201
+
+
+def _reports(args: argparse.Namespace, made: Plan, result: Result) -> Iterator[tuple[str, str]]:
+    from viz.evaluation.report import to_csv, to_html, to_latex
+    from viz.evaluation.report_markdown import to_markdown
+    from viz.evaluation.report_views import case_views
+
+    if args.csv:
+        yield args.csv, to_csv(result)
+    if args.latex:
+        yield args.latex, to_latex(result)
+    if args.markdown:
+        yield args.markdown, to_markdown(result)
+    if args.html:
+        yield args.html, to_html(result, case_views(made))

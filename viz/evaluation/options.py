@@ -33,7 +33,7 @@ class Options:
     sources: tuple[MapSource, ...] = (MapSource("class map", "cam"),)
     interval: float = 0.01
     classes: Classes = "label"
-    batch: int = 8
+    batch: int = 2
     precision: Precision = "float32"
     mixed: Mixed | None = None
     threads: int = 1

@@ -28,8 +28,7 @@
             curve    {"thresholds": [...], "v1": {"30": [percent], "50", "70"}, "v2": {...}}, one value a level
         }
         pxap        None without masks, else {value, low, high, n}
-        cases       {"best": [...], "worst": [...]}: each {id, index, iou, threshold, truth [[x0, y0, x1, y1]],
-                    box [x0, y0, x1, y1]} in pixels of the protocol's square
+        cases       {"best": [...], "worst": [...]}: each {id, index, iou} at the bound of 50 % (v1)
     notes           [sentences that a reader must know]
 
 Timing and host are not part of it: they stand in the log.

@@ -81,9 +81,12 @@ def plan(
     chosen: Tuning = tuning or ("split" if tune_on is not None else "cross-validated")
     if (chosen == "split") != (tune_on is not None):
         raise VizError("Thresholds are tuned on another split where one is given, and only there.")
+    if options.classes == "label" and any(s.needs_class for s in options.sources):
+        # Every row is over the same samples; what is left out is counted among the problems of the index.
+        data, tune_on = _with_classes(data), None if tune_on is None else _with_classes(tune_on)
+    _check_data(data, tune_on)
     if chosen == "cross-validated" and not 2 <= folds <= data.pictures:
         raise VizError(f"Cross-validation needs 2 to {data.pictures} folds (one a picture at most), not {folds}.")
-    _check_data(data, tune_on)
     target = str(pick_device(device))
     cards, sources, left_out = [], [], []
     for name in models:
@@ -97,6 +100,15 @@ def plan(
             raise ProbeError(f"None of the models has {source.text}.")
     setting = Setting(tuple(cards), (data, *([] if tune_on is None else [tune_on])), options, chosen, folds)
     return Plan(setting, tuple(models), tuple(sources), tuple(left_out), target, models_folder)
+
+
+def _with_classes(data: Dataset) -> Dataset:
+    kept = data.with_classes()
+    if len(data) and not len(kept):
+        raise VizError(
+            f"No label of {data.name} is a class of the networks; choose attention as source, or the predicted class."
+        )
+    return kept
 
 
 def _check_data(data: Dataset, tune_on: Dataset | None) -> None:

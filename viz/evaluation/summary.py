@@ -29,7 +29,7 @@ from viz.evaluation.tuning import Tuning, folds_of, levels_for
 from viz.evaluation.words import notes_of
 from viz.intervals import DRAWS, LEVEL
 from viz.localization.protocol import DELTAS
-from viz.sources import parse_source
+from viz.sources import MapSource, of_family, parse_source
 
 CASES = 6
 
@@ -137,7 +137,7 @@ def _row(
         "source": source.text,
         "step": None if key[0] < 0 else _step(setting, key) + 1,
         "kind": source.kind,
-        "title": source.words(),
+        "title": _title(source, None if key[0] < 0 else setting.cards[key[0]].family),
         "n": int(counts.n.sum()),
         "n_masks": counts.masks,
     }
@@ -148,6 +148,11 @@ def _row(
         boxes["difference"] = _difference(key, out, reference, setting.data[0])
         cases = _cases(setting.data[0], out)
     return head | {"boxes": boxes, "pxap": pxap_interval(counts), "cases": cases}
+
+
+def _title(source: MapSource, family: str | None) -> str:
+    found = of_family(source, family) or source
+    return found.words() if found == source else f"own attention: {found.words()}"
 
 
 def _boxes_part(

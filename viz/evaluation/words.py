@@ -50,8 +50,8 @@ def notes_of(result: dict[str, Any]) -> list[str]:
         notes.append(f"{data['failed_count']} of {data['samples']} samples could not be read and are not counted.")
     if data["without_class"]:
         notes.append(
-            f"{data['without_class']} samples have a label that is no class of the network; class maps and "
-            "attributions leave them out, attention does not, so such rows are over different samples (see n)."
+            f"{data['without_class']} samples have a label that is no class of the network: they count for boxes and "
+            "pixels, not for top-1."
         )
     if data["far_edge"] == "inclusive":
         notes.append("The data set's boxes end on the object's last pixel; the protocol takes them as they are.")
