@@ -1,4 +1,5 @@
-"""The command line: ``searchlight models | trace | figure | compare | evaluate | serve``, the same as ``python -m viz``.
+"""The command line: ``searchlight models | trace | figure | compare | evaluate |
+faithfulness | serve``, the same as ``python -m viz``.
 
 Exit codes: 0 done, 1 something could not be done (one sentence on stderr says what), 2 wrong use, 130 interrupted.
 What a command needs is imported when it runs: ``--help`` answers at once.
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     from viz.cli_compare import add_compare
     from viz.cli_evaluate import add_evaluate
+    from viz.cli_faithfulness import add_faithfulness
 
     parser = argparse.ArgumentParser(
         prog="searchlight",
@@ -67,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_figure(commands)
     add_compare(commands)
     add_evaluate(commands)
+    add_faithfulness(commands)
     _add_serve(commands)
     return parser
 
