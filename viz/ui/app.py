@@ -26,10 +26,12 @@ from viz.engine import Engine, Precision
 from viz.errors import VizError
 from viz.geometry import Mode
 from viz.picture import open_picture
+from viz.ui.attribution_tab import AttributionTab
 from viz.ui.card import card_markdown
 from viz.ui.channels_tab import ChannelsTab
 from viz.ui.compare_tab import CompareTab
-from viz.ui.components import picture_input, viewer
+from viz.ui.components import offered, picture_input, viewer
+from viz.ui.faithfulness_tab import FaithfulnessTab
 from viz.ui.figure_tab import FigureTab
 from viz.ui.payload import class_entry, error_message, static, trace_key, viewer_message
 from viz.ui.session import Pictures, Shown, trace_of
@@ -102,7 +104,7 @@ def another_class(index: int | None, shown: Shown | None, *, engine: Engine, pic
 def build(engine: Engine) -> gr.Blocks:
     """The page over an engine."""
     pictures = Pictures()
-    names = engine.catalogue.names
+    names = offered(engine.catalogue.bundled, engine.catalogue.files)
     default = DEFAULT_MODEL if DEFAULT_MODEL in names else names[0]
     with gr.Blocks(title="Searchlight", analytics_enabled=False, delete_cache=(1800, 3600)) as page:
         shown = gr.State(None, time_to_live=3600)
@@ -140,6 +142,10 @@ def build(engine: Engine) -> gr.Blocks:
                         channels = ChannelsTab(engine, pictures)
                     with gr.Tab("Compare", elem_id="compare"):
                         comparison = CompareTab(engine, pictures)
+                    with gr.Tab("Attribution", elem_id="attribution"):
+                        attributions = AttributionTab(engine, pictures)
+                    with gr.Tab("Faithfulness", elem_id="faithfulness"):
+                        faithfulness = FaithfulnessTab(engine, pictures)
                     with gr.Tab("Figure", elem_id="figure"):
                         figures = FigureTab(engine, pictures)
                     with gr.Tab("Model card", elem_id="card"):
@@ -170,6 +176,8 @@ def build(engine: Engine) -> gr.Blocks:
         channels.listen(first, shown, canvas)
         figures.listen(first, shown, canvas)
         comparison.listen(first, shown)
+        attributions.listen(first, shown)
+        faithfulness.listen(first, shown)
         model.change(
             lambda name: card_markdown(engine.catalogue, name), model, card, queue=False, api_visibility="private"
         )
@@ -216,7 +224,7 @@ def launch_options() -> dict[str, Any]:
         "pwa": False,
         "mcp_server": False,
         "theme": theme(),
-        "css": static("style.css") + static("compare.css"),
+        "css": static("style.css") + static("compare.css") + static("faithfulness.css"),
     }
 
 

@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import html
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from viz.comparison import FEWEST, MOST, Comparison
-from viz.comparison.build import compare_traces, user_box
 from viz.comparison.choice import parse_map
 from viz.engine import Engine
 from viz.errors import ModelError, VizError
-from viz.figures.build import as_json_bytes, write_whole
-from viz.geometry import INTERPOLATIONS, Mode
-from viz.localization.boxes import DEFAULT_THRESHOLD
-from viz.maps import PALETTES, palette
+from viz.geometry import Mode
 from viz.trace import Trace
+from viz.ui.components import model_grid, offered
 from viz.ui.entries import class_entry, derived_entries, spatial_entries
 from viz.ui.exports import Exports
-from viz.ui.payload import display_size, picture_uri, static
+from viz.ui.grid import grid_message, toast, viewed, written
 from viz.ui.session import Pictures, Shown, trace_of
 from viz.zoo.cards import class_number
 
 TOP = 5
-FIGURES, TABLES = ("pdf", "svg", "png"), ("csv", "json")
 # Gradio finds a handler's progress argument by a default of this type.
 PROGRESS = gr.Progress()
 
@@ -86,31 +77,11 @@ def model_entry(trace: Trace, name: str, classes: Sequence[str]) -> dict[str, An
 
 def compare_message(traces: Sequence[Trace], names: Sequence[str]) -> str:
     """The JSON message for the grid."""
-    picture = traces[0].picture
-    height, width = display_size(picture)
     classes = common_classes(traces)
-    text = "|".join([picture.sha256, *names, *(t.geometry.mode for t in traces)])
-    message = {
-        "key": hashlib.sha256(text.encode()).hexdigest()[:16],
-        "picture": {
-            "src": picture_uri(picture),
-            "width": width,
-            "height": height,
-            "full": list(picture.size),
-            "name": picture.name,
-            "sha256": picture.sha256,
-            "notes": list(picture.notes),
-        },
-        "classes": classes,
-        "models": [model_entry(t, n, classes) for t, n in zip(traces, names, strict=True)],
-        "palettes": {n: base64.b64encode(palette(n).tobytes()).decode() for n in PALETTES},
-    }
-    return json.dumps(message, allow_nan=False)
-
-
-def toast(sentence: str) -> None:
-    """Show one sentence; a file's name in it is text, never markup."""
-    gr.Warning(html.escape(sentence, quote=False), title="")
+    key = "|".join([*names, *(t.geometry.mode for t in traces)])
+    return grid_message(
+        traces[0].picture, [model_entry(t, n, classes) for t, n in zip(traces, names, strict=True)], classes, key
+    )
 
 
 class CompareTab:
@@ -119,7 +90,7 @@ class CompareTab:
     def __init__(self, engine: Engine, pictures: Pictures) -> None:
         self.engine, self.pictures = engine, pictures
         self.exports = Exports()
-        names = engine.catalogue.names
+        names = offered(engine.catalogue.bundled, engine.catalogue.files)
         with gr.Row(equal_height=True):
             self.models = gr.CheckboxGroup(
                 names,
@@ -130,15 +101,7 @@ class CompareTab:
                 min_width=240,
             )
             self.start = gr.Button("Compare", variant="primary", elem_id="compare-start", scale=1, min_width=120)
-        self.grid = gr.HTML(
-            value="",
-            html_template=static("compare.html"),
-            js_on_load=static("core.js") + static("compare_core.js") + static("compare.js"),
-            apply_default_css=False,
-            extra="",
-            elem_id="compare-grid",
-            padding=False,
-        )
+        self.grid = model_grid("compare-grid")
         self.files = gr.File(
             label="Comparison", file_count="multiple", visible=False, elem_id="compare-files", show_label=True
         )
@@ -192,16 +155,8 @@ class CompareTab:
         asked = asked if isinstance(asked, dict) else {}
         # The viewer writes a channel as NAME@CHANNEL.
         maps = [parse_map(str(asked.get(name, "class_map")).replace("@", "#")) for name in now.models]
-        label, threshold, box = view.get("class"), view.get("threshold"), view.get("box")
-        return compare_traces(
-            traces,
-            maps,
-            class_index=label if isinstance(label, str) and label else None,
-            scale="each" if view.get("scale") == "each" else "shared",
-            threshold=float(threshold) if isinstance(threshold, int | float) else DEFAULT_THRESHOLD,
-            components="largest",
-            box=user_box(box, picture) if isinstance(box, list) else None,
-        )
+        label = view.get("class")
+        return viewed(traces, maps, view, picture, label if isinstance(label, str) and label else None)
 
     def export(self, view: Any, now: Compared | None) -> Any:
         """The grid or the tables as files."""
@@ -209,21 +164,7 @@ class CompareTab:
             return gr.skip()
         try:
             made = self.comparison(now, view)
-            kind = view.get("format")
-            base = self.exports.folder() / file_stem(made)
-            if kind in TABLES:
-                path = base.with_name(f"{base.name}-agreement.{kind}")
-                write_whole(path, made.to_csv().encode() if kind == "csv" else as_json_bytes(made.to_json()))
-                paths: tuple[Path, ...] = (path,)
-            else:
-                palette_name, how, opacity = view.get("palette"), view.get("interpolation"), view.get("opacity")
-                figure = made.to_figure(
-                    boxes=view.get("boxes") is not False,
-                    palette=palette_name if palette_name in PALETTES else "inferno",
-                    interpolation=how if how in INTERPOLATIONS else "cells",
-                    opacity=float(opacity) if isinstance(opacity, int | float) else 0.55,
-                )
-                paths = figure.save(base.with_name(f"{base.name}.{kind if kind in FIGURES else 'pdf'}"))
+            paths = written(made, view, self.exports)
         except VizError as error:
             toast(str(error))
             return gr.skip()
@@ -250,9 +191,3 @@ class CompareTab:
         self.grid.export_grid(
             exported, self.compared, self.files, show_progress_on=[self.grid], api_visibility="private"
         )
-
-
-def file_stem(made: Comparison) -> str:
-    """A file name that says which picture and which models: letters, digits, dots, dashes and underscores only."""
-    text = "-".join([Path(made.picture.name).stem, *dict.fromkeys(c.trace.card.name for c in made.columns)])
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", text)[:80].strip("._") or "comparison"

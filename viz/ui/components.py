@@ -1,12 +1,35 @@
-"""The page's two own components: a picture input that leaves judging a file to us, and the viewer."""
+"""The page's own components: a picture input that leaves judging a file to us, the viewer, and the grid of maps."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import gradio as gr
 
 from viz.ui.payload import static
+from viz.zoo.cards import ModelCard
+
+# Plain networks first, then the families in the order in which the project tells of them.
+_FAMILIES = (None, "tdam", "psa", "ema", "vista", "paka")
+_MODELS = {
+    "what": "Comparison of models",
+    "empty": "Choose two to six models above and press Compare: their maps of the picture appear here side by side.",
+    "one": "model",
+    "pair": "models",
+    "boxes": "checked",
+    "boxwords": "show boxes of class maps",
+    "boxfiles": " A saved grid has the boxes of every map, or none.",
+}
+_MAPS = {
+    "what": "Attention, class map and attributions side by side",
+    "empty": "Press Compute: the attention, the class map and the chosen methods appear here side by side.",
+    "one": "map",
+    "pair": "maps",
+    "boxes": "",
+    "boxwords": "show boxes",
+    "boxfiles": "",
+}
 
 
 def _uploaded_path(payload: Any) -> str | None:
@@ -35,3 +58,38 @@ def viewer() -> gr.HTML:
         elem_id="viewer",
         padding=False,
     )
+
+
+def model_grid(elem_id: str) -> gr.HTML:
+    """The grid with one panel a model: `value` is `viz.ui.compare_tab.compare_message`."""
+    return _grid(_MODELS, elem_id)
+
+
+def map_grid(elem_id: str) -> gr.HTML:
+    """The grid with one panel a map of one model: `value` is `viz.ui.attribution_entries.attribution_message`."""
+    return _grid(_MAPS, elem_id)
+
+
+def _grid(texts: Mapping[str, str], elem_id: str) -> gr.HTML:
+    template = static("compare.html")
+    for name, text in texts.items():
+        template = template.replace(f"[[{name}]]", text)
+    return gr.HTML(
+        value="",
+        html_template=template,
+        js_on_load=static("core.js") + static("compare_core.js") + static("compare.js"),
+        apply_default_css=False,
+        extra="",
+        elem_id=elem_id,
+        padding=False,
+    )
+
+
+def offered(cards: Mapping[str, ModelCard], files: Iterable[str]) -> list[str]:
+    """Names for a list of models: the plain ones, then family by family, then brought files."""
+
+    def place(name: str) -> int:
+        family = cards[name].family
+        return _FAMILIES.index(family) if family in _FAMILIES else len(_FAMILIES)
+
+    return [*sorted(cards, key=place), *files]

@@ -1,4 +1,5 @@
-// The comparison: one message brings the picture and all maps of all models; everything after that happens here.
+// The comparison: one message brings the picture and all maps of all columns; everything after that happens here.
+// A column is a model, or, where the message says `kind: "maps"`, one source of maps of one model.
 // `element`, `props`, `trigger`, `watch` come from the host; core.js and compare_core.js stand above.
 const $ = (name) => element.querySelector(".cmp-" + name);
 const root = element.querySelector(".cmp");
@@ -47,14 +48,18 @@ function show(data, image) {
   state.photo = context.getImageData(0, 0, ...state.size);
   root.style.setProperty("--ratio", width / height);
   root.style.setProperty("--columns", data.models.length === 4 ? 2 : Math.min(3, data.models.length));
-  $("about").textContent = [data.picture.name, `${data.picture.full[1]} x ${data.picture.full[0]}`, ...data.picture.notes].join(" · ");
+  $("about").textContent = [data.picture.name, `${data.picture.full[1]} x ${data.picture.full[0]}`, ...data.picture.notes, ...(data.about ? [data.about] : [])].join(" · ");
   $("class").replaceChildren(...data.classes.map((label) => new Option(label, label)));
+  $("classlabel").textContent = `Class of the class maps (the first is the best of ${data.models[0].name})`;
+  $("explain").replaceChildren(...(data.explain || []).map((line) => make("li", "", line)));
+  $("explain").hidden = !(data.explain || []).length;
+  $("alllabel").hidden = ofMaps();
   if (same && data.classes.includes(cls)) $("class").value = cls;
   if (!$("palette").options.length) {
     for (const name of Object.keys(LUTS)) $("palette").append(new Option(name, name));
     $("palette").value = "inferno";
   }
-  state.panels = data.models.map((model, i) => panelOf(model, i, maps.get(model.name)));
+  state.panels = data.models.map((model, i) => panelOf(model, i, (same && maps.get(model.name)) || model.pick));
   $("grid").replaceChildren(...state.panels.map((p) => p.figure));
   const steps = stepsOf();
   $("step").max = String(steps);
@@ -83,15 +88,18 @@ function panelOf(model, index, wish) {
   [base.width, base.height] = state.size;
   [over.width, over.height] = state.size;
   select.setAttribute("aria-label", `Map of ${model.name}`);
-  select.append(new Option("class map", "class_map"));
-  const others = model.maps.filter((m) => m.kind !== "class_map");
+  if (!ofMaps() || model.maps.some((m) => m.kind === "class_map")) select.append(new Option("class map", "class_map"));
+  const others = model.maps.filter((m) => m.kind !== "class_map"), titles = others.map((m) => m.title);
+  // A closed list shows no group: a title that several modules or levels have needs theirs.
+  const title = (m) => (titles.indexOf(m.title) === titles.lastIndexOf(m.title) ? m.title : `${m.title} (${m.group})`);
   for (const name of new Set(others.map((m) => m.group))) {
     const group = document.createElement("optgroup");
     group.label = name;
-    for (const m of others) if (m.group === name) group.append(new Option(m.title, m.name));
+    for (const m of others) if (m.group === name) group.append(new Option(title(m), m.name));
     select.append(group);
   }
   if ([...select.options].some((o) => o.value === wish)) select.value = wish;
+  select.hidden = select.options.length < 2;
   select.addEventListener("change", draw);
   head.append(make("strong", "", model.name), select, says);
   frame.append(base, over);
@@ -114,6 +122,8 @@ function panelOf(model, index, wish) {
 
 // ---------------------------------------------------------------- which map at which step
 
+const ofMaps = () => state.data.kind === "maps";
+const one = () => (ofMaps() ? "map" : "model");
 const stepsOf = () => Math.max(...state.data.models.map((m) => m.steps));
 const ownStep = (panel, step = state.step) => Math.min(step, panel.model.steps);
 
@@ -195,7 +205,7 @@ function paint() {
   $("steplabel").textContent = `step ${state.step} of ${steps}`;
   $("opv").textContent = $("opacity").value + " %";
   $("thv").textContent = $("threshold").value + " % of the range";
-  $("classrow").hidden = state.panels.every((p) => p.select.value !== "class_map");
+  $("classrow").hidden = ofMaps() || state.panels.every((p) => p.select.value !== "class_map");
   paintBars();
   paintOvers();
   paintTables();
@@ -218,6 +228,7 @@ function paintPanel(panel) {
   const entry = entryOf(panel);
   const asked = m && entry.kind === "class_map" ? `, ${percent(entry.p[own - 1])} for ${entry.title}` : "";
   const missing = m ? (m.step < own ? `, map of step ${m.step}` : "") : entry ? ": no value of this map here" : ": this model has no such class";
+  if (ofMaps()) { panel.says.textContent = [which + missing, ...(panel.model.note ? [panel.model.note] : [])].join("; "); return; }
   panel.says.textContent = `${which}${missing}; says ${top.label} ${percent(top.probability)}${asked && top.label !== entry.title ? asked : ""}`;
 }
 
@@ -234,7 +245,7 @@ function paintBars() {
     if (done.has(unitOf(entry))) continue;
     done.add(unitOf(entry));
     const group = mates(panel), bar = make("div", "bar");
-    const who = group.length === state.panels.length ? "all models" : group.map((p) => p.model.name).join(", ");
+    const who = group.length === state.panels.length ? `all ${one()}s` : group.map((p) => p.model.name).join(", ");
     fillBar(bar, panel, `${entry.unit}: ${who}`);
     list.append(bar);
   }
@@ -264,7 +275,7 @@ function paintOver(panel) {
     stroke(c, seen[0] * fx, seen[1] * fy, seen[2] * fx, seen[3] * fy, "#ffffff", 1.2 * unit);
     c.setLineDash([]);
   }
-  const box = $("showbox").checked ? boxOf(panel) : null;
+  const box = isBoxed(panel) ? boxOf(panel) : null;
   if (box) stroke(c, box.x0 * fx, box.y0 * fy, box.x1 * fx, box.y1 * fy, COLOURS[panel.index % COLOURS.length], 2.5 * unit);
   if (state.own) {
     c.setLineDash([3 * unit, 3 * unit]);
@@ -278,6 +289,9 @@ function paintOver(panel) {
     c.strokeStyle = "#ffffff"; c.beginPath(); c.arc(x, y, 4 * unit, 0, 7); c.stroke();
   }
 }
+
+// A box of a gate or of a total spans the crop more often than not: by default class maps alone have theirs drawn.
+const isBoxed = (panel) => $("showbox").checked && (ofMaps() || $("allbox").checked || panel.select.value === "class_map");
 
 function stroke(c, x0, y0, x1, y1, colour, width) {
   c.lineWidth = width + 2; c.strokeStyle = "rgba(0,0,0,0.6)";
@@ -317,8 +331,8 @@ function notes() {
   const steps = stepsOf(), out = [];
   for (const p of state.panels) if (p.model.steps < steps) out.push(`${p.model.name} has ${p.model.steps === 1 ? "1 step" : p.model.steps + " steps"}; at later steps its last one stands.`);
   const units = new Set(state.panels.map(entryOf).filter(Boolean).map(unitOf));
-  if ($("scale").value === "each") out.push("Each model has its own range, over its own steps.");
-  else out.push(units.size > 1 ? "Maps of one unit share one range over all steps; other units have their own." : "One range for all models and all steps.");
+  if ($("scale").value === "each") out.push(ofMaps() ? "Each map has its own range over all steps." : "Each model has its own range, over its own steps.");
+  else out.push(units.size > 1 ? "Maps of one unit share one range over all steps; other units have their own." : `One range for all ${one()}s and all steps.`);
   if (new Set(state.panels.map((p) => p.model.geometry.seen.join())).size > 1)
     out.push("The networks saw different parts of the picture; agreement counts only what both of a pair saw.");
   const reasons = new Set();
@@ -335,7 +349,7 @@ function valueAt(panel) {
 function readout() {
   if (!state.cursor) {
     for (const panel of state.panels) panel.value.textContent = "";
-    $("readout").textContent = "Point at a panel to read the cells of all models there.";
+    $("readout").textContent = `Point at a panel to read the cells of all ${one()}s there.`;
     return;
   }
   const values = state.panels.map((panel) => { panel.value.textContent = valueAt(panel); return `${panel.model.name} ${panel.value.textContent}`; });
@@ -383,7 +397,7 @@ function go(step) {
   draw();
 }
 
-for (const name of ["class", "scale", "palette", "interp", "showbox"]) $(name).addEventListener("change", draw);
+for (const name of ["class", "scale", "palette", "interp", "showbox", "allbox"]) $(name).addEventListener("change", draw);
 for (const name of ["opacity", "threshold"]) $(name).addEventListener("input", draw);
 $("draw").addEventListener("change", () => $("grid").classList.toggle("drawing", $("draw").checked));
 $("step").addEventListener("input", () => go(Number($("step").value)));

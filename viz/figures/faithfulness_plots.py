@@ -1,0 +1,139 @@
+"""Interactive plots (Plotly) of the controls of `viz.faithfulness`: curves with their floors, similarity under random
+weights. They follow the rules of `viz.figures.plots`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from viz.faithfulness.curves import Curve, CurveControl, CurveResult
+from viz.faithfulness.randomisation import Randomisation, Stage
+from viz.figures.plots import BLUE, FONT, GRID, ORANGE, TEAL, TEXT, ZERO
+
+TITLES: dict[CurveControl, str] = {
+    "deletion": "Deletion: a good map falls early",
+    "insertion": "Insertion: a good map rises early",
+    "road_morf": "ROAD, most relevant first: a good map falls early",
+    "road_lerf": "ROAD, least relevant first: a good map falls late",
+}
+_MODES = {
+    "cascading": "Random from the classifier down to ...",
+    "independent": "One block random at a time",
+}
+_PART, _GAP = 190, 78  # pixels: one curve; between two
+_BAR, _BAR_GAP = 30, 70
+_ABOVE, _BELOW = 86, 46
+
+
+def curves_plot(results: Sequence[CurveResult], name: str) -> go.Figure:
+    """Probability of the class over the share of pixels changed, one part a control, below each other.
+
+    Args:
+        results: of one map, at least one. name: the map, in words.
+
+    Each part has the map's own curve, those of random maps of as many cells, and that of a Gaussian in the middle.
+    """
+    tall = len(results) * _PART + (len(results) - 1) * _GAP
+    figure = make_subplots(
+        len(results), 1, vertical_spacing=_GAP / tall, subplot_titles=[TITLES[r.control] for r in results]
+    )
+    for row, result in enumerate(results, 1):
+        for k, curve in enumerate(result.random):
+            _curve(figure, row, curve, ("random maps", "rgba(128,132,140,0.8)", "dot"), first=row == 1 and k == 0)
+        _curve(figure, row, result.centre, ("centre Gaussian", ORANGE, "dash"), first=row == 1)
+        if result.curve is not None:
+            _curve(figure, row, result.curve, (name, BLUE, "solid"), first=row == 1)
+        what = "pixels shown" if result.control == "insertion" else "pixels removed"
+        figure.update_xaxes(title_text=f"{what}, %", title_standoff=4, range=[-2, 102], row=row, col=1)
+        figure.update_yaxes(title_text="probability, %", range=[-3, 103], row=row, col=1)
+    return _dressed(figure, tall + _ABOVE + _BELOW)
+
+
+def _curve(figure: go.Figure, row: int, curve: Curve, look: tuple[str, str, str], *, first: bool) -> None:
+    name, colour, dash = look
+    figure.add_trace(
+        go.Scatter(
+            x=[100 * f for f in curve.fractions],
+            y=[100 * p for p in curve.probability],
+            mode="lines+markers",
+            name=name,
+            legendgroup=name,
+            showlegend=first,
+            line={"color": colour, "dash": dash, "width": 3 if dash == "solid" else 1.6},
+            marker={"size": 6 if dash == "solid" else 4},
+            hovertemplate=f"{name}: %{{y:.2f}} % at %{{x:.0f}} %<extra></extra>",
+        ),
+        row=row,
+        col=1,
+    )
+
+
+def randomisation_plot(result: Randomisation) -> go.Figure:
+    """Likeness of the map to the trained network's, one pair of bars a stage: rank correlation and SSIM; 1 is the same
+    map. Dotted lines: how far the rank correlation of as many independent cells reaches by chance."""
+    modes = list(dict.fromkeys(s.mode for s in result.stages))
+    groups = [[s for s in result.stages if s.mode == mode] for mode in modes]
+    heights = [_BAR * len(g) for g in groups]
+    tall = sum(heights) + (len(groups) - 1) * _BAR_GAP
+    figure = make_subplots(
+        len(groups),
+        1,
+        vertical_spacing=_BAR_GAP / tall if len(groups) > 1 else 0,
+        row_heights=heights,
+        subplot_titles=[_MODES.get(m, m) for m in modes],
+    )
+    for row, stages in enumerate(groups, 1):
+        _likeness(figure, row, stages)
+        for level in {-min(1.0, result.chance), min(1.0, result.chance)}:
+            figure.add_vline(x=level, line={"color": ZERO, "width": 1, "dash": "dot"}, row=row, col=1)
+        figure.update_xaxes(range=[-1.05, 1.05], row=row, col=1)
+        figure.update_yaxes(autorange="reversed", row=row, col=1)
+    figure.update_xaxes(title_text="likeness to the trained map, 1 is the same", row=len(groups), col=1)
+    return _dressed(figure, tall + _ABOVE + _BELOW).update_layout(barmode="group", bargap=0.25, bargroupgap=0)
+
+
+def _likeness(figure: go.Figure, row: int, stages: Sequence[Stage]) -> None:
+    measures = (
+        ("rank correlation", BLUE, [s.similarity.spearman for s in stages]),
+        ("SSIM", TEAL, [s.similarity.ssim for s in stages]),
+    )
+    for name, colour, values in measures:
+        figure.add_trace(
+            go.Bar(
+                x=[v if math.isfinite(v) else None for v in values],
+                y=[s.blocks[-1] for s in stages],
+                orientation="h",
+                name=name,
+                legendgroup=name,
+                showlegend=row == 1,
+                marker={"color": colour, "line": {"width": 0}},
+                customdata=[f"{100 * s.probability:.2g} %" for s in stages],
+                hovertemplate=f"%{{y}}: {name} %{{x:.3f}}; class at %{{customdata}}<extra></extra>",
+            ),
+            row=row,
+            col=1,
+        )
+
+
+def _dressed(figure: go.Figure, height: int) -> go.Figure:
+    axis = {"gridcolor": GRID, "zerolinecolor": ZERO, "linecolor": GRID, "automargin": True}
+    figure.update_xaxes(**axis)
+    figure.update_yaxes(**axis)
+    figure.update_annotations(font={"size": 12.5, "color": TEXT}, x=0, xanchor="left", xshift=-40)
+    return figure.update_layout(
+        template=go.layout.Template(),
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": FONT, "size": 12, "color": TEXT},
+        margin={"l": 48, "r": 12, "t": _ABOVE, "b": _BELOW},
+        height=height,
+        showlegend=True,
+        # Above the first title; the buttons have the line above it.
+        legend={"orientation": "h", "yref": "container", "y": 1 - 34 / height, "yanchor": "top", "x": 0},
+        hoverlabel={"font": {"family": FONT, "size": 13}},
+        dragmode="zoom",
+        modebar={"remove": ["select", "lasso", "autoScale"], "bgcolor": "rgba(0,0,0,0)", "color": TEXT},
+    )

@@ -1,0 +1,240 @@
+"""Attribution tab: the module's own attention, the class map and Captum's methods side by side, for one class."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from viz.attribution.methods import parse_method
+from viz.comparison import FEWEST, MOST, Comparison
+from viz.comparison.choice import parse_map
+from viz.engine import Engine
+from viz.errors import ProbeError, VizError
+from viz.geometry import Mode
+from viz.trace import Trace
+from viz.ui.attribution_entries import (
+    CLASS_MAP,
+    INPUT_METHODS,
+    NATIVE,
+    attribution_message,
+    class_choices,
+    columns_of,
+    layer_choices,
+    method_choices,
+)
+from viz.ui.components import map_grid
+from viz.ui.exports import Exports
+from viz.ui.grid import toast, viewed, written
+from viz.ui.session import Pictures, Shown, trace_of
+
+FIRST = ("gradcam",)
+# Gradio finds a handler's progress argument by a default of this type.
+PROGRESS = gr.Progress()
+
+
+@dataclass(frozen=True)
+class Attributed:
+    """What one visitor has computed: a few words, so that a session holds no map."""
+
+    sha256: str
+    model: str
+    geometry: Mode | None
+    class_index: int
+    methods: tuple[str, ...]
+
+
+class AttributionTab:
+    """Components and events of the tab."""
+
+    def __init__(self, engine: Engine, pictures: Pictures) -> None:
+        self.engine, self.pictures = engine, pictures
+        self.exports = Exports()
+        with gr.Row(equal_height=True):
+            self.cls = gr.Dropdown(
+                [],
+                label="Class, with its probability at the last step",
+                elem_id="attribution-class",
+                filterable=False,
+                scale=2,
+                min_width=200,
+            )
+            self.layers = gr.Dropdown(
+                [],
+                value=[],
+                multiselect=True,
+                label="Attributed to the attention module",
+                elem_id="attribution-layers",
+                visible=False,
+                scale=3,
+                min_width=200,
+            )
+        with gr.Row(equal_height=True):
+            self.methods = gr.CheckboxGroup(
+                [(parse_method(m).words(), m) for m in INPUT_METHODS],
+                value=list(FIRST),
+                label="Methods beside native attention and class map",
+                elem_id="attribution-methods",
+                scale=4,
+                min_width=240,
+            )
+            self.start = gr.Button("Compute", variant="primary", elem_id="attribution-start", scale=1, min_width=120)
+        self.grid = map_grid("attribution-grid")
+        self.files = gr.File(label="Attribution", file_count="multiple", visible=False, elem_id="attribution-files")
+        self.computed = gr.State(None, time_to_live=3600)
+
+    def refresh(self, shown: Shown | None, methods: list[str], now: Attributed | None) -> list[Any]:
+        """After a new trace: its classes, what its methods cost, the layers it has, and whether the grid is old."""
+        if shown is None:
+            return [gr.skip()] * 4
+        try:
+            trace = trace_of(shown, self.engine, self.pictures)
+        except VizError:
+            return [gr.skip()] * 4
+        classes, layers, offered = class_choices(trace), layer_choices(trace), method_choices(trace)
+        stale: Any = gr.skip()
+        if now is not None:
+            same = (shown.sha256, shown.model, shown.geometry) == (now.sha256, now.model, now.geometry)
+            sentence = "Picture, model or fit above has changed; press Compute for the new one."
+            stale = gr.HTML(extra=json.dumps({"stale": "" if same else sentence}))
+        return [
+            gr.update(choices=classes, value=classes[0][1]),
+            gr.update(choices=offered, value=[m for m in methods or () if m in {v for _, v in offered}]),
+            gr.update(choices=layers, value=[], visible=bool(layers)),
+            stale,
+        ]
+
+    def run(
+        self,
+        shown: Shown | None,
+        class_index: int | None,
+        methods: list[str] | None,
+        layers: list[str] | None,
+        progress: gr.Progress | None = None,
+    ) -> tuple[Any, ...]:
+        """The message, what was computed, and no old files. A method that cannot be computed is told and left out."""
+        nothing = (gr.skip(), gr.skip(), gr.skip())
+        chosen = [*(methods or ()), *(layers or ())]
+        try:
+            if shown is None:
+                raise VizError("Choose a picture first.")
+            trace = trace_of(shown, self.engine, self.pictures)
+            beside = len(columns_of(trace, 0, ()))
+            if not FEWEST - beside <= len(chosen) <= MOST - beside:
+                least = max(0, FEWEST - beside)
+                raise VizError(f"Choose {least} to {MOST - beside} methods for {shown.model}, not {len(chosen)}.")
+            index = trace.top(-1, 1)[0].class_index if class_index is None else int(class_index)
+        except VizError as error:
+            toast(str(error))
+            return nothing
+        done = []
+        for i, text in enumerate(chosen):
+            try:
+                trace = self._attributed(shown, text, index, _telling(progress, text, i, len(chosen)))
+                done.append(text)
+            except VizError as error:
+                toast(f"{parse_method(text).words()}: {error}")
+        if len(done) < FEWEST - beside:
+            return nothing
+        now = Attributed(shown.sha256, shown.model, shown.geometry, index, tuple(done))
+        message = attribution_message(trace, index, done)
+        return gr.HTML(value=message, extra=""), now, gr.update(value=None, visible=False)
+
+    def _attributed(
+        self, shown: Shown, text: str, class_index: int, tell: Callable[[float], None] | None = None
+    ) -> Trace:
+        """The trace with a method's map at every step that has one.
+
+        Raises:
+            VizError: no step has one, or the picture is no longer kept.
+        """
+        picture = self.pictures.get(shown.sha256)
+        trace = trace_of(shown, self.engine, self.pictures)
+        steps, made, why = trace.steps, 0, None
+        for step in range(1, steps + 1):
+            part = None if tell is None else (lambda share, step=step: tell((step - 1 + share) / steps))
+            try:
+                trace = self.engine.attribute(
+                    picture, shown.model, text, shown.geometry, class_index=class_index, step=step, progress=part
+                )
+                made += 1
+            except ProbeError as error:  # a step that makes no use of the probe has no map
+                why = error
+        if why is not None and not made:
+            raise why
+        return trace
+
+    def comparison(self, now: Attributed, view: dict[str, Any]) -> Comparison:
+        """The grid as a comparison of one model with itself.
+
+        Raises:
+            VizError: a view that this page cannot have sent, or a picture that is no longer kept.
+        """
+        shown = Shown(now.sha256, now.model, now.geometry)
+        trace = trace_of(shown, self.engine, self.pictures)
+        for text in now.methods:
+            trace = self._attributed(shown, text, now.class_index)
+        names = {c["name"]: c.get("pick") for c in columns_of(trace, now.class_index, now.methods)}
+        asked = view.get("maps")
+        asked = asked if isinstance(asked, dict) else {}
+        maps = []
+        for name, pick in names.items():
+            text = str(asked.get(name, pick)) if name == NATIVE else "class_map" if name == CLASS_MAP else str(pick)
+            # The viewer writes a channel as NAME@CHANNEL.
+            maps.append(parse_map(text.replace("@", "#") if name == NATIVE else text))
+        return viewed([trace] * len(maps), maps, view, trace.picture, now.class_index)
+
+    def export(self, view: Any, now: Attributed | None) -> Any:
+        """The grid or the tables as files."""
+        if now is None or not isinstance(view, dict):
+            return gr.skip()
+        try:
+            paths = written(self.comparison(now, view), view, self.exports)
+        except VizError as error:
+            toast(str(error))
+            return gr.skip()
+        return gr.update(value=[str(p) for p in paths], visible=True)
+
+    def listen(self, after: Any, shown: gr.State) -> None:
+        """Wire the events; `after` is the event that brings a new trace."""
+
+        def started(
+            now: Shown | None,
+            class_index: int | None,
+            methods: list[str],
+            layers: list[str],
+            progress: gr.Progress = PROGRESS,
+        ) -> tuple[Any, ...]:
+            return self.run(now, class_index, methods, layers, progress)
+
+        def exported(event: gr.EventData, now: Attributed | None) -> Any:
+            return self.export(event._data, now)
+
+        after.success(
+            self.refresh,
+            [shown, self.methods, self.computed],
+            [self.cls, self.methods, self.layers, self.grid],
+            show_progress="hidden",
+            api_visibility="private",
+        )
+        self.start.click(
+            started,
+            [shown, self.cls, self.methods, self.layers],
+            [self.grid, self.computed, self.files],
+            show_progress_on=[self.grid],
+            concurrency_limit=2,
+            api_visibility="private",
+        )
+        self.grid.export_grid(
+            exported, self.computed, self.files, show_progress_on=[self.grid], api_visibility="private"
+        )
+
+
+def _telling(progress: gr.Progress | None, text: str, index: int, count: int) -> Callable[[float], None] | None:
+    if progress is None:
+        return None
+    words = parse_method(text).words()
+    return lambda share: progress((index + share) / count, desc=words)

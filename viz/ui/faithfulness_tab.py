@@ -1,0 +1,258 @@
+"""Faithfulness tab: does the network use what is shown? Controls of one map of one picture, with what they mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import torch
+
+from viz.attribution.methods import parse_method
+from viz.engine import Engine, Model
+from viz.errors import VizError
+from viz.faithfulness import PARTS, QUICK_PARTS, GateBank, Report, faithful, sample_bank, words_for
+from viz.faithfulness.gates import fixed_edits, flat_edits, gate_values, neutral_edits
+from viz.faithfulness.passes import Passes
+from viz.figures.build import as_json_bytes, write_whole
+from viz.figures.faithfulness_plots import curves_plot, randomisation_plot
+from viz.geometry import prepare
+from viz.networks.base import StepNetwork
+from viz.parts import part_words, split_name
+from viz.picture import Picture
+from viz.sources import OWN
+from viz.trace import Trace
+from viz.ui.attribution_entries import INPUT_METHODS, class_choices, cost
+from viz.ui.exports import Exports
+from viz.ui.faithfulness_text import curves_html, head_html, rest_html
+from viz.ui.grid import toast
+from viz.ui.session import Pictures, Shown, trace_of
+
+EMPTY = "Choose a picture first."
+# Random weights and stability ask for the map that often, so slow methods take minutes.
+SLOW = "minutes: some 40 maps"
+# Gradio finds a handler's progress argument by a default of this type.
+PROGRESS = gr.Progress()
+
+
+def source_choices(trace: Trace, step: int = -1) -> list[tuple[str, str]]:
+    """(words, source) of the maps that can be tested at a step; native attention first, where the step has it."""
+    number = trace.step_number(step)
+    choices = []
+    if trace.card.family in OWN:
+        own = OWN[trace.card.family]
+        label, part = split_name(own)
+        if any(r.label == label and r.step <= number for r in trace.records):
+            choices.append((f"native attention: {part_words(label, part)}", f"attention:{own}"))
+    choices.append(("class map", "cam"))
+    for text in INPUT_METHODS:
+        choice = parse_method(text)
+        choices.append((f"{choice.words()} ({SLOW})" if cost(choice, trace) else choice.words(), text))
+    return choices
+
+
+def part_choices(trace: Trace, step: int = -1) -> list[tuple[str, str]]:
+    """(words, part) of the controls that apply: without gates up to the step there is no reliance on them."""
+    number = trace.step_number(step)
+    gated = trace.card.family is not None and any(r.step <= number for r in trace.records)
+    return [
+        (words_for(p).title + (" (takes longest)" if p == "road" else ""), p) for p in PARTS if p != "reliance" or gated
+    ]
+
+
+def note_of(trace: Trace, step: int = -1) -> str:
+    """What is to be measured, and what does not apply."""
+    said = "Does the network use what is shown? Each control compares the map with something that knows less."
+    if trace.card.family is None:
+        return f"{said} {trace.card.name} has no attention module, so there is no gate to replace."
+    if not any(r.step <= trace.step_number(step) for r in trace.records):
+        return f"{said} At step {trace.step_number(step)} the attention has not acted yet, so no gate can be replaced."
+    return said
+
+
+def new_classes(model: Model, picture: Picture, report: Report, bank: GateBank | None, geometry: Any) -> dict[str, str]:
+    """The best class after each single replacement that changed it, by the replacement's name."""
+    found = report.reliance
+    changed = [r for r in found.replaced if r.passes == 1 and r.top1_kept == 0] if found is not None else []
+    if not changed:
+        return {}
+    passes = Passes.of(model, report.step)
+    x, _ = prepare(picture, model.card.preprocessing, geometry or model.geometry)
+    fired = list(dict.fromkeys(name for name, _ in gate_values(passes, x)))
+    out = {}
+    for r in changed:
+        names = [n for n in fired if n.rpartition(".")[2] in r.gates]
+        edits = _edits(model.network, names, r.how, bank)
+        if edits:
+            with torch.inference_mode():
+                best = int(passes.logits(passes.placed(x), edits)[0].argmax())
+            out[r.name] = model.head.labels[best]
+    return out
+
+
+def _edits(network: StepNetwork, names: Sequence[str], how: str, bank: GateBank | None) -> Any:
+    if how == "neutral":
+        return neutral_edits(network, names)
+    if how == "flat":
+        return flat_edits(network, names)
+    return fixed_edits(bank.means, names) if how == "mean" and bank is not None else None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be measured: map, class, step (None: the last) and controls."""
+
+    source: str | None
+    class_index: int | None
+    step: int | None
+    parts: tuple[str, ...]
+
+
+class FaithfulnessTab:
+    """Components and events of the tab."""
+
+    def __init__(self, engine: Engine, pictures: Pictures) -> None:
+        self.engine, self.pictures = engine, pictures
+        self.exports = Exports()
+        self.note = gr.Markdown(EMPTY, elem_id="faithfulness-note")
+        with gr.Row():
+            self.source = gr.Dropdown(
+                [], label="Map to test", elem_id="faithfulness-source", filterable=False, min_width=200, scale=2
+            )
+            self.cls = gr.Dropdown(
+                [], label="Class", elem_id="faithfulness-class", filterable=False, min_width=200, scale=2
+            )
+            self.step = gr.Radio([], label="Step", elem_id="faithfulness-step", visible=False, min_width=120)
+        with gr.Row(equal_height=True):
+            self.parts = gr.CheckboxGroup(
+                [(words_for(p).title, p) for p in PARTS],
+                value=list(QUICK_PARTS),
+                label="Controls",
+                elem_id="faithfulness-parts",
+                scale=4,
+                min_width=240,
+            )
+            self.start = gr.Button("Measure", variant="primary", elem_id="faithfulness-start", scale=1, min_width=120)
+        self.head = gr.HTML("", elem_id="faithfulness-result", apply_default_css=False, visible=False)
+        self.curves = gr.Plot(visible=False, elem_id="faithfulness-curves", show_label=False)
+        self.areas = gr.HTML("", elem_id="faithfulness-areas", apply_default_css=False, visible=False)
+        self.random = gr.Plot(visible=False, elem_id="faithfulness-random", show_label=False)
+        self.rest = gr.HTML("", elem_id="faithfulness-rest", apply_default_css=False, visible=False)
+        self.files = gr.File(label="All numbers", file_count="multiple", visible=False, elem_id="faithfulness-files")
+        self._results = [self.head, self.curves, self.areas, self.random, self.rest, self.files]
+
+    def refresh(self, shown: Shown | None) -> list[Any]:
+        """After a new trace: what can be tested; numbers of the picture before go."""
+        if shown is None:
+            return [gr.skip()] * 11
+        try:
+            trace = trace_of(shown, self.engine, self.pictures)
+        except VizError:
+            return [gr.skip()] * 11
+        steps = [(str(s), s) for s in range(1, trace.steps + 1)]
+        step = gr.update(choices=steps, value=trace.steps, visible=trace.steps > 1)
+        return [*self._offer(trace, trace.steps, None, None), step, *[gr.update(value=None, visible=False)] * 6]
+
+    def stepped(self, shown: Shown | None, step: int | None, source: str | None, parts: list[str] | None) -> list[Any]:
+        """After another step: its classes, and what applies there."""
+        if shown is None or step is None:
+            return [gr.skip()] * 4
+        try:
+            return self._offer(trace_of(shown, self.engine, self.pictures), int(step), source, parts)
+        except VizError:
+            return [gr.skip()] * 4
+
+    def _offer(self, trace: Trace, step: int, source: str | None, parts: list[str] | None) -> list[Any]:
+        sources, classes, offered = source_choices(trace, step), class_choices(trace, step), part_choices(trace, step)
+        known = [v for _, v in sources]
+        wanted = list(QUICK_PARTS) if parts is None else parts
+        return [
+            note_of(trace, step),
+            gr.update(choices=sources, value=source if source in known else known[0]),
+            gr.update(choices=classes, value=classes[0][1]),
+            gr.update(choices=offered, value=[v for _, v in offered if v in wanted]),
+        ]
+
+    def measure(self, shown: Shown | None, asked: Asked, progress: gr.Progress | None = None) -> list[Any]:
+        """The numbers of one map, drawn, told and as files."""
+
+        def tell(share: float, word: str) -> None:
+            if progress is not None:
+                progress(share, desc=word.replace("_", " "))
+
+        try:
+            source, number = asked.source, asked.step or -1
+            if shown is None or source is None:
+                raise VizError(EMPTY)
+            if not asked.parts:
+                raise VizError("Choose at least one control.")
+            picture, model = self.pictures.get(shown.sha256), self.engine.model(shown.model)
+            bank = sample_bank(model, number) if "reliance" in asked.parts and model.network.family else None
+            report = faithful(
+                model,
+                picture,
+                source=source,
+                class_index=asked.class_index,
+                step=number,
+                parts=[p for p in PARTS if p in asked.parts],
+                bank=bank,
+                geometry=shown.geometry,
+                progress=tell,
+            )
+            changed = new_classes(model, picture, report, bank, shown.geometry)
+            trace = trace_of(shown, self.engine, self.pictures)
+        except VizError as error:
+            toast(str(error))
+            return [gr.skip()] * 6
+        words = {v: w for w, v in source_choices(trace, number)}.get(source, source).removesuffix(f" ({SLOW})")
+        return self.drawn(report, words, changed)
+
+    def drawn(self, report: Report, words: str, changed: dict[str, str]) -> list[Any]:
+        """The components' values for a report."""
+        hidden = gr.update(value=None, visible=False)
+        curves = gr.update(value=curves_plot(report.curves, words), visible=True) if report.curves else hidden
+        areas, rest = curves_html(report.curves), rest_html(report)
+        random = hidden
+        if report.randomisation is not None:
+            random = gr.update(value=randomisation_plot(report.randomisation), visible=True)
+        base = self.exports.folder() / file_stem(report)
+        paths = [base.with_name(f"{base.name}.{kind}") for kind in ("json", "csv")]
+        write_whole(paths[0], as_json_bytes(report.to_json()))
+        write_whole(paths[1], report.to_csv().encode())
+        return [
+            gr.update(value=head_html(report, words, changed), visible=True),
+            curves,
+            gr.update(value=areas, visible=bool(areas)),
+            random,
+            gr.update(value=rest, visible=bool(rest)),
+            gr.update(value=[str(p) for p in paths], visible=True),
+        ]
+
+    def listen(self, after: Any, shown: gr.State) -> None:
+        """Wire the events; `after` is the event that brings a new trace."""
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+        def started(values: dict[Any, Any], progress: gr.Progress = PROGRESS) -> list[Any]:
+            asked = Asked(values[self.source], values[self.cls], values[self.step], tuple(values[self.parts] or ()))
+            return self.measure(values[shown], asked, progress)
+
+        offered = [self.note, self.source, self.cls, self.parts]
+        after.success(self.refresh, shown, [*offered, self.step, *self._results], **quiet)
+        self.step.input(self.stepped, [shown, self.step, self.source, self.parts], offered, **quiet)
+        self.start.click(
+            started,
+            {shown, self.source, self.cls, self.step, self.parts},
+            self._results,
+            show_progress_on=[self.note],
+            concurrency_limit=1,
+            api_visibility="private",
+        )
+
+
+def file_stem(report: Report) -> str:
+    """A file name that says which picture, model and map: letters, digits, dots, dashes and underscores only."""
+    text = "-".join([Path(report.picture).stem, report.model, report.source, "faithfulness"])
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", text)[:100].strip("._") or "faithfulness"
