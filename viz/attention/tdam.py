@@ -104,6 +104,8 @@ class Searchlight(nn.Module):
         if technique in ("joint_concat", "joint_sum"):
             self.Ug_top_mlp = _projection(top_channels, k)
             self.Ug_bottom_mlp = _projection(bottom_channels, k)
+            # A module, as everywhere: methods that change how a ReLU passes gradients find it.
+            self.relu = nn.ReLU()
             self.Ug_mlp = _projection(2 * k if technique == "joint_concat" else k, bottom_channels)
         elif technique == "top_only":
             self.Ug_mlp = nn.Sequential(_conv1x1(top_channels, k), nn.ReLU(), _conv1x1(k, bottom_channels))
@@ -155,7 +157,7 @@ class Searchlight(nn.Module):
     def _logits_of(self, bottom: Tensor, top: Tensor) -> Tensor:
         if self.technique == "top_only":
             return self.Ug_mlp(top)
-        top_code, bottom_code = torch.relu(self.Ug_top_mlp(top)), torch.relu(self.Ug_bottom_mlp(bottom))
+        top_code, bottom_code = self.relu(self.Ug_top_mlp(top)), self.relu(self.Ug_bottom_mlp(bottom))
         joined = (
             torch.cat([top_code, bottom_code], dim=1) if self.technique == "joint_concat" else top_code + bottom_code
         )

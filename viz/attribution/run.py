@@ -1,7 +1,7 @@
 """`attribute`: one attribution map a picture, computed by Captum (arXiv 2009.07896).
 
 Guided backpropagation changes the `nn.ReLU` modules alone, those inside attention modules among them; a gate's sigmoid
-or softmax, and what a searchlight clips by a function, pass their plain gradient.
+or softmax passes its plain gradient.
 """
 
 from __future__ import annotations
