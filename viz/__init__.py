@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from viz.attribution import AttributionOptions, attribute
     from viz.comparison import Comparison, compare
     from viz.engine import Engine, Model, load
+    from viz.faithfulness import faithful
     from viz.figures import Figure, figure
     from viz.frames import Frame
     from viz.geometry import Geometry, Preprocessing
@@ -45,6 +46,7 @@ _LAZY = {
     "attribute": "viz.attribution",
     "boxes": "viz.localization.boxes",
     "compare": "viz.comparison",
+    "faithful": "viz.faithfulness",
     "figure": "viz.figures",
     "iou": "viz.localization.boxes",
     "load": "viz.engine",
@@ -85,6 +87,7 @@ __all__ = [
     "attribute",
     "boxes",
     "compare",
+    "faithful",
     "figure",
     "iou",
     "load",
