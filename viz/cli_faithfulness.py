@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 CONTROLS = ("reliance", "deletion", "insertion", "road", "randomisation", "stability")
 ROWS_SUFFIX = ".rows"
-SHOWN = ("probability_drop", "top1_kept", "gain_over_random", "gain_over_centre", "spearman", "sensitivity_max")
+SHOWN = ("probability_drop", "best_drop", "top1_kept", "gain_over_random", "gain_over_centre", "spearman")
 
 
 def add_faithfulness(commands: Any) -> None:
@@ -46,6 +46,7 @@ def add_faithfulness(commands: Any) -> None:
     )
     p.add_argument("--json", required=True, metavar="FILE", help="result; finished rows are kept in FILE.rows")
     p.add_argument("--csv", metavar="FILE", help="the means as a table")
+    p.add_argument("--markdown", metavar="FILE", help="a short table for a README")
     how = p.add_argument_group("controls")
     how.add_argument("--classes", choices=("predicted", "label"), default="predicted", help="default predicted")
     how.add_argument("--step", type=int, default=-1, metavar="N", help="computation step; default the last")
@@ -67,7 +68,7 @@ def add_faithfulness(commands: Any) -> None:
 
 
 def _faithfulness(args: argparse.Namespace) -> int:
-    for name, ending in (("json", ".json"), ("csv", ".csv")):
+    for name, ending in (("json", ".json"), ("csv", ".csv"), ("markdown", ".md")):
         path = getattr(args, name)
         if path is not None and Path(path).suffix.lower() != ending:
             _usage(f"the name of --{name} must end in {ending}.")
@@ -155,6 +156,7 @@ def _write(args: argparse.Namespace, found: list[SetResult]) -> None:
     from viz.engine import versions
     from viz.faithfulness.dataset import KEY
     from viz.faithfulness.report import csv_of
+    from viz.faithfulness.report_markdown import to_markdown
     from viz.faithfulness.words import WORDS
     from viz.figures.build import write_whole
     from viz.intervals import DRAWS, LEVEL
@@ -180,11 +182,15 @@ def _write(args: argparse.Namespace, found: list[SetResult]) -> None:
             rows = [{"model": r.model, **s.to_json()} for r in found for s in r.table]
             columns = ("model", *KEY, "mean", "low", "high", "n", "missing")
             write_whole(Path(args.csv), csv_of(rows, columns).encode())
+        if args.markdown:
+            write_whole(Path(args.markdown), to_markdown(data).encode())
     except OSError:
         raise FigureError(f"{args.json} cannot be written.") from None
     for result in found:
         for s in result.table:
             if s.measure in SHOWN and s.control != "randomisation":
                 name = " ".join(part for part in (s.control, s.source, s.variant, s.measure) if part)
+                if not s.n:
+                    continue  # what has no number says so in the result
                 print(f"{result.model}: {name} {s.mean:.4f} ({s.low:.4f} to {s.high:.4f}, n {s.n})")  # noqa: T201
     print(args.json)  # noqa: T201

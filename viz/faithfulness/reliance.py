@@ -32,7 +32,7 @@ from viz.faithfulness.passes import Passes, log_odds, probability
 from viz.faithfulness.results import Row, plain, row
 
 REPLACEMENTS = ("neutral", "flat", "mean", "other")
-_MEASURES = ("probability_drop", "log_odds_drop", "top1_kept", "total_variation")
+_MEASURES = ("probability_drop", "log_odds_drop", "best_drop", "top1_kept", "total_variation")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Replaced:
 
     Attributes:
         gates: labels of the replaced probes. how: one of `REPLACEMENTS`.
-        probability, log_odds: of the class, after. top1_kept: share of passes whose best class stays, 0 to 1.
+        probability, log_odds: of the class, after. best: share of passes whose best class is the class, 0 to 1.
+        top1_kept: share of passes whose best class stays, 0 to 1.
         total_variation: half the summed absolute change of all probabilities, 0 to 1.
         passes: how many replacements are averaged. reason: why there is no number, in a sentence; else empty.
     """
@@ -50,6 +51,7 @@ class Replaced:
     how: str
     probability: float = math.nan
     log_odds: float = math.nan
+    best: float = math.nan
     top1_kept: float = math.nan
     total_variation: float = math.nan
     passes: int = 0
@@ -63,21 +65,29 @@ class Replaced:
 
 @dataclass(frozen=True)
 class Reliance:
-    """Reliance of one picture's answer on the gates: `probability` and `log_odds` of the class before; `replaced` one
-    entry for each set of gates and replacement; `others` says which pictures stand for "mean" and "other"."""
+    """Reliance of one picture's answer on the gates.
+
+    Attributes:
+        probability, log_odds: of the class, before. best: 1 where it is the best class, else 0.
+        others: which pictures stand for "mean" and "other". replaced: one entry a set of gates and replacement.
+    """
 
     class_index: int
     step: int
     probability: float
     log_odds: float
+    best: float
     others: str
     replaced: tuple[Replaced, ...]
 
     def rows(self) -> list[Row]:
-        """Drops (before minus after), and how much of the answer stays; one row a number."""
+        """Drops (before minus after), and how much of the answer stays; one row a number.
+
+        Where the class is the true one, the mean of ``best_drop`` over a data set is the drop in top-1 accuracy.
+        """
         found = []
         for r in self.replaced:
-            drops = (self.probability - r.probability, self.log_odds - r.log_odds)
+            drops = (self.probability - r.probability, self.log_odds - r.log_odds, self.best - r.best)
             values = (*drops, r.top1_kept, r.total_variation)
             found += [row("reliance", "", r.name, m, v) for m, v in zip(_MEASURES, values, strict=True)]
         return found
@@ -118,7 +128,15 @@ def reliance(
                 found[item].append(entry)
     p, odds = probability(before, classes), log_odds(before, classes)
     return [
-        Reliance(int(classes[i]), passes.step, float(p[i]), float(odds[i]), bank.label if bank else "", tuple(entries))
+        Reliance(
+            int(classes[i]),
+            passes.step,
+            float(p[i]),
+            float(odds[i]),
+            float(before[i].argmax() == classes[i].to(before.device)),
+            bank.label if bank else "",
+            tuple(entries),
+        )
         for i, entries in enumerate(found)
     ]
 
@@ -193,6 +211,7 @@ def _averaged(
         how,
         float(probability(after, chosen).mean()),
         float(log_odds(after, chosen).mean()),
+        float((after.argmax(dim=1).cpu() == chosen).double().mean()),
         float((after.argmax(dim=1) == before.argmax()).double().mean()),
         float(change.mean()),
         len(used),

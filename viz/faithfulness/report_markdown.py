@@ -1,0 +1,97 @@
+"""The means of a data set's controls as Markdown, for a README: reliance, and the curves against their floors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Result = Mapping[str, Any]
+Row = Mapping[str, Any]
+_RELIANCE = ("probability_drop", "best_drop", "top1_kept")
+_CURVES = {
+    "deletion": "deletion",
+    "insertion": "insertion",
+    "road_morf": "ROAD, most relevant first",
+    "road_lerf": "ROAD, least relevant first",
+}
+_GAINS = ("gain_over_random", "gain_over_centre")
+
+
+def to_markdown(result: Result) -> str:
+    """Tables of the controls that the result has; what has no number is left out.
+
+    Args:
+        result: what ``searchlight faithfulness`` writes as JSON.
+    """
+    parts = [part for part in (_reliance(result), _curves(result)) if part]
+    return "\n\n".join(parts) + "\n" if parts else ""
+
+
+def _rows(model: Mapping[str, Any], control: str) -> list[Row]:
+    return [r for r in model["table"] if r["control"] == control and r["n"]]
+
+
+def _find(rows: Sequence[Row], **wanted: str) -> Row | None:
+    return next((r for r in rows if all(r[k] == v for k, v in wanted.items())), None)
+
+
+def _number(row: Row | None, factor: float = 1.0, form: str = "+.1f") -> str:
+    if row is None:
+        return ""
+    value, low, high = (row[k] * factor for k in ("mean", "low", "high"))
+    return f"{value:{form}} ({low:{form}} to {high:{form}})"
+
+
+def _reliance(result: Result) -> str:
+    lines = []
+    for model in result["models"]:
+        rows = _rows(model, "reliance")
+        top1 = _find(_rows(model, "network"), measure="best")
+        for variant in dict.fromkeys(r["variant"] for r in rows):
+            gates, _, how = variant.partition(": ")
+            drop, best, kept = (_find(rows, variant=variant, measure=m) for m in _RELIANCE)
+            cells = [f"`{model['model']}`", gates.replace("+", " + ").replace("_", " "), how]
+            cells += [_number(top1, 100, ".1f"), _number(drop, 100), _number(best, 100), _number(kept, 100, ".1f")]
+            lines.append(_line(cells))
+    if not lines:
+        return ""
+    whose = "class" if result["models"][0]["request"]["asked"]["classes"] == "label" else "network's own best class"
+    head = [
+        *("network", "gates", "replaced by", "class is best, %", "drop of its probability, points"),
+        *("drop of that share, points", "best class unchanged, %"),
+    ]
+    intro = (
+        f"Reliance, over {_samples(result)}: what the answer loses when a gate no longer knows the picture, for the "
+        f"{whose}, with 95 % bootstrap intervals. A drop below 0 is a gain."
+    )
+    return "\n".join([intro, "", _line(head), _line(["---"] * 3 + ["---:"] * 4), *lines])
+
+
+def _curves(result: Result) -> str:
+    lines = []
+    for model in result["models"]:
+        for control, words in _CURVES.items():
+            rows = _rows(model, control)
+            for source in dict.fromkeys(r["source"] for r in rows):
+                found = [_find(rows, source=source, measure=m) for m in _GAINS]
+                cells = [_number(f, 1, "+.3f") for f in found]
+                lines.append(_line([f"`{model['model']}`", source, words, *cells]))
+    if not lines:
+        return ""
+    intro = (
+        f"Curves, over {_samples(result)}: gain in area (of the class's probability over the share of pixels) over "
+        "random maps of as many cells, and over a Gaussian in the middle; above 0 is better than the floor."
+    )
+    head = ["network", "map", "control", "gain over random", "gain over the middle"]
+    return "\n".join([intro, "", _line(head), _line(["---"] * 3 + ["---:"] * 2), *lines])
+
+
+def _samples(result: Result) -> str:
+    data = result["models"][0]["request"]["data"]
+    counts = sorted({m["samples"] - len(m["failed"]) for m in result["models"]})
+    split = f", split {data[1]}" if data[1] else ""
+    return f"{counts[0]} pictures of {data[0]}{split}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
