@@ -28,11 +28,11 @@ _BAR, _BAR_GAP = 30, 70
 _ABOVE, _BELOW = 86, 46
 
 
-def curves_plot(results: Sequence[CurveResult], name: str) -> go.Figure:
+def curves_plot(results: Sequence[CurveResult]) -> go.Figure:
     """Probability of the class over the share of pixels changed, one part a control, below each other.
 
     Args:
-        results: of one map, at least one. name: the map, in words.
+        results: of one map, at least one.
 
     Each part has the map's own curve, those of random maps of as many cells, and that of a Gaussian in the middle.
     """
@@ -42,10 +42,10 @@ def curves_plot(results: Sequence[CurveResult], name: str) -> go.Figure:
     )
     for row, result in enumerate(results, 1):
         for k, curve in enumerate(result.random):
-            _curve(figure, row, curve, ("random maps", "rgba(128,132,140,0.8)", "dot"), first=row == 1 and k == 0)
-        _curve(figure, row, result.centre, ("centre Gaussian", ORANGE, "dash"), first=row == 1)
+            _curve(figure, row, curve, ("random", "rgba(128,132,140,0.8)", "dot"), first=row == 1 and k == 0)
+        _curve(figure, row, result.centre, ("centre", ORANGE, "dash"), first=row == 1)
         if result.curve is not None:
-            _curve(figure, row, result.curve, (name, BLUE, "solid"), first=row == 1)
+            _curve(figure, row, result.curve, ("this map", BLUE, "solid"), first=row == 1)
         what = "pixels shown" if result.control == "insertion" else "pixels removed"
         figure.update_xaxes(title_text=f"{what}, %", title_standoff=4, range=[-2, 102], row=row, col=1)
         figure.update_yaxes(title_text="probability, %", range=[-3, 103], row=row, col=1)
@@ -91,7 +91,7 @@ def randomisation_plot(result: Randomisation) -> go.Figure:
             figure.add_vline(x=level, line={"color": ZERO, "width": 1, "dash": "dot"}, row=row, col=1)
         figure.update_xaxes(range=[-1.05, 1.05], row=row, col=1)
         figure.update_yaxes(autorange="reversed", row=row, col=1)
-    figure.update_xaxes(title_text="likeness to the trained map, 1 is the same", row=len(groups), col=1)
+    figure.update_xaxes(title_text="likeness, 1 is the same map", row=len(groups), col=1)
     return _dressed(figure, tall + _ABOVE + _BELOW).update_layout(barmode="group", bargap=0.25, bargroupgap=0)
 
 

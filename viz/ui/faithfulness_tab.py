@@ -213,7 +213,7 @@ class FaithfulnessTab:
     def drawn(self, report: Report, words: str, changed: dict[str, str]) -> list[Any]:
         """The components' values for a report."""
         hidden = gr.update(value=None, visible=False)
-        curves = gr.update(value=curves_plot(report.curves, words), visible=True) if report.curves else hidden
+        curves = gr.update(value=curves_plot(report.curves), visible=True) if report.curves else hidden
         areas, rest = curves_html(report.curves), rest_html(report)
         random = hidden
         if report.randomisation is not None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from viz.faithfulness import Report, words_for
 from viz.faithfulness.curves import CurveResult
+from viz.faithfulness.randomisation import Randomisation
 from viz.faithfulness.reliance import Reliance, Replaced
 from viz.faithfulness.stability import Stability
 
@@ -96,19 +97,18 @@ def _kept(entry: Replaced, changed: dict[str, str]) -> str:
 def _reliance_table(found: Reliance, changed: dict[str, str]) -> str:
     rows = []
     for r in found.replaced:
-        first = [gates(r), replaced_by(r, found)]
+        first = f"<td><strong>{_safe(gates(r))}</strong> by {_safe(replaced_by(r, found))}</td>"
         if r.reason:
-            cells = "".join(f"<td>{_safe(c)}</td>" for c in first)
-            rows.append(f'<tr>{cells}<td class="fa-why" colspan="4">{_safe(r.reason)}</td></tr>')
+            rows.append(f'<tr>{first}<td class="fa-why" colspan="4">{_safe(r.reason)}</td></tr>')
             continue
         after = [
-            f"{percent(found.probability)} → {percent(r.probability)}",
+            f"{percent(found.probability).removesuffix(' %')} → {percent(r.probability)}",
             points(found.probability - r.probability),
             f"{found.log_odds - r.log_odds:+.2f}" if math.isfinite(r.log_odds) else "none",
             _kept(r, changed),
         ]
-        rows.append(_row([*first, *after]))
-    head = ["gate", "replaced by", "probability", "drop, points", "drop, log-odds", "best class"]
+        rows.append(_row(after, first))
+    head = ["gate replaced", "probability", "drop, points", "drop, log-odds", "best class"]
     return _table("reliance", head, rows)
 
 
@@ -138,10 +138,19 @@ def rest_html(report: Report) -> str:
     if report.randomisation is not None:
         cells, chance = report.randomisation.cells, report.randomisation.chance
         said = f"Dotted: what rank correlation {cells} independent cells reach by chance, {number(chance)}."
-        parts += [f"<p>{said}</p>", _words("randomisation")]
+        parts += [f"<p>{said}</p>", *_untouched(report.randomisation), _words("randomisation")]
     if report.stability is not None:
         parts.append(_section("stability", "", _stability_table(report.stability)))
     return _wrapped(parts) if parts else ""
+
+
+def _untouched(found: Randomisation) -> list[str]:
+    """Blocks that the map does not depend on: a map computed below them stays, and that says nothing against it."""
+    alone = [s for s in found.stages if s.mode == "independent"]
+    same = [s.blocks[0] for s in alone if s.similarity.spearman == 1 and s.similarity.ssim > 1 - 1e-9]
+    if not same or len(same) == len(alone):
+        return []
+    return [f"<p>The map is computed without {_safe(', '.join(same))}; random weights there cannot change it.</p>"]
 
 
 def _stability_table(found: Stability) -> str:
@@ -194,8 +203,8 @@ def _table(name: str, head: Sequence[str], rows: Iterable[str]) -> str:
     )
 
 
-def _row(cells: Iterable[str]) -> str:
-    return "<tr>" + "".join(f"<td>{_safe(c)}</td>" for c in cells) + "</tr>"
+def _row(cells: Iterable[str], first: str = "") -> str:
+    return f"<tr>{first}" + "".join(f"<td>{_safe(c)}</td>" for c in cells) + "</tr>"
 
 
 def _wrapped(parts: Iterable[str]) -> str:

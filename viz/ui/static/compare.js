@@ -228,7 +228,7 @@ function paintPanel(panel) {
   const entry = entryOf(panel);
   const asked = m && entry.kind === "class_map" ? `, ${percent(entry.p[own - 1])} for ${entry.title}` : "";
   const missing = m ? (m.step < own ? `, map of step ${m.step}` : "") : entry ? ": no value of this map here" : ": this model has no such class";
-  if (ofMaps()) { panel.says.textContent = [which + missing, ...(panel.model.note ? [panel.model.note] : [])].join("; "); return; }
+  if (ofMaps()) { panel.says.textContent = [steps > 1 ? which + missing : "", panel.model.note].filter(Boolean).join("; "); return; }
   panel.says.textContent = `${which}${missing}; says ${top.label} ${percent(top.probability)}${asked && top.label !== entry.title ? asked : ""}`;
 }
 
