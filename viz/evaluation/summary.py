@@ -49,7 +49,9 @@ def summarise(journal: Journal, setting: Setting, versions: Mapping[str, str]) -
     steps = {key: _step(setting, key) for key in counts}
     found = outcomes(journal.rows(), folds.tolist(), chosen, steps)
     reference = _reference(setting, found)
-    keys = sorted(counts, key=lambda k: (k[0], _order(setting, k[1])))
+    # A centred box says nothing of pixels: without boxes it has no row.
+    measured = [key for key in counts if counts[key].n.sum() or counts[key].masks]
+    keys = sorted(measured, key=lambda k: (k[0], _order(setting, k[1])))
     rows = [_row(key, setting, counts[key], found.get(key), chosen.get(key), reference=reference) for key in keys]
     result: Result = {
         "kind": "evaluation",

@@ -39,12 +39,13 @@ def notes_of(result: dict[str, Any]) -> list[str]:
     """Sentences that follow from the numbers."""
     data = result["data"]
     notes = []
-    if result["protocol"]["classes"] == "label":
+    asks = any(row["kind"] in ("class map", "attribution") for row in result["rows"])
+    if asks and result["protocol"]["classes"] == "label":
         notes.append(
             "Maps that need a class are those of the true class (GT-known): they say where a class is, given that it "
             "is there. Top-1 localization mixes this with classification and is no measure of localization alone."
         )
-    else:
+    elif asks:
         notes.append("Maps that need a class are those of the network's own best class, not of the true one.")
     if data["failed_count"]:
         notes.append(f"{data['failed_count']} of {data['samples']} samples could not be read and are not counted.")
