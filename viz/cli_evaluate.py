@@ -79,7 +79,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     with joined(args.device) as me:
         made = _plan(args, me)
         folder = Path(args.json + ROWS_SUFFIX)
-        if args.fresh and me.first:
+        if args.fresh and me.local == 0:
             _throw_away(folder)
         me.everyone(None)  # nobody reads the folder before it is empty
         result = _run(args, made, folder, me)
@@ -173,7 +173,7 @@ def _run(args: argparse.Namespace, made: Plan, folder: Path, me: Processes) -> R
 
 
 def _write(args: argparse.Namespace, made: Plan, result: Result) -> None:
-    from viz.evaluation.results import to_bytes
+    from viz.evaluation.results import as_text_bytes, to_bytes
     from viz.figures.build import write_whole
 
     for model, source in made.left_out:
@@ -188,7 +188,7 @@ def _write(args: argparse.Namespace, made: Plan, result: Result) -> None:
     write_whole(Path(args.json), to_bytes(result))
     print(args.json)  # noqa: T201
     for name, text in _reports(args, made, result):
-        write_whole(Path(name), text.encode())
+        write_whole(Path(name), as_text_bytes(text))
         print(name)  # noqa: T201
 
 

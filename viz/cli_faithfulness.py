@@ -117,7 +117,7 @@ def _measured(args: argparse.Namespace, me: Processes) -> list[SetResult]:
         model = load(name, me.device(args.device), args.geometry, precision=args.precision, models=args.models)
         asked = replace(request, sources=_sources(model, request.sources))
         folder = Path(args.json + ROWS_SUFFIX) / f"model-{number}"
-        if args.fresh and me.first:
+        if args.fresh and me.local == 0:
             for path in (*folder.glob("part-*.jsonl"), folder / "request.json"):
                 path.unlink(missing_ok=True)
         me.everyone(None)  # nobody reads the folder before it is empty
@@ -154,6 +154,7 @@ def _sources(model: Model, asked: tuple[str, ...]) -> tuple[str, ...]:
 
 def _write(args: argparse.Namespace, found: list[SetResult]) -> None:
     from viz.engine import versions
+    from viz.evaluation.results import as_text_bytes
     from viz.faithfulness.dataset import KEY
     from viz.faithfulness.report import csv_of
     from viz.faithfulness.report_markdown import to_markdown
@@ -177,13 +178,13 @@ def _write(args: argparse.Namespace, found: list[SetResult]) -> None:
     }
     try:
         text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        write_whole(Path(args.json), text.encode())
+        write_whole(Path(args.json), as_text_bytes(text))
         if args.csv:
             rows = [{"model": r.model, **s.to_json()} for r in found for s in r.table]
             columns = ("model", *KEY, "mean", "low", "high", "n", "missing")
-            write_whole(Path(args.csv), csv_of(rows, columns).encode())
+            write_whole(Path(args.csv), as_text_bytes(csv_of(rows, columns)))
         if args.markdown:
-            write_whole(Path(args.markdown), to_markdown(data).encode())
+            write_whole(Path(args.markdown), as_text_bytes(to_markdown(data)))
     except OSError:
         raise FigureError(f"{args.json} cannot be written.") from None
     for result in found:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+Floats = NDArray[np.float64]
 DRAWS = 1000
 LEVEL = 0.95
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its percentile bootstrap interval (95 %) over `n` values; NaN and 0 where there is none."""
+    """A mean with its percentile bootstrap interval (95 %) over `n` values; NaN and 0 where there is none.
+
+    Of a single picture there is a value, but no interval.
+    """
 
     value: float
     low: float
@@ -57,22 +62,47 @@ def interval(
     ]
     x = x[good]
     known = {p: k for k, p in enumerate(sorted({p for m in members for p in m}, key=lambda p: (isinstance(p, str), p)))}
-    widest = max(len(m) for m in members)
-    # The last place stands for "no further picture" and always counts once.
-    places = np.full((len(members), widest), len(known))
-    for i, m in enumerate(members):
-        places[i, : len(m)] = [known[p] for p in m]
-    rng = np.random.default_rng(seed)
-    means = []
-    share = np.full(len(known), 1 / len(known))
-    for _ in range(draws):
-        counts = np.append(rng.multinomial(len(known), share), 1)
-        weight = counts[places].prod(axis=1)
-        total = weight.sum()
-        if total:
-            means.append(float((x * weight).sum() / total))
+    if len(known) < 2:  # one picture says nothing of others
+        return Interval(float(x.mean()), float("nan"), float("nan"), len(x))
+    if all(len(m) == 1 for m in members):
+        means = _means(x, np.array([known[m[0]] for m in members]), len(known), draws, seed)
+    else:
+        means = _means_of_products(x, members, known, draws, seed)
     low, high = np.quantile(means, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return Interval(float(x.mean()), float(low), float(high), len(x))
+
+
+@lru_cache(maxsize=4)
+def _counts(pictures: int, draws: int, seed: int) -> NDArray[np.uint8]:
+    """How often each picture is drawn, (draws, pictures): the same for every measure over the same pictures."""
+    rng = np.random.default_rng(seed)
+    share = np.full(pictures, 1 / pictures)
+    drawn = np.empty((draws, pictures), np.uint8)
+    for row in drawn:
+        row[:] = np.minimum(rng.multinomial(pictures, share), 255)
+    drawn.setflags(write=False)
+    return drawn
+
+
+def _means(x: Floats, places: NDArray[np.int64], pictures: int, draws: int, seed: int) -> Floats:
+    """Mean of each draw, where every view has one picture."""
+    sums, views = np.bincount(places, x, pictures), np.bincount(places, minlength=pictures).astype(np.float64)
+    counts = _counts(pictures, draws, seed)
+    # A few draws at a time: as floats, all of them would not fit for a large set.
+    parts = [counts[i : i + 50].astype(np.float64) for i in range(0, draws, 50)]
+    return np.concatenate([(part @ sums) / (part @ views) for part in parts])
+
+
+def _means_of_products(
+    x: Floats, members: Sequence[tuple[int | str, ...]], known: Mapping[int | str, int], draws: int, seed: int
+) -> Floats:
+    """Mean of each draw, where a view weighs the product of its pictures' counts; draws without a view are left out."""
+    # The last place stands for "no further picture" and always counts once.
+    places = np.full((len(members), max(len(m) for m in members)), len(known))
+    for i, m in enumerate(members):
+        places[i, : len(m)] = [known[p] for p in m]
+    weights = [np.append(row, 1).astype(np.int64)[places].prod(axis=1) for row in _counts(len(known), draws, seed)]
+    return np.array([(x * w).sum() / w.sum() for w in weights if w.sum()])
 
 
 def _members(group: int | str | Sequence[int]) -> tuple[int | str, ...]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from viz.datasets import Dataset
+from viz.errors import VizError
 from viz.evaluation.journal import Journal
 from viz.evaluation.options import Options
 from viz.evaluation.tuning import Tuning
@@ -27,7 +29,7 @@ class Setting:
 
     Attributes:
         cards: of the models, in order. data: the data set that is reported, then that for tuning, if any.
-        tuning: how thresholds are chosen. folds: of the cross-validation.
+        tuning: how thresholds are chosen. folds: of the cross-validation. device: kind of device of the networks.
     """
 
     cards: tuple[ModelCard, ...]
@@ -35,6 +37,7 @@ class Setting:
     options: Options
     tuning: Tuning
     folds: int = 5
+    device: str = "cpu"
 
     @property
     def sides(self) -> int:
@@ -47,10 +50,7 @@ def percent(values: Sequence[float] | NDArray[Any], groups: list[str]) -> dict[s
 
 
 def data_part(journal: Journal, data: Dataset) -> dict[str, Any]:
-    failed: dict[int, str] = {}
-    for row in journal.rows():
-        if row["d"] == 0 and "failed" in row:
-            failed[int(row["i"])] = row["failed"]
+    failed, digests = failures(journal, 0), picture_digests(journal, data)
     listed = [{"id": data[i].id, "reason": failed[i]} for i in sorted(failed)[:MOST_FAILED]]
     good = [s for place, s in enumerate(data) if place not in failed]
     return {
@@ -61,6 +61,7 @@ def data_part(journal: Journal, data: Dataset) -> dict[str, Any]:
         "samples": len(data),
         "pictures": data.pictures,
         "far_edge": data.far_edge,
+        "picture_bytes": _digest_of(digests),
         "index_problems": data.counts,
         "failed_count": len(failed),
         "failed": listed,
@@ -70,7 +71,35 @@ def data_part(journal: Journal, data: Dataset) -> dict[str, Any]:
     }
 
 
-def tuning_part(setting: Setting) -> dict[str, Any]:
+def failures(journal: Journal, data: int) -> dict[int, str]:
+    """Why samples of a data set could not be read, by position."""
+    return {int(row["i"]): row["failed"] for row in journal.rows() if row["d"] == data and "failed" in row}
+
+
+def picture_digests(journal: Journal, data: Dataset) -> NDArray[np.uint64]:
+    """The first bytes of the sha256 of every picture that was read (0 where none was).
+
+    Raises:
+        VizError: a picture had other bytes for one model than for another.
+    """
+    found = np.zeros(len(data), np.uint64)
+    for row in journal.rows():
+        if row["d"] != 0 or "h" not in row:
+            continue
+        place, value = int(row["i"]), np.uint64(int(row["h"], 16))
+        if found[place] not in (0, value):
+            raise VizError(
+                f"The picture of {data[place].id} changed while the run was at work; start over with --fresh."
+            )
+        found[place] = value
+    return found
+
+
+def _digest_of(digests: NDArray[np.uint64]) -> str:
+    return sha256(digests.astype("<u8").tobytes()).hexdigest()
+
+
+def tuning_part(journal: Journal, setting: Setting) -> dict[str, Any]:
     split = setting.tuning == "split"
     second = setting.data[1] if split else None
     return {
@@ -80,6 +109,7 @@ def tuning_part(setting: Setting) -> dict[str, Any]:
         "split": None if second is None else second.split,
         "fingerprint": None if second is None else second.fingerprint,
         "samples": None if second is None else len(second),
+        "failed_count": None if second is None else len(failures(journal, 1)),
     }
 
 
@@ -97,6 +127,7 @@ def protocol_part(setting: Setting) -> dict[str, Any]:
         "mixed_precision": options.mixed,
         "batch": options.batch,
         "threads": options.threads,
+        "device": setting.device,
         "attribution": options.to_json()["attribution"],
         "words": protocol_words(),
     }

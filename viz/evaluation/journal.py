@@ -1,7 +1,8 @@
 """The journal of a long run: finished chunks as lines of JSON, so that a killed run loses at most the chunk in work.
 
-A folder holds ``request.json`` (what was asked for) and one ``part-RANK.jsonl`` a process. Each line is one chunk with
-a checksum; a line that a kill cut off is dropped when the run goes on, and a chunk that stands twice counts once.
+A folder holds ``request.json`` (what was asked for) and one ``part-KEY-RANK.jsonl`` a process. Each line is one chunk
+with a checksum; a line that a kill cut off is dropped when the run goes on, and a chunk that stands twice counts once.
+A chunk with a failed row (``failed``) is done again by the next run: the picture may have come back.
 """
 
 from __future__ import annotations
@@ -45,6 +46,24 @@ def read_line(line: str) -> tuple[int, list[Row]] | None:
     return int(chunk), rows
 
 
+def _locked(path: Path) -> IO[bytes] | None:
+    """An open file that locks a folder until it is closed, or the process ends; None where files cannot be locked."""
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    file = path.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise VizError(f"Another run is at work in {path.parent}; wait for it, or write to another file.") from None
+    except OSError:  # some network disks have no locks
+        file.close()
+        return None
+    return file
+
+
 class Journal:
     """The journal of one run in one folder.
 
@@ -54,17 +73,20 @@ class Journal:
         rank: of this process; it alone writes its part.
 
     Raises:
-        VizError: the folder cannot be used, or belongs to another request.
+        VizError: the folder cannot be used, belongs to another request, or another run is at work in it.
     """
 
     def __init__(self, folder: Path, request: dict[str, Any], rank: int = 0) -> None:
         self.folder, self.rank = folder, rank
         self.key = request_key(request)
         self._file: IO[str] | None = None
+        self._lock: IO[bytes] | None = None
         text = json.dumps({"key": self.key, "request": request}, indent=1, sort_keys=True, ensure_ascii=True)
         head = folder / "request.json"
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            if rank == 0:
+                self._lock = _locked(folder / "lock")
             if head.is_file():
                 known = json.loads(head.read_text(encoding="utf-8"))
                 if not isinstance(known, dict) or known.get("key") != self.key:
@@ -72,8 +94,6 @@ class Journal:
                         f"{folder} holds a run that was asked for with other options; delete the folder to start "
                         "over, or write to another file."
                     )
-            elif any(folder.glob("part-*.jsonl")):
-                raise VizError(f"{folder} holds rows without their request; delete the folder to start over.")
             else:
                 # Whole or not at all, also when several processes write it at once.
                 draft = folder / f"request.{rank}.tmp"
@@ -83,15 +103,38 @@ class Journal:
             raise VizError(f"The folder {folder} cannot be used; is there space, and may it be written to?") from None
 
     def _part(self, rank: int) -> Path:
-        return self.folder / f"part-{rank:05d}.jsonl"
+        return self.folder / f"part-{self.key}-{rank:05d}.jsonl"
 
     def _lines(self, path: Path) -> Iterator[str]:
-        with path.open(encoding="utf-8", newline="\n") as file:
+        # A damaged byte must spoil its own line only: the checksum finds it.
+        with path.open(encoding="utf-8", newline="\n", errors="replace") as file:
             yield from file
 
     def parts(self) -> list[Path]:
-        """All parts that are there, in order."""
-        return sorted(self.folder.glob("part-*.jsonl"))
+        """All parts of this request that are there, in order."""
+        return sorted(self.folder.glob(f"part-{self.key}-*.jsonl"))
+
+    def forget_failures(self, every: bool = True) -> None:
+        """Take away lines that hold a failed row, and damaged ones, so that their chunks are done again.
+
+        Args:
+            every: of all parts; otherwise of this process's own alone.
+        """
+        try:
+            for path in self.parts() if every else [self._part(self.rank)]:
+                if path.is_file():
+                    self._forget_failures_of(path)
+        except OSError:
+            raise VizError(f"The folder {self.folder} cannot be written to; is there space?") from None
+
+    def _forget_failures_of(self, path: Path) -> None:
+        kept = path.with_suffix(f".{self.rank}.tmp")
+        with kept.open("w", encoding="utf-8", newline="\n") as file:
+            for line in self._lines(path):
+                read = read_line(line)
+                if read is not None and not any("failed" in row for row in read[1]):
+                    file.write(line)
+        kept.replace(path)
 
     def done(self) -> set[int]:
         """The chunks whose rows are here, whole."""
@@ -135,24 +178,21 @@ class Journal:
         """
         try:
             if self._file is None:
-                self._file = self._opened()
+                self._file = self._part(self.rank).open("a", encoding="utf-8", newline="\n")
             self._file.write(line)
             self._file.flush()
         except OSError:
             raise VizError(f"The folder {self.folder} cannot be written to; is there space?") from None
 
-    def _opened(self) -> IO[str]:
-        path = self._part(self.rank)
-        if path.is_file():
-            # What a kill cut off is taken away, so that the next line begins on its own.
-            data = path.read_bytes()
-            whole = data.rfind(b"\n") + 1
-            if whole < len(data):
-                with path.open("r+b") as file:
-                    file.truncate(whole)
-        return path.open("a", encoding="utf-8", newline="\n")
-
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Close this process's part and let the folder go."""
+        file, self._file = self._file, None
+        lock, self._lock = self._lock, None
+        try:
+            if file is not None:
+                file.close()
+        except OSError:
+            raise VizError(f"The folder {self.folder} cannot be written to; is there space?") from None
+        finally:
+            if lock is not None:
+                lock.close()

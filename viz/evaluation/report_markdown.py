@@ -18,9 +18,9 @@ def to_markdown(result: Result) -> str:
     """
     rows = [_cells(row, result) for row in result["rows"]]
     kept = [i for i in range(len(_HEAD)) if i < 2 or any(row[i] for row in rows)]
+    data = data_words(result).replace("<", "&lt;")
     words = [
-        f"{data_words(result)}, {counted_words(result)}. {result['tuning']['words']} In percent, with "
-        f"{interval_words(result)}.",
+        f"{data}, {counted_words(result)}. {result['tuning']['words']} In percent, with {interval_words(result)}.",
         "",
         _line([_HEAD[i] for i in kept]),
         _line(["---" if i < 2 else "---:" for i in kept]),
@@ -30,7 +30,9 @@ def to_markdown(result: Result) -> str:
 
 
 def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    # A name must not open a cell or a tag.
+    safe = [c.replace("|", "\\|").replace("<", "&lt;") for c in cells]
+    return f"| {' | '.join(safe)} |"
 
 
 def _cells(row: dict[str, Any], result: Result) -> list[str]:
@@ -58,4 +60,6 @@ def _with_interval(value: dict[str, Any] | None, form: str = ".1f") -> str:
     found = number(value)
     if value is None or found is None:
         return ""
+    if value["low"] is None:  # one picture has no interval
+        return f"{found:{form}}"
     return f"{found:{form}} ({value['low']:{form}} to {value['high']:{form}})"

@@ -2,13 +2,14 @@
 
     kind            "evaluation"
     versions        of Searchlight and of what computes
-    data            name, layout, split, fingerprint, samples, pictures, far_edge,
+    data            name, layout, split, fingerprint (of the index), picture_bytes (digest of all pictures that were
+                    read), samples, pictures, far_edge,
                     index_problems {kind: count}, failed_count, failed [{id, reason}] (at most 100, in order),
                     without_class (samples whose label is no class of the network), without_boxes, with_masks
     tuning          mode: "cross-validated" | "split" | "same"; words: one sentence: where thresholds come from;
-                    folds, split, fingerprint, samples of the tuning split (None where they do not apply)
+                    folds, split, fingerprint, samples, failed_count of the tuning split (None where they do not apply)
     protocol        size, geometry, interval, thresholds (how many), levels, deltas [30, 50, 70], classes ("label" or
-                    "predicted"), precision, mixed_precision, batch, threads, words [sentences]
+                    "predicted"), precision, mixed_precision, batch, threads, device, attribution, words [sentences]
     bootstrap       level, draws, words
     models          [{name, sha256, family, steps, classification: [for each step {step, top1, top5}],
                     union: None or {unfiltered: {top1, top5}, filtered: {top1, top5}}}]
@@ -46,7 +47,12 @@ Result = dict[str, Any]
 
 def to_bytes(result: Result) -> bytes:
     """The result as JSON: the same result gives the same bytes."""
-    return (json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return as_text_bytes(json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def as_text_bytes(text: str) -> bytes:
+    """UTF-8; of a file name that is no Unicode the odd bytes become a question mark, so that no run ends on it."""
+    return text.encode("utf-8", "replace")
 
 
 def from_bytes(data: bytes) -> Result:

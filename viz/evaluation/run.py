@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from viz.attention.probe import match, probes_of
-from viz.attribution import parse_method
+from viz.attribution import AttributionOptions, parse_method
 from viz.datasets import Dataset
 from viz.engine import Model, load, pick_device, versions
 from viz.errors import ProbeError, VizError
+from viz.evaluation.batch import native_maps, prepare_all, probes_for, trace_batch
 from viz.evaluation.described import Setting
 from viz.evaluation.options import Options
 from viz.evaluation.processes import Processes
@@ -23,7 +25,11 @@ from viz.evaluation.summary import summarise
 from viz.evaluation.task import EvaluationTask
 from viz.evaluation.tuning import Tuning
 from viz.parts import split_name
+from viz.picture import open_picture
 from viz.sources import MapSource, of_family
+
+# What the labels of a data set are read as.
+IMAGENET = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,19 +92,27 @@ def plan(
         data, tune_on = _with_classes(data), None if tune_on is None else _with_classes(tune_on)
     _check_data(data, tune_on)
     if chosen == "cross-validated" and not 2 <= folds <= data.pictures:
-        raise VizError(f"Cross-validation needs 2 to {data.pictures} folds (one a picture at most), not {folds}.")
+        few = "; with so few pictures, tune on another split or on the same pictures" if data.pictures < 2 else ""
+        raise VizError(f"Cross-validation needs 2 to {data.pictures} folds (one a picture at most), not {folds}{few}.")
     target = str(pick_device(device))
     cards, sources, left_out = [], [], []
     for name in models:
         model = load(name, target, precision=options.precision, models=models_folder)
         cards.append(model.card)
+        classes = len(model.head.labels)
+        if options.classes == "label" and classes != IMAGENET:
+            raise VizError(
+                f"{model.card.name} answers {classes} classes, but labels are read as the {IMAGENET} ImageNet classes; "
+                "evaluate it with the predicted class."
+            )
         found = tuple((s.text, one) for s in options.sources if (one := _of_model(s, model)) is not None)
         sources.append(found)
         left_out += [(model.card.name, s.text) for s in options.sources if s.text not in dict(found)]
     for source in options.sources:
         if not any(source.text in dict(found) for found in sources):
             raise ProbeError(f"None of the models has {source.text}.")
-    setting = Setting(tuple(cards), (data, *([] if tune_on is None else [tune_on])), options, chosen, folds)
+    both = (data, *([] if tune_on is None else [tune_on]))
+    setting = Setting(tuple(cards), both, options, chosen, folds, target.partition(":")[0])
     return Plan(setting, tuple(models), tuple(sources), tuple(left_out), target, models_folder)
 
 
@@ -132,12 +146,34 @@ def _of_model(source: MapSource, model: Model) -> MapSource | None:
     if not -steps <= found.step <= steps:
         return None
     names = list(probes_of(model.network))
-    if found.kind == "attention":
-        return found if match(names, split_name(found.name)[0]) else None
-    if found.kind == "attribution":
-        probe = parse_method(found.name).probe
-        return found if probe is None or match(names, probe) else None
+    if found.kind == "attention" and not match(names, split_name(found.name)[0]):
+        return None
+    probe = parse_method(found.name).probe if found.kind == "attribution" else None
+    if probe is not None and not match(names, probe):
+        return None
+    if found.kind == "attention" or probe is not None:
+        try:
+            _tried(found, model)
+        except ProbeError:
+            return None
     return found
+
+
+def _tried(source: MapSource, model: Model) -> None:
+    """Ask for the map of a grey picture: a value that does not exist at a step is told before hours of work.
+
+    Raises:
+        ProbeError: the model does not have it.
+    """
+    grey = open_picture(np.full((64, 64, 3), 127, np.uint8))
+    x, geometries = prepare_all(model, [grey])
+    traces = trace_batch(model, [grey], x, geometries, probes=probes_for([source]))
+    quick = AttributionOptions(n_steps=1)
+    native_maps(model, source, traces, x=x, classes=[0], options=quick)
+    if source.kind == "attention" and source.channel is not None:
+        record = traces[0].record(split_name(source.name)[0], source.step)
+        if record.kind == "spatial":
+            raise ProbeError(f"{record.name} has no channels to choose from.")
 
 
 def some_of(data: Dataset, count: int) -> Dataset:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import torch
 
+from viz.errors import VizError
 from viz.evaluation.journal import Journal, Row
 from viz.evaluation.processes import Processes
 
@@ -72,6 +73,12 @@ def run(
     journal = Journal(folder, task.request(), me.rank)
     try:
         everything = range(task.chunks())
+        # Several machines may share no disk: each cleans its own part, the first also what other runs left.
+        journal.forget_failures(every=me.world == 1)
+        me.everyone(None)
+        if me.first and me.world > 1:
+            journal.forget_failures()
+        me.everyone(None)
         held = me.everyone(sorted(journal.done() & set(everything)))
         done = set().union(*held)
         left = [c for c in everything if c not in done]
@@ -84,6 +91,8 @@ def run(
                 progress(task.size(chunk))
         me.total(len(mine), device or torch.device("cpu"))
         _collect(journal, me, set(everything))
+        if me.first and not journal.done() >= set(everything):
+            raise VizError(f"Rows in {folder} went missing while the run was at work; run the same command again.")
     finally:
         journal.close()
     return journal

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viz.datasets import Dataset
-from viz.evaluation.described import Setting, data_part, models_part, percent, protocol_part, tuning_part
+from viz.errors import VizError
+from viz.evaluation.described import Setting, data_part, failures, models_part, percent, protocol_part, tuning_part
 from viz.evaluation.journal import Journal
 from viz.evaluation.results import Result
 from viz.evaluation.scores import SIDES
@@ -25,7 +26,7 @@ from viz.evaluation.tally import (
     pxap_interval,
     tally,
 )
-from viz.evaluation.tuning import Tuning, folds_of, levels_for
+from viz.evaluation.tuning import folds_of, levels_for
 from viz.evaluation.words import notes_of
 from viz.intervals import DRAWS, LEVEL
 from viz.localization.protocol import DELTAS
@@ -45,6 +46,8 @@ def summarise(journal: Journal, setting: Setting, versions: Mapping[str, str]) -
     if setting.tuning == "split":
         second = setting.data[1]
         others = tally(journal.rows(), 1, [0] * len(second), [s.group for s in second], _shape(setting, 1))
+    if not any(found.n.sum() or found.masks for found in counts.values()):
+        raise VizError(_nothing(journal, data))
     chosen = {key: _chosen(counts[key], setting, others.get(key)) for key in counts if counts[key].n.sum()}
     steps = {key: _step(setting, key) for key in counts}
     found = outcomes(journal.rows(), folds.tolist(), chosen, steps)
@@ -57,7 +60,7 @@ def summarise(journal: Journal, setting: Setting, versions: Mapping[str, str]) -
         "kind": "evaluation",
         "versions": dict(versions),
         "data": data_part(journal, data),
-        "tuning": tuning_part(setting),
+        "tuning": tuning_part(journal, setting),
         "protocol": protocol_part(setting),
         "bootstrap": {
             "level": LEVEL,
@@ -78,8 +81,16 @@ def _shape(setting: Setting, folds: int) -> Shape:
 
 
 def _chosen(counts: Tally, setting: Setting, other: Tally | None) -> NDArray[np.int64]:
-    """(versions, deltas, folds) levels."""
-    tuning: Tuning = setting.tuning if other is not None or setting.tuning != "split" else "same"
+    """(versions, deltas, folds) levels.
+
+    Raises:
+        VizError: a threshold would be chosen from no picture at all.
+    """
+    tuning = setting.tuning
+    if tuning == "split" and (other is None or not other.n.sum()):
+        raise VizError("No sample of the split that thresholds are tuned on has a box and could be read.")
+    if tuning == "cross-validated" and (counts.n.sum() - counts.n).min() < 1:
+        raise VizError("Cross-validation needs samples with boxes in at least two folds; use another split for tuning.")
     return np.array(
         [
             [
@@ -89,6 +100,14 @@ def _chosen(counts: Tally, setting: Setting, other: Tally | None) -> NDArray[np.
             for v in range(len(VERSIONS))
         ]
     )
+
+
+def _nothing(journal: Journal, data: Dataset) -> str:
+    """Why there is nothing to report."""
+    failed = failures(journal, 0)
+    if len(failed) == len(data):
+        return f"None of the {len(data)} samples could be read; the first: {next(iter(failed.values()))}"
+    return "No sample that could be read has a box or a mask."
 
 
 def _order(setting: Setting, source: str) -> int:

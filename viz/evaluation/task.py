@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from viz import __version__
-from viz.datasets import Dataset, Sample, load_mask, open_sample
-from viz.engine import Model, load
+from viz.datasets import Dataset, DatasetError, Sample, load_mask, open_sample
+from viz.engine import Model, load, versions
 from viz.errors import VizError
 from viz.evaluation.batch import native_maps, prepare_all, probes_for, trace_batch
 from viz.evaluation.journal import Row
@@ -55,8 +54,9 @@ class EvaluationTask:
     """An evaluation as a task.
 
     Rows: ``m`` model, ``d`` data set (0 is reported, 1 tunes), ``i`` position; then either ``failed`` (a sentence) or
-    ``rank`` (for each step the place of the sample's class, from 0), ``union`` (right by any step among the first 1, 5;
-    unfiltered, filtered), ``s`` {source: entry of `viz.evaluation.scores`}.
+    ``h`` (digest of the picture's bytes), ``rank`` (for each step the place of the sample's class, from 0; as many as
+    there are classes where the answer holds no number), ``union`` (right by any step among the first 1, 5; unfiltered,
+    filtered), ``s`` {source: entry of `viz.evaluation.scores`}.
 
     Args:
         models: names or files. checkpoints: their sha256, part of the request.
@@ -95,7 +95,9 @@ class EvaluationTask:
         """What decides the rows."""
         return {
             "kind": "evaluation",
-            "version": __version__,
+            # Sums differ in their last digits between libraries and devices: rows of two must not be mixed.
+            "versions": versions(),
+            "device": self.device.partition(":")[0],
             "models": [[Path(m).name, c] for m, c in zip(self.models, self.checkpoints, strict=True)],
             "data": [[d.name, d.split, d.fingerprint] for d in self.data],
             "options": self.options.to_json(),
@@ -187,23 +189,35 @@ def read_sample(position: int, sample: Sample) -> Opened | Row:
     try:
         picture = open_sample(sample)
         boxes = resize_boxes(sample.boxes, picture.size) if sample.boxes else None
-        mask = resize_mask(load_mask(sample)) if sample.mask is not None else None
+        mask = None if sample.mask is None else load_mask(sample)
+        if mask is not None and mask.shape != picture.size:
+            raise DatasetError(f"The mask of {sample.id} has another size than its picture.")
     except VizError as error:
         return {"i": position, "failed": str(error)[:LONGEST_REASON]}
-    return Opened(position, sample, picture, Truth(boxes, mask))
+    truth = Truth(boxes, None if mask is None else resize_mask(mask))
+    return Opened(position, sample, picture, truth)
 
 
 def _classified(opened: Opened, trace: Trace) -> Row:
     """Where the sample's class stands in each step's answer, and TDAM's union over steps."""
-    row: Row = {"i": opened.position}
+    row: Row = {"i": opened.position, "h": opened.picture.sha256[:16]}
     wanted = opened.sample.class_index
     if wanted is None:
         return row
-    # Of equal logits the lower class comes first, as in a stable sort.
-    row["rank"] = [int((z > z[wanted]).sum() + (z[:wanted] == z[wanted]).sum()) for z in trace.logits]
+    row["rank"] = [_rank(z, wanted) for z in trace.logits]
     if trace.steps > 1:
         row["union"] = _union(trace, wanted)
     return row
+
+
+def _rank(logits: NDArray[np.float32], wanted: int) -> int:
+    """Classes before the wanted one; of equal logits the lower class comes first, as in a stable sort.
+
+    In half precision a pass can overflow. Comparisons with NaN are all false and would put the class first.
+    """
+    if not np.isfinite(logits).all():
+        return len(logits)
+    return int((logits > logits[wanted]).sum() + (logits[:wanted] == logits[wanted]).sum())
 
 
 def _union(trace: Trace, wanted: int) -> list[list[int]]:
@@ -216,5 +230,4 @@ def _union(trace: Trace, wanted: int) -> list[list[int]]:
 
 
 def _any_among(logits: NDArray[np.float32], wanted: int, count: int) -> bool:
-    order = np.argsort(-logits, axis=1, kind="stable")[:, :count]
-    return bool((order == wanted).any())
+    return any(_rank(z, wanted) < count for z in logits)

@@ -49,6 +49,9 @@ def notes_of(result: dict[str, Any]) -> list[str]:
         notes.append("Maps that need a class are those of the network's own best class, not of the true one.")
     if data["failed_count"]:
         notes.append(f"{data['failed_count']} of {data['samples']} samples could not be read and are not counted.")
+    if result["tuning"].get("failed_count"):
+        count, of = result["tuning"]["failed_count"], result["tuning"]["samples"]
+        notes.append(f"{count} of {of} samples of the split that thresholds are tuned on could not be read.")
     if data["without_class"]:
         notes.append(
             f"{data['without_class']} samples have a label that is no class of the network: they count for boxes and "

@@ -38,8 +38,10 @@ def _find(rows: Sequence[Row], **wanted: str) -> Row | None:
 def _number(row: Row | None, factor: float = 1.0, form: str = "+.1f") -> str:
     if row is None:
         return ""
-    value, low, high = (row[k] * factor for k in ("mean", "low", "high"))
-    return f"{value:{form}} ({low:{form}} to {high:{form}})"
+    value = f"{row['mean'] * factor:{form}}"
+    if row["low"] is None:  # one picture has no interval
+        return value
+    return f"{value} ({row['low'] * factor:{form}} to {row['high'] * factor:{form}})"
 
 
 def _reliance(result: Result) -> str:
@@ -94,4 +96,6 @@ def _samples(result: Result) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    # A name must not open a cell or a tag.
+    safe = [c.replace("|", "\\|").replace("<", "&lt;") for c in cells]
+    return f"| {' | '.join(safe)} |"

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from viz import __version__
 from viz.datasets import Dataset, Sample, open_sample
-from viz.engine import Model
+from viz.engine import Model, versions
 from viz.errors import VizError
 from viz.evaluation.processes import Processes
 from viz.evaluation.runner import Begin, run
-from viz.faithfulness.dataset import KEY, Summary, measure, summarise
+from viz.faithfulness.dataset import KEY, Summary, measure
 from viz.faithfulness.gates import GateBank, gate_bank
 from viz.faithfulness.passes import Passes
 from viz.faithfulness.report import PARTS, QUICK, Options, Part
 from viz.faithfulness.results import Row, plain
 from viz.faithfulness.sources import source_of
 from viz.geometry import prepare
+from viz.intervals import interval
 
 # Pictures of a chunk: a few, because each takes hundreds of passes and a stopped run loses the chunk in work.
 CHUNK = 4
@@ -61,8 +63,8 @@ class Request:
 class FaithfulnessTask:
     """A run of one model over a data set, for `viz.evaluation.runner.run`.
 
-    Rows, one a sample: ``i`` its place; then ``failed`` (a sentence), or ``class``, ``best`` and ``values``: lists of
-    control, source, variant, measure, value (None: no number).
+    Rows, one a sample: ``i`` its place; then ``failed`` (a sentence), or ``class`` and ``values``: lists of control,
+    source, variant, measure, value (None: no number), each named once.
 
     The mean gates need a pass over all pictures before the first chunk; each process makes it for itself, which costs
     one pass a picture where the controls cost hundreds.
@@ -90,7 +92,9 @@ class FaithfulnessTask:
         card = self.model.card
         return {
             "kind": "faithfulness",
-            "version": __version__,
+            # Sums differ in their last digits between libraries and devices: rows of two must not be mixed.
+            "versions": versions(),
+            "device": self.model.device.type,
             "model": [card.name, card.sha256, self.model.geometry, str(self.model.dtype)],
             "data": [self.data.name, self.data.split, self.data.fingerprint],
             "asked": plain(self.asked),
@@ -221,13 +225,33 @@ def measure_set(
     journal = run(task, folder, processes=me, device=model.device, begin=begin)
     if not me.first:
         return None
-    rows = sorted(journal.rows(), key=lambda r: int(r["i"]))
-    failed = tuple((task.samples[r["i"]].id, str(r["failed"])) for r in rows if "failed" in r)
-    flat = (
-        {"picture": task.samples[r["i"]].group, "value": v[4], **dict(zip(KEY, v[:4], strict=True))}
-        for r in rows
-        for v in r.get("values", ())
-    )
-    table = tuple(summarise(flat, group="picture"))
+    failed = {int(r["i"]): str(r["failed"]) for r in journal.rows() if "failed" in r}
+    if len(failed) == len(task.samples):
+        raise VizError(f"None of the {len(failed)} pictures could be used; the first: {failed[min(failed)]}")
+    table = tuple(_table(journal.rows(), [s.group for s in task.samples]))
     card = model.card
-    return SetResult(card.name, card.sha256, task.request(), task.step, len(task.samples), failed, table)
+    listed = tuple((task.samples[i].id, failed[i]) for i in sorted(failed))
+    return SetResult(card.name, card.sha256, task.request(), task.step, len(task.samples), listed, table)
+
+
+def _table(rows: Iterable[Row], groups: Sequence[str]) -> Iterator[Summary]:
+    """Mean and interval of every measure: eight bytes a number are kept, whatever order the rows come in."""
+    columns: dict[tuple[str, ...], NDArray[np.float64]] = {}
+    there: dict[tuple[str, ...], NDArray[np.bool_]] = {}
+    first: dict[tuple[str, ...], tuple[int, int]] = {}
+    for r in rows:
+        place = int(r["i"])
+        for position, (*key, value) in enumerate(r.get("values", ())):
+            name = tuple(key)
+            if name not in columns:
+                columns[name] = np.full(len(groups), np.nan)
+                there[name] = np.zeros(len(groups), np.bool_)
+                first[name] = (place, position)
+            columns[name][place] = math.nan if value is None else float(value)
+            there[name][place] = True
+            first[name] = min(first[name], (place, position))
+    for name in sorted(columns, key=lambda n: first[n]):
+        made = interval(columns[name], groups)
+        control, source, variant, measure_ = name
+        missing = int(there[name].sum()) - made.n
+        yield Summary(control, source, variant, measure_, made.value, made.low, made.high, made.n, missing)

@@ -87,7 +87,8 @@ def protocol_map(native: ArrayLike, size: int = SIZE) -> Floats:
     values = np.ascontiguousarray(native, dtype=np.float64)
     if values.ndim != 2 or values.size == 0:
         raise VizError(f"A score map must be a (h, w) array, not one of shape {values.shape}.")
-    if not np.isfinite(values).all():
+    # Asked before the resize, too: of a constant map it can leave differences in the last digit.
+    if not np.isfinite(values).all() or values.min() == values.max():
         return np.zeros((size, size))
     large = cv2.resize(values, (size, size), interpolation=cv2.INTER_CUBIC)
     low, high = large.min(), large.max()

@@ -1,0 +1,34 @@
+"""The tables in README are those that the commands wrote, and follow from the numbers beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from viz.evaluation.report_markdown import to_markdown as localization
+from viz.faithfulness.report_markdown import to_markdown as faithfulness
+
+ROOT = Path(__file__).parents[1]
+MEASURED = ROOT / "checkpoints" / "measured"
+
+
+@pytest.mark.parametrize(("name", "write"), [("localization", localization), ("faithfulness", faithfulness)])
+def test_readme_holds_the_table_that_was_measured(name: str, write: Callable[[Any], str]) -> None:
+    table = write(json.loads((MEASURED / f"{name}.json").read_text()))
+    readme = (ROOT / "README.md").read_text()
+    start, end = f"<!-- {name} table: start -->", f"<!-- {name} table: end -->"
+    assert readme.count(start) == readme.count(end) == 1
+    assert readme.partition(start)[2].partition(end)[0].strip() == table.strip()
+
+
+def test_the_bundled_checkpoints_are_those_that_were_measured() -> None:
+    for name in ("localization", "faithfulness"):
+        models = json.loads((MEASURED / f"{name}.json").read_text())["models"]
+        assert len(models) >= 5
+        for model in models:
+            card = json.loads((ROOT / "checkpoints" / f"{model.get('name') or model['model']}.json").read_text())
+            assert card["sha256"] == model["sha256"]
