@@ -72,7 +72,9 @@ def lite0() -> StepNetwork:
 
 @pytest.fixture(scope="module")
 def lite_tdam() -> StepNetwork:
-    network = scrambled(Lite0TDAM(3, 8))
+    network = Lite0TDAM(3, 8)
+    network.backbone.load_state_dict(lite0_state(), strict=True)
+    scrambled(network)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if name.startswith("searchlight."):
@@ -132,6 +134,7 @@ def test_gradcam_takes_the_last_firing_of_the_head(lite_tdam: StepNetwork, x: Te
         cam = torch.einsum("nc,nchw->nhw", lite_tdam.class_weights()[classes], features)
         maps.append(attribute(lite_tdam, x, classes, "gradcam", step=step))
         torch.testing.assert_close(maps[-1], cam.clamp(min=0) / cam[0].numel(), rtol=1e-4, atol=1e-6)
+    assert maps[0].max() > 0
     assert not torch.allclose(maps[0], maps[2], rtol=1e-2)
     torch.testing.assert_close(attribute(lite_tdam, x, classes, "gradcam"), maps[2])
 

@@ -583,7 +583,7 @@ SVGS = [
     b"  \r\n\t<!-- made by hand -->\n<svg viewBox='0 0 1 1'/>",
     b'<?xml version="1.0"?><!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "x"><svg/>',
     b'<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "x"><SVG/>',
-    gzip.compress(b"<svg>" + b" " * 300_000 + b"</svg>"),
+    gzip.compress(b"<svg>" + b" " * 300_000 + b"</svg>", mtime=0),
     '<?xml version="1.0" encoding="UTF-16"?><svg/>'.encode("utf-16"),
     b"<?xml version='1.0'?>" + b"<!--" + b"x" * 5000 + b"-->" + b"<svg/>",
 ]
