@@ -28,6 +28,7 @@ from viz.comparison.tables import rows_from_json, rows_of, summary
 from viz.engine import Model
 from viz.errors import FigureError, ModelError, PictureError, ProbeError, VizError
 from viz.figures.compare_record import comparison_from_record
+from viz.figures.text import width_of
 from viz.geometry import Preprocessing, fit
 from viz.maps import Heatmap
 
@@ -430,6 +431,7 @@ def test_figure_again_from_its_record(made: viz.Comparison, three: Model, two: M
     changes: list[dict[str, Any]] = [
         {"columns": record["columns"][:1]}, {"columns": [{}] * 3}, {"steps": "x"}, {"box": ["a"]}, {"class": 3},
         {"comparison_figure_version": 9}, {"picture": None}, {"figure": {"panels": []}}, {"steps": [99]},
+        {"boxes": "gates"},
     ]  # fmt: skip
     for change in changes:
         with pytest.raises(VizError) as caught:
@@ -441,6 +443,43 @@ def test_figure_again_from_its_record(made: viz.Comparison, three: Model, two: M
         comparison_from_record(other, made.picture, models=models)
     with pytest.raises(FigureError, match="not the record"):
         comparison_from_record({"record_version": 1}, made.picture)
+
+
+def test_boxes_of_class_maps_alone(three: Model, tmp_path: Path) -> None:
+    trace = three.trace(scene())
+    made = compare(trace.picture, [trace, trace], ["class_map", "spatial_gate"], box=(2, 3, 60, 50))
+    every, some, none = (made.to_figure([3], boxes=b) for b in (True, "class_maps", False))
+    assert [len(c.boxes) for c in every.contents] == [1, 1]
+    assert [len(c.boxes) for c in some.contents] == [1, 0]
+    assert [len(c.boxes) for c in none.contents] == [0, 0]
+    assert len({f.to_bytes("png", 60) for f in (every, some, none)}) == 3
+    assert {k for k in some.maps() if k.endswith(".boxes")} == {"a.boxes"}
+    assert " Boxes enclose" in every.latex() and " Boxes of class maps enclose" in some.latex()
+    assert "enclose" not in none.latex() and all("dashed white box" in f.latex() for f in (every, some, none))
+    some.save(tmp_path / "some.pdf")
+    again = comparison_from_record(tmp_path / "some.json", made.picture, models=[three, three])
+    assert again.boxes == "class_maps" and again.to_bytes("pdf") == (tmp_path / "some.pdf").read_bytes()
+
+
+@pytest.mark.parametrize("count", [2, 4, 6])
+@pytest.mark.parametrize("preset", ["cvpr", "eccv"])
+def test_long_titles_are_whole(three: Model, preset: str, count: int) -> None:
+    picture = viz.open_picture(scene())
+    trace = three.trace(picture)
+    for method in ("integrated_gradients", "guided_backprop", "gradcam(spatial_gate)"):
+        trace = three.attribute(trace, method, class_index=388)
+    maps = ["integrated_gradients", "guided_backprop", "gradcam(spatial_gate)", "class_map", "spatial_gate", "bottom#0"]
+    shown = compare(picture, [trace] * count, maps[:count], class_index=388).to_figure([-1], preset=preset)
+    layout = shown.layout
+    for content, box in zip(shown.contents, layout.panels, strict=True):
+        assert " ".join(box.lines).replace("\u00a0", " ") == f"({content.letter}) {content.title}".replace(
+            "\u00a0", " "
+        )
+        assert all(width_of(line, layout.font, layout.label) <= box.image.width + 1e-6 for line in box.lines)
+        assert box.text_y >= 0
+    assert "guided backpropagation, giant panda" in shown.contents[1].title
+    bars = [*layout.bars, *(p.bar for p in layout.panels if p.bar is not None)]
+    assert bars and not any("\u2026" in line for bar in bars for line in bar.lines)
 
 
 def test_the_palette_is_chosen_by_the_map(three: Model) -> None:
@@ -466,6 +505,7 @@ def test_figure_refuses_in_one_sentence(made: viz.Comparison) -> None:
         {"opacity": 3},
         {"steps": [9]},
         {"steps": []},
+        {"boxes": "gates"},
     ]
     for options in cases:
         with pytest.raises(VizError) as caught:

@@ -205,7 +205,7 @@ def test_six_families_with_their_own_maps(person: Comparer, server: Server, tmp_
         person.page.click(".cmp-prev")
         person.settle()
     pdf = take(person, "pdf", tmp_path)[".pdf"]
-    assert pdf.read_bytes() == made.to_figure(interpolation="bilinear").to_bytes("pdf")
+    assert pdf.read_bytes() == made.to_figure(interpolation="bilinear", boxes="class_maps").to_bytes("pdf")
     if FOLDER:
         person.page.screenshot(path=f"{FOLDER}/compare-six.png", full_page=True)
         (Path(FOLDER) / "compare-six.pdf").write_bytes(pdf.read_bytes())
@@ -355,7 +355,7 @@ def test_exports(person: Comparer, server: Server, tmp_path: Path) -> None:
     assert text == made.to_csv() and len(list(csv.DictReader(io.StringIO(text)))) == made.steps * 6
     files = take(person, "pdf", tmp_path)
     assert set(files) == {".pdf", ".json", ".npz", ".tex"}
-    assert files[".pdf"].read_bytes() == made.to_figure(interpolation="bilinear").to_bytes("pdf")
+    assert files[".pdf"].read_bytes() == made.to_figure(interpolation="bilinear", boxes="class_maps").to_bytes("pdf")
     fonts = subprocess.run(["pdffonts", str(files[".pdf"])], capture_output=True, text=True, check=True).stdout
     assert "Type 3" not in fonts and "TrueType" in fonts
     subprocess.run(["pdftoppm", "-r", "150", "-png", str(files[".pdf"]), str(tmp_path / "page")], check=True)

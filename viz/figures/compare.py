@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from viz.trace import Trace
 
 OWN_BOX = "white"
+Boxes = bool | Literal["class_maps"]
+BOXES: tuple[Boxes, ...] = (True, False, "class_maps")
 
 
 class CompareFigure(Figure):
@@ -42,9 +44,10 @@ class CompareFigure(Figure):
 
     Attributes:
         comparison: what is shown. steps: its rows. spec: how. traces: of each panel, in order.
+        boxes: on which maps, as `compare_figure` takes it.
     """
 
-    def __init__(self, comparison: Comparison, steps: Sequence[int], spec: FigureSpec, *, boxes: bool) -> None:
+    def __init__(self, comparison: Comparison, steps: Sequence[int], spec: FigureSpec, *, boxes: Boxes) -> None:
         self.comparison, self.steps, self.boxes = comparison, tuple(steps), boxes
         self.trace = comparison.columns[0].trace
         made: list[Content] = []
@@ -53,7 +56,8 @@ class CompareFigure(Figure):
             for index, column in enumerate(comparison.columns):
                 letter = letter_of(len(made))
                 title = title_of(comparison, index, step, self._room(spec, letter))
-                made.append(_content(comparison, index, step, spec=spec, letter=letter, title=title, boxes=boxes))
+                boxed = is_boxed(column, boxes)
+                made.append(_content(comparison, index, step, spec=spec, letter=letter, title=title, boxes=boxed))
                 self.traces.append(column.trace)
         self.contents = tuple(made)
         values = {k: getattr(spec, k) for k in spec.__dataclass_fields__ if k != "panels"}
@@ -79,7 +83,7 @@ class CompareFigure(Figure):
             f"{c.label} has no box at step {s}, because its map is flat."
             for s in self.steps
             for c in self.comparison.columns
-            if self.boxes and c.heatmaps[s - 1] is not None and not c.boxes[s - 1]
+            if is_boxed(c, self.boxes) and c.heatmaps[s - 1] is not None and not c.boxes[s - 1]
         ]
         return (*super().notes, *flat)
 
@@ -125,10 +129,11 @@ class CompareFigure(Figure):
             out |= {
                 f"column{i}.geometry.{k}": np.array(getattr(g, k)) for k in ("picture", "network", "seen", "placed")
             }
-        for c in self.contents:
+        count = len(self.comparison.columns)
+        for i, c in enumerate(self.contents):
             for heat in c.heatmaps:
                 out[f"{c.letter}.{heat.name}@{heat.step}"] = heat.native
-            if c.heatmaps and self.boxes:
+            if c.heatmaps and is_boxed(self.comparison.columns[i % count], self.boxes):
                 out[f"{c.letter}.boxes"] = np.array([b.xyxy for _, b in c.boxes], dtype=np.int64).reshape(-1, 4)
         if self.comparison.box is not None:
             out["box"] = np.array(self.comparison.box)
@@ -151,6 +156,11 @@ class _Grid(_Drawing):
             axes = self.figure.axes[-1]
             for line, colour, style in ((2.0, "black", "-"), (1.1, OWN_BOX, (0, (3, 2)))):
                 axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, lw=line, ec=colour, ls=style))
+
+
+def is_boxed(column: Column, boxes: Boxes) -> bool:
+    """Whether a column's display boxes are drawn."""
+    return column.choice.kind == "class_map" if boxes == "class_maps" else bool(boxes)
 
 
 def _panel(column: Column, step: int) -> Panel:
@@ -221,7 +231,7 @@ def compare_figure(
     preset: str = "cvpr",
     columns: int | None = None,
     *,
-    boxes: bool = True,
+    boxes: Boxes = True,
     **options: Any,
 ) -> CompareFigure:
     """The grid of a comparison: columns are models, rows are steps.
@@ -230,7 +240,8 @@ def compare_figure(
         comparison: what `viz.compare` gave; its `scale_mode` is that of the figure.
         steps: rows, each a step of the comparison (negative ones count from the last); default all, at most six.
         preset: venue, see `viz.figures.PRESETS`. columns: 1 or 2; default 1 for up to three models.
-        boxes: draw display boxes, and the user's box.
+        boxes: draw display boxes on every map, on none (False), or on class maps alone (``class_maps``: a box of a gate
+            often spans all that the network saw). The user's own box is drawn in any case.
         options: of `FigureSpec`: palette, opacity, interpolation, titles, letters, colour_bar, crop_frame, font, dpi.
 
     Raises:
@@ -240,6 +251,8 @@ def compare_figure(
     for name in options:
         if name not in allowed:
             raise FigureError(f"The figure of a comparison has no option {name!r}; it has {', '.join(allowed)}.")
+    if boxes not in BOXES:
+        raise FigureError(f"Boxes must be one of {', '.join(map(str, BOXES))}, not {str(boxes)[:20]!r}.")
     count = len(comparison.columns)
     if steps is None:
         # Many steps are thinned evenly, the first and the last kept, so that a page holds the figure.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from viz.comparison.build import FEWEST, MOST, Comparison, compare
 from viz.engine import Engine
 from viz.errors import FigureError
-from viz.figures.compare import CompareFigure
+from viz.figures.compare import BOXES, CompareFigure
 from viz.figures.compare_text import FIGURE_VERSION
 from viz.figures.record import MAX_RECORD_BYTES
 from viz.figures.spec import FigureSpec
@@ -45,6 +45,7 @@ def read_comparison_record(source: str | Path | dict[str, Any]) -> dict[str, Any
     good = good and isinstance(data.get("picture"), dict) and isinstance(data["picture"].get("sha256"), str)
     good = good and isinstance(data.get("steps"), list) and all(type(s) is int for s in data["steps"])
     good = good and isinstance(data.get("figure"), dict) and isinstance(data.get("class"), str)
+    good = good and data.get("boxes", True) in BOXES
     good = good and (box is None or (isinstance(box, list) and all(isinstance(v, int | float) for v in box)))
     if not good:
         raise FigureError("The record of the comparison cannot be read; was the file edited?")
@@ -105,7 +106,7 @@ def comparison_from_record(
         attribution=spec.attribution,
     )
     _check(made, columns)
-    return CompareFigure(made, [made.step_number(s) for s in data["steps"]], spec, boxes=data.get("boxes") is not False)
+    return CompareFigure(made, [made.step_number(s) for s in data["steps"]], spec, boxes=data.get("boxes", True))
 
 
 def _check(made: Comparison, columns: Sequence[dict[str, Any]]) -> None:

@@ -114,6 +114,8 @@ def compare_latex(made: CompareFigure, file_name: str) -> str:
 
 def compare_caption(made: CompareFigure) -> str:
     """The caption, in LaTeX: models, rows, ranges, agreement, boxes, crops."""
+    from viz.figures.compare import is_boxed
+
     comparison = made.comparison
     models = []
     for i, c in enumerate(comparison.columns, 1):
@@ -125,13 +127,16 @@ def compare_caption(made: CompareFigure) -> str:
     out = [f"Columns: {'; '.join(models)}{rows}.", _picture(made), *map(escaped, comparison.notes)]
     out += _ranges(made)
     out.append(_agreement(made))
-    if made.boxes:
+    boxed = [is_boxed(c, made.boxes) for c in comparison.columns]
+    if any(boxed):
+        which = "Boxes" if all(boxed) else "Boxes of class maps"
         kept = "the largest part" if comparison.components == "largest" else "every connected part"
-        mine = " The dashed white box is the author's." if comparison.box is not None else ""
         out.append(
-            f"Boxes enclose {kept} of the bilinearly interpolated map at or above {comparison.threshold:g} of the way "
-            f"from its smallest to its largest value; they are for display, not a localization protocol.{mine}"
+            f"{which} enclose {kept} of the bilinearly interpolated map at or above {comparison.threshold:g} of the "
+            "way from its smallest to its largest value; they are for display, not a localization protocol."
         )
+    if comparison.box is not None:
+        out.append("The dashed white box is the author's.")
     fits = dict.fromkeys((c.trace.geometry.mode, c.trace.geometry.network) for c in comparison.columns)
     for mode, (height, width) in fits:
         who = "Every network" if len(fits) == 1 else "A network of this figure"

@@ -106,7 +106,7 @@ class _Drawing:
         self.photo_rgba = opaque(self.photo)
 
     def panels(self, contents: tuple[Content, ...]) -> None:
-        size = self.layout.preset.label
+        size = self.layout.label
         for content, box in zip(contents, self.layout.panels, strict=True):
             for i, line in enumerate(box.lines):
                 self.text(box.image.x, box.text_y + i * line_height(size), line, size)

@@ -10,7 +10,7 @@ from viz.errors import FigureError
 from viz.figures.content import Content, group_key, letter_of
 from viz.figures.presets import Font, Preset, preset
 from viz.figures.spec import FigureSpec
-from viz.figures.text import POINTS, wrapped
+from viz.figures.text import POINTS, fits, wrapped
 from viz.geometry import Geometry, Rect
 
 MARGIN = 0.03
@@ -24,6 +24,9 @@ LEAST_WIDTH = 0.98
 NARROWEST = 0.6
 LEAST_CHANNELS_HEIGHT = 0.72
 TALLEST = 1.6
+# Long titles take more lines first, then smaller type, the same over all panels.
+MOST_LINES = 4
+SHRINK = (1.0, 0.9, 0.8, 0.7)
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,14 @@ class BarBox:
 
 @dataclass(frozen=True)
 class Layout:
-    """A whole figure: size in inches, type, a box for each panel, and the shared colour bars."""
+    """A whole figure: size in inches, type (`label`: size of the titles in points), a box for each panel, and the
+    shared colour bars."""
 
     width: float
     height: float
     font: Font
     preset: Preset
+    label: float
     panels: tuple[PanelBox, ...]
     bars: tuple[BarBox, ...]
     view: Rect
@@ -104,12 +109,13 @@ def lay_out(spec: FigureSpec, contents: Sequence[Content], geometry: Geometry) -
     aspect = (view[3] - view[1]) / (view[2] - view[0])
     # A very tall picture is drawn narrower than its place rather than filling the page.
     shown_width = width * min(1.0, TALLEST / aspect)
+    label = _label_size(spec, contents, width, font, style)
     boxes: list[PanelBox] = []
     y = MARGIN
     for start in range(0, len(contents), per_row):
         row = list(enumerate(contents))[start : start + per_row]
-        lines = [_lines(spec, c, width, font, style) for _, c in row]
-        above = max((len(one) for one in lines), default=0) * line_height(style.label) + 0.02
+        lines = [wrapped(_text(spec, c), width, font, label, MOST_LINES) for _, c in row]
+        above = max((len(one) for one in lines), default=0) * line_height(label) + 0.02
         heights = [_height(c, shown_width, aspect) for _, c in row]
         image_y, below = y + above, 0.0
         for (index, content), text, height, column in zip(row, lines, heights, range(per_row), strict=False):
@@ -126,14 +132,14 @@ def lay_out(spec: FigureSpec, contents: Sequence[Content], geometry: Geometry) -
                 )
                 below = max(below, height + 0.05 + _bar_height(bar, style))
             # Short titles stand close to their panel, not at the top of the row.
-            text_y = image_y - 0.02 - len(text) * line_height(style.label)
+            text_y = image_y - 0.02 - len(text) * line_height(label)
             boxes.append(PanelBox(image, text, text_y, bar))
             below = max(below, height)
         y = image_y + below + ROW_GAP
     bars: tuple[BarBox, ...] = ()
     if spec.colour_bar and spec.shared_scale:
         bars, y = _shared(spec, contents, y + 0.02, total=total, font=font, style=style)
-    return Layout(total, y - ROW_GAP + MARGIN, font, style, tuple(boxes), bars, view)
+    return Layout(total, y - ROW_GAP + MARGIN, font, style, label, tuple(boxes), bars, view)
 
 
 def _height(content: Content, width: float, aspect: float) -> float:
@@ -141,15 +147,22 @@ def _height(content: Content, width: float, aspect: float) -> float:
     return max(min(height, width), LEAST_CHANNELS_HEIGHT) if content.values is not None else height
 
 
-def _lines(spec: FigureSpec, content: Content, width: float, font: Font, style: Preset) -> tuple[str, ...]:
+def _label_size(spec: FigureSpec, contents: Sequence[Content], width: float, font: Font, style: Preset) -> float:
+    """The largest type in which every title is whole; full size where none is small enough."""
+    texts = [_text(spec, c) for c in contents]
+    sizes = [share * style.label for share in SHRINK]
+    return next((s for s in sizes if all(fits(t, width, font, s, MOST_LINES) for t in texts)), style.label)
+
+
+def _text(spec: FigureSpec, content: Content) -> str:
+    """What stands above a panel: its letter and its title."""
     letter = f"({content.letter})" if spec.letters else ""
     title = content.title if spec.titles else ""
-    text = f"{letter} {title}".strip().replace(") step", ")\u00a0step") if title else letter
-    return wrapped(text, width, font, style.label) if text else ()
+    return f"{letter} {title}".strip().replace(") step", ")\u00a0step") if title else letter
 
 
 def _bar(index: int, text: str, strip: Place, font: Font, style: Preset) -> BarBox:
-    return BarBox(strip, wrapped(text, strip.width, font, style.tick), index)
+    return BarBox(strip, wrapped(text, strip.width, font, style.tick, MOST_LINES), index)
 
 
 def _bar_height(bar: BarBox, style: Preset) -> float:

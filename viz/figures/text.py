@@ -70,9 +70,14 @@ def clipped(text: str, room: float, font: Font, size: float) -> str:
     return ""
 
 
+def fits(text: str, room: float, font: Font, size: float, most: int) -> bool:
+    """Whether `wrapped` keeps all of the text."""
+    return "".join(wrapped(text, room, font, size, most)).replace(" ", "") == text.replace(" ", "")
+
+
 def wrapped(text: str, room: float, font: Font, size: float, most: int = 2) -> tuple[str, ...]:
     """At most `most` lines of at most `room` inches; what does not fit ends in an ellipsis."""
-    words = text.split(" ")
+    words = text.split(" ") if text else []
     lines: list[str] = []
     while words and len(lines) < most - 1:
         count = 1

@@ -19,7 +19,6 @@ _MODELS = {
     "pair": "models",
     "boxes": "checked",
     "boxwords": "show boxes of class maps",
-    "boxfiles": " A saved grid has the boxes of every map, or none.",
 }
 _MAPS = {
     "what": "Attention, class map and attributions side by side",
@@ -28,7 +27,6 @@ _MAPS = {
     "pair": "maps",
     "boxes": "",
     "boxwords": "show boxes",
-    "boxfiles": "",
 }
 
 

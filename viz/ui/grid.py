@@ -18,6 +18,7 @@ from viz.comparison import Comparison
 from viz.comparison.build import compare_traces, user_box
 from viz.comparison.choice import MapChoice
 from viz.figures.build import as_json_bytes, write_whole
+from viz.figures.compare import BOXES
 from viz.geometry import INTERPOLATIONS
 from viz.localization.boxes import DEFAULT_THRESHOLD
 from viz.maps import PALETTES, palette
@@ -101,7 +102,7 @@ def written(made: Comparison, view: Mapping[str, Any], exports: Exports) -> tupl
         return (path,)
     palette_name, how, opacity = view.get("palette"), view.get("interpolation"), view.get("opacity")
     figure = made.to_figure(
-        boxes=view.get("boxes") is not False,
+        boxes=shown if (shown := view.get("boxes")) in BOXES else True,
         palette=palette_name if palette_name in PALETTES else "inferno",
         interpolation=how if how in INTERPOLATIONS else "cells",
         opacity=float(opacity) if isinstance(opacity, int | float) else 0.55,

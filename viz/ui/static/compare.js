@@ -408,7 +408,7 @@ for (const input of root.querySelectorAll(".cmp-own [data-k]")) input.addEventLi
 for (const button of root.querySelectorAll("[data-format]")) button.addEventListener("click", () => trigger("export_grid", {
   format: button.dataset.format, maps: Object.fromEntries(state.panels.map((p) => [p.model.name, p.select.value])),
   class: $("class").value, scale: $("scale").value, palette: $("palette").value, interpolation: $("interp").value,
-  opacity: Number($("opacity").value) / 100, threshold: Number($("threshold").value) / 100, boxes: $("showbox").checked,
+  opacity: Number($("opacity").value) / 100, threshold: Number($("threshold").value) / 100, boxes: !$("showbox").checked ? false : ofMaps() || $("allbox").checked ? true : "class_maps",
   box: state.own ? [state.own.x0, state.own.y0, state.own.x1, state.own.y1] : null,
 }));
 
