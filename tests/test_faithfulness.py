@@ -28,7 +28,7 @@ from viz.faithfulness.randomisation import randomisation, randomise
 from viz.faithfulness.reliance import reliance
 from viz.faithfulness.similarity import similarity, ssim
 from viz.faithfulness.stability import stability
-from viz.geometry import Preprocessing
+from viz.geometry import Preprocessing, prepare
 from viz.networks.base import StepNetwork, StepOutput
 from viz.picture import Picture, open_picture
 from viz.zoo.cards import ModelCard
@@ -389,7 +389,6 @@ def test_sources() -> None:
     model = tiny_model()
     picture = open_picture(scene())
     trace = model.trace(picture)
-    from viz.geometry import prepare
 
     x = prepare(picture, model.card.preprocessing, model.geometry)[0]
     for text, native in (
@@ -413,6 +412,47 @@ def test_sources() -> None:
     assert source_of("attention", 3, "tdam").name.startswith("attention:")
     with pytest.raises(VizError, match="no attention map"):
         source_of("attention", 1, None)
+
+
+@pytest.mark.parametrize("name", ["lite0-tdam", "lite0-psa", "lite0-ema", "lite0-vista", "lite0-paka"])
+def test_sources_mean_the_same_as_in_the_evaluation(name: str) -> None:
+    """One word, one map, in both commands; a value that does not exist at a step exists in neither."""
+    from viz.engine import load
+    from viz.evaluation.batch import native_maps, prepare_all, probes_for, trace_batch
+    from viz.sources import of_family, parse_source
+
+    model, pictures = load(name, "cpu"), [open_picture(scene(seed=s)) for s in (1, 2)]
+    x, geometries = prepare_all(model, pictures)
+    classes = [3, 7]
+    refused = 0
+    for text in ("cam", "attention", *(f"attention:{s}" for s in range(1, model.network.steps + 1))):
+        asked = of_family(parse_source(text), model.network.family)
+        assert asked is not None
+        other = source_of(text, model.network.steps, model.network.family)
+        traces = trace_batch(model, pictures, x, geometries, probes=probes_for([asked]))
+        try:
+            wanted = native_maps(model, asked, traces, x=x, classes=classes)
+        except ProbeError:
+            refused += 1
+            with pytest.raises(ProbeError, match="no value at step"):
+                other(model.network, x, torch.tensor(classes))
+            continue
+        found = other(model.network, x, torch.tensor(classes)).numpy()
+        assert np.allclose(found, np.stack(wanted), rtol=1e-4, atol=1e-4), text
+    assert refused == {"lite0-tdam": 1, "lite0-paka": model.network.steps - 1}.get(name, 0)
+
+
+def test_attribution_options_reach_the_map() -> None:
+    from viz.attribution import AttributionOptions, attribute
+    from viz.faithfulness.report import source_for
+
+    model, classes = tiny_model(), torch.tensor([7])
+    x, _ = prepare(open_picture(scene()), model.card.preprocessing, model.geometry)
+    chosen = AttributionOptions("black", window=24, stride=24)
+    found = source_for(model, "occlusion", 3, Options(attribution=chosen))(model.network, x, classes)
+    wanted = attribute(model.network, x, classes, "occlusion", options=chosen, preprocessing=model.card.preprocessing)
+    assert torch.equal(found, wanted)
+    assert not torch.allclose(found, source_of("occlusion", 3)(model.network, x, classes))
 
 
 # the report
@@ -548,7 +588,8 @@ def test_a_data_set_resumes_to_the_same_numbers(tmp_path: Path) -> None:
     request = Request(("cam", "attention"), ("reliance", "deletion"), options=SMALL)
     model = corner_model()
     whole = measure_set(model, data, request, tmp_path / "a")
-    assert whole is not None and len(whole.failed) == 1 and whole.failed[0][0] == "broken.png"
+    assert whole is not None and whole.failed_count == 1 and whole.failed[0][0] == "broken.png"
+    assert len(whole.picture_bytes) == 64
     calls: list[int] = []
 
     class StopError(Exception):

@@ -38,6 +38,7 @@ def test_wrong_use(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
         ["--json", str(tmp_path / "nowhere" / "a.json")],
         ["--json", str(tmp_path / "a.json"), "--points", "1"],
         ["--json", str(tmp_path / "a.json"), "--controls", "magic"],
+        ["--json", str(tmp_path / "a.json"), "--window", "8"],
         ["--json", str(tmp_path / "a.json"), "--model", "lite0", "lite0"],
     ):
         with pytest.raises(SystemExit) as left:
@@ -63,6 +64,7 @@ def test_a_run(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert {s["source"] for s in gated["table"] if s["control"] == "deletion"} == {"cam", "attention:spatial_gate"}
     drop = [s for s in gated["table"] if s["measure"] == "probability_drop"]
     assert len(drop) == 12 and all(s["n"] == 2 and s["low"] <= s["mean"] <= s["high"] for s in drop)
+    assert gated["failed_count"] == 1 and plain["picture_bytes"] == gated["picture_bytes"]
     assert gated["failed"][0][0] == "lost.png" and set(found["words"]) == {"reliance", "deletion"}
     assert len(table.read_text().splitlines()) == 1 + len(plain["table"]) + len(gated["table"])
     before = out.read_bytes()

@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from viz.cli import PRECISIONS, _usage
+from viz.cli_sets import (
+    ROWS_SUFFIX,
+    add_attribution_options,
+    attribution_options,
+    open_data,
+    progress_bar,
+    throw_away,
+)
 from viz.errors import VizError
 
 if TYPE_CHECKING:
-    from viz.datasets import Dataset
     from viz.evaluation.processes import Processes
     from viz.evaluation.results import Result
     from viz.evaluation.run import Plan
-
-ROWS_SUFFIX = ".rows"
 
 
 def add_evaluate(commands: Any) -> None:
@@ -49,11 +54,7 @@ def add_evaluate(commands: Any) -> None:
     more.add_argument(
         "--classes", choices=("label", "predicted"), default="label", help="class of class maps; default label"
     )
-    how = p.add_argument_group("attribution methods")
-    how.add_argument("--ig-steps", type=int, default=50, metavar="N", help="of integrated gradients; default 50")
-    how.add_argument("--window", type=int, default=32, metavar="PX", help="side of occlusion's window; default 32")
-    how.add_argument("--stride", type=int, default=16, metavar="PX", help="of occlusion's window; default 16")
-    how.add_argument("--baseline", choices=("mean", "black"), default="mean", help="what covers; default mean")
+    add_attribution_options(p)
     out = p.add_argument_group("reports")
     out.add_argument("--csv", metavar="FILE")
     out.add_argument("--latex", metavar="FILE")
@@ -80,7 +81,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         made = _plan(args, me)
         folder = Path(args.json + ROWS_SUFFIX)
         if args.fresh and me.local == 0:
-            _throw_away(folder)
+            throw_away(folder)
         me.everyone(None)  # nobody reads the folder before it is empty
         result = _run(args, made, folder, me)
         if result is not None:
@@ -103,7 +104,6 @@ def _check_outputs(args: argparse.Namespace) -> None:
 
 
 def _plan(args: argparse.Namespace, me: Processes) -> Plan:
-    from viz.attribution import AttributionOptions
     from viz.engine import pick_device
     from viz.evaluation.options import Options, sources_of
     from viz.evaluation.run import plan
@@ -118,15 +118,15 @@ def _plan(args: argparse.Namespace, me: Processes) -> Plan:
             args.precision,
             args.mixed_precision,
             args.threads,
-            AttributionOptions(args.baseline, n_steps=args.ig_steps, window=args.window, stride=args.stride),
+            attribution_options(args),
         )
     except VizError as error:
         _usage(str(error))
     return plan(
         args.model,
-        _data(args, args.split),
+        open_data(args, args.split),
         options,
-        tune_on=_data(args, args.tune_on) if args.tune_on else None,
+        tune_on=open_data(args, args.tune_on) if args.tune_on else None,
         tuning="same" if args.same_pictures else None,
         folds=args.folds,
         device=device,
@@ -134,42 +134,13 @@ def _plan(args: argparse.Namespace, me: Processes) -> Plan:
     )
 
 
-def _data(args: argparse.Namespace, split: str | None) -> Dataset:
-    from viz.datasets import open_dataset
-    from viz.evaluation.run import some_of
-
-    found = open_dataset(Path(args.data), split, layout=args.layout)
-    return found if args.limit is None else some_of(found, args.limit)
-
-
-def _throw_away(folder: Path) -> None:
-    """Only what a run wrote: a folder that was named by mistake keeps everything else."""
-    for path in (*folder.glob("part-*.jsonl"), folder / "request.json"):
-        path.unlink(missing_ok=True)
-
-
 def _run(args: argparse.Namespace, made: Plan, folder: Path, me: Processes) -> Result | None:
-    from tqdm import tqdm
-
     from viz.evaluation.run import evaluate
 
-    bars: list[Any] = []
-
-    def begin(left: int, done: int) -> Callable[[int], None]:
-        if done and me.first:
-            print(f"searchlight: going on after {done} finished pictures.", file=sys.stderr)  # noqa: T201
-        share = f"process 1 of {me.world}" if me.world > 1 else None
-        # A picture counts once for each model: that is what takes the time.
-        bar = tqdm(total=left, unit="picture", desc=share, disable=not me.first, smoothing=0.1)
-        bars.append(bar)
-        return bar.update  # type: ignore[no-any-return]
-
     readers = args.readers if args.readers is not None else (4 if made.device.startswith("cuda") else 0)
-    try:
+    # A picture counts once for each model: that is what takes the time.
+    with progress_bar(f"process 1 of {me.world}" if me.world > 1 else None, shown=me.first) as begin:
         return evaluate(made, folder, processes=me, begin=begin, readers=readers)
-    finally:
-        for bar in bars:
-            bar.close()
 
 
 def _write(args: argparse.Namespace, made: Plan, result: Result) -> None:

@@ -8,12 +8,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from viz.cli import GEOMETRIES, _add_run_options, _usage
+from viz.cli_sets import (
+    ROWS_SUFFIX,
+    add_attribution_options,
+    attribution_options,
+    open_data,
+    progress_bar,
+    throw_away,
+)
 from viz.errors import FigureError, ModelError
 
 if TYPE_CHECKING:
@@ -22,7 +29,6 @@ if TYPE_CHECKING:
     from viz.faithfulness.task import Request, SetResult
 
 CONTROLS = ("reliance", "deletion", "insertion", "road", "randomisation", "stability")
-ROWS_SUFFIX = ".rows"
 SHOWN = ("probability_drop", "best_drop", "top1_kept", "gain_over_random", "gain_over_centre", "spearman")
 
 
@@ -58,6 +64,7 @@ def add_faithfulness(commands: Any) -> None:
     how.add_argument("--draws", type=int, metavar="N", help="of the noise; default 4")
     how.add_argument("--samples", type=int, metavar="N", help="of sensitivity_max and infidelity; default 8")
     how.add_argument("--seed", type=int, metavar="N", help="of everything random; default 0")
+    add_attribution_options(p)
     work = p.add_argument_group("work")
     work.add_argument("--limit", type=int, metavar="N", help="only N samples, chosen by a hash of their names")
     work.add_argument("--threads", type=int, default=1, metavar="N", help="of one process on the CPU; default 1")
@@ -96,45 +103,27 @@ def _request(args: argparse.Namespace) -> Request:
     names = ("points", "road_points", "seeds", "draws", "samples", "seed")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     probes = tuple(args.probe) if args.probe else None
-    options = Options(unit=args.unit, probes=probes, **given)
+    options = Options(unit=args.unit, probes=probes, attribution=attribution_options(args), **given)
     controls = tuple(c for c in CONTROLS if c in args.controls)
     return Request(tuple(args.source), controls, args.step, args.classes, options, args.threads)  # type: ignore[arg-type]
 
 
 def _measured(args: argparse.Namespace, me: Processes) -> list[SetResult]:
-    from tqdm import tqdm
-
-    from viz.datasets import open_dataset
     from viz.engine import load
-    from viz.evaluation.run import some_of
     from viz.faithfulness.task import measure_set
 
     request = _request(args)
-    data = open_dataset(Path(args.data), args.split, layout=args.layout)
-    data = data if args.limit is None else some_of(data, args.limit)
+    data = open_data(args, args.split)
     found = []
     for number, name in enumerate(args.model):
         model = load(name, me.device(args.device), args.geometry, precision=args.precision, models=args.models)
         asked = replace(request, sources=_sources(model, request.sources))
         folder = Path(args.json + ROWS_SUFFIX) / f"model-{number}"
         if args.fresh and me.local == 0:
-            for path in (*folder.glob("part-*.jsonl"), folder / "request.json"):
-                path.unlink(missing_ok=True)
+            throw_away(folder)
         me.everyone(None)  # nobody reads the folder before it is empty
-        bars: list[Any] = []
-
-        def begin(left: int, done: int, title: str = model.card.name, bars: list[Any] = bars) -> Callable[[int], None]:
-            if done and me.first:
-                print(f"searchlight: going on after {done} finished pictures.", file=sys.stderr)  # noqa: T201
-            bar = tqdm(total=left, unit="picture", desc=title, disable=not me.first, smoothing=0.1)
-            bars.append(bar)
-            return bar.update  # type: ignore[no-any-return]
-
-        try:
+        with progress_bar(model.card.name, shown=me.first) as begin:
             result = measure_set(model, data, asked, folder, processes=me, begin=begin)
-        finally:
-            for bar in bars:
-                bar.close()
         if result is not None:
             found.append(result)
     return found
@@ -163,9 +152,9 @@ def _write(args: argparse.Namespace, found: list[SetResult]) -> None:
     from viz.intervals import DRAWS, LEVEL
 
     for result in found:
-        if result.failed:
+        if result.failed_count:
             print(  # noqa: T201
-                f"searchlight: {len(result.failed)} of {result.samples} pictures could not be used; the result lists "
+                f"searchlight: {result.failed_count} of {result.samples} pictures could not be used; the result lists "
                 "them.",
                 file=sys.stderr,
             )

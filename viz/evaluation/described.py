@@ -61,7 +61,7 @@ def data_part(journal: Journal, data: Dataset) -> dict[str, Any]:
         "samples": len(data),
         "pictures": data.pictures,
         "far_edge": data.far_edge,
-        "picture_bytes": _digest_of(digests),
+        "picture_bytes": digest_of(digests),
         "index_problems": data.counts,
         "failed_count": len(failed),
         "failed": listed,
@@ -95,7 +95,8 @@ def picture_digests(journal: Journal, data: Dataset) -> NDArray[np.uint64]:
     return found
 
 
-def _digest_of(digests: NDArray[np.uint64]) -> str:
+def digest_of(digests: NDArray[np.uint64]) -> str:
+    """sha256 of the pictures' own digests, in order: the same pictures give the same."""
     return sha256(digests.astype("<u8").tobytes()).hexdigest()
 
 

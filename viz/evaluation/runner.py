@@ -20,6 +20,12 @@ from viz.evaluation.processes import Processes
 
 # Lines sent at once to the first process when machines share no disk.
 SENT_AT_ONCE = 256
+LONGEST_REASON = 300
+
+
+def reason_of(error: Exception) -> str:
+    """Why a picture could not be used, as its row keeps it."""
+    return str(error)[:LONGEST_REASON]
 
 
 class Task(Protocol):

@@ -18,6 +18,7 @@ from viz.errors import VizError
 from viz.evaluation.batch import native_maps, prepare_all, probes_for, trace_batch
 from viz.evaluation.journal import Row
 from viz.evaluation.options import Options
+from viz.evaluation.runner import reason_of
 from viz.evaluation.scores import Truth, floor_entries, map_entry
 from viz.localization.protocol import resize_boxes, resize_mask
 from viz.localization.tdam_rule import filter_steps, rule_box
@@ -27,7 +28,6 @@ from viz.trace import Trace
 
 _MIXED = {None: None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # A full sentence a picture, not the text of a whole page.
-LONGEST_REASON = 300
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +193,7 @@ def read_sample(position: int, sample: Sample) -> Opened | Row:
         if mask is not None and mask.shape != picture.size:
             raise DatasetError(f"The mask of {sample.id} has another size than its picture.")
     except VizError as error:
-        return {"i": position, "failed": str(error)[:LONGEST_REASON]}
+        return {"i": position, "failed": reason_of(error)}
     truth = Truth(boxes, None if mask is None else resize_mask(mask))
     return Opened(position, sample, picture, truth)
 

@@ -15,9 +15,9 @@ from viz.faithfulness.gates import GateBank, gate_values
 from viz.faithfulness.passes import Passes, log_odds, probability
 from viz.faithfulness.randomisation import randomisation
 from viz.faithfulness.reliance import reliance
-from viz.faithfulness.report import CURVES, PARTS, QUICK, Options, Part, curves_of, stability_of
+from viz.faithfulness.report import CURVES, PARTS, QUICK, Options, Part, curves_of, source_for, stability_of
 from viz.faithfulness.results import Row, plain, row
-from viz.faithfulness.sources import Source, source_of
+from viz.faithfulness.sources import Source
 from viz.intervals import interval
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def measure(
     passes = Passes.of(model, step, options.batch)
     logits = passes.logits(x)
     classes = logits.argmax(dim=1) if classes is None else classes.cpu()
-    asked = [s if isinstance(s, Source) else source_of(s, passes.step, model.network.family) for s in sources]
+    asked = [source_for(model, s, passes.step, options) for s in sources]
     found: list[list[Row]] = [_answer(logits, classes, i) for i in range(len(x))]
     if "reliance" in controls:
         _add(found, _relied(passes, x, classes, options, bank))

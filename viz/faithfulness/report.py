@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from viz.attribution import AttributionOptions
+from viz.attribution.methods import DEFAULT_OPTIONS
 from viz.errors import ProbeError, VizError
 from viz.faithfulness.curves import CurveControl, CurveResult, curves
 from viz.faithfulness.gates import GateBank, gate_bank
@@ -60,7 +62,7 @@ class Options:
         deletion, insertion: what stands in for pixels. noise: of ROAD's imputation, in network units.
         modes, how: of the random weights. sigmas, draws: of the noise, in units of 0..255. radius: of sensitivity_max.
         samples: of Captum's metrics. seed: of everything random. batch: inputs a pass.
-        probes: gates to replace; None takes the family's.
+        probes: gates to replace; None takes the family's. attribution: of maps that are attribution methods.
     """
 
     points: int = 8
@@ -79,6 +81,7 @@ class Options:
     seed: int = 0
     batch: int = BATCH
     probes: tuple[str, ...] | None = None
+    attribution: AttributionOptions = DEFAULT_OPTIONS
 
 
 QUICK = Options()
@@ -197,7 +200,7 @@ def faithful(
     logits = passes.logits(x)
     chosen = int(logits[0].argmax()) if class_index is None else class_number(model.head.labels, class_index)
     classes = torch.tensor([chosen])
-    asked = source if isinstance(source, Source) else source_of(source, passes.step, model.network.family)
+    asked = source_for(model, source, passes.step, options)
     with passes.lock:
         heat = asked(model.network, passes.placed(x), classes)[0]
     report = Report(
@@ -253,6 +256,19 @@ def faithful(
     if progress:
         progress(1.0, "done")
     return report
+
+
+def source_for(model: Model, source: str | Source, step: int, options: Options) -> Source:
+    """A source of this model with the options; one that is made already stays as it is."""
+    if isinstance(source, Source):
+        return source
+    return source_of(
+        source,
+        step,
+        model.network.family,
+        options=options.attribution,
+        preprocessing=model.card.preprocessing,
+    )
 
 
 def curves_of(

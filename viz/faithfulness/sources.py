@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from viz.attention.probe import AttentionRecord, capture, match
-from viz.attribution import attribute
+from viz.attention.probe import AttentionRecord, capture, match, probes_of
+from viz.attribution import AttributionOptions, attribute
+from viz.attribution.methods import DEFAULT_OPTIONS
 from viz.errors import ProbeError, VizError
-from viz.geometry import Geometry
+from viz.geometry import Geometry, Preprocessing
 from viz.kernels import facts_of, strengths_of
 from viz.networks.base import StepNetwork
 from viz.parts import derive, split_name
@@ -42,14 +43,23 @@ class Source:
         return maps
 
 
-def source_of(text: str, step: int, family: str | None = None) -> Source:
+def source_of(
+    text: str,
+    step: int,
+    family: str | None = None,
+    *,
+    options: AttributionOptions = DEFAULT_OPTIONS,
+    preprocessing: Preprocessing | None = None,
+) -> Source:
     """A source by its word.
 
     Args:
         text: as `viz.sources.parse_source` reads it: ``cam``, ``attention:spatial_gate``, ``attention:mean(bottom)``,
             ``gradcam``, ``centre_gaussian``, ...; an attribution method may also be written ``attribution:METHOD``.
-        step: 1-based, for a word that names no step of its own.
+        step: 1-based, for a word that names no step of its own: attention is then the value in force at that step. A
+            word with a step asks for the value made at that step, as in `Trace.record`.
         family: of the network, for ``attention`` alone: the family's own map.
+        options: of attribution methods; their baseline ``black`` needs `preprocessing`.
 
     Raises:
         VizError: no such source.
@@ -68,7 +78,7 @@ def source_of(text: str, step: int, family: str | None = None) -> Source:
         return Source(asked.text, _class_map(step), step)
     if asked.kind == "attention":
         return Source(asked.text, _attention(asked, step), step)
-    return Source(asked.text, _attribution(asked.name, step), step)
+    return Source(asked.text, _attribution(asked.name, step, options, preprocessing), step)
 
 
 def centre(x: Tensor, size: int = 28) -> Tensor:
@@ -98,31 +108,44 @@ def _attention(asked: MapSource, step: int) -> MapFunction:
     def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
         with torch.inference_mode(), capture(network) as sink:
             network(_like(network, x), step)
+        known = list(probes_of(network))
         strengths = strengths_of(facts_of(network))
         height, width = int(x.shape[2]), int(x.shape[3])
         whole = (0.0, 0.0, float(width), float(height))
         geometry = Geometry("squash", (height, width), (height, width), whole, whole)
-        return torch.stack([_one(sink.records(i), asked, step, geometry, strengths) for i in range(len(x))])
+        maps = []
+        for i in range(len(x)):
+            up_to = [r for r in sink.records(i) if r.step <= step]
+            maps.append(_one(up_to, _record(up_to, known, asked, step), asked, geometry, strengths))
+        return torch.stack(maps)
 
     return function
 
 
+def _record(records: Sequence[AttentionRecord], known: list[str], asked: MapSource, step: int) -> AttentionRecord:
+    """Of the deepest module that matches: of its own step where one is named, else what is in force at the step."""
+    probe, _ = split_name(asked.name)
+    exact = asked.step != -1
+    names = match(known if exact else list(dict.fromkeys(r.name for r in records)), probe)
+    if not names:
+        have = ", ".join(dict.fromkeys(r.label for r in records)) or "none"
+        raise ProbeError(f"No probe {probe!r} has a value up to step {step}; there are: {have}.")
+    found = [r for r in records if r.name == names[-1] and (r.step == step or not exact)]
+    if not found:
+        raise ProbeError(f"{names[-1]} has no value at step {step}.")
+    return max(found, key=lambda r: r.step)
+
+
 def _one(
-    records: tuple[AttentionRecord, ...],
+    up_to: Sequence[AttentionRecord],
+    record: AttentionRecord,
     asked: MapSource,
-    step: int,
     geometry: Geometry,
     strengths: dict[str, float],
 ) -> Tensor:
-    """The value in force at the step: that of the latest step up to it, of the deepest module that matches."""
-    probe, part = split_name(asked.name)
+    """The map of a record, or what follows from it and those beside it."""
+    _, part = split_name(asked.name)
     channel = asked.channel
-    up_to = [r for r in records if r.step <= step]
-    names = match(list(dict.fromkeys(r.name for r in up_to)), probe)
-    if not names:
-        have = ", ".join(dict.fromkeys(r.label for r in up_to)) or "none"
-        raise ProbeError(f"No probe {probe!r} has a value up to step {step}; there are: {have}.")
-    record = max((r for r in up_to if r.name == names[-1]), key=lambda r: r.step)
     if part is not None:
         native = derive(up_to, record, part, geometry, channel=channel, strengths=strengths).native
         return torch.from_numpy(native.copy())
@@ -135,8 +158,11 @@ def _one(
     return torch.from_numpy(record.values.copy())
 
 
-def _attribution(method: str, step: int) -> MapFunction:
+def _attribution(
+    method: str, step: int, options: AttributionOptions, preprocessing: Preprocessing | None
+) -> MapFunction:
     def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
-        return attribute(network, _like(network, x), classes, method, step=step)
+        like = _like(network, x)
+        return attribute(network, like, classes, method, step=step, options=options, preprocessing=preprocessing)
 
     return function

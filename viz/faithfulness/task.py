@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +16,23 @@ from torch import Tensor
 from viz.datasets import Dataset, Sample, open_sample
 from viz.engine import Model, versions
 from viz.errors import VizError
+from viz.evaluation.described import MOST_FAILED, digest_of
 from viz.evaluation.processes import Processes
-from viz.evaluation.runner import Begin, run
+from viz.evaluation.runner import Begin, reason_of, run
 from viz.faithfulness.dataset import KEY, Summary, measure
 from viz.faithfulness.gates import GateBank, gate_bank
 from viz.faithfulness.passes import Passes
-from viz.faithfulness.report import PARTS, QUICK, Options, Part
+from viz.faithfulness.report import PARTS, QUICK, Options, Part, source_for
 from viz.faithfulness.results import Row, plain
-from viz.faithfulness.sources import source_of
 from viz.geometry import prepare
 from viz.intervals import interval
+from viz.picture import Picture
 
 # Pictures of a chunk: a few, because each takes hundreds of passes and a stopped run loses the chunk in work.
 CHUNK = 4
 EXAMPLES = 12
-LONGEST_REASON = 300
+# Of a sample: its place, its label's class, the first digits of its picture's sha256.
+Place = tuple[int, int | None, str]
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,8 @@ class Request:
 class FaithfulnessTask:
     """A run of one model over a data set, for `viz.evaluation.runner.run`.
 
-    Rows, one a sample: ``i`` its place; then ``failed`` (a sentence), or ``class`` and ``values``: lists of control,
-    source, variant, measure, value (None: no number), each named once.
+    Rows, one a sample: ``i`` its place; then ``failed`` (a sentence), or ``h`` (16 digits of the picture's sha256),
+    ``class`` and ``values``: lists of control, source, variant, measure, value (None: no number), each named once.
 
     The mean gates need a pass over all pictures before the first chunk; each process makes it for itself, which costs
     one pass a picture where the controls cost hundreds.
@@ -83,9 +85,10 @@ class FaithfulnessTask:
         """A map that the network does not have is told before the first picture."""
         height, width = self.model.card.preprocessing.size
         x = torch.zeros((1, 3, height, width), dtype=self.model.dtype, device=self.model.device)
+        quick = replace(self.asked.options, attribution=replace(self.asked.options.attribution, n_steps=1))
         for text in self.asked.sources:
             with self.model._lock:
-                source_of(text, self.step, self.model.network.family)(self.model.network, x, torch.zeros(1).long())
+                source_for(self.model, text, self.step, quick)(self.model.network, x, torch.zeros(1).long())
 
     def request(self) -> dict[str, Any]:
         """What decides the rows."""
@@ -110,15 +113,16 @@ class FaithfulnessTask:
         start = chunk * CHUNK
         rows: list[Row] = []
         inputs: list[Tensor] = []
-        places: list[tuple[int, int | None]] = []
+        places: list[Place] = []
         for i, sample in enumerate(self.samples[start : start + CHUNK], start):
             try:
                 if self.asked.classes == "label":
                     self._check_label(sample)
-                inputs.append(self._input(sample))
-                places.append((i, sample.class_index))
+                picture = open_sample(sample)
+                inputs.append(self._input(picture))
+                places.append((i, sample.class_index, picture.sha256[:16]))
             except VizError as error:
-                rows.append({"i": i, "failed": str(error)[:LONGEST_REASON]})
+                rows.append({"i": i, "failed": reason_of(error)})
         if inputs:
             rows += self._measured(torch.cat(inputs), places)
         return sorted(rows, key=lambda r: int(r["i"]))
@@ -127,14 +131,14 @@ class FaithfulnessTask:
         if sample.class_index is None or sample.class_index >= len(self.model.head.labels):
             raise VizError(f"The label of {sample.id} is no class of this network.")
 
-    def _input(self, sample: Sample) -> Tensor:
-        return prepare(open_sample(sample), self.model.card.preprocessing, self.model.geometry)[0]
+    def _input(self, picture: Picture) -> Tensor:
+        return prepare(picture, self.model.card.preprocessing, self.model.geometry)[0]
 
-    def _measured(self, x: Tensor, places: Sequence[tuple[int, int | None]]) -> list[Row]:
+    def _measured(self, x: Tensor, places: Sequence[Place]) -> list[Row]:
         asked = self.asked
         classes = Passes.of(self.model, self.step).logits(x).argmax(dim=1)
         if asked.classes == "label":
-            classes = torch.tensor([c for _, c in places])
+            classes = torch.tensor([c for _, c, _ in places])
         found = measure(
             self.model,
             x,
@@ -148,7 +152,10 @@ class FaithfulnessTask:
         values: list[list[Any]] = [[] for _ in places]
         for r in found:
             values[r["item"]].append([*(r[k] for k in KEY), plain(r["value"])])
-        return [{"i": i, "class": int(c), "values": v} for (i, _), c, v in zip(places, classes, values, strict=True)]
+        return [
+            {"i": i, "h": digest, "class": int(c), "values": v}
+            for (i, _, digest), c, v in zip(places, classes, values, strict=True)
+        ]
 
     def bank(self) -> GateBank | None:
         """Mean gates of the whole set, made once; None where no control or no gate needs them."""
@@ -164,7 +171,7 @@ class FaithfulnessTask:
         held: list[Tensor] = []
         for sample in self.samples:
             try:
-                held.append(self._input(sample))
+                held.append(self._input(open_sample(sample)))
             except VizError:
                 continue  # counted where its rows are made
             if len(held) == batch:
@@ -186,13 +193,19 @@ def _once_each(data: Dataset, classes: str) -> tuple[Sample, ...]:
 
 @dataclass(frozen=True)
 class SetResult:
-    """The controls of one model over a data set: `table` of means, what `failed` (id, reason), what was asked for."""
+    """The controls of one model over a data set.
+
+    `table` of means; `failed_count`, and the first that `failed` (id, reason); `request`: what was asked for;
+    `picture_bytes`: digest of all pictures that were read.
+    """
 
     model: str
     sha256: str
     request: dict[str, Any]
     step: int
     samples: int
+    picture_bytes: str
+    failed_count: int
     failed: tuple[tuple[str, str], ...]
     table: tuple[Summary, ...]
 
@@ -230,8 +243,22 @@ def measure_set(
         raise VizError(f"None of the {len(failed)} pictures could be used; the first: {failed[min(failed)]}")
     table = tuple(_table(journal.rows(), [s.group for s in task.samples]))
     card = model.card
-    listed = tuple((task.samples[i].id, failed[i]) for i in sorted(failed))
-    return SetResult(card.name, card.sha256, task.request(), task.step, len(task.samples), listed, table)
+    listed = tuple((task.samples[i].id, failed[i]) for i in sorted(failed)[:MOST_FAILED])
+    digests = np.zeros(len(task.samples), np.uint64)
+    for r in journal.rows():
+        if "h" in r:
+            digests[int(r["i"])] = int(r["h"], 16)
+    return SetResult(
+        card.name,
+        card.sha256,
+        task.request(),
+        task.step,
+        len(task.samples),
+        digest_of(digests),
+        len(failed),
+        listed,
+        table,
+    )
 
 
 def _table(rows: Iterable[Row], groups: Sequence[str]) -> Iterator[Summary]:

@@ -1,0 +1,76 @@
+"""What the commands over whole data sets share: options of attribution methods, finished rows, the progress bar."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from viz.cli import _usage
+from viz.errors import VizError
+
+if TYPE_CHECKING:
+    from viz.attribution import AttributionOptions
+    from viz.datasets import Dataset
+    from viz.evaluation.runner import Begin
+
+# Finished rows stand beside the result: RESULT.json.rows.
+ROWS_SUFFIX = ".rows"
+
+
+def add_attribution_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of attribution methods, read by `attribution_options`."""
+    how = parser.add_argument_group("attribution methods")
+    how.add_argument("--ig-steps", type=int, default=50, metavar="N", help="of integrated gradients; default 50")
+    how.add_argument("--window", type=int, default=32, metavar="PX", help="side of occlusion's window; default 32")
+    how.add_argument("--stride", type=int, default=16, metavar="PX", help="of occlusion's window; default 16")
+    how.add_argument("--baseline", choices=("mean", "black"), default="mean", help="what covers; default mean")
+
+
+def attribution_options(args: argparse.Namespace) -> AttributionOptions:
+    """The options of `add_attribution_options`; a value out of range ends the command with a sentence."""
+    from viz.attribution import AttributionOptions
+
+    try:
+        return AttributionOptions(args.baseline, n_steps=args.ig_steps, window=args.window, stride=args.stride)
+    except VizError as error:
+        _usage(str(error))
+
+
+def open_data(args: argparse.Namespace, split: str | None) -> Dataset:
+    """The data set of ``--data`` and ``--layout``, cut to ``--limit``."""
+    from viz.datasets import open_dataset
+    from viz.evaluation.run import some_of
+
+    found = open_dataset(Path(args.data), split, layout=args.layout)
+    return found if args.limit is None else some_of(found, args.limit)
+
+
+def throw_away(folder: Path) -> None:
+    """Only what a run wrote: a folder that was named by mistake keeps everything else."""
+    for path in (*folder.glob("part-*.jsonl"), folder / "request.json"):
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def progress_bar(title: str | None, *, shown: bool) -> Iterator[Begin]:
+    """Makes the bar with rate and remaining time of `viz.evaluation.runner.run`, and closes it."""
+    from tqdm import tqdm
+
+    bars: list[Any] = []
+
+    def begin(left: int, done: int) -> Callable[[int], None]:
+        if done and shown:
+            print(f"searchlight: going on after {done} finished pictures.", file=sys.stderr)  # noqa: T201
+        bar = tqdm(total=left, unit="picture", desc=title, disable=not shown, smoothing=0.1)
+        bars.append(bar)
+        return bar.update  # type: ignore[no-any-return]
+
+    try:
+        yield begin
+    finally:
+        for bar in bars:
+            bar.close()
