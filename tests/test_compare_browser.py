@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import csv
+import gc
 import io
 import json
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from viz.comparison import Comparison, compare
 from viz.engine import Engine
 from viz.maps import overlay
 from viz.ui.app import build, launch_options
+from viz.ui.running import Running
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -92,6 +95,11 @@ class Comparer(Visitor):
             "(k) => (document.querySelector('.cmp').dataset.key || null) !== k", arg=before, timeout=90_000
         )
         self.settle()
+
+    def also(self, *methods: str) -> None:
+        for box in self.page.locator("#compare-also input[type=checkbox]").all():
+            words = box.locator("xpath=ancestor::label").inner_text()
+            box.set_checked(any(words.startswith(m) for m in methods))
 
     def pick(self, name: str, value: str) -> None:
         self.page.select_option(f".cmp-{name}", value)
@@ -363,6 +371,95 @@ def test_exports(person: Comparer, server: Server, tmp_path: Path) -> None:
     assert page.std() > 20, "the page of the PDF is blank"
     for kind, magic in (("svg", b"<?xml"), ("png", b"\x89PNG")):
         assert take(person, kind, tmp_path)[f".{kind}"].read_bytes().startswith(magic)
+
+
+def forbid(*_: Any, **__: Any) -> Any:
+    raise AssertionError("computed again")
+
+
+def test_attributions_are_pythons_and_computed_once(
+    person: Comparer, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person.upload(ASSETS / "rocket.jpg")
+    person.open_tab()
+    offered = person.page.locator("#compare-also label").all_inner_texts()
+    assert offered[0].strip() == "Grad-CAM" and any("slow: 50 passes" in t for t in offered)
+    assert not any(box.is_checked() for box in person.page.locator("#compare-also input").all())
+    person.compare(*BOTH)
+    picture = viz.open_picture(ASSETS / "rocket.jpg")
+    assert server.engine.trace(picture, "lite0").attributions == (), "nothing is computed that nobody asked for"
+    assert person.page.locator(".cmp-everyrow").is_hidden()
+    person.also("Grad-CAM", "guided")
+    person.compare(*BOTH)
+    person.pick("every", "guided_backprop")
+    made = python(server, "rocket.jpg", BOTH, "guided_backprop")
+    for step in (2, 1):
+        same_numbers(person.table("pairs"), pair_rows(made, step))
+        person.page.click(".cmp-prev")
+        person.settle()
+    person.pick("every", "gradcam")
+    made = python(server, "rocket.jpg", BOTH, "gradcam")
+    same_numbers(person.table("pairs"), pair_rows(made, 1))
+    said = person.text(".cmp-explain")
+    assert "Grad-CAM: part of the logit" in said and "own logit of the same class" in said
+    # A saved grid is what the screen shows: the panels have no boxes by default.
+    files = take(person, "pdf", tmp_path)
+    assert files[".pdf"].read_bytes() == made.to_figure(interpolation="bilinear", boxes="class_maps").to_bytes("pdf")
+    assert made.to_figure(boxes="class_maps").to_bytes("png", 60) == made.to_figure(boxes=False).to_bytes("png", 60)
+    # Another class is computed when asked for, not before.
+    second = person.page.locator(".cmp-class option").nth(1).inner_text()
+    assert person.page.locator(".cmp-ask").is_hidden()
+    person.pick("class", second)
+    assert "not computed for this class" in person.page.locator(".cmp-says").first.inner_text()
+    held = {n: len(server.engine.trace(picture, n).attributions) for n in BOTH}
+    assert held == {"lite0": 2, "lite0-tdam": 4}
+    person.page.click(".cmp-ask")
+    person.page.wait_for_function("(c) => document.querySelector('.cmp').dataset.more === c", arg=second)
+    person.settle()
+    assert person.page.locator(".cmp-ask").is_hidden()
+    other = python(server, "rocket.jpg", BOTH, "gradcam", class_index=second)
+    same_numbers(person.table("pairs"), pair_rows(other, 1))
+    # All is held now: Compare again, the same class again and the tables need no pass.
+    monkeypatch.setattr("viz.attribution.of_trace.attribute", forbid)
+    assert take(person, "csv", tmp_path)[".csv"].read_text() == other.to_csv()
+    person.also("Grad-CAM")
+    person.compare(*BOTH)
+    assert person.page.input_value(".cmp-map >> nth=0") == "gradcam"
+    assert person.page.locator("[data-testid=toast-body]").count() == 0
+
+
+def all_ended(seconds: float = 5) -> bool:
+    """Whether no visitor's computation runs any more."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not any(len(found) for found in gc.get_objects() if type(found) is Running):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_stop_ends_the_thread_and_the_next_computation_works(person: Comparer, server: Server) -> None:
+    person.upload(ASSETS / "chelsea.jpg")
+    person.open_tab()
+    person.tick(*BOTH)
+    person.also("occlusion")
+    expect(person.page.locator("#compare-stop")).to_be_hidden()
+    person.page.click("#compare-start")
+    person.page.click("#compare-stop", timeout=20_000)
+    assert "Stopped" in person.toast()
+    expect(person.page.locator("#compare-start")).to_be_visible()
+    expect(person.page.locator("#compare-stop")).to_be_hidden()
+    lock = server.engine.model("lite0")._lock
+    assert lock.acquire(timeout=5), "the thread still works on the model"
+    lock.release()
+    assert all_ended()
+    picture = viz.open_picture(ASSETS / "chelsea.jpg")
+    kept = server.engine.trace(picture, "lite0").attributions
+    assert len(kept) <= 1 and not server.engine.trace(picture, "lite0-tdam").attributions
+    assert person.page.get_attribute(".cmp", "data-state") == "empty"
+    person.also("Grad-CAM")
+    person.compare(*BOTH)
+    same_numbers(person.table("pairs"), pair_rows(python(server, "chelsea.jpg", BOTH), 2))
 
 
 def test_boxes_drawn_behind_another_tab_stay_lines(person: Comparer) -> None:

@@ -178,6 +178,12 @@ def build(engine: Engine) -> gr.Blocks:
         comparison.listen(first, shown)
         attributions.listen(first, shown)
         faithfulness.listen(first, shown)
+
+        def left(request: gr.Request) -> None:
+            for tab in (comparison, attributions, faithfulness):
+                tab.stop.running.leave(request.session_hash)
+
+        page.unload(left)
         model.change(
             lambda name: card_markdown(engine.catalogue, name), model, card, queue=False, api_visibility="private"
         )

@@ -22,13 +22,13 @@ _NEVER_BELOW = "never below 0, so it is silent on what speaks against the class"
 _SIGNED = "signed: below 0 speaks against the class"
 
 
-def cost(choice: MethodChoice, trace: Trace) -> str:
-    """What a slow method costs a step, in words; empty for the others."""
+def cost(choice: MethodChoice, size: tuple[int, int]) -> str:
+    """What a slow method costs a step for a network input of that size, in words; empty for the others."""
     options, info = DEFAULT_OPTIONS, choice.info
     if not info.slow:
         return ""
     if choice.name == "occlusion":
-        sides = [math.ceil((size - options.window) / options.stride) + 1 for size in trace.geometry.network]
+        sides = [math.ceil((side - options.window) / options.stride) + 1 for side in size]
         return f"slow: {1 + math.prod(sides)} passes"
     return f"slow: {options.n_steps} passes forward and back"
 
@@ -49,7 +49,7 @@ def layer_choices(trace: Trace) -> list[tuple[str, str]]:
 
 
 def _offer(choice: MethodChoice, trace: Trace) -> str:
-    price = cost(choice, trace)
+    price = cost(choice, trace.geometry.network)
     if not price:
         return choice.words()
     return f"{choice.words()} ({price}{' a step' if trace.steps > 1 else ''})"
@@ -95,17 +95,32 @@ def columns_of(trace: Trace, class_index: int, methods: Sequence[str]) -> list[d
     return [{**shared, **c} for c in columns]
 
 
-def _column(trace: Trace, class_index: int, text: str) -> list[dict[str, Any]]:
+def method_entry(trace: Trace, class_index: int, text: str) -> tuple[dict[str, Any], str] | None:
+    """The maps of a method that the trace holds for a class, and how they were made; None where it holds none."""
     choice = parse_method(text)
     used = DEFAULT_OPTIONS.used(choice)
     held = [trace.attribution_of(text, s, class_index, options=used) for s in range(1, trace.steps + 1)]
     found = [a for a in held if a is not None]
     if not found:
-        return []
+        return None
     maps = [trace.attribution(text, a.step, class_index, options=used) for a in found]
     entry = named(map_entry(maps, "attribution", choice.words(), "attributions"), text)
     note = found[0].settings if choice.probe is None else ", ".join(filter(None, [found[0].layer, found[0].settings]))
-    return [{"name": choice.words(), "maps": [entry], "pick": text, "note": note}]
+    return entry, note
+
+
+def _column(trace: Trace, class_index: int, text: str) -> list[dict[str, Any]]:
+    made = method_entry(trace, class_index, text)
+    if made is None:
+        return []
+    return [{"name": parse_method(text).words(), "maps": [made[0]], "pick": text, "note": made[1]}]
+
+
+def method_line(text: str) -> str:
+    """What a method's number is."""
+    choice = parse_method(text)
+    title = choice.words()
+    return f"{title[:1].upper()}{title[1:]}: {choice.info.unit}; {_SIGNED if choice.info.signed else _NEVER_BELOW}."
 
 
 def explanations(trace: Trace, columns: Sequence[dict[str, Any]], methods: Sequence[str]) -> list[str]:
@@ -117,12 +132,7 @@ def explanations(trace: Trace, columns: Sequence[dict[str, Any]], methods: Seque
     else:
         lines.append(f"{trace.card.name} has no attention module, so there is no native attention to show.")
     lines.append(f"Class map: the classifier's weights over the last features, in logit per cell; {_SIGNED}.")
-    for text in methods:
-        choice = parse_method(text)
-        if choice.words() in names:
-            sign = _SIGNED if choice.info.signed else _NEVER_BELOW
-            title = choice.words()
-            lines.append(f"{title[:1].upper()}{title[1:]}: {choice.info.unit}; {sign}.")
+    lines += [method_line(text) for text in methods if parse_method(text).words() in names]
     lines.append(
         "An attribution explains the answer for one class; native attention is what the module computed. They need "
         "not agree, and where they differ neither is proven wrong."

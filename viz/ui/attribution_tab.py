@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +12,8 @@ from viz.attribution.methods import parse_method
 from viz.comparison import FEWEST, MOST, Comparison
 from viz.comparison.choice import parse_map
 from viz.engine import Engine
-from viz.errors import ProbeError, VizError
+from viz.errors import VizError
 from viz.geometry import Mode
-from viz.trace import Trace
 from viz.ui.attribution_entries import (
     CLASS_MAP,
     INPUT_METHODS,
@@ -29,11 +27,11 @@ from viz.ui.attribution_entries import (
 from viz.ui.components import map_grid
 from viz.ui.exports import Exports
 from viz.ui.grid import toast, viewed, written
+from viz.ui.running import PROGRESS, StopButton, Stopped, Tell, attributed, parts_of, telling
 from viz.ui.session import Pictures, Shown, trace_of
 
 FIRST = ("gradcam",)
-# Gradio finds a handler's progress argument by a default of this type.
-PROGRESS = gr.Progress()
+STOPPED = "Stopped. Maps that were finished are kept, so computing them again takes no time."
 
 
 @dataclass(frozen=True)
@@ -82,6 +80,7 @@ class AttributionTab:
                 min_width=240,
             )
             self.start = gr.Button("Compute", variant="primary", elem_id="attribution-start", scale=1, min_width=120)
+            self.stop = StopButton(self.start, "attribution-stop", STOPPED)
         self.grid = map_grid("attribution-grid")
         self.files = gr.File(label="Attribution", file_count="multiple", visible=False, elem_id="attribution-files")
         self.computed = gr.State(None, time_to_live=3600)
@@ -113,9 +112,13 @@ class AttributionTab:
         class_index: int | None,
         methods: list[str] | None,
         layers: list[str] | None,
-        progress: gr.Progress | None = None,
+        tell: Tell = lambda share, words: None,
     ) -> tuple[Any, ...]:
-        """The message, what was computed, and no old files. A method that cannot be computed is told and left out."""
+        """The message, what was computed, and no old files. A method that cannot be computed is told and left out.
+
+        Raises:
+            Stopped: from `tell`.
+        """
         nothing = (gr.skip(), gr.skip(), gr.skip())
         chosen = [*(methods or ()), *(layers or ())]
         try:
@@ -131,9 +134,18 @@ class AttributionTab:
             toast(str(error))
             return nothing
         done = []
-        for i, text in enumerate(chosen):
+        parts = parts_of(tell, [parse_method(text).words() for text in chosen])
+        for text, part in zip(chosen, parts, strict=True):
             try:
-                trace = self._attributed(shown, text, index, _telling(progress, text, i, len(chosen)))
+                trace = attributed(
+                    self.engine,
+                    trace.picture,
+                    shown.model,
+                    text,
+                    shown.geometry,
+                    class_index=index,
+                    tell=part,
+                )
                 done.append(text)
             except VizError as error:
                 toast(f"{parse_method(text).words()}: {error}")
@@ -142,30 +154,6 @@ class AttributionTab:
         now = Attributed(shown.sha256, shown.model, shown.geometry, index, tuple(done))
         message = attribution_message(trace, index, done)
         return gr.HTML(value=message, extra=""), now, gr.update(value=None, visible=False)
-
-    def _attributed(
-        self, shown: Shown, text: str, class_index: int, tell: Callable[[float], None] | None = None
-    ) -> Trace:
-        """The trace with a method's map at every step that has one.
-
-        Raises:
-            VizError: no step has one, or the picture is no longer kept.
-        """
-        picture = self.pictures.get(shown.sha256)
-        trace = trace_of(shown, self.engine, self.pictures)
-        steps, made, why = trace.steps, 0, None
-        for step in range(1, steps + 1):
-            part = None if tell is None else (lambda share, step=step: tell((step - 1 + share) / steps))
-            try:
-                trace = self.engine.attribute(
-                    picture, shown.model, text, shown.geometry, class_index=class_index, step=step, progress=part
-                )
-                made += 1
-            except ProbeError as error:  # a step that makes no use of the probe has no map
-                why = error
-        if why is not None and not made:
-            raise why
-        return trace
 
     def comparison(self, now: Attributed, view: dict[str, Any]) -> Comparison:
         """The grid as a comparison of one model with itself.
@@ -176,7 +164,7 @@ class AttributionTab:
         shown = Shown(now.sha256, now.model, now.geometry)
         trace = trace_of(shown, self.engine, self.pictures)
         for text in now.methods:
-            trace = self._attributed(shown, text, now.class_index)
+            trace = attributed(self.engine, trace.picture, now.model, text, now.geometry, class_index=now.class_index)
         names = {c["name"]: c.get("pick") for c in columns_of(trace, now.class_index, now.methods)}
         asked = view.get("maps")
         asked = asked if isinstance(asked, dict) else {}
@@ -201,14 +189,13 @@ class AttributionTab:
     def listen(self, after: Any, shown: gr.State) -> None:
         """Wire the events; `after` is the event that brings a new trace."""
 
-        def started(
-            now: Shown | None,
-            class_index: int | None,
-            methods: list[str],
-            layers: list[str],
-            progress: gr.Progress = PROGRESS,
-        ) -> tuple[Any, ...]:
-            return self.run(now, class_index, methods, layers, progress)
+        def started(values: dict[Any, Any], request: gr.Request, progress: gr.Progress = PROGRESS) -> tuple[Any, ...]:
+            methods, layers = values[self.methods], values[self.layers]
+            with self.stop.running.started(request.session_hash) as check:
+                try:
+                    return self.run(values[shown], values[self.cls], methods, layers, telling(progress, check))
+                except Stopped:
+                    return (gr.skip(), gr.skip(), gr.skip())
 
         def exported(event: gr.EventData, now: Attributed | None) -> Any:
             return self.export(event._data, now)
@@ -220,21 +207,15 @@ class AttributionTab:
             show_progress="hidden",
             api_visibility="private",
         )
-        self.start.click(
+        self.stop.run(
+            self.start.click,
             started,
-            [shown, self.cls, self.methods, self.layers],
+            {shown, self.cls, self.methods, self.layers},
             [self.grid, self.computed, self.files],
             show_progress_on=[self.grid],
             concurrency_limit=2,
-            api_visibility="private",
         )
+        self.stop.listen()
         self.grid.export_grid(
             exported, self.computed, self.files, show_progress_on=[self.grid], api_visibility="private"
         )
-
-
-def _telling(progress: gr.Progress | None, text: str, index: int, count: int) -> Callable[[float], None] | None:
-    if progress is None:
-        return None
-    words = parse_method(text).words()
-    return lambda share: progress((index + share) / count, desc=words)

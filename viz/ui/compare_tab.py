@@ -4,84 +4,45 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
 
+from viz.attribution.methods import parse_method
 from viz.comparison import FEWEST, MOST, Comparison
 from viz.comparison.choice import parse_map
 from viz.engine import Engine
-from viz.errors import ModelError, VizError
+from viz.errors import VizError
 from viz.geometry import Mode
 from viz.trace import Trace
+from viz.ui.attribution_entries import INPUT_METHODS
+from viz.ui.compare_entries import class_index, common_classes, compare_message, method_offers, more_message
 from viz.ui.components import model_grid, offered
-from viz.ui.entries import class_entry, derived_entries, spatial_entries
 from viz.ui.exports import Exports
-from viz.ui.grid import grid_message, toast, viewed, written
-from viz.ui.session import Pictures, Shown, trace_of
-from viz.zoo.cards import class_number
+from viz.ui.grid import toast, viewed, written
+from viz.ui.running import PROGRESS, StopButton, Stopped, Tell, attributed, parts_of, telling
+from viz.ui.session import Pictures, Shown
 
-TOP = 5
-# Gradio finds a handler's progress argument by a default of this type.
-PROGRESS = gr.Progress()
+# Longer than any class name.
+MAX_LABEL = 200
+STOPPED = "Stopped. Traces and maps that were finished are kept, so computing them again takes no time."
+NOTHING = (gr.skip(), gr.skip(), gr.skip())
 
 
 @dataclass(frozen=True)
 class Compared:
-    """What one visitor compares: a few words, so that a session holds no picture and no tensor."""
+    """What one visitor compares: a few words, so that a session holds no picture and no tensor.
+
+    Attributes:
+        methods: attributions that were computed for every class of `classes`.
+    """
 
     sha256: str
     geometry: Mode | None
     models: tuple[str, ...]
-
-
-def common_classes(traces: Sequence[Trace]) -> list[str]:
-    """Classes that the page offers: the best of every model's last step, best first, then of the other steps."""
-    found: dict[str, None] = {}
-    for rank in range(TOP):
-        for trace in traces:
-            for step in range(trace.steps, 0, -1):
-                top = trace.top(step, TOP)
-                if rank < len(top):
-                    found[top[rank].label] = None
-    first = traces[0].top(-1, 1)[0].label
-    return [first, *(label for label in found if label != first)]
-
-
-def _index(trace: Trace, label: str) -> int | None:
-    try:
-        index = class_number(trace.head.labels, label)
-    except ModelError:
-        return None
-    # A part of a name is not enough here: two classifiers must mean the same.
-    return index if trace.head.labels[index] == label else None
-
-
-def model_entry(trace: Trace, name: str, classes: Sequence[str]) -> dict[str, Any]:
-    """One model's part of the message: geometry, steps, best classes, class maps, spatial probes and derived maps."""
-    maps = []
-    for label in classes:
-        index = _index(trace, label)
-        if index is not None:
-            maps.append(class_entry(trace, index) | {"p": [float(p) for p in trace.probabilities[:, index]]})
-    return {
-        "name": name,
-        "title": trace.card.title,
-        "steps": trace.steps,
-        "geometry": trace.geometry.as_json(),
-        "top": [trace.top(step, 1)[0]._asdict() for step in range(1, trace.steps + 1)],
-        "maps": [*maps, *spatial_entries(trace), *derived_entries(trace)],
-    }
-
-
-def compare_message(traces: Sequence[Trace], names: Sequence[str]) -> str:
-    """The JSON message for the grid."""
-    classes = common_classes(traces)
-    key = "|".join([*names, *(t.geometry.mode for t in traces)])
-    return grid_message(
-        traces[0].picture, [model_entry(t, n, classes) for t, n in zip(traces, names, strict=True)], classes, key
-    )
+    methods: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
 
 
 class CompareTab:
@@ -101,28 +62,46 @@ class CompareTab:
                 min_width=240,
             )
             self.start = gr.Button("Compare", variant="primary", elem_id="compare-start", scale=1, min_width=120)
+            self.stop = StopButton(self.start, "compare-stop", STOPPED)
+        self.also = gr.CheckboxGroup(
+            method_offers(),
+            value=[],
+            label="Also compute, for the class maps' class (each panel's list then offers it)",
+            elem_id="compare-also",
+        )
         self.grid = model_grid("compare-grid")
         self.files = gr.File(
             label="Comparison", file_count="multiple", visible=False, elem_id="compare-files", show_label=True
         )
         self.compared = gr.State(None, time_to_live=3600)
+        self.asked = gr.State("", time_to_live=3600)
 
-    def run(self, names: list[str] | None, shown: Shown | None, progress: gr.Progress | None = None) -> tuple[Any, ...]:
-        """The message, what was compared, and no old files. A model that cannot be run is told and left out."""
-        nothing = (gr.skip(), gr.skip(), gr.skip())
+    def run(
+        self,
+        names: list[str] | None,
+        methods: list[str] | None,
+        shown: Shown | None,
+        tell: Tell = lambda share, words: None,
+    ) -> tuple[Any, ...]:
+        """The message, what was compared, and no old files. A model that cannot be run is told and left out.
+
+        Raises:
+            Stopped: from `tell`.
+        """
+        chosen, also = names or [], [m for m in INPUT_METHODS if m in (methods or ())]
         try:
             if shown is None:
                 raise VizError("Choose a picture first.")
-            if not FEWEST <= len(names or ()) <= MOST:
-                raise VizError(f"Choose {FEWEST} to {MOST} models, not {len(names or ())}.")
+            if not FEWEST <= len(chosen) <= MOST:
+                raise VizError(f"Choose {FEWEST} to {MOST} models, not {len(chosen)}.")
             picture = self.pictures.get(shown.sha256)
         except VizError as error:
             toast(str(error))
-            return nothing
+            return NOTHING
         traces: dict[str, Trace] = {}
-        for i, name in enumerate(names or ()):
-            if progress is not None:
-                progress(i / len(names or ()), desc=f"Running {name}")
+        first = 1 / (1 + len(also))
+        for i, name in enumerate(chosen):
+            tell(first * i / len(chosen), f"Running {name}")
             try:
                 traces[name] = self.engine.trace(picture, name, shown.geometry)
             except VizError as error:
@@ -130,10 +109,55 @@ class CompareTab:
         if len(traces) < FEWEST:
             if traces:
                 toast("Fewer than two models are left to compare; choose others.")
-            return nothing
-        now = Compared(shown.sha256, shown.geometry, tuple(traces))
-        message = compare_message(list(traces.values()), list(traces))
+            return NOTHING
+        now = Compared(shown.sha256, shown.geometry, tuple(traces), tuple(also))
+        if also:
+            label = common_classes(list(traces.values()))[0]
+            now = replace(now, classes=(label,))
+            traces = self._attributed(now, label, lambda share, words: tell(first + share * (1 - first), words))
+        message = compare_message(list(traces.values()), list(traces), also)
         return gr.HTML(value=message, extra=""), now, gr.update(value=None, visible=False)
+
+    def _attributed(
+        self, now: Compared, label: str, tell: Tell | None = None, plan: Sequence[tuple[str, str]] | None = None
+    ) -> dict[str, Trace]:
+        """The traces with maps of a class; one that cannot be made is told and left out.
+
+        Args:
+            plan: (model, method) pairs; default every method for every model.
+
+        Raises:
+            VizError: the picture is no longer kept. Stopped: from `tell`.
+        """
+        picture = self.pictures.get(now.sha256)
+        traces = {name: self.engine.trace(picture, name, now.geometry) for name in now.models}
+        plan = [(name, text) for text in now.methods for name in now.models] if plan is None else plan
+        parts = parts_of(tell or (lambda share, words: None), [f"{parse_method(m).words()}, {n}" for n, m in plan])
+        for (name, text), part in zip(plan, parts, strict=True):
+            index = class_index(traces[name], label)
+            if index is None:
+                continue
+            try:
+                traces[name] = attributed(self.engine, picture, name, text, now.geometry, class_index=index, tell=part)
+            except VizError as error:
+                toast(f"{name}, {parse_method(text).words()}: {error}")
+        return traces
+
+    def more(self, label: str, now: Compared | None, tell: Tell = lambda share, words: None) -> tuple[Any, Any]:
+        """The attributions of one more class, for a grid that is there.
+
+        Raises:
+            Stopped: from `tell`.
+        """
+        if now is None or not now.methods or not label:
+            return gr.skip(), gr.skip()
+        try:
+            traces = self._attributed(now, label, tell)
+        except VizError as error:
+            toast(str(error))
+            return gr.skip(), gr.skip()
+        known = tuple(dict.fromkeys((*now.classes, label)))
+        return gr.HTML(extra=more_message(traces, label, now.methods)), replace(now, classes=known)
 
     def stale(self, shown: Shown | None, now: Compared | None) -> Any:
         """After a new picture or fit above: say that the grid still shows the old one."""
@@ -150,13 +174,17 @@ class CompareTab:
             VizError: a view that this page cannot have sent, or a picture that is no longer kept.
         """
         picture = self.pictures.get(now.sha256)
-        traces = [trace_of(Shown(now.sha256, name, now.geometry), self.engine, self.pictures) for name in now.models]
         asked = view.get("maps")
         asked = asked if isinstance(asked, dict) else {}
         # The viewer writes a channel as NAME@CHANNEL.
         maps = [parse_map(str(asked.get(name, "class_map")).replace("@", "#")) for name in now.models]
-        label = view.get("class")
-        return viewed(traces, maps, view, picture, label if isinstance(label, str) and label else None)
+        wanted = view.get("class")
+        label = wanted if isinstance(wanted, str) and wanted else None
+        plan = [(name, m.method) for name, m in zip(now.models, maps, strict=True) if m.method is not None]
+        if plan and (label not in now.classes or not {m for _, m in plan} <= set(now.methods)):
+            raise VizError(f"The attributions of {label} are not computed yet; press the button beside the class.")
+        traces = self._attributed(now, label or "", plan=plan)
+        return viewed([traces[name] for name in now.models], maps, view, picture, label)
 
     def export(self, view: Any, now: Compared | None) -> Any:
         """The grid or the tables as files."""
@@ -173,20 +201,48 @@ class CompareTab:
     def listen(self, after: Any, shown: gr.State) -> None:
         """Wire the events; `after` is the event that brings a new trace."""
 
-        def started(names: list[str], now: Shown | None, progress: gr.Progress = PROGRESS) -> tuple[Any, ...]:
-            return self.run(names, now, progress)
+        def started(values: dict[Any, Any], request: gr.Request, progress: gr.Progress = PROGRESS) -> tuple[Any, ...]:
+            with self.stop.running.started(request.session_hash) as check:
+                try:
+                    return self.run(values[self.models], values[self.also], values[shown], telling(progress, check))
+                except Stopped:
+                    return NOTHING
+
+        def class_of(event: gr.EventData) -> str:
+            view = event._data if isinstance(event._data, dict) else {}
+            return str(view.get("class") or "")[:MAX_LABEL]
+
+        def asked(
+            label: str, now: Compared | None, request: gr.Request, progress: gr.Progress = PROGRESS
+        ) -> tuple[Any, Any]:
+            with self.stop.running.started(request.session_hash) as check:
+                try:
+                    return self.more(label, now, telling(progress, check))
+                except Stopped:
+                    return gr.skip(), gr.skip()
 
         def exported(event: gr.EventData, now: Compared | None) -> Any:
             return self.export(event._data, now)
 
-        self.start.click(
+        self.stop.run(
+            self.start.click,
             started,
-            [self.models, shown],
+            {self.models, self.also, shown},
             [self.grid, self.compared, self.files],
             show_progress_on=[self.grid],
             concurrency_limit=2,
-            api_visibility="private",
         )
+        self.stop.run(
+            self.grid.ask_class,
+            asked,
+            [self.asked, self.compared],
+            [self.grid, self.compared],
+            noted=class_of,
+            note=self.asked,
+            show_progress_on=[self.grid],
+            concurrency_limit=2,
+        )
+        self.stop.listen()
         after.success(self.stale, [shown, self.compared], self.grid, show_progress="hidden", api_visibility="private")
         self.grid.export_grid(
             exported, self.compared, self.files, show_progress_on=[self.grid], api_visibility="private"

@@ -3,39 +3,38 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import torch
+from torch import Tensor
 
 from viz.attribution.methods import parse_method
-from viz.engine import Engine, Model
+from viz.engine import Engine
 from viz.errors import VizError
-from viz.faithfulness import PARTS, QUICK_PARTS, GateBank, Report, faithful, sample_bank, words_for
-from viz.faithfulness.gates import fixed_edits, flat_edits, gate_values, neutral_edits
+from viz.faithfulness import PARTS, QUICK_PARTS, Report, faithful, sample_bank, words_for
 from viz.faithfulness.passes import Passes
+from viz.faithfulness.sources import Source, source_of
 from viz.figures.build import as_json_bytes, write_whole
 from viz.figures.faithfulness_plots import curves_plot, randomisation_plot
-from viz.geometry import prepare
 from viz.networks.base import StepNetwork
 from viz.parts import part_words, split_name
-from viz.picture import Picture
 from viz.sources import OWN
 from viz.trace import Trace
-from viz.ui.attribution_entries import INPUT_METHODS, class_choices, cost
+from viz.ui.attribution_entries import INPUT_METHODS, class_choices
 from viz.ui.exports import Exports
+from viz.ui.faithfulness_changed import new_classes
 from viz.ui.faithfulness_text import curves_html, head_html, rest_html
 from viz.ui.grid import toast
+from viz.ui.running import PROGRESS, StopButton, Stopped, Tell, telling
 from viz.ui.session import Pictures, Shown, trace_of
 
 EMPTY = "Choose a picture first."
 # Random weights and stability ask for the map that often, so slow methods take minutes.
 SLOW = "minutes: some 40 maps"
-# Gradio finds a handler's progress argument by a default of this type.
-PROGRESS = gr.Progress()
+STOPPED = "Stopped. Nothing was measured; what stood below stays."
 
 
 def source_choices(trace: Trace, step: int = -1) -> list[tuple[str, str]]:
@@ -50,7 +49,7 @@ def source_choices(trace: Trace, step: int = -1) -> list[tuple[str, str]]:
     choices.append(("class map", "cam"))
     for text in INPUT_METHODS:
         choice = parse_method(text)
-        choices.append((f"{choice.words()} ({SLOW})" if cost(choice, trace) else choice.words(), text))
+        choices.append((f"{choice.words()} ({SLOW})" if choice.info.slow else choice.words(), text))
     return choices
 
 
@@ -73,32 +72,14 @@ def note_of(trace: Trace, step: int = -1) -> str:
     return said
 
 
-def new_classes(model: Model, picture: Picture, report: Report, bank: GateBank | None, geometry: Any) -> dict[str, str]:
-    """The best class after each single replacement that changed it, by the replacement's name."""
-    found = report.reliance
-    changed = [r for r in found.replaced if r.passes == 1 and r.top1_kept == 0] if found is not None else []
-    if not changed:
-        return {}
-    passes = Passes.of(model, report.step)
-    x, _ = prepare(picture, model.card.preprocessing, geometry or model.geometry)
-    fired = list(dict.fromkeys(name for name, _ in gate_values(passes, x)))
-    out = {}
-    for r in changed:
-        names = [n for n in fired if n.rpartition(".")[2] in r.gates]
-        edits = _edits(model.network, names, r.how, bank)
-        if edits:
-            with torch.inference_mode():
-                best = int(passes.logits(passes.placed(x), edits)[0].argmax())
-            out[r.name] = model.head.labels[best]
-    return out
+def _watched(source: Source, look: Callable[[], None]) -> Source:
+    """The same source, with a look at every map whether it is still wanted."""
 
+    def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
+        look()
+        return source.function(network, x, classes)
 
-def _edits(network: StepNetwork, names: Sequence[str], how: str, bank: GateBank | None) -> Any:
-    if how == "neutral":
-        return neutral_edits(network, names)
-    if how == "flat":
-        return flat_edits(network, names)
-    return fixed_edits(bank.means, names) if how == "mean" and bank is not None else None
+    return replace(source, function=function)
 
 
 @dataclass(frozen=True)
@@ -136,6 +117,7 @@ class FaithfulnessTab:
                 min_width=240,
             )
             self.start = gr.Button("Measure", variant="primary", elem_id="faithfulness-start", scale=1, min_width=120)
+            self.stop = StopButton(self.start, "faithfulness-stop", STOPPED)
         self.head = gr.HTML("", elem_id="faithfulness-result", apply_default_css=False, visible=False)
         self.curves = gr.Plot(visible=False, elem_id="faithfulness-curves", show_label=False)
         self.areas = gr.HTML("", elem_id="faithfulness-areas", apply_default_css=False, visible=False)
@@ -176,12 +158,18 @@ class FaithfulnessTab:
             gr.update(choices=offered, value=[v for _, v in offered if v in wanted]),
         ]
 
-    def measure(self, shown: Shown | None, asked: Asked, progress: gr.Progress | None = None) -> list[Any]:
-        """The numbers of one map, drawn, told and as files."""
+    def measure(self, shown: Shown | None, asked: Asked, tell: Tell = lambda share, word: None) -> list[Any]:
+        """The numbers of one map, drawn, told and as files.
 
-        def tell(share: float, word: str) -> None:
-            if progress is not None:
-                progress(share, desc=word.replace("_", " "))
+        Raises:
+            Stopped: from `tell`.
+        """
+        at = 0.0
+
+        def part(share: float, word: str) -> None:
+            nonlocal at
+            at = share
+            tell(share, word.replace("_", " "))
 
         try:
             source, number = asked.source, asked.step or -1
@@ -190,17 +178,22 @@ class FaithfulnessTab:
             if not asked.parts:
                 raise VizError("Choose at least one control.")
             picture, model = self.pictures.get(shown.sha256), self.engine.model(shown.model)
+            # Some controls ask for the map many times without a sign of progress.
+            map_of = _watched(
+                source_of(source, Passes.of(model, number).step, model.network.family),
+                lambda: tell(at, "map of changed input or weights"),
+            )
             bank = sample_bank(model, number) if "reliance" in asked.parts and model.network.family else None
             report = faithful(
                 model,
                 picture,
-                source=source,
+                source=map_of,
                 class_index=asked.class_index,
                 step=number,
                 parts=[p for p in PARTS if p in asked.parts],
                 bank=bank,
                 geometry=shown.geometry,
-                progress=tell,
+                progress=part,
             )
             changed = new_classes(model, picture, report, bank, shown.geometry)
             trace = trace_of(shown, self.engine, self.pictures)
@@ -235,21 +228,26 @@ class FaithfulnessTab:
         """Wire the events; `after` is the event that brings a new trace."""
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
-        def started(values: dict[Any, Any], progress: gr.Progress = PROGRESS) -> list[Any]:
+        def started(values: dict[Any, Any], request: gr.Request, progress: gr.Progress = PROGRESS) -> list[Any]:
             asked = Asked(values[self.source], values[self.cls], values[self.step], tuple(values[self.parts] or ()))
-            return self.measure(values[shown], asked, progress)
+            with self.stop.running.started(request.session_hash) as check:
+                try:
+                    return self.measure(values[shown], asked, telling(progress, check))
+                except Stopped:
+                    return [gr.skip()] * 6
 
         offered = [self.note, self.source, self.cls, self.parts]
         after.success(self.refresh, shown, [*offered, self.step, *self._results], **quiet)
         self.step.input(self.stepped, [shown, self.step, self.source, self.parts], offered, **quiet)
-        self.start.click(
+        self.stop.run(
+            self.start.click,
             started,
             {shown, self.source, self.cls, self.step, self.parts},
             self._results,
             show_progress_on=[self.note],
             concurrency_limit=1,
-            api_visibility="private",
         )
+        self.stop.listen()
 
 
 def file_stem(report: Report) -> str:

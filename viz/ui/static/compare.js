@@ -24,13 +24,26 @@ function receive() {
   image.src = data.picture.src;
 }
 
-// The picture above has changed since.
+// The picture above has changed since; or the attributions of one more class have come.
 function receiveExtra() {
   let data;
   try { data = JSON.parse(props.extra || "null"); } catch { return; }
   if (!data || !state.data) return;
+  if (data.add) { receiveMore(data); return; }
   $("stale").hidden = !data.stale;
   $("stale").textContent = data.stale || "";
+}
+
+function receiveMore(data) {
+  for (const { model, select } of state.panels)
+    for (const map of data.add[model.name] || []) {
+      if (model.maps.some((m) => m.name === map.name && m.cls === map.cls)) continue;
+      for (const s of map.steps) s.values = decodeFloats(s.data);
+      model.maps.push(map);
+      if (![...select.options].some((o) => o.value === map.name)) select.append(new Option(map.title, map.name));
+    }
+  draw();
+  root.dataset.more = data.class;
 }
 
 function show(data, image) {
@@ -50,7 +63,10 @@ function show(data, image) {
   root.style.setProperty("--columns", data.models.length === 4 ? 2 : Math.min(3, data.models.length));
   $("about").textContent = [data.picture.name, `${data.picture.full[1]} x ${data.picture.full[0]}`, ...data.picture.notes, ...(data.about ? [data.about] : [])].join(" · ");
   $("class").replaceChildren(...data.classes.map((label) => new Option(label, label)));
-  $("classlabel").textContent = `Class of the class maps (the first is the best of ${data.models[0].name})`;
+  const methods = data.methods || [];
+  $("every").replaceChildren(...[["", "as chosen"], ["class_map", "class map"], ...methods].map(([value, text]) => new Option(text, value)));
+  $("everyrow").hidden = !methods.length;
+  $("classlabel").textContent = `Class of ${methods.length ? "class maps and attributions" : "the class maps"} (the first is the best of ${data.models[0].name})`;
   $("explain").replaceChildren(...(data.explain || []).map((line) => make("li", "", line)));
   $("explain").hidden = !(data.explain || []).length;
   $("alllabel").hidden = ofMaps();
@@ -130,7 +146,15 @@ const ownStep = (panel, step = state.step) => Math.min(step, panel.model.steps);
 function entryOf(panel) {
   const name = panel.select.value;
   if (name === "class_map") return panel.model.maps.find((m) => m.kind === "class_map" && m.title === $("class").value);
-  return panel.model.maps.find((m) => m.kind !== "class_map" && m.name === name);
+  // An attribution is of one class; those of other classes may not have been computed.
+  return panel.model.maps.find((m) => m.kind !== "class_map" && m.name === name && (!m.cls || m.cls === $("class").value));
+}
+
+// Whether a panel shows an attribution that could be there, had it been computed for the chosen class.
+function isUncomputed(panel) {
+  const name = panel.select.value, { maps } = panel.model;
+  return name !== "class_map" && !entryOf(panel) && maps.some((m) => m.name === name && m.cls)
+    && maps.some((m) => m.kind === "class_map" && m.title === $("class").value);
 }
 
 function mapAt(panel, step = state.step) {
@@ -138,7 +162,7 @@ function mapAt(panel, step = state.step) {
   // After the last value that the model has, that one stands; before the first there is none.
   const last = entry && entry.steps[entry.steps.length - 1];
   const found = entry && (entry.steps.find((s) => s.step === own) || (last.step < own ? last : null));
-  return found ? { entry, step: found.step, key: `${panel.index}|${panel.select.value}|${entry.title}|${found.step}`, values: found.values, h: found.h, w: found.w } : null;
+  return found ? { entry, step: found.step, key: `${panel.index}|${panel.select.value}|${entry.title}|${entry.cls || ""}|${found.step}`, values: found.values, h: found.h, w: found.w } : null;
 }
 
 // Panels that share a range: those that measure in one unit.
@@ -205,7 +229,11 @@ function paint() {
   $("steplabel").textContent = `step ${state.step} of ${steps}`;
   $("opv").textContent = $("opacity").value + " %";
   $("thv").textContent = $("threshold").value + " % of the range";
-  $("classrow").hidden = ofMaps() || state.panels.every((p) => p.select.value !== "class_map");
+  const methods = (data.methods || []).map(([name]) => name), chosen = new Set(state.panels.map((p) => p.select.value));
+  $("classrow").hidden = ofMaps() || state.panels.every((p) => p.select.value !== "class_map" && !methods.includes(p.select.value));
+  $("every").value = chosen.size === 1 && [...$("every").options].some((o) => chosen.has(o.value)) ? [...chosen][0] : "";
+  $("ask").hidden = !state.panels.some(isUncomputed);
+  $("ask").textContent = `Compute the attributions of ${$("class").value}`;
   paintBars();
   paintOvers();
   paintTables();
@@ -226,10 +254,12 @@ function paintPanel(panel) {
   const own = ownStep(panel), top = panel.model.top[own - 1], steps = panel.model.steps;
   const which = steps === 1 ? "one step only" : own < state.step ? `its last step, ${own}` : `step ${own} of ${steps}`;
   const entry = entryOf(panel);
-  const asked = m && entry.kind === "class_map" ? `, ${percent(entry.p[own - 1])} for ${entry.title}` : "";
-  const missing = m ? (m.step < own ? `, map of step ${m.step}` : "") : entry ? ": no value of this map here" : ": this model has no such class";
+  const label = entry && (entry.cls || entry.title);
+  const asked = m && entry.p ? `, ${percent(entry.p[own - 1])} for ${label}` : "";
+  const none = isUncomputed(panel) ? ": not computed for this class" : ": this model has no such class";
+  const missing = m ? (m.step < own ? `, map of step ${m.step}` : "") : entry ? ": no value of this map here" : none;
   if (ofMaps()) { panel.says.textContent = [steps > 1 ? which + missing : "", panel.model.note].filter(Boolean).join("; "); return; }
-  panel.says.textContent = `${which}${missing}; says ${top.label} ${percent(top.probability)}${asked && top.label !== entry.title ? asked : ""}`;
+  panel.says.textContent = `${which}${missing}; says ${top.label} ${percent(top.probability)}${asked && top.label !== label ? asked : ""}${entry && entry.note ? `; ${entry.note}` : ""}`;
 }
 
 const percent = (p) => (100 * p).toFixed(1) + " %";
@@ -398,6 +428,12 @@ function go(step) {
 }
 
 for (const name of ["class", "scale", "palette", "interp", "showbox", "allbox"]) $(name).addEventListener("change", draw);
+$("every").addEventListener("change", () => {
+  const wish = $("every").value;
+  for (const { select } of state.panels) if (wish && [...select.options].some((o) => o.value === wish)) select.value = wish;
+  draw();
+});
+$("ask").addEventListener("click", () => trigger("ask_class", { class: $("class").value }));
 for (const name of ["opacity", "threshold"]) $(name).addEventListener("input", draw);
 $("draw").addEventListener("change", () => $("grid").classList.toggle("drawing", $("draw").checked));
 $("step").addEventListener("input", () => go(Number($("step").value)));
