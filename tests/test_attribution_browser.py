@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Locator, expect, sync_playwright
 
 import viz
 from tests.test_browser import ASSETS, FLAGS, LOOPBACK, Server, Visitor, chromium_path
-from tests.test_compare_browser import FOLDER, CompareServer
+from tests.test_compare_browser import FOLDER, CompareServer, all_ended
 from viz.comparison import Comparison, compare
 from viz.ui.attribution_entries import layer_choices, method_choices
 from viz.zoo.cards import class_number
@@ -241,6 +241,43 @@ def test_a_slow_method_says_its_cost_and_a_plain_network_has_no_attention(person
     assert person.grid.locator(".cmp-head strong").all_inner_texts() == ["class map", "occlusion"]
     assert "no attention module" in person.grid.locator(".cmp-explain").inner_text()
     same_numbers(person.table("pairs"), python(server, "rocket.jpg", ["class_map", "occlusion"], "lite0"), 1)
+
+
+def test_stop(person: Asker, server: Server) -> None:
+    person.upload(ASSETS / "moose.jpg")
+    person.open_tab()
+    person.tick("occlusion", "integrated")
+    expect(person.page.locator("#attribution-stop")).to_be_hidden()
+    person.page.click("#attribution-start")
+    expect(person.page.locator("#attribution-grid").get_by_text("%").first).to_be_visible(timeout=20_000)
+    expect(person.page.locator("#attribution-start")).to_be_hidden()
+    person.page.click("#attribution-stop")
+    assert "Stopped" in person.toast()
+    # A pass that has begun is finished first.
+    assert all_ended(30), "the thread still computes"
+    model, picture = server.engine.model(TDAM), viz.open_picture(ASSETS / "moose.jpg")
+    assert model._lock.acquire(timeout=1), "the model is still locked"
+    model._lock.release()
+    kept = server.engine.trace(picture, TDAM).attributions
+    assert len(kept) < 4 and all(np.isfinite(a.values).all() for a in kept)
+    hooks = [m for m in model.network.modules() if m._forward_hooks or m._forward_pre_hooks or m._backward_hooks]
+    assert hooks == []
+    expect(person.page.locator("#attribution-start")).to_be_visible()
+    assert person.grid.get_attribute("data-state") == "empty"
+    person.tick("integrated")
+    person.compute()
+    same_numbers(person.table("pairs"), python(server, "moose.jpg", [GATE, "class_map", "integrated_gradients"]), 2)
+    fresh = viz.load(TDAM, "cpu")
+    trace = fresh.attribute(fresh.trace(picture), "integrated_gradients", step=1, class_index=kept_class(server))
+    again = server.engine.trace(picture, TDAM).attribution("integrated_gradients", 1, kept_class(server))
+    np.testing.assert_allclose(
+        again.native, trace.attribution("integrated_gradients", 1, kept_class(server)).native, atol=1e-6
+    )
+
+
+def kept_class(server: Server) -> int:
+    """The class that the tab takes for the moose by itself."""
+    return int(server.engine.trace(viz.open_picture(ASSETS / "moose.jpg"), TDAM).top(-1, 1)[0].class_index)
 
 
 def test_nothing_to_do_is_said(person: Asker) -> None:

@@ -15,7 +15,7 @@ import viz
 from tests.family_models import family_model
 from tests.test_attribution_browser import Asker
 from tests.test_browser import ASSETS, FLAGS, Server, chromium_path
-from tests.test_compare_browser import FOLDER, CompareServer
+from tests.test_compare_browser import FOLDER, CompareServer, all_ended
 from viz.attention.probe import edited
 from viz.faithfulness import PARTS, WORDS, Report, faithful
 from viz.geometry import prepare
@@ -178,6 +178,31 @@ def test_a_changed_answer_is_named(person: Doubter, server: Server) -> None:
     neutral = next(r for r in rows if "neutral" in r[0])
     assert neutral[4] == f"changed to {best}"
     assert any(r[4].startswith("kept in ") for r in rows)
+
+
+@pytest.mark.parametrize("source", ["class map", "integrated gradients"])
+def test_stop(person: Doubter, server: Server, source: str) -> None:
+    person.upload(ASSETS / "coffee.jpg")
+    person.open_tab("Faithfulness")
+    person.page.click("#faithfulness-source input")
+    person.page.locator("li[role=option]", has_text=source).click()
+    person.choose_parts("road" if source == "class map" else "stability")
+    person.page.click("#faithfulness-start")
+    expect(person.page.locator("#faithfulness-note").get_by_text("%").first).to_be_visible(timeout=20_000)
+    person.page.click("#faithfulness-stop")
+    assert "Stopped" in person.toast()
+    # One pass of a slow method, or one curve, is finished first.
+    assert all_ended(30), "the thread still measures"
+    model = server.engine.model("lite0-tdam")
+    assert model._lock.acquire(timeout=1), "the model is still locked"
+    model._lock.release()
+    expect(person.page.locator("#faithfulness-start")).to_be_visible()
+    assert person.page.locator("#faithfulness-result").count() == 0
+    person.page.click("#faithfulness-source input")
+    person.page.locator("li[role=option]", has_text="class map").click()
+    person.choose_parts("reliance")
+    person.measure()
+    check_reliance(person.cells("reliance"), faithful(model, ASSETS / "coffee.jpg", parts=("reliance",)))
 
 
 def test_nothing_to_measure_is_said(person: Doubter) -> None:

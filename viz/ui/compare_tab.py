@@ -66,7 +66,7 @@ class CompareTab:
         self.also = gr.CheckboxGroup(
             method_offers(),
             value=[],
-            label="Also compute, for the class maps' class (each panel's list then offers it)",
+            label="Attributions to compute as well; each panel's list of maps then offers them",
             elem_id="compare-also",
         )
         self.grid = model_grid("compare-grid")

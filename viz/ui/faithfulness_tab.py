@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 from torch import Tensor
 
+from viz.attribution import attribute
 from viz.attribution.methods import parse_method
 from viz.engine import Engine
 from viz.errors import VizError
@@ -72,12 +73,16 @@ def note_of(trace: Trace, step: int = -1) -> str:
     return said
 
 
-def _watched(source: Source, look: Callable[[], None]) -> Source:
-    """The same source, with a look at every map whether it is still wanted."""
+def watched(text: str, step: int, family: str | None, look: Callable[[], None]) -> Source:
+    """A source that looks at every map, and with a slow method at every pass, whether it is still wanted."""
+    source = source_of(text, step, family)
 
     def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
         look()
-        return source.function(network, x, classes)
+        if text not in INPUT_METHODS:
+            return source.function(network, x, classes)
+        like = x.to(next(network.parameters()))
+        return attribute(network, like, classes, text, step=source.step, progress=lambda share: look())
 
     return replace(source, function=function)
 
@@ -104,7 +109,7 @@ class FaithfulnessTab:
                 [], label="Map to test", elem_id="faithfulness-source", filterable=False, min_width=200, scale=2
             )
             self.cls = gr.Dropdown(
-                [], label="Class", elem_id="faithfulness-class", filterable=False, min_width=200, scale=2
+                [], label="Class", elem_id="faithfulness-class", filterable=False, min_width=260, scale=2
             )
             self.step = gr.Radio([], label="Step", elem_id="faithfulness-step", visible=False, min_width=120)
         with gr.Row(equal_height=True):
@@ -179,10 +184,8 @@ class FaithfulnessTab:
                 raise VizError("Choose at least one control.")
             picture, model = self.pictures.get(shown.sha256), self.engine.model(shown.model)
             # Some controls ask for the map many times without a sign of progress.
-            map_of = _watched(
-                source_of(source, Passes.of(model, number).step, model.network.family),
-                lambda: tell(at, "map of changed input or weights"),
-            )
+            step = Passes.of(model, number).step
+            map_of = watched(source, step, model.network.family, lambda: tell(at, "maps of changed pictures"))
             bank = sample_bank(model, number) if "reliance" in asked.parts and model.network.family else None
             report = faithful(
                 model,

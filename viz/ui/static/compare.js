@@ -361,13 +361,25 @@ function notes() {
   const steps = stepsOf(), out = [];
   for (const p of state.panels) if (p.model.steps < steps) out.push(`${p.model.name} has ${p.model.steps === 1 ? "1 step" : p.model.steps + " steps"}; at later steps its last one stands.`);
   const units = new Set(state.panels.map(entryOf).filter(Boolean).map(unitOf));
-  if ($("scale").value === "each") out.push(ofMaps() ? "Each map has its own range over all steps." : "Each model has its own range, over its own steps.");
-  else out.push(units.size > 1 ? "Maps of one unit share one range over all steps; other units have their own." : `One range for all ${one()}s and all steps.`);
+  if ($("scale").value === "each") out.push((ofMaps() ? "Each map has its own range" : "Each model has its own range") + (steps === 1 ? "." : ofMaps() ? " over all steps." : ", over its own steps."));
+  else out.push(units.size > 1 ? `Maps of one unit share one range${steps === 1 ? "" : " over all steps"}; other units have their own.` : `One range for all ${one()}s${steps === 1 ? "" : " and all steps"}.`);
   if (new Set(state.panels.map((p) => p.model.geometry.seen.join())).size > 1)
     out.push("The networks saw different parts of the picture; agreement counts only what both of a pair saw.");
+  const dark = state.panels.filter(isSparse).map((p) => p.model.name);
+  if (dark.length) out.push(`${dark.join(", ")}: 99 % of the cells lie in the lowest quarter of the range, so the map looks dark; it is a few strong cells. A higher opacity shows them alone; the rank correlation and the top 10 % do not depend on the range.`);
   const reasons = new Set();
   state.panels.forEach((a, i) => state.panels.slice(i + 1).forEach((b) => reasons.add(pairOf(a, b).reason)));
   return [...out, ...[...reasons].filter(Boolean).map((reason) => `Where a pair has no number: ${reason}`)];
+}
+
+// Attributions to the input have a few cells far above all others.
+function isSparse(panel) {
+  const m = mapAt(panel);
+  if (!m || entryOf(panel).kind !== "attribution") return false;
+  return remembered(`sparse|${m.key}|${scaleOf(panel)}`, () => {
+    const sorted = Float32Array.from(m.values).sort(), [low, high] = scaleOf(panel);
+    return high > low && (sorted[Math.floor(0.99 * (sorted.length - 1))] - low) / (high - low) < 0.25;
+  });
 }
 
 function valueAt(panel) {
