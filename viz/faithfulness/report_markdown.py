@@ -1,4 +1,4 @@
-"""The means of a data set's controls as Markdown, for a README: reliance, and the curves against their floors."""
+"""The means of a data set's controls as Markdown, for a README: reliance, curves, random weights, stability."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def to_markdown(result: Result) -> str:
     Args:
         result: what ``searchlight faithfulness`` writes as JSON.
     """
-    parts = [part for part in (_reliance(result), _curves(result)) if part]
+    parts = [part for make in (_reliance, _curves, _randomisation, _stability) if (part := make(result))]
     return "\n\n".join(parts) + "\n" if parts else ""
 
 
@@ -88,9 +88,51 @@ def _curves(result: Result) -> str:
     return "\n".join([intro, "", _line(head), _line(["---"] * 3 + ["---:"] * 2), *lines])
 
 
+def _randomisation(result: Result) -> str:
+    """After the first block, after the last, and the one block that is the attention itself."""
+    lines = []
+    for model in result["models"]:
+        rows = [r for r in _rows(model, "randomisation") if r["measure"] == "spearman"]
+        for source in dict.fromkeys(r["source"] for r in rows):
+            own = [r for r in rows if r["source"] == source]
+            cascade = [r for r in own if r["variant"].startswith("cascading: ")]
+            alone = _find(own, variant="independent: attention")
+            ends = (cascade[0], cascade[-1]) if cascade else (None, None)
+            cells = [_number(r, 1, "+.2f") for r in (*ends, alone)]
+            lines.append(_line([f"`{model['model']}`", source, *cells]))
+    if not lines:
+        return ""
+    intro = (
+        f"Random weights, over {_samples(result)}: rank correlation (Spearman) of the map with itself after weights "
+        "became random. Near 1: the map does not depend on them."
+    )
+    head = ["network", "map", "classifier random", "whole network random", "attention alone random"]
+    return "\n".join([intro, "", _line(head), _line(["---"] * 2 + ["---:"] * 3), *lines])
+
+
+def _stability(result: Result) -> str:
+    lines = []
+    for model in result["models"]:
+        rows = _rows(model, "stability")
+        for source in dict.fromkeys(r["source"] for r in rows):
+            for level in dict.fromkeys(r["variant"] for r in rows if r["variant"].startswith("noise ")):
+                same, best = (_find(rows, source=source, variant=level, measure=m) for m in ("spearman", "best_kept"))
+                if same is not None:
+                    cells = [_number(same, 1, ".2f"), _number(best, 100, ".1f")]
+                    lines.append(_line([f"`{model['model']}`", source, level.removeprefix("noise "), *cells]))
+    if not lines:
+        return ""
+    intro = (
+        f"Stability, over {_samples(result)}: rank correlation of the map with that of the picture under Gaussian "
+        "noise, whose deviation is given in steps of 0 to 255."
+    )
+    head = ["network", "map", "noise", "correlation", "best class unchanged, %"]
+    return "\n".join([intro, "", _line(head), _line(["---"] * 2 + ["---:"] * 3), *lines])
+
+
 def _samples(result: Result) -> str:
     data = result["models"][0]["request"]["data"]
-    counts = sorted({m["samples"] - len(m["failed"]) for m in result["models"]})
+    counts = sorted({m["samples"] - m["failed_count"] for m in result["models"]})
     split = f", split {data[1]}" if data[1] else ""
     return f"{counts[0]} pictures of {data[0]}{split}"
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from viz.attention.probe import Edit, edited
+from viz.datasets.core import Box
 from viz.intervals import Interval, interval
 from viz.networks.lite0_tdam import Lite0TDAM
 from viz.training.collages import Collage
@@ -21,7 +22,6 @@ from viz.training.learn import others
 from viz.training.pictures import SIZE, Photo
 
 Floats = NDArray[np.float64]
-Box = tuple[float, float, float, float]
 RATIOS = tuple(round(0.05 * i, 2) for i in range(1, 20))
 
 
