@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -9,12 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 import viz.evaluation.task as task_module
 from tests.localization_data import write_dataset
@@ -24,6 +27,7 @@ from viz.errors import VizError
 from viz.evaluation.journal import Journal, line_of, read_line
 from viz.evaluation.options import Options, sources_of
 from viz.evaluation.processes import whoami
+from viz.evaluation.report_markdown import to_markdown
 from viz.evaluation.results import Result, from_bytes, to_bytes
 from viz.evaluation.run import evaluate, plan, some_of
 from viz.evaluation.runner import run
@@ -320,13 +324,58 @@ def test_when_nothing_can_be_read_or_tuned_on_the_run_says_so(tmp_path: Path) ->
         evaluate(plan(["lite0"], tune, Options(), folds=2, device="cpu"), tmp_path / "b")
 
 
+def _rewritten(root: Path, change: Callable[[int, dict[str, str]], None]) -> Path:
+    """A data set's index, row by row."""
+    with (root / "index.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for i, row in enumerate(rows):
+        change(i, row)
+    with (root / "index.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return root
+
+
+def test_what_is_changed_in_a_sample_or_left_out_is_told(tmp_path: Path) -> None:
+    def change(i: int, row: dict[str, str]) -> None:
+        row["width"] = row["height"] = ""
+        row["boxes"] = {0: "[[10, 10, 900, 50]]", 1: "[[500, 10, 900, 50]]"}.get(i, row["boxes"])
+
+    root = _rewritten(write_dataset(tmp_path / "set", 6, splits=("val",)), change)
+    for i in (2, 3):
+        path = root / "masks" / f"val_00{i}.png"
+        Image.fromarray(np.zeros_like(np.asarray(Image.open(path)))).save(path)
+    whole = open_dataset(root, "val")
+    result = evaluate(plan(["lite0"], whole, Options(), folds=2, device="cpu"), tmp_path / "rows")
+    assert result is not None and result["data"]["chosen_of"] is None
+    assert (result["data"]["boxes_cut"], result["data"]["empty_masks"]) == (2, 2)
+    assert {(r["n"], r["n_masks"]) for r in result["rows"]} == {(5, 0), (5, 4)}, "a box outside the picture is no box"
+    some = evaluate(plan(["lite0"], some_of(whole, 4), Options(), folds=2, device="cpu"), tmp_path / "some")
+    assert some is not None and some["data"]["chosen_of"] == 6
+    assert "4 pictures, chosen of 6" in to_markdown(some) and any("4 of 6 samples" in n for n in some["notes"])
+    assert "chosen of" not in to_markdown(result) and some_of(whole, 6) is whole
+
+
+def test_masks_alone_need_no_threshold_and_say_so(tmp_path: Path) -> None:
+    def change(i: int, row: dict[str, str]) -> None:
+        row["boxes"] = ""
+
+    data = open_dataset(_rewritten(write_dataset(tmp_path / "set", 3, splits=("val",)), change), "val")
+    result = evaluate(plan(["lite0"], data, Options(), folds=5, device="cpu"), tmp_path / "rows")
+    assert result is not None
+    said = to_markdown(result)
+    assert "n = 3" in said and "none is chosen" in said and "fold" not in said
+    assert "200 draws" in said and "1000" not in said
+
+
 def test_all_rows_are_over_the_same_samples_and_labels_that_are_no_class_are_counted(tmp_path: Path) -> None:
     root = write_dataset(tmp_path / "set", 6)
     index = root / "index.csv"
     index.write_text(index.read_text().replace("n02102040", "no_such_class"))
     val, models = open_dataset(root, "val"), ["lite0-psa", "lite0"]
     chosen = plan(models, val, Options(sources_of(["cam", "attention"])), folds=2, device="cpu")
-    assert chosen.left_out == (("lite0", "attention"),)
+    assert chosen.left_out == (("lite0", "attention", "it has no such map"),)
     result = evaluate(chosen, tmp_path / "rows")
     assert result is not None and result["data"]["index_problems"] == {"not an ImageNet class": 2}
     assert [(r["model"], r["source"], r["n"]) for r in result["rows"]] == [
@@ -337,6 +386,9 @@ def test_all_rows_are_over_the_same_samples_and_labels_that_are_no_class_are_cou
         ("lite0", "cam", 4),
     ]
     assert result["rows"][3]["title"] == "own attention: spatial gate"
+    twice = plan(models, val, Options(sources_of(["cam", "cam:1"])), folds=2, device="cpu")
+    assert [len(found) for found in twice.sources] == [1, 1]
+    assert twice.left_out[0] == ("lite0-psa", "cam:1", "it is the same as cam here")
     # Attention asks for no class: every picture counts.
     alone = plan(["lite0-psa"], val, Options(sources_of(["attention"])), folds=2, device="cpu")
     every = evaluate(alone, tmp_path / "alone")
@@ -478,7 +530,8 @@ from viz.evaluation.processes import joined
 from viz.evaluation.runner import run
 with joined("cpu") as me:
     journal = run(Numbers(11), Path({base!r}) / str(me.rank), processes=me)
-    print(me.rank, sorted(r["i"] for r in journal.rows()) if me.first else "")
+    if me.first:
+        Path({base!r}, "found").write_text(str(sorted(r["i"] for r in journal.rows())))
 """
 
 
@@ -488,8 +541,8 @@ def test_machines_that_share_no_disk_send_their_rows_to_the_first(tmp_path: Path
     script = tmp_path / "script.py"
     script.write_text(_NO_SHARED_DISK.format(root=str(ROOT), base=str(tmp_path / "rows")))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
-    done = subprocess.run(command, env=ENV, check=True, capture_output=True, timeout=120, text=True)
-    assert f"0 {list(range(11))}" in done.stdout
+    subprocess.run(command, env=ENV, check=True, capture_output=True, timeout=120, text=True)
+    assert (tmp_path / "rows" / "found").read_text() == str(list(range(11)))
     assert len(list((tmp_path / "rows" / "1").glob("part-*.jsonl"))) == 1
 
 
@@ -502,9 +555,14 @@ def test_the_command_refuses_slips_before_it_works(
         (["--same-pictures", "--tune-on", "tune"], "exclude"),
         (["--source", "heat"], "no source"),
         (["--interval", "3"], "interval"),
+        (["--readers", "-3"], "--readers takes"),
+        (["--batch", "0"], "batch"),
+        (["--csv", str(tmp_path / "folder.csv")], "is a folder"),
     ):
+        (tmp_path / "folder.csv").mkdir(exist_ok=True)
         with pytest.raises(SystemExit):
             main(_command(data, tmp_path / "o.json", *more))
+        (tmp_path / "folder.csv").rmdir()
         assert why in capsys.readouterr().err
     assert main(_command(data, tmp_path / "o.json", "--split", "nowhere")) == 1
     assert "val" in capsys.readouterr().err
@@ -520,6 +578,11 @@ def test_other_options_need_another_file_or_a_fresh_start(
 
     assert main(command()) == 0
     first = (tmp_path / "o.json").read_bytes()
+    rows = tmp_path / "o.json.rows"
+    held = _part(rows).read_bytes()
+    with closing(Journal(rows, json.loads((rows / "request.json").read_text())["request"])):
+        assert main(command("--fresh")) == 1 and "Another run is at work" in capsys.readouterr().err
+    assert _part(rows).read_bytes() == held, "a run at work loses nothing"
     assert main(command("--interval", "0.05")) == 1 and "other options" in capsys.readouterr().err
     assert (tmp_path / "o.json").read_bytes() == first
     (tmp_path / "o.json.rows" / "mine.txt").write_text("kept")

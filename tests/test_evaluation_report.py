@@ -88,6 +88,9 @@ def example(**data: Any) -> Result:
             "index_problems": {"box clipped": 3},
             "failed_count": 2,
             "failed": [{"id": "x<y>.jpg", "reason": "The file x<y>.jpg does not exist."}],
+            "chosen_of": None,
+            "boxes_cut": 0,
+            "empty_masks": 0,
             "without_class": 1,
             "without_boxes": 0,
             "with_masks": 0,
@@ -108,7 +111,12 @@ def example(**data: Any) -> Result:
             "threads": 1,
             "words": protocol_words(),
         },
-        "bootstrap": {"level": 0.95, "draws": 1000, "words": "pictures are drawn again; thresholds stay as chosen"},
+        "bootstrap": {
+            "level": 0.95,
+            "draws": 1000,
+            "pxap_draws": 200,
+            "words": "pictures are drawn again; thresholds stay as chosen",
+        },
         "models": [
             {"name": "=net_1", "sha256": "a" * 64, "family": "tdam", "steps": 2, "union": {"unfiltered": share}}
             | {"classification": [{"step": 1, **share}, {"step": 2, **share}]},

@@ -45,7 +45,15 @@ def test_wrong_use(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
             run(*base, *more)
         assert left.value.code == 2
     assert "must end in .json" in capsys.readouterr().err
-    with pytest.raises(VizError, match="none of these maps"):
+    for more, why in (
+        (["--model", "lite0-psa", "nope"], "nope"),
+        (["--model", "lite0-psa", "lite0-ema", "--source", "attention:spatial_gate"], "spatial_gate"),
+        (["--model", "lite0-psa", "--controls", "deletion", "--probe", "nope"], "no probe"),
+    ):
+        with pytest.raises(VizError, match=why):
+            run(*base, *more, "--json", str(tmp_path / "b.json"))
+        assert not (tmp_path / "b.json.rows").exists(), "told before the first model is measured"
+    with pytest.raises(VizError, match="one of these maps"):
         run(*base, "--source", "attention", "--json", str(tmp_path / "a.json"))
 
 

@@ -18,7 +18,6 @@ from viz.cli_sets import (
     attribution_options,
     open_data,
     progress_bar,
-    throw_away,
 )
 from viz.errors import VizError
 
@@ -76,13 +75,13 @@ def add_evaluate(commands: Any) -> None:
 def _evaluate(args: argparse.Namespace) -> int:
     _check_outputs(args)
     from viz.evaluation.processes import joined
+    from viz.evaluation.runner import start_over
 
     with joined(args.device) as me:
         made = _plan(args, me)
         folder = Path(args.json + ROWS_SUFFIX)
-        if args.fresh and me.local == 0:
-            throw_away(folder)
-        me.everyone(None)  # nobody reads the folder before it is empty
+        if args.fresh:
+            start_over(folder, me)
         result = _run(args, made, folder, me)
         if result is not None:
             _write(args, made, result)
@@ -99,6 +98,10 @@ def _check_outputs(args: argparse.Namespace) -> None:
             _usage(f"the name of --{name} must end in {ending}.")
         if not Path(path).absolute().parent.is_dir():
             _usage(f"the folder of --{name} {path} does not exist.")
+        if Path(path).is_dir():
+            _usage(f"--{name} {path} is a folder.")
+    if args.readers is not None and not 0 <= args.readers <= 256:
+        _usage("--readers takes 0 to 256.")
     if args.same_pictures and args.tune_on:
         _usage("--same-pictures and --tune-on exclude each other.")
 
@@ -114,7 +117,7 @@ def _plan(args: argparse.Namespace, me: Processes) -> Plan:
             sources_of(args.source),
             args.interval,
             args.classes,
-            args.batch or (32 if device.startswith("cuda") else 2),
+            args.batch if args.batch is not None else (32 if device.startswith("cuda") else 2),
             args.precision,
             args.mixed_precision,
             args.threads,
@@ -147,8 +150,8 @@ def _write(args: argparse.Namespace, made: Plan, result: Result) -> None:
     from viz.evaluation.results import as_text_bytes, to_bytes
     from viz.figures.build import write_whole
 
-    for model, source in made.left_out:
-        print(f"searchlight: {model} has no {source}; that row is left out.", file=sys.stderr)  # noqa: T201
+    for model, source, why in made.left_out:
+        print(f"searchlight: {model}: {source} is left out; {why}.", file=sys.stderr)  # noqa: T201
     failed = result["data"]["failed_count"]
     if failed:
         print(  # noqa: T201

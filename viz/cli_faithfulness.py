@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,11 +20,13 @@ from viz.cli_sets import (
     attribution_options,
     open_data,
     progress_bar,
-    throw_away,
 )
 from viz.errors import FigureError, ModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from viz.datasets import Dataset
     from viz.engine import Model
     from viz.evaluation.processes import Processes
     from viz.faithfulness.task import Request, SetResult
@@ -81,6 +84,8 @@ def _faithfulness(args: argparse.Namespace) -> int:
             _usage(f"the name of --{name} must end in {ending}.")
         if path is not None and not Path(path).absolute().parent.is_dir():
             _usage(f"the folder of --{name} {path} does not exist.")
+        if path is not None and Path(path).is_dir():
+            _usage(f"--{name} {path} is a folder.")
     for name, least in (("points", 2), ("road_points", 2), ("seeds", 1), ("draws", 1), ("samples", 1), ("threads", 1)):
         value = getattr(args, name)
         if value is not None and not least <= value <= 1000:
@@ -110,18 +115,21 @@ def _request(args: argparse.Namespace) -> Request:
 
 def _measured(args: argparse.Namespace, me: Processes) -> list[SetResult]:
     from viz.engine import load
+    from viz.evaluation.runner import start_over
     from viz.faithfulness.task import measure_set
 
-    request = _request(args)
     data = open_data(args, args.split)
+
+    def opened(name: str) -> Model:
+        return load(name, me.device(args.device), args.geometry, precision=args.precision, models=args.models)
+
+    planned = _planned(args, data, opened)
     found = []
-    for number, name in enumerate(args.model):
-        model = load(name, me.device(args.device), args.geometry, precision=args.precision, models=args.models)
-        asked = replace(request, sources=_sources(model, request.sources))
+    for number, (name, asked) in enumerate(planned):
         folder = Path(args.json + ROWS_SUFFIX) / f"model-{number}"
-        if args.fresh and me.local == 0:
-            throw_away(folder)
-        me.everyone(None)  # nobody reads the folder before it is empty
+        if args.fresh:
+            start_over(folder, me)
+        model = opened(name)
         with progress_bar(model.card.name, shown=me.first) as begin:
             result = measure_set(model, data, asked, folder, processes=me, begin=begin)
         if result is not None:
@@ -129,16 +137,25 @@ def _measured(args: argparse.Namespace, me: Processes) -> list[SetResult]:
     return found
 
 
-def _sources(model: Model, asked: tuple[str, ...]) -> tuple[str, ...]:
-    """Those that the model's family has: ``attention`` alone means nothing to a plain network."""
+def _planned(args: argparse.Namespace, data: Dataset, opened: Callable[[str], Model]) -> list[tuple[str, Request]]:
+    """What is asked of each model: a name that is wrong, or a map that no model has, is told before hours of work."""
+    from viz.faithfulness.task import FaithfulnessTask
     from viz.sources import of_family, parse_source
 
-    kept = tuple(s for s in asked if of_family(parse_source(s), model.network.family) is not None)
-    if not kept:
-        raise ModelError(f"{model.card.name} has none of these maps; use cam, say.")
-    for left in (s for s in asked if s not in kept):
-        print(f"searchlight: {model.card.name} has no {left}; it is left out.", file=sys.stderr)  # noqa: T201
-    return kept
+    request, planned = _request(args), []
+    for name in args.model:
+        model = opened(name)
+        has = [of_family(parse_source(s), model.network.family) is not None for s in request.sources]
+        kept = tuple(s for s, there in zip(request.sources, has, strict=True) if there)
+        for left in (s for s in request.sources if s not in kept):
+            print(f"searchlight: {model.card.name} has no {left}; it is left out.", file=sys.stderr)  # noqa: T201
+        if kept:
+            asked = replace(request, sources=kept)
+            FaithfulnessTask(model, data, asked)
+            planned.append((name, asked))
+    if not planned:
+        raise ModelError("None of the models has one of these maps; use cam, say.")
+    return planned
 
 
 def _write(args: argparse.Namespace, found: list[SetResult]) -> None:
@@ -182,5 +199,7 @@ def _write(args: argparse.Namespace, found: list[SetResult]) -> None:
                 name = " ".join(part for part in (s.control, s.source, s.variant, s.measure) if part)
                 if not s.n:
                     continue  # what has no number says so in the result
-                print(f"{result.model}: {name} {s.mean:.4f} ({s.low:.4f} to {s.high:.4f}, n {s.n})")  # noqa: T201
+                # One picture has no interval.
+                between = f"{s.low:.4f} to {s.high:.4f}, " if math.isfinite(s.low) else ""
+                print(f"{result.model}: {name} {s.mean:.4f} ({between}n {s.n})")  # noqa: T201
     print(args.json)  # noqa: T201

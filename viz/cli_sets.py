@@ -49,12 +49,6 @@ def open_data(args: argparse.Namespace, split: str | None) -> Dataset:
     return found if args.limit is None else some_of(found, args.limit)
 
 
-def throw_away(folder: Path) -> None:
-    """Only what a run wrote: a folder that was named by mistake keeps everything else."""
-    for path in (*folder.glob("part-*.jsonl"), folder / "request.json"):
-        path.unlink(missing_ok=True)
-
-
 @contextmanager
 def progress_bar(title: str | None, *, shown: bool) -> Iterator[Begin]:
     """Makes the bar with rate and remaining time of `viz.evaluation.runner.run`, and closes it."""

@@ -18,7 +18,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from viz.datasets.masks import FileMask, MaskSource, RegionMask
+from viz.datasets.mask_files import UnclearMaskError
+from viz.datasets.masks import FileMask, MaskSource, RegionMask, has_object
 from viz.errors import VizError
 from viz.picture import Picture, open_picture
 
@@ -91,6 +92,7 @@ class Dataset:
         problems: what cannot be used or was changed. Nothing is left out that is not here.
         classes: in the order of their labels' first appearance.
         far_edge: what x1 and y1 of the boxes mean.
+        whole: how many samples there were before some were chosen; None where all are here.
     """
 
     name: str
@@ -102,6 +104,7 @@ class Dataset:
     problems: tuple[Problem, ...]
     classes: tuple[DatasetClass, ...]
     far_edge: FarEdge
+    whole: int | None = None
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -185,13 +188,20 @@ def _as_stored(sample: Sample, picture: Picture) -> Picture:
 def load_mask(sample: Sample) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
     """The sample's ground truth as uint8 (h, w): 1 object, 0 background, 255 ignored.
 
+    It may hold no object at all, see `has_object`.
+
     Raises:
-        DatasetError: the sample has no mask, or its file is missing, damaged or of another size than the picture.
+        DatasetError: the sample has no mask, or its file is missing, damaged, of another size than the picture, or has
+            values without one meaning.
     """
     if sample.mask is None:
         raise DatasetError(f"{sample.id} has no mask.")
     try:
         mask = sample.mask.load()
+    except UnclearMaskError as error:
+        inside = error.path.is_relative_to(sample.root)
+        name = error.path.relative_to(sample.root).as_posix() if inside else error.path.name
+        raise DatasetError(f"The mask of {sample.id} is unclear: {name} {error.why}.") from None
     except (ValueError, OSError, SyntaxError, MemoryError, Image.DecompressionBombError) as error:
         reason = (
             "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({type(error).__name__})"
@@ -217,6 +227,7 @@ __all__ = [
     "Problem",
     "RegionMask",
     "Sample",
+    "has_object",
     "load_mask",
     "open_sample",
 ]

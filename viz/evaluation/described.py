@@ -15,7 +15,7 @@ from viz.errors import VizError
 from viz.evaluation.journal import Journal
 from viz.evaluation.options import Options
 from viz.evaluation.tuning import Tuning
-from viz.evaluation.words import protocol_words, tuning_words
+from viz.evaluation.words import NO_THRESHOLD, protocol_words, tuning_words
 from viz.intervals import interval
 from viz.localization.protocol import DELTAS, SIZE
 from viz.zoo.cards import ModelCard
@@ -59,16 +59,24 @@ def data_part(journal: Journal, data: Dataset) -> dict[str, Any]:
         "split": data.split,
         "fingerprint": data.fingerprint,
         "samples": len(data),
+        "chosen_of": data.whole,
         "pictures": data.pictures,
         "far_edge": data.far_edge,
         "picture_bytes": digest_of(digests),
         "index_problems": data.counts,
         "failed_count": len(failed),
         "failed": listed,
+        "boxes_cut": _noted(journal, "c"),
+        "empty_masks": _noted(journal, "e"),
         "without_class": sum(s.class_index is None for s in good),
         "without_boxes": sum(not s.boxes for s in good),
         "with_masks": sum(s.mask is not None for s in good),
     }
+
+
+def _noted(journal: Journal, key: str) -> int:
+    """Samples of the reported data whose rows carry a note."""
+    return len({row["i"] for row in journal.rows() if row["d"] == 0 and key in row})
 
 
 def failures(journal: Journal, data: int) -> dict[int, str]:
@@ -105,7 +113,9 @@ def tuning_part(journal: Journal, setting: Setting) -> dict[str, Any]:
     second = setting.data[1] if split else None
     return {
         "mode": setting.tuning,
-        "words": tuning_words(setting.tuning, setting.folds, None if second is None else second.split),
+        "words": tuning_words(setting.tuning, setting.folds, None if second is None else second.split)
+        if any(s.boxes for s in setting.data[0])
+        else NO_THRESHOLD,
         "folds": setting.folds if setting.tuning == "cross-validated" else None,
         "split": None if second is None else second.split,
         "fingerprint": None if second is None else second.fingerprint,

@@ -64,6 +64,26 @@ def _locked(path: Path) -> IO[bytes] | None:
     return file
 
 
+def throw_away(folder: Path) -> None:
+    """Delete what a run wrote; a folder that was named by mistake keeps everything else.
+
+    Raises:
+        VizError: another run is at work there; nothing is deleted then.
+    """
+    written = [*folder.glob("part-*.jsonl"), folder / "request.json"]
+    if not any(path.exists() for path in written):
+        return
+    lock = _locked(folder / "lock")
+    try:
+        for path in written:
+            path.unlink(missing_ok=True)
+    except OSError:
+        raise VizError(f"The finished rows in {folder} cannot be deleted; may it be written to?") from None
+    finally:
+        if lock is not None:
+            lock.close()
+
+
 class Journal:
     """The journal of one run in one folder.
 

@@ -117,7 +117,12 @@ def above_floor(row: Row, column: Column, result: Result) -> bool | None:
 
 def counts(result: Result) -> tuple[int, ...]:
     """The different numbers of samples behind the rows, rising."""
-    return tuple(sorted({int(row["n"]) for row in result["rows"]}))
+    return tuple(sorted({counted(row) for row in result["rows"]}))
+
+
+def counted(row: Row) -> int:
+    """Samples behind a row: those with boxes, or with masks where none has a box."""
+    return int(row["n"] or row["n_masks"])
 
 
 def signed(column: Column, value: float) -> str:
@@ -137,7 +142,8 @@ def data_words(result: Result) -> str:
     split = f", split {data['split']}" if data["split"] else ""
     same = data["pictures"] == data["samples"]
     of = "pictures" if same else f"samples of {data['pictures']} pictures"
-    return f"{data['name']}{split}: {data['samples']} {of}"
+    chosen = f", chosen of {data['chosen_of']} by a hash of their names" if data["chosen_of"] else ""
+    return f"{data['name']}{split}: {data['samples']} {of}{chosen}"
 
 
 def counted_words(result: Result) -> str:
@@ -151,7 +157,12 @@ def counted_words(result: Result) -> str:
 def interval_words(result: Result) -> str:
     """What the intervals are."""
     boot = result["bootstrap"]
+    draws = []
+    if any(row["boxes"] for row in result["rows"]):
+        draws.append(f"{boot['draws']} draws")
+    if any(row["pxap"] for row in result["rows"]):
+        draws.append(f"{boot['pxap_draws']} draws" + (" for PxAP" if draws else ""))
     return (
-        f"{boot['level'] * 100:.0f} % bootstrap intervals over pictures ({boot['draws']} draws, "
+        f"{boot['level'] * 100:.0f} % bootstrap intervals over pictures ({', '.join(draws)}, "
         f"percentiles; {boot['words']})"
     )

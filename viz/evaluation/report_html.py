@@ -13,6 +13,7 @@ from viz.evaluation.report_columns import (
     Row,
     above_floor,
     columns_of,
+    counted,
     counted_words,
     data_words,
     floors,
@@ -75,7 +76,7 @@ def _table(result: Result) -> list[str]:
             rows.append(f'<tr class="group">{head}</tr>')
         cells = "".join(_cell(row, c, result) for c in columns)
         title = escape(label(row, result, model=False))
-        rows.append(f'<tr><th scope="row">{title}</th><td>{row["n"]}</td>{cells}</tr>')
+        rows.append(f'<tr><th scope="row">{title}</th><td>{counted(row)}</td>{cells}</tr>')
     notes = [f"Percent. Small: {interval_words(result)}."]
     if any(above_floor(row, c, result) is False for row in result["rows"] for c in columns):
         names = listed([str(f["title"]) for f in floors(result)])
@@ -180,13 +181,19 @@ def _networks(result: Result) -> list[str]:
     found = [(f"{m['name']}{_step_words(m, c)}", c) for m in result["models"] for c in m["classification"]]
     for m in result["models"]:
         found += [(f"{m['name']}, right at any step ({kind})", v) for kind, v in (m["union"] or {}).items()]
-    rows = [f'<tr><th scope="row">{escape(name)}</th>{_plain(v["top1"])}{_plain(v["top5"])}</tr>' for name, v in found]
+    rows = [
+        f'<tr><th scope="row">{escape(name)}</th><td>{v["top1"]["n"]}</td>{_plain(v["top1"])}{_plain(v["top5"])}</tr>'
+        for name, v in found
+    ]
     if not rows:
         return []
     return [
-        "<h2>Classification of the same samples</h2>",
-        '<div class="wide"><table><thead><tr><th scope="col">Network</th><th scope="col">Top-1</th>'
-        f'<th scope="col">Top-5</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>',
+        "<h2>Classification</h2>",
+        '<p class="soft">Of all samples that could be read and whose label is a class of the network, with or without '
+        "a box.</p>",
+        '<div class="wide"><table><thead><tr><th scope="col">Network</th><th scope="col">n</th>'
+        '<th scope="col">Top-1</th><th scope="col">Top-5</th></tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>",
     ]
 
 
@@ -204,7 +211,13 @@ def _counted(result: Result) -> list[str]:
     """What did not go in: nothing is left out silently."""
     data = result["data"]
     items = [f"{count} \u00d7 {kind} (in the data set's index)" for kind, count in data["index_problems"].items()]
-    for key, words in (("without_class", "without a class of the network"), ("without_boxes", "without a box")):
+    if data["chosen_of"]:
+        items.append(f"{data['chosen_of'] - data['samples']} of {data['chosen_of']} samples, not chosen by their names")
+    for key, words in (
+        ("without_class", "without a class of the network"),
+        ("without_boxes", "without a box"),
+        ("empty_masks", "with an empty mask"),
+    ):
         items += [f"{data[key]} samples {words}"] if data[key] else []
     if data["failed_count"]:
         items.append(f"{data['failed_count']} samples could not be read")

@@ -9,6 +9,7 @@ from viz.evaluation.report_columns import (
     Row,
     above_floor,
     columns_of,
+    counted,
     counted_words,
     counts,
     data_words,
@@ -53,7 +54,7 @@ def to_latex(result: Result) -> str:
                 width = len(heads)
                 lines.append(rf"    \multicolumn{{{width}}}{{@{{}}l}}{{\emph{{{escaped(row['model'])}}}}} " + r"\\")
             last = row["model"]
-        cells = [escaped(label(row, result, model=False)), *([str(row["n"])] if many else [])]
+        cells = [escaped(label(row, result, model=False)), *([str(counted(row))] if many else [])]
         cells += [_cell(row, c, result) for c in columns]
         lines.append(f"    {' & '.join(cells)} " + r"\\")
     lines += [r"    \bottomrule", r"  \end{tabular}", r"\end{table*}", ""]

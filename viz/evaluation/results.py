@@ -4,13 +4,16 @@
     versions        of Searchlight and of what computes
     data            name, layout, split, fingerprint (of the index), picture_bytes (digest of all pictures that were
                     read), samples, pictures, far_edge,
-                    index_problems {kind: count}, failed_count, failed [{id, reason}] (at most 100, in order),
+                    chosen_of (how many samples there were before some were chosen by their names' hash; None: all
+                    are here), index_problems {kind: count}, problems [{id, kind, message}] (the first of each kind),
+                    failed_count, failed [{id, reason}] (at most 100, in order), boxes_cut (samples with a box beyond
+                    the picture's edge), empty_masks (masks without an object, not used),
                     without_class (samples whose label is no class of the network), without_boxes, with_masks
     tuning          mode: "cross-validated" | "split" | "same"; words: one sentence: where thresholds come from;
                     folds, split, fingerprint, samples, failed_count of the tuning split (None where they do not apply)
     protocol        size, geometry, interval, thresholds (how many), levels, deltas [30, 50, 70], classes ("label" or
                     "predicted"), precision, mixed_precision, batch, threads, device, attribution, words [sentences]
-    bootstrap       level, draws, words
+    bootstrap       level, draws, pxap_draws, words
     models          [{name, sha256, family, steps, classification: [for each step {step, top1, top5}],
                     union: None or {unfiltered: {top1, top5}, filtered: {top1, top5}}}]
     rows            one for each model and source, floors first (their model is None):
@@ -29,7 +32,7 @@
             curve    {"thresholds": [...], "v1": {"30": [percent], "50", "70"}, "v2": {...}}, one value a level
         }
         pxap        None without masks, else {value, low, high, n}
-        cases       {"best": [...], "worst": [...]}: each {id, index, iou} at the bound of 50 % (v1)
+        cases       {"best": [...], "worst": [...]}: each {id, index, iou (in steps of 1/255)} at the bound of 50 % (v1)
     notes           [sentences that a reader must know]
 
 Timing and host are not part of it: they stand in the log.

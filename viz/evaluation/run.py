@@ -38,13 +38,13 @@ class Plan:
 
     Attributes:
         setting: models' cards, data, options, tuning. models: their names or files.
-        sources: for each model what is read of it. left_out: (model, source) that a model does not have.
+        sources: for each model what is read of it. left_out: (model, source, why).
     """
 
     setting: Setting
     models: tuple[str, ...]
     sources: tuple[tuple[tuple[str, MapSource], ...], ...]
-    left_out: tuple[tuple[str, str], ...]
+    left_out: tuple[tuple[str, str, str], ...]
     device: str
     models_folder: str | None = None
 
@@ -91,9 +91,10 @@ def plan(
         # Every row is over the same samples; what is left out is counted among the problems of the index.
         data, tune_on = _with_classes(data), None if tune_on is None else _with_classes(tune_on)
     _check_data(data, tune_on)
-    if chosen == "cross-validated" and not 2 <= folds <= data.pictures:
-        few = "; with so few pictures, tune on another split or on the same pictures" if data.pictures < 2 else ""
-        raise VizError(f"Cross-validation needs 2 to {data.pictures} folds (one a picture at most), not {folds}{few}.")
+    if not any(s.boxes for s in data):  # PxAP needs no threshold
+        folds = min(folds, data.pictures)
+    elif chosen == "cross-validated" and not 2 <= folds <= data.pictures:
+        raise VizError(_folds(folds, data.pictures))
     target = str(pick_device(device))
     cards, sources, left_out = [], [], []
     for name in models:
@@ -105,15 +106,21 @@ def plan(
                 f"{model.card.name} answers {classes} classes, but labels are read as the {IMAGENET} ImageNet classes; "
                 "evaluate it with the predicted class."
             )
-        found = tuple((s.text, one) for s in options.sources if (one := _of_model(s, model)) is not None)
+        found, missing = _sources_of(options.sources, model)
         sources.append(found)
-        left_out += [(model.card.name, s.text) for s in options.sources if s.text not in dict(found)]
+        left_out += [(model.card.name, text, why) for text, why in missing]
     for source in options.sources:
         if not any(source.text in dict(found) for found in sources):
             raise ProbeError(f"None of the models has {source.text}.")
     both = (data, *([] if tune_on is None else [tune_on]))
     setting = Setting(tuple(cards), both, options, chosen, folds, target.partition(":")[0])
     return Plan(setting, tuple(models), tuple(sources), tuple(left_out), target, models_folder)
+
+
+def _folds(folds: int, pictures: int) -> str:
+    if pictures < 2:
+        return "One picture cannot be cross-validated; tune on another split (--tune-on), or --same-pictures."
+    return f"Cross-validation needs 2 to {pictures} folds, one a picture at most; give --folds, not {folds}."
 
 
 def _with_classes(data: Dataset) -> Dataset:
@@ -132,9 +139,32 @@ def _check_data(data: Dataset, tune_on: Dataset | None) -> None:
         if not len(one):
             raise VizError(f"The data set {one.name} has no sample" + (f" in {one.split}." if one.split else "."))
         if not any(s.boxes or s.mask is not None for s in one):
-            raise VizError(f"The data set {one.name} has neither boxes nor masks, so nothing can be localized in it.")
+            split = f" has in its split {one.split}" if one.split else " has"
+            raise VizError(
+                f"The data set {one.name}{split} neither boxes nor masks, so nothing can be localized in it."
+            )
     if tune_on is not None and {s.group for s in data} & {s.group for s in tune_on}:
         raise VizError("The split that thresholds are tuned on shares pictures with the one that is reported.")
+
+
+def _sources_of(
+    asked: Sequence[MapSource], model: Model
+) -> tuple[tuple[tuple[str, MapSource], ...], list[tuple[str, str]]]:
+    """What a model has of the sources, each map once, and (source, why) of the others."""
+    found: dict[tuple[object, ...], tuple[str, MapSource]] = {}
+    missing = []
+    for source in asked:
+        one = _of_model(source, model)
+        if one is None:
+            missing.append((source.text, "it has no such map"))
+            continue
+        step = one.step if one.step > 0 else model.network.steps + 1 + one.step
+        same = (one.kind, one.name, one.channel, step)
+        if same in found:
+            missing.append((source.text, f"it is the same as {found[same][0]} here"))
+        else:
+            found[same] = (source.text, one)
+    return tuple(found.values()), missing
 
 
 def _of_model(source: MapSource, model: Model) -> MapSource | None:
@@ -181,7 +211,9 @@ def some_of(data: Dataset, count: int) -> Dataset:
     if count < 1:
         raise VizError(f"At least one sample must be kept, not {count}.")
     order = sorted(data, key=lambda s: sha256(s.id.encode("utf-8", "replace")).digest())[:count]
-    return replace(data, samples=tuple(sorted(order, key=lambda s: s.index)))
+    if len(order) == len(data):
+        return data
+    return replace(data, samples=tuple(sorted(order, key=lambda s: s.index)), whole=data.whole or len(data))
 
 
 def evaluate(

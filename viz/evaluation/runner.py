@@ -15,11 +15,12 @@ from typing import Any, Protocol
 import torch
 
 from viz.errors import VizError
-from viz.evaluation.journal import Journal, Row
+from viz.evaluation.journal import Journal, Row, throw_away
 from viz.evaluation.processes import Processes
 
 # Lines sent at once to the first process when machines share no disk.
 SENT_AT_ONCE = 256
+# A full sentence a picture, not the text of a whole page.
 LONGEST_REASON = 300
 
 
@@ -102,6 +103,19 @@ def run(
     finally:
         journal.close()
     return journal
+
+
+def start_over(folder: Path, me: Processes) -> None:
+    """Delete the finished rows of an earlier run, on every machine, before anybody reads them.
+
+    Raises:
+        VizError: another run is at work there.
+    """
+    # Machines may share a disk: where the first process has been, the others find nothing more to delete.
+    for turn in (me.first, me.local == 0 and not me.first):
+        if turn:
+            throw_away(folder)
+        me.everyone(None)
 
 
 def _collect(journal: Journal, me: Processes, wanted: set[int]) -> None:

@@ -17,6 +17,7 @@ from viz.evaluation.results import Result
 from viz.evaluation.scores import SIDES
 from viz.evaluation.tally import (
     MIDDLE,
+    PXAP_DRAWS,
     VERSIONS,
     Key,
     Outcomes,
@@ -65,6 +66,7 @@ def summarise(journal: Journal, setting: Setting, versions: Mapping[str, str]) -
         "bootstrap": {
             "level": LEVEL,
             "draws": DRAWS,
+            "pxap_draws": PXAP_DRAWS,
             "words": "pictures are drawn again; thresholds stay as chosen",
         },
         "models": models_part(journal, setting),

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from viz.datasets import Dataset, DatasetError, Sample, load_mask, open_sample
+from viz.datasets.core import Box
 from viz.engine import Model, load, versions
 from viz.errors import VizError
 from viz.evaluation.batch import native_maps, prepare_all, probes_for, trace_batch
@@ -27,17 +28,17 @@ from viz.sources import MapSource
 from viz.trace import Trace
 
 _MIXED = {None: None, "bfloat16": torch.bfloat16, "float16": torch.float16}
-# A full sentence a picture, not the text of a whole page.
 
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A sample whose picture could be read: `truth` on the protocol's square."""
+    """A sample whose picture could be read: `truth` on the protocol's square, `notes` on what was changed in it."""
 
     position: int
     sample: Sample
     picture: Picture
     truth: Truth
+    notes: Row
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class EvaluationTask:
     Rows: ``m`` model, ``d`` data set (0 is reported, 1 tunes), ``i`` position; then either ``failed`` (a sentence) or
     ``h`` (digest of the picture's bytes), ``rank`` (for each step the place of the sample's class, from 0; as many as
     there are classes where the answer holds no number), ``union`` (right by any step among the first 1, 5; unfiltered,
-    filtered), ``s`` {source: entry of `viz.evaluation.scores`}.
+    filtered), ``c`` (1: a box was cut at the picture's edge, or left out beyond it), ``e`` (1: its mask is empty and
+    not used), ``s`` {source: entry of `viz.evaluation.scores`}.
 
     Args:
         models: names or files. checkpoints: their sha256, part of the request.
@@ -188,19 +190,32 @@ def read_sample(position: int, sample: Sample) -> Opened | Row:
     """The picture and truth of a sample, or the row that says why it cannot be used."""
     try:
         picture = open_sample(sample)
-        boxes = resize_boxes(sample.boxes, picture.size) if sample.boxes else None
+        inside = _inside(sample, picture.size)
+        boxes = resize_boxes(inside, picture.size) if inside else None
         mask = None if sample.mask is None else load_mask(sample)
         if mask is not None and mask.shape != picture.size:
             raise DatasetError(f"The mask of {sample.id} has another size than its picture.")
     except VizError as error:
         return {"i": position, "failed": reason_of(error)}
+    notes: Row = {"c": 1} if inside != sample.boxes else {}
+    if mask is not None and not (mask == 1).any():
+        mask, notes = None, notes | {"e": 1}
     truth = Truth(boxes, None if mask is None else resize_mask(mask))
-    return Opened(position, sample, picture, truth)
+    return Opened(position, sample, picture, truth, notes)
+
+
+def _inside(sample: Sample, size: tuple[int, int]) -> tuple[Box, ...]:
+    """The boxes cut at the picture's edges, where only the picture could tell its size; what lies outside goes."""
+    if sample.size is not None:
+        return sample.boxes
+    height, width = (float(v) for v in size)
+    cut = [(x0, y0, min(x1, width), min(y1, height)) for x0, y0, x1, y1 in sample.boxes]
+    return tuple(box for box in cut if box[0] < width and box[1] < height)
 
 
 def _classified(opened: Opened, trace: Trace) -> Row:
     """Where the sample's class stands in each step's answer, and TDAM's union over steps."""
-    row: Row = {"i": opened.position, "h": opened.picture.sha256[:16]}
+    row: Row = {"i": opened.position, "h": opened.picture.sha256[:16]} | opened.notes
     wanted = opened.sample.class_index
     if wanted is None:
         return row

@@ -8,6 +8,7 @@ from viz.evaluation.tuning import Tuning
 
 # A data set whose fixed centred box does so well cannot tell methods apart at that bound.
 EASY = 75.0
+NO_THRESHOLD = "PxAP is over all thresholds: none is chosen."
 
 
 def tuning_words(tuning: Tuning, folds: int, split: str | None) -> str:
@@ -56,6 +57,17 @@ def notes_of(result: dict[str, Any]) -> list[str]:
         notes.append(
             f"{data['without_class']} samples have a label that is no class of the network: they count for boxes and "
             "pixels, not for top-1."
+        )
+    if data["boxes_cut"]:
+        notes.append(
+            f"{data['boxes_cut']} samples had a box beyond their picture's edge: it was cut there, or left out where "
+            "nothing of it lies inside."
+        )
+    if data["empty_masks"]:
+        notes.append(f"{data['empty_masks']} samples have a mask without any object in it: it is not used.")
+    if data["chosen_of"]:
+        notes.append(
+            f"Not the whole set: {data['samples']} of {data['chosen_of']} samples, chosen by a hash of their names."
         )
     if data["far_edge"] == "inclusive":
         notes.append("The data set's boxes end on the object's last pixel; the protocol takes them as they are.")

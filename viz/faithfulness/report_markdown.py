@@ -134,7 +134,8 @@ def _samples(result: Result) -> str:
     data = result["models"][0]["request"]["data"]
     counts = sorted({m["samples"] - m["failed_count"] for m in result["models"]})
     split = f", split {data[1]}" if data[1] else ""
-    return f"{counts[0]} pictures of {data[0]}{split}"
+    of = result["models"][0]["chosen_of"]
+    return f"{counts[0]} pictures of {data[0]}{split}" + (f" (chosen of {of} by a hash of their names)" if of else "")
 
 
 def _line(cells: Sequence[str]) -> str:

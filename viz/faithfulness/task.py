@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from viz.attention.probe import match, probes_of
 from viz.datasets import Dataset, Sample, open_sample
 from viz.engine import Model, versions
-from viz.errors import VizError
+from viz.errors import ProbeError, VizError
 from viz.evaluation.described import MOST_FAILED, digest_of
 from viz.evaluation.processes import Processes
 from viz.evaluation.runner import Begin, reason_of, run
@@ -85,6 +86,9 @@ class FaithfulnessTask:
         """A map that the network does not have is told before the first picture."""
         height, width = self.model.card.preprocessing.size
         x = torch.zeros((1, 3, height, width), dtype=self.model.dtype, device=self.model.device)
+        strange = [p for p in self.asked.options.probes or () if not match(list(probes_of(self.model.network)), p)]
+        if strange:
+            raise ProbeError(f"{self.model.card.name} has no probe {strange[0][:60]!r}.")
         quick = replace(self.asked.options, attribution=replace(self.asked.options.attribution, n_steps=1))
         for text in self.asked.sources:
             with self.model._lock:
@@ -195,8 +199,8 @@ def _once_each(data: Dataset, classes: str) -> tuple[Sample, ...]:
 class SetResult:
     """The controls of one model over a data set.
 
-    `table` of means; `failed_count`, and the first that `failed` (id, reason); `request`: what was asked for;
-    `picture_bytes`: digest of all pictures that were read.
+    `table` of means; `samples`, and of how many they were chosen (None: all there are); `failed_count`, and the first
+    that `failed` (id, reason); `request`: what was asked for; `picture_bytes`: digest of all pictures that were read.
     """
 
     model: str
@@ -204,6 +208,7 @@ class SetResult:
     request: dict[str, Any]
     step: int
     samples: int
+    chosen_of: int | None
     picture_bytes: str
     failed_count: int
     failed: tuple[tuple[str, str], ...]
@@ -254,6 +259,7 @@ def measure_set(
         task.request(),
         task.step,
         len(task.samples),
+        data.whole,
         digest_of(digests),
         len(failed),
         listed,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from viz.attention.probe import Edit, capture, edited
+from viz.datasets.core import Box
 from viz.faithfulness.gates import GATES
 from viz.networks.base import StepNetwork, StepOutput
 from viz.networks.efficientnet_lite import EfficientNetLite0
@@ -17,7 +18,7 @@ from viz.networks.lite0_attended import Lite0Attended
 from viz.networks.lite0_tdam import Lite0TDAM
 from viz.training.clutter_learn import rows
 from viz.training.features import Maps
-from viz.training.measure import Box, Figure, figure, gate_mass, located
+from viz.training.measure import Figure, figure, gate_mass, located
 from viz.training.scenes import Scene, covered
 
 DELTAS = (0.3, 0.5, 0.7)
