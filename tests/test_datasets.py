@@ -11,7 +11,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from viz.datasets import LAYOUTS, Dataset, DatasetError, RegionMask, Sample, load_mask, open_dataset, open_sample
+from viz.datasets import (
+    LAYOUTS,
+    Dataset,
+    DatasetError,
+    FileMask,
+    RegionMask,
+    Sample,
+    has_object,
+    load_mask,
+    open_dataset,
+    open_sample,
+)
 from viz.datasets.files import read_xml
 from viz.datasets.labels import class_of
 from viz.datasets.masks import Region, fill_polygon, regions_of, unpacked
@@ -179,6 +190,132 @@ def test_black_and_white_masks_and_their_faults(tmp_path: Path) -> None:
     (tmp_path / "masks" / "no.png").write_bytes(b"\x89PNG broken")
     with pytest.raises(DatasetError, match="cannot be read"):
         load_mask(dataset[3])
+
+
+VOC_PALETTE = [0, 0, 0, 128, 0, 0, 0, 128, 0] + [64, 64, 9] * 252 + [224, 224, 192]
+
+
+def ringed(*values: int, size: tuple[int, int] = (8, 12)) -> np.ndarray:
+    """Rings of these values from the outside in; the last one fills the middle."""
+    found = np.zeros(size, dtype=np.uint8)
+    for i, value in enumerate(values):
+        found[i : size[0] - i, i : size[1] - i] = value
+    return found
+
+
+@pytest.mark.parametrize("mode", ["colour palette", "grey palette", "deep"])
+def test_class_masks_without_a_list_of_classes(tmp_path: Path, mode: str) -> None:
+    """A mask of Pascal VOC: class 7 is object, its border 255 is ignored and neither object nor background."""
+    values = ringed(0, 255, 7)
+    image = Image.fromarray(values if mode != "deep" else values.astype(np.uint16))
+    if mode != "deep":
+        image = image.convert("P")
+        image.putpalette(VOC_PALETTE if mode == "colour palette" else [v for v in range(256) for _ in range(3)])
+    picture(tmp_path / "set" / "images" / "a.png")
+    (tmp_path / "set" / "masks").mkdir()
+    image.save(tmp_path / "set" / "masks" / "a.png")
+    dataset = open_dataset(tmp_path / "set")
+    expected = ringed(0, 255, 1)
+    assert np.array_equal(load_mask(dataset[0]), expected)
+    rows = csv_set(tmp_path / "set", "images/a.png,dog,masks/a.png", header="image,label,mask")
+    assert np.array_equal(load_mask(open_dataset(rows)[0]), expected)
+
+
+@pytest.mark.parametrize("value", [1, 2, 7, 100, 128, 254, 255])
+def test_the_one_value_beside_0_is_object(tmp_path: Path, value: int) -> None:
+    path = mask_file(tmp_path / "m.png", ringed(0, value))
+    assert np.array_equal(FileMask((path,)).load(), ringed(0, 1))
+    palette = mask_file(tmp_path / "p.png", ringed(0, value), palette=True)
+    if value < 255:
+        assert np.array_equal(FileMask((palette,)).load(), ringed(0, 1))
+
+
+def test_greys_that_soften_black_and_white_keep_the_threshold_at_half(tmp_path: Path) -> None:
+    y, x = np.mgrid[0:256, 0:320]
+    disc = (((y - 120) ** 2 + (x - 160) ** 2) < 80**2).astype(np.uint8) * 255
+    for factor in (2, 4):
+        soft = disc.reshape(256 // factor, factor, 320 // factor, factor).mean(axis=(1, 3)).astype(np.uint8)
+        path = mask_file(tmp_path / f"{factor}.png", soft)
+        assert len(np.unique(soft)) > 3 and np.array_equal(FileMask((path,)).load(), soft >= 128)
+        assert np.array_equal(FileMask((mask_file(path, soft[..., None].repeat(3, 2)),)).load(), soft >= 128)
+    wide = np.linspace(0, 255, 320).astype(np.uint8)[None].repeat(8, 0)
+    assert np.array_equal(FileMask((mask_file(tmp_path / "wide.png", wide),)).load(), wide >= 128)
+    for name in ("disc.jpg", "disc.webp"):
+        Image.fromarray(disc).save(tmp_path / name, quality=80)
+        lossy = FileMask((tmp_path / name,)).load()
+        assert set(np.unique(lossy)) == {0, 1} and (lossy != (disc > 0)).mean() < 0.001
+    Image.fromarray(ringed(0, 255, 7, size=(16, 24))).save(tmp_path / "labels.webp", lossless=True)
+    assert np.array_equal(FileMask((tmp_path / "labels.webp",)).load(), ringed(0, 255, 1, size=(16, 24)))
+
+
+def test_colours_palettes_and_transparency(tmp_path: Path) -> None:
+    red, void = np.array([192, 0, 0], np.uint8), np.array([224, 224, 192], np.uint8)
+    plan = ringed(0, 2, 1)
+    colours = np.zeros((8, 12, 3), np.uint8)
+    colours[plan == 1], colours[plan == 2] = red, void
+    path = mask_file(tmp_path / "colours.png", colours)
+    assert np.array_equal(FileMask((path,)).load(), np.where(plan == 2, 255, plan)), "VOC's void colour is void"
+    # A bilevel file whose palette begins with white.
+    image = Image.fromarray((plan == 0).astype(np.uint8)).convert("P")
+    image.putpalette([255, 255, 255, 0, 0, 0])
+    image.save(tmp_path / "turned.png")
+    assert np.array_equal(FileMask((tmp_path / "turned.png",)).load(), plan > 0)
+    clear = np.full((8, 12, 4), 255, np.uint8)
+    clear[plan == 0, 3] = 0
+    path = mask_file(tmp_path / "clear.png", clear)
+    assert np.array_equal(FileMask((path,)).load(), plan > 0), "what is transparent is background"
+    only_void = Image.fromarray(ringed(0, 255)).convert("P")
+    only_void.putpalette(VOC_PALETTE)
+    only_void.save(tmp_path / "void.png")
+    mask = FileMask((tmp_path / "void.png",)).load()
+    assert np.array_equal(mask, ringed(0, 255)) and mask.any() and not has_object(mask)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (
+            ringed(0, 128, 128, 128, 255, size=(16, 24)),
+            "holds the values 0, 128, 255, which are neither black and white nor class numbers",
+        ),
+        (ringed(3, 1, 2), "holds the classes 1, 2, 3 and no background 0"),
+        (np.tile(np.arange(120), (8, 1)), "holds 119 greys and no white"),
+        (np.random.default_rng(0).integers(0, 255, (8, 12, 3)), "is a picture in colours, not a mask"),
+        (ringed(0, 7, 255, 100, 200, size=(16, 24)), "holds the values 0, 7, 100, 200, 255"),
+    ],
+)
+def test_masks_that_may_mean_several_things_are_refused(tmp_path: Path, values: np.ndarray, says: str) -> None:
+    height, width = values.shape[:2]
+    picture(tmp_path / "images" / "a.png", width, height)
+    mask_file(tmp_path / "masks" / "a.png", values)
+    sample = open_dataset(tmp_path)[0]
+    with pytest.raises(DatasetError, match=says) as caught:
+        load_mask(sample)
+    assert str(caught.value).startswith("The mask of images/a.png is unclear: masks/a.png ")
+    assert str(caught.value).endswith("; save it with 0 for background and 255 for object.")
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_more_unclear_masks(tmp_path: Path) -> None:
+    one = Image.fromarray(ringed(0, 255)).convert("P")
+    one.putpalette([*VOC_PALETTE[:-3], 200, 0, 0])
+    one.save(tmp_path / "p.png")
+    with pytest.raises(ValueError, match="255 may be object or void"):
+        FileMask((tmp_path / "p.png",)).load()
+    Image.fromarray(ringed(0, 40, size=(64, 64))).save(tmp_path / "a.jpg")
+    with pytest.raises(ValueError, match="is compressed with loss and not black and white"):
+        FileMask((tmp_path / "a.jpg",)).load()
+    Image.fromarray(ringed(0, 7, 44).astype(np.uint16) * 200).save(tmp_path / "deep.png")
+    with pytest.raises(ValueError, match="class numbers up to 8800; only 0 to 255"):
+        FileMask((tmp_path / "deep.png",), (7,)).load()
+
+
+def test_a_mask_without_object_is_told_by_has_object(tmp_path: Path) -> None:
+    picture(tmp_path / "images" / "a.png")
+    mask_file(tmp_path / "masks" / "a.png", np.zeros((8, 12)))
+    assert not has_object(load_mask(open_dataset(tmp_path)[0]))
+    mask_file(tmp_path / "masks" / "a.png", ringed(0, 255))
+    assert has_object(load_mask(open_dataset(tmp_path)[0]))
 
 
 # --- the same for every layout ----------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from viz.datasets.core import (
     Problem,
     RegionMask,
     Sample,
+    has_object,
     load_mask,
     open_sample,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "Problem",
     "RegionMask",
     "Sample",
+    "has_object",
     "load_mask",
     "open_dataset",
     "open_sample",

@@ -12,7 +12,7 @@ from typing import Any
 from viz.datasets.core import Box, Dataset, DatasetClass, DatasetError, FarEdge, MaskSource, Problem, Sample
 from viz.datasets.files import Inside, inside, shown
 from viz.datasets.labels import WNID, class_of
-from viz.datasets.masks import MAX_PIXELS
+from viz.datasets.mask_files import MAX_PIXELS
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 Columns: ``image`` (relative path; needed), ``label``, ``name``, ``class_index``, ``split``, ``width``, ``height``,
 ``boxes`` (a JSON list of [x0, y0, x1, y1]) or ``x0, y0, x1, y1`` (one box a row; rows of one picture and label are one
-sample), ``mask`` (relative path of a black and white file). With a ``classes.txt`` and no label the masks hold class
-numbers: one sample for each class that a mask holds, and a class named void, ignore or unlabelled is ignored.
+sample), ``mask`` (relative path of a file: white on black, or class numbers of which all but 0 are
+object and 255 is void; what may mean several things is refused, see `viz.datasets.mask_files`). With a ``classes.txt``
+and no label the masks hold class numbers: one sample for each class that a mask holds, and a class named void, ignore
+or unlabelled is ignored.
 Boxes are taken as continuous coordinates with exclusive far edges.
 """
 

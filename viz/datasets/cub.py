@@ -1,9 +1,10 @@
 """Layout ``cub``: Caltech-UCSD Birds-200-2011 (Wah et al., CNS-TR-2011-001, its README).
 
 ``images.txt``, ``image_class_labels.txt``, ``bounding_boxes.txt`` (x, y, width, height), ``train_test_split.txt`` and
-``classes.txt``, each line starting with a number that the files share; pictures in ``images/``; grey outlines in
-``segmentations/`` where they were unpacked. Boxes become (x, y, x + width, y + height) with exclusive far edges; the
-index gives no picture sizes, so boxes are not clipped.
+``classes.txt``, each line starting with a number that the files share; pictures in ``images/``; outlines in
+``segmentations/`` where they were unpacked, their greys being shares of annotators: at least half is object. Boxes
+become (x, y, x + width, y + height) with exclusive far edges; the index gives no picture sizes, so boxes are not
+clipped.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def read(root: Path, split: str | None) -> Dataset:
             path,
             label,
             boxes=builder.boxes(name, [_corners(boxes[key])] if key in boxes else [], None),
-            mask=FileMask((mask,)) if mask is not None else None,
+            mask=FileMask((mask,), shares=True) if mask is not None else None,
             name=re.sub(r"^\d+\.", "", label).replace("_", " "),
         )
     return builder.build(NAME, split, SPLITS if there else ())

@@ -1,9 +1,10 @@
 """Layout ``folders``: a folder of pictures beside a folder of masks with the same names.
 
 The folders are told by their names (images, img, pictures, photos; masks, gt, ground truth, labels, annotations), a
-mask by having the picture's relative name, whatever its ending. Masks are black and white; with a ``classes.txt``
-beside the folders they hold class numbers, and each class of a mask is a sample. A subfolder's
-name is the class otherwise.
+mask by having the picture's relative name, whatever its ending. With a ``classes.txt`` beside the folders masks hold
+class numbers, and each class of a mask is a sample. Without it a subfolder's name is the class, and a mask says itself
+what is object: white on black, or every class but 0, where 255 beside class numbers is void and ignored; a mask that
+may mean several things is refused (`viz.datasets.mask_files`).
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ from PIL import Image
 
 from viz.datasets.builder import Builder
 from viz.datasets.files import lines, shown
-from viz.datasets.masks import IGNORED, FileMask, read_values
+from viz.datasets.mask_files import IGNORED, UnclearMaskError, read_values
+from viz.datasets.masks import FileMask
 
 _IGNORED_NAMES = frozenset({"void", "ignore", "ignored", "unlabelled", "unlabeled", "unknown"})
 
@@ -30,6 +31,9 @@ def add_classes(
     name = shown(builder.relative(picture))
     try:
         values = read_values(mask)
+    except UnclearMaskError as error:
+        builder.problem(name, "mask unreadable", f"The mask of {name} {error.why}; its classes are unknown.")
+        return
     except (ValueError, OSError, SyntaxError, MemoryError, Image.DecompressionBombError):
         message = f"The mask of {name} is missing or cannot be read; its classes are unknown."
         builder.problem(name, "mask unreadable", message)

@@ -1,25 +1,20 @@
 """Where the ground-truth pixels of a sample come from: picture files, polygons or run lengths.
 
 A mask source is small and frozen; the pixels are made when `load` is called. uint8 (h, w): 1 object, 0 background,
-255 ignored. Ignored never covers object, as in wsolevaluation (clovaai/wsolevaluation@0c476cd, ``get_mask``).
+255 ignored. Ignored never covers object, as in wsolevaluation (clovaai/wsolevaluation@0c476cd, ``get_mask``). A mask
+may hold no object at all: ask `has_object`. How files without class numbers are read: `viz.datasets.mask_files`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-Mask = np.ndarray[tuple[int, int], np.dtype[np.uint8]]
-IGNORED = 255
-MAX_PIXELS = 50_000_000
-MAX_BYTES = 40 * 2**20
-FORMATS = ("PNG", "BMP", "TIFF", "GIF", "JPEG", "WEBP")
+from viz.datasets.mask_files import HALF, IGNORED, MAX_PIXELS, Mask, check_size, read_grey, read_object, read_values
 
 
 @dataclass(frozen=True)
@@ -28,34 +23,44 @@ class FileMask:
 
     Attributes:
         paths: files whose object pixels are united.
-        values: the pixel values that are the object; None where the file is black and white: at least half of 255, or
-            of 1 where no value is larger. Files with a palette hold its indices.
-        ignored: pixel values that are ignored.
-        ignore_path: a black and white file whose white pixels are ignored.
+        values: the class numbers that are the object (files with a palette hold its indices); None where the files
+            have no list of classes and are read by the rules of `viz.datasets.mask_files`.
+        ignored: class numbers that are ignored.
+        ignore_path: a file whose object pixels are ignored.
+        shares: the files' greys are shares of 255, such as votes: at least half is object.
     """
 
     paths: tuple[Path, ...]
     values: tuple[int, ...] | None = None
     ignored: tuple[int, ...] = ()
     ignore_path: Path | None = None
+    shares: bool = False
 
     def load(self) -> Mask:
         """The mask.
 
         Raises:
+            UnclearMaskError: a file's values have no one meaning.
             ValueError, OSError: a file is missing, damaged, too large, or the files differ in size.
         """
-        layers = [read_values(path) for path in self.paths]
-        extra = None if self.ignore_path is None else white(read_values(self.ignore_path))
+        layers = [self._layer(path) for path in self.paths]
+        extra = None if self.ignore_path is None else read_object(self.ignore_path) == 1
         if not layers or len({x.shape for x in (*layers, *([] if extra is None else [extra]))}) != 1:
             raise ValueError("the mask's files differ in size")
         found = np.zeros(layers[0].shape, dtype=np.bool_)
         ignored = np.zeros_like(found)
         for layer in layers:
-            found |= white(layer) if self.values is None else np.isin(layer, self.values)
-            if self.ignored:
-                ignored |= np.isin(layer, self.ignored)
+            found |= layer == 1
+            ignored |= layer == IGNORED
         return _together(found, ignored if extra is None else ignored | extra)
+
+    def _layer(self, path: Path) -> Mask:
+        if self.shares:
+            return (read_grey(path) >= HALF).astype(np.uint8)
+        if self.values is None:
+            return read_object(path)
+        values = read_values(path)
+        return _together(np.isin(values, self.values), np.isin(values, self.ignored))
 
     def key(self, root: Path) -> str:
         """A name for the fingerprint; holds no path outside the data set."""
@@ -106,7 +111,7 @@ class RegionMask:
         Raises:
             ValueError: run lengths that do not cover the picture, or a picture too large.
         """
-        _check(self.size)
+        check_size(*self.size)
         masks = []
         for regions in (self.found, self.ignored):
             mask = np.zeros(self.size, dtype=np.bool_)
@@ -125,29 +130,9 @@ class RegionMask:
 MaskSource = FileMask | RegionMask
 
 
-def read_values(path: Path) -> NDArray[np.uint8]:
-    """uint8 (h, w): grey levels, or indices of a file with a palette.
-
-    Raises:
-        ValueError, OSError: missing, damaged, too large or not a regular file.
-    """
-    if not path.exists():
-        raise FileNotFoundError(path.name)
-    if not path.is_file() or path.stat().st_size > MAX_BYTES:
-        raise ValueError("not a file, or too large")
-    with Image.open(path, formats=FORMATS) as image:
-        _check((image.height, image.width))
-        if image.mode in ("P", "L"):
-            return np.array(image, dtype=np.uint8)
-        if image.mode.startswith("I"):  # deep grey: class numbers as they are, black and white by its highest byte
-            deep = np.array(image).astype(np.int64)
-            return (deep if deep.max() <= 255 else deep >> 8).clip(0, 255).astype(np.uint8)
-        return np.array(image.convert("L"), dtype=np.uint8)
-
-
-def white(values: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Where a black and white file is white: at least half of 255, or of 1 where no value is larger."""
-    return values >= (1 if values.size and values.max() <= 1 else 128)
+def has_object(mask: NDArray[np.uint8]) -> bool:
+    """Whether a mask (h, w) holds any pixel of the object; ``mask.any()`` would count what is ignored, too."""
+    return bool((mask == 1).any())
 
 
 def fill_polygon(points: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.bool_]:
@@ -225,11 +210,6 @@ def _together(found: NDArray[np.bool_], ignored: NDArray[np.bool_]) -> Mask:
     mask = found.astype(np.uint8)
     mask[ignored & ~found] = IGNORED
     return mask
-
-
-def _check(size: Sequence[int]) -> None:
-    if min(size) < 1 or size[0] * size[1] > MAX_PIXELS:
-        raise ValueError("a mask without pixels, or with too many")
 
 
 def _relative(path: Path, root: Path) -> str:
