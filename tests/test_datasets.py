@@ -124,6 +124,22 @@ def test_csv_boxes_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
         open_sample(dataset[3])
 
 
+def test_of_many_problems_a_hundred_of_a_kind_are_kept_and_all_counted(tmp_path: Path) -> None:
+    rows = [f'images/{i}.png,dog,,12,8,"[[1, 1, 30, 5]]"' for i in range(250)]
+    dataset = open_dataset(csv_set(tmp_path, *rows, "images/x.png,dog,,-1,8,", "images/y.png,cat,,12,8,"))
+    assert kinds(dataset) == {"box clipped": 250, "size refused": 1}
+    assert len(dataset.problems) == 101
+    assert [(p.id, p.kind) for p in dataset.problems[98:]] == [
+        ("images/98.png", "box clipped"),
+        ("images/99.png", "box clipped"),
+        ("images/x.png", "size refused"),
+    ]
+    assert dataset.problems[0].message == "A box of images/0.png reaches outside its picture and was clipped."
+    left = dataset.with_classes()
+    assert not left.samples and kinds(left)["not an ImageNet class"] == 252 and len(left.problems) == 201
+    assert kinds(left.with_boxes()) == kinds(left)
+
+
 def test_csv_class_index_and_name_columns(tmp_path: Path) -> None:
     rows = ("images/a.png,x1,7,", "images/b.png,x2,,tench", "images/c.png,x3,1000,crane")
     dataset = open_dataset(csv_set(tmp_path, *rows, header="image,label,class_index,name"))

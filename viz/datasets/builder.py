@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from viz.datasets.core import Box, Dataset, DatasetClass, DatasetError, FarEdge, MaskSource, Problem, Sample
+from viz.datasets.core import Box, Dataset, DatasetClass, DatasetError, FarEdge, MaskSource, Problems, Sample
 from viz.datasets.files import Inside, inside, shown
 from viz.datasets.labels import WNID, class_of
 from viz.datasets.mask_files import MAX_PIXELS
@@ -37,7 +37,7 @@ class Builder:
 
     root: Path
     far_edge: FarEdge = "exclusive"
-    problems: list[Problem] = field(default_factory=list)
+    problems: Problems = field(default_factory=Problems)
     inside: Inside = field(init=False)
     _rows: dict[tuple[str, str], _Row] = field(default_factory=dict, init=False)
     _names: dict[str, tuple[str, int | None]] = field(default_factory=dict, init=False)
@@ -47,7 +47,7 @@ class Builder:
 
     def problem(self, identity: str, kind: str, message: str) -> None:
         """Note something that is left out or changed."""
-        self.problems.append(Problem(shown(identity), kind, message))
+        self.problems.add(shown(identity), kind, message)
 
     def path(self, identity: str, relative: str, base: Path | None = None) -> Path | None:
         """The file of a relative path, or None and a problem where it leaves the folder."""
@@ -150,7 +150,7 @@ class Builder:
             DatasetError: it has no sample.
         """
         if not self._rows:
-            why = f"; first problem: {self.problems[0].message}" if self.problems else "."
+            why = f"; first problem: {self.problems.kept[0].message}" if self.problems.kept else "."
             raise DatasetError(f"No picture can be used in this data set ({layout}){why}")
         for label, text in (extra or {}).items():
             self.known_as(label, text)
@@ -178,9 +178,10 @@ class Builder:
             tuple(splits),
             self.inside.root,
             samples,
-            tuple(self.problems),
+            tuple(self.problems.kept),
             classes,
             self.far_edge,
+            tuple(self.problems.counts.items()),
         )
 
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -25,6 +25,7 @@ from viz.picture import Picture, open_picture
 
 Box = tuple[float, float, float, float]
 FarEdge = Literal["exclusive", "inclusive"]
+MOST_PROBLEMS = 100
 
 
 class DatasetError(VizError):
@@ -72,6 +73,26 @@ class Problem:
     message: str
 
 
+@dataclass
+class Problems:
+    """Problems while they are gathered: all are counted, the first `MOST_PROBLEMS` of a kind kept.
+
+    An index of a million pictures may have a million of them.
+
+    Attributes:
+        kept: in the order in which they were found. counts: of each kind, exact.
+    """
+
+    kept: list[Problem] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def add(self, identity: str, kind: str, message: str) -> None:
+        """Count a problem; keep it while there are few of its kind."""
+        self.counts[kind] += 1
+        if self.counts[kind] <= MOST_PROBLEMS:
+            self.kept.append(Problem(identity, kind, message))
+
+
 @dataclass(frozen=True)
 class DatasetClass:
     """A label of the data set, its readable name and its ImageNet index, if it has one."""
@@ -89,9 +110,10 @@ class Dataset:
         name: of the data set, usually its folder. layout: how it was read. split: None for all there is.
         splits: those that could be asked for. root: its folder.
         samples: in a fixed order, that of the data set's own list (of file names, sorted, where it has none).
-        problems: what cannot be used or was changed. Nothing is left out that is not here.
+        problems: what cannot be used or was changed; of each kind at most the first `MOST_PROBLEMS`.
         classes: in the order of their labels' first appearance.
         far_edge: what x1 and y1 of the boxes mean.
+        problem_counts: (kind, exact number) of all problems, kept or not. Nothing is left out that is not counted here.
         whole: how many samples there were before some were chosen; None where all are here.
     """
 
@@ -104,6 +126,7 @@ class Dataset:
     problems: tuple[Problem, ...]
     classes: tuple[DatasetClass, ...]
     far_edge: FarEdge
+    problem_counts: tuple[tuple[str, int], ...]
     whole: int | None = None
 
     def __len__(self) -> int:
@@ -127,8 +150,8 @@ class Dataset:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of problems of each kind."""
-        return dict(sorted(Counter(p.kind for p in self.problems).items()))
+        """Exact number of problems of each kind."""
+        return dict(sorted(self.problem_counts))
 
     @property
     def pictures(self) -> int:
@@ -149,9 +172,12 @@ class Dataset:
         return self._only(keep, "not an ImageNet class", "has a label that is not an ImageNet class")
 
     def _only(self, keep: Sequence[bool], kind: str, why: str) -> Dataset:
-        left = [Problem(s.id, kind, f"{s.id} {why}.") for s, k in zip(self.samples, keep, strict=True) if not k]
-        kept = tuple(s for s, k in zip(self.samples, keep, strict=True) if k)
-        return replace(self, samples=kept, problems=(*self.problems, *left))
+        problems = Problems(list(self.problems), Counter(dict(self.problem_counts)))
+        for sample, kept in zip(self.samples, keep, strict=True):
+            if not kept:
+                problems.add(sample.id, kind, f"{sample.id} {why}.")
+        left = tuple(s for s, k in zip(self.samples, keep, strict=True) if k)
+        return replace(self, samples=left, problems=tuple(problems.kept), problem_counts=tuple(problems.counts.items()))
 
 
 def open_sample(sample: Sample) -> Picture:
@@ -217,6 +243,7 @@ def _size(size: Sequence[int]) -> str:
 
 
 __all__ = [
+    "MOST_PROBLEMS",
     "Box",
     "Dataset",
     "DatasetClass",
@@ -225,6 +252,7 @@ __all__ = [
     "FileMask",
     "MaskSource",
     "Problem",
+    "Problems",
     "RegionMask",
     "Sample",
     "has_object",
