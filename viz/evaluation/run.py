@@ -30,6 +30,7 @@ from viz.sources import MapSource, of_family
 
 # What the labels of a data set are read as.
 IMAGENET = 1000
+NO_MAP = "it has no such map"
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +111,7 @@ def plan(
         sources.append(found)
         left_out += [(model.card.name, text, why) for text, why in missing]
     for source in options.sources:
-        if not any(source.text in dict(found) for found in sources):
+        if all((card.name, source.text, NO_MAP) in left_out for card in cards):
             raise ProbeError(f"None of the models has {source.text}.")
     both = (data, *([] if tune_on is None else [tune_on]))
     setting = Setting(tuple(cards), both, options, chosen, folds, target.partition(":")[0])
@@ -156,7 +157,7 @@ def _sources_of(
     for source in asked:
         one = _of_model(source, model)
         if one is None:
-            missing.append((source.text, "it has no such map"))
+            missing.append((source.text, NO_MAP))
             continue
         step = one.step if one.step > 0 else model.network.steps + 1 + one.step
         same = (one.kind, one.name, one.channel, step)
