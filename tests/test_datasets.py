@@ -124,6 +124,53 @@ def test_csv_boxes_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
         open_sample(dataset[3])
 
 
+def test_csv_rows_that_come_twice_are_counted(tmp_path: Path) -> None:
+    half = np.zeros((8, 12))
+    half[:, 6:] = 255
+    mask_file(tmp_path / "masks" / "a.png", half)
+    mask_file(tmp_path / "masks" / "b.png", 255 - half)
+    rows = (
+        "images/a.png,dog,0,0,4,4,masks/a.png",
+        "images/a.png,dog,5,5,9,8,masks/a.png",  # another box in the same mask is an index with a box a row
+        "images/a.png,dog,0,0,4,4,masks/a.png",
+        "images/b.png,dog,,,,,masks/a.png",
+        "images/b.png,dog,,,,,masks/b.png",
+        "images/b.png,dog,,,,,masks/b.png",
+        "images/c.png,dog,,,,,",
+        "images/c.png,dog,,,,,",
+        "images/c.png,cat,,,,,",
+        "images/c.png,cat,9,1,2,5,",  # its box is told as reversed, not as a repetition
+    )
+    dataset = open_dataset(csv_set(tmp_path, *rows, header="image,label,x0,y0,x1,y1,mask"))
+    assert kinds(dataset) == {"box reversed or empty": 1, "listed twice": 3}
+    files = [len(s.mask.paths) if isinstance(s.mask, FileMask) else 0 for s in dataset]
+    assert [len(s.boxes) for s in dataset] == [2, 0, 0, 0] and files == [1, 2, 0, 0]
+    assert [p.message for p in dataset.problems[:2]] == [
+        "images/a.png is listed twice with the same class: line 4 gives 1 box again, left out.",
+        "images/b.png is listed twice with the same class: line 7 gives nothing new.",
+    ]
+
+
+def test_csv_labels_that_are_all_class_numbers(tmp_path: Path) -> None:
+    rows = ("images/a.png,217,val", "images/b.png,0,val", "images/c.png,999.0,train")
+    dataset = open_dataset(csv_set(tmp_path, *rows, header="image,label,split"), "val")
+    assert [(s.label, s.class_index) for s in dataset] == [("217", 217), ("0", 0)]
+    assert dataset.classes[1].name == "tench"
+    for other in ("images/c.png,1000,train", "images/c.png,dog,train", "images/c.png,1.5,train"):
+        mixed = open_dataset(csv_set(tmp_path, *rows, other, header="image,label,split"), "val")
+        assert [s.class_index for s in mixed] == [None, None], "every label of the index, in every split"
+
+
+def test_csv_class_numbers_of_another_data_set_are_told_by_their_names(tmp_path: Path) -> None:
+    def indices(*rows: str) -> list[int | None]:
+        return [s.class_index for s in open_dataset(csv_set(tmp_path, *rows, header="image,label,name"))]
+
+    assert indices("images/a.png,0,Black-footed Frogmouth", "images/b.png,1,") == [None, None], "bird 0 is no tench"
+    assert indices("images/a.png,0,goldfish", "images/b.png,1,tench") == [1, 0], "the names decide"
+    assert indices("images/a.png,0,Tench", "images/b.png,1,") == [0, 1]
+    assert indices('images/a.png,0,"tench, Tinca tinca"', "images/b.png,134,crane") == [0, 134]
+
+
 def test_of_many_problems_a_hundred_of_a_kind_are_kept_and_all_counted(tmp_path: Path) -> None:
     rows = [f'images/{i}.png,dog,,12,8,"[[1, 1, 30, 5]]"' for i in range(250)]
     dataset = open_dataset(csv_set(tmp_path, *rows, "images/x.png,dog,,-1,8,", "images/y.png,cat,,12,8,"))

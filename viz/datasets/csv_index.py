@@ -1,11 +1,17 @@
 """Layout ``csv``: an ``index.csv`` beside the pictures.
 
 Columns: ``image`` (relative path; needed), ``label``, ``name``, ``class_index``, ``split``, ``width``, ``height``,
-``boxes`` (a JSON list of [x0, y0, x1, y1]) or ``x0, y0, x1, y1`` (one box a row; rows of one picture and label are one
-sample), ``mask`` (relative path of a file: white on black, or class numbers of which all but 0 are
-object and 255 is void; what may mean several things is refused, see `viz.datasets.mask_files`). With a ``classes.txt``
-and no label the masks hold class numbers: one sample for each class that a mask holds, and a class named void, ignore
-or unlabelled is ignored.
+``boxes`` (a JSON list of [x0, y0, x1, y1]) or ``x0, y0, x1, y1`` (one box a row), ``mask`` (relative path of a file:
+white on black, or class numbers of which all but 0 are object and 255 is void; what may mean several things is refused,
+see `viz.datasets.mask_files`). Rows of one picture and label are one sample with all their boxes and masks; a box that
+was there, or a row that brings nothing new, is a problem ("listed twice").
+
+``label`` is a WordNet id, an ImageNet name, or the data set's own word. Where every label of the index is a whole
+number from 0 to 999, the labels are ImageNet's class numbers, unless a column ``name`` is there and says otherwise.
+``class_index`` is ImageNet's number (0 to 999) whatever the label is.
+
+With a ``classes.txt`` and no label the masks hold class numbers: one sample for each class that a mask holds, and a
+class named void, ignore or unlabelled is ignored.
 Boxes are taken as continuous coordinates with exclusive far edges.
 """
 
@@ -19,6 +25,7 @@ from viz.datasets.builder import Builder, chosen, whole
 from viz.datasets.core import Box, Dataset, DatasetError
 from viz.datasets.files import read_rows, shown
 from viz.datasets.index_masks import add_classes, class_names
+from viz.datasets.labels import IMAGENET, class_of, name_of
 from viz.datasets.masks import FileMask
 
 NAME = "csv"
@@ -55,7 +62,9 @@ def read(root: Path, split: str | None) -> Dataset:
         raise DatasetError(f"{shown(index.name)} has no column image; it has: {shown(', '.join(columns))}.")
     splits: dict[str, None] = {}
     entries: dict[tuple[Path, str], _Entry] = {}
+    numbers = _Numbers()
     for line, row in rows:
+        numbers.see(row)
         if row.get("split"):
             splits[row["split"]] = None
         if split is None or row.get("split") == split:
@@ -64,16 +73,20 @@ def read(root: Path, split: str | None) -> Dataset:
     chosen(split, tuple(splits))
     for entry in entries.values():
         if names is not None and entry.masks:
+            if len(entry.masks) > 1:
+                name = shown(builder.relative(entry.path))
+                builder.problem(name, "two masks", f"{name} has several masks of class numbers; the first counts.")
             add_classes(builder, entry.path, entry.masks[0], names, entry.size)
             continue
+        number = numbers.of(entry.label) if entry.class_index is None else None
         builder.add(
             entry.path,
             entry.label,
             size=entry.size,
             boxes=tuple(entry.boxes),
             mask=FileMask(tuple(entry.masks)) if entry.masks else None,
-            class_index=entry.class_index,
-            name=entry.name,
+            class_index=entry.class_index if number is None else number,
+            name=entry.name or ("" if number is None else name_of(number)),
         )
     return builder.build(NAME, split, tuple(splits))
 
@@ -92,20 +105,80 @@ def _take(builder: Builder, entries: dict[tuple[Path, str], _Entry], line: str, 
         message = f"{shown(row['image'])} is given two sizes, the second on {line}; none is used."
         builder.problem(row["image"], "two sizes", message)
         entries[path, label] = entry = replace(entry, size=None)
-    entry.boxes += builder.boxes(row["image"], _raw_boxes(builder, row), size)
-    if row.get("mask"):
-        mask = builder.path(line, row["mask"])
-        entry.masks += [] if mask is None else [mask]
+    raw = _raw_boxes(builder, row)
+    mask = builder.path(line, row["mask"]) if row.get("mask") else None
+    boxes = builder.boxes(row["image"], raw, size)
+    again = _add(entry.boxes, boxes)
+    new = len(boxes) > again
+    if mask is not None and mask not in entry.masks:
+        entry.masks.append(mask)
+        new = True
+    # A row whose boxes or mask cannot be used was told already.
+    idle = entry is not fresh and not new and not raw and (mask is not None or not row.get("mask"))
+    if again or idle:
+        what = f"{again} {'box' if again == 1 else 'boxes'} again, left out" if again else "nothing new"
+        message = f"{shown(row['image'])} is listed twice with the same class: {line} gives {what}."
+        builder.problem(row["image"], "listed twice", message)
+
+
+def _add(boxes: list[Box], more: tuple[Box, ...]) -> int:
+    """Add the boxes that are not there; how many were."""
+    again = 0
+    for box in more:
+        if box in boxes:
+            again += 1
+        else:
+            boxes.append(box)
+    return again
+
+
+@dataclass
+class _Numbers:
+    """Whether the labels of an index are ImageNet's class numbers; asked after all rows were seen.
+
+    Another data set's classes are numbered from 0, too: names, where there are any, decide.
+    """
+
+    seen: bool = False
+    others: bool = False
+    named: bool = False
+    confirmed: bool = False
+
+    def see(self, row: dict[str, str]) -> None:
+        """Look at a row of any split."""
+        label, name = row.get("label", ""), row.get("name", "")
+        if not label:
+            return
+        index = _number(label)
+        self.seen, self.others = True, self.others or index is None
+        if not name or index is None:
+            return
+        self.named = True
+        # Lists of ImageNet's classes give several words for one, with commas between.
+        found = [i for i in (class_of(word) for word in (name, *name.split(","))) if i is not None]
+        self.confirmed = self.confirmed or index in found or name_of(index).casefold() == name.casefold()
+        self.others = self.others or bool(found and index not in found)
+
+    def of(self, label: str) -> int | None:
+        """The class number of a label, or None where labels are no class numbers."""
+        numbers = self.seen and not self.others and (self.confirmed or not self.named)
+        return _number(label) if numbers and label else None
+
+
+def _number(text: str) -> int | None:
+    """A class number of ImageNet, as whole number or as tables with gaps write it (217.0)."""
+    try:
+        found = whole(text)
+    except ValueError:
+        return None
+    return found if 0 <= found < IMAGENET else None
 
 
 def _class_index(builder: Builder, line: str, text: str) -> int | None:
     if not text:
         return None
-    try:
-        index = whole(text)
-    except ValueError:
-        index = -1
-    if not 0 <= index < 1000:
+    index = _number(text)
+    if index is None:
         builder.problem(line, "class unknown", f"The class_index on {line} is not 0 to 999; it is not used.")
         return None
     return index

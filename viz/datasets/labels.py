@@ -11,6 +11,7 @@ from functools import cache
 from importlib.resources import files
 
 WNID = re.compile(r"n\d{8}")
+IMAGENET = 1000
 
 
 @cache
