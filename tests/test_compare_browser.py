@@ -388,16 +388,16 @@ def test_attributions_are_pythons_and_computed_once(
     person.compare(*BOTH)
     picture = viz.open_picture(ASSETS / "rocket.jpg")
     assert server.engine.trace(picture, "lite0").attributions == (), "nothing is computed that nobody asked for"
-    assert person.page.locator(".cmp-everyrow").is_hidden()
+    assert person.page.locator(".cmp-samemaprow").is_hidden()
     person.also("Grad-CAM", "guided")
     person.compare(*BOTH)
-    person.pick("every", "guided_backprop")
+    person.pick("samemap", "guided_backprop")
     made = python(server, "rocket.jpg", BOTH, "guided_backprop")
     for step in (2, 1):
         same_numbers(person.table("pairs"), pair_rows(made, step))
         person.page.click(".cmp-prev")
         person.settle()
-    person.pick("every", "gradcam")
+    person.pick("samemap", "gradcam")
     made = python(server, "rocket.jpg", BOTH, "gradcam")
     same_numbers(person.table("pairs"), pair_rows(made, 1))
     said = person.text(".cmp-explain")
@@ -559,3 +559,18 @@ def test_desktop(browser: Browser, server: Server, scheme: str) -> None:
         desk.page.screenshot(path=f"{FOLDER}/compare-{scheme}.png", full_page=True)
     assert desk.errors == []
     desk.context.close()
+
+
+def test_the_page_carries_no_object_of_ours(server: Server) -> None:
+    """A class name of the grid that is also a Gradio property would replace it by a listener, and with that every
+    visit of the page would copy the engine."""
+
+    def strange(value: Any) -> list[Any]:
+        if isinstance(value, dict):
+            return [v for one in value.values() for v in strange(one)]
+        if isinstance(value, list | tuple):
+            return [v for one in value for v in strange(one)]
+        plain = isinstance(value, str | int | float | bool | type(None))
+        return [] if plain or getattr(value, "__module__", "").startswith("gradio.") else [value]
+
+    assert strange(server.page.config["components"]) == []

@@ -64,8 +64,8 @@ function show(data, image) {
   $("about").textContent = [data.picture.name, `${data.picture.full[1]} x ${data.picture.full[0]}`, ...data.picture.notes, ...(data.about ? [data.about] : [])].join(" · ");
   $("class").replaceChildren(...data.classes.map((label) => new Option(label, label)));
   const methods = data.methods || [];
-  $("every").replaceChildren(...[["", "as chosen"], ["class_map", "class map"], ...methods].map(([value, text]) => new Option(text, value)));
-  $("everyrow").hidden = !methods.length;
+  $("samemap").replaceChildren(...[["", "as chosen"], ["class_map", "class map"], ...methods].map(([value, text]) => new Option(text, value)));
+  $("samemaprow").hidden = !methods.length;
   $("classlabel").textContent = `Class of ${methods.length ? "class maps and attributions" : "the class maps"} (the first is the best of ${data.models[0].name})`;
   $("explain").replaceChildren(...(data.explain || []).map((line) => make("li", "", line)));
   $("explain").hidden = !(data.explain || []).length;
@@ -231,7 +231,7 @@ function paint() {
   $("thv").textContent = $("threshold").value + " % of the range";
   const methods = (data.methods || []).map(([name]) => name), chosen = new Set(state.panels.map((p) => p.select.value));
   $("classrow").hidden = ofMaps() || state.panels.every((p) => p.select.value !== "class_map" && !methods.includes(p.select.value));
-  $("every").value = chosen.size === 1 && [...$("every").options].some((o) => chosen.has(o.value)) ? [...chosen][0] : "";
+  $("samemap").value = chosen.size === 1 && [...$("samemap").options].some((o) => chosen.has(o.value)) ? [...chosen][0] : "";
   $("ask").hidden = !state.panels.some(isUncomputed);
   $("ask").textContent = `Compute the attributions of ${$("class").value}`;
   paintBars();
@@ -440,8 +440,8 @@ function go(step) {
 }
 
 for (const name of ["class", "scale", "palette", "interp", "showbox", "allbox"]) $(name).addEventListener("change", draw);
-$("every").addEventListener("change", () => {
-  const wish = $("every").value;
+$("samemap").addEventListener("change", () => {
+  const wish = $("samemap").value;
   for (const { select } of state.panels) if (wish && [...select.options].some((o) => o.value === wish)) select.value = wish;
   draw();
 });
