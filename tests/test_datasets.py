@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.localization_data import WNIDS
 from viz.datasets import (
     LAYOUTS,
     Dataset,
@@ -668,6 +669,51 @@ def test_ilsvrc_folders_by_wordnet_id(tmp_path: Path) -> None:
         ("n01443537/x.jpg", 1, 1),
     ]
     assert dataset.split is None and kinds(dataset.with_boxes()) == {"no box": 1}
+
+
+def ilsvrc_kit(root: Path) -> Path:
+    (root / "ImageSets" / "CLS-LOC").mkdir(parents=True)
+    for number in (1, 2):
+        name = f"ILSVRC2012_val_0000000{number}"
+        drawn = picture(root / "Data" / "CLS-LOC" / "val" / f"{name}.jpg")
+        drawn.rename(drawn.with_suffix(".JPEG"))
+        things = voc_object(WNIDS[number], (0, 0, 5, 5)) + voc_object(WNIDS[number], (number, 2, 9, 7))
+        write(root / "Annotations" / "CLS-LOC" / "val" / f"{name}.xml", voc_xml(things))
+    drawn = picture(root / "Data" / "CLS-LOC" / "train" / WNIDS[0] / f"{WNIDS[0]}_7.jpg")
+    drawn.rename(drawn.with_suffix(".JPEG"))
+    notes = root / "Annotations" / "CLS-LOC" / "train" / WNIDS[0] / f"{WNIDS[0]}_7.xml"
+    write(notes, voc_xml(voc_object(WNIDS[0], (1, 1, 3, 3))))
+    return root
+
+
+@pytest.mark.parametrize("outer", [".", "ILSVRC"])
+def test_ilsvrc_development_kit(tmp_path: Path, outer: str) -> None:
+    ilsvrc_kit(tmp_path / outer)
+    dataset = open_dataset(tmp_path, "val")
+    assert (dataset.layout, dataset.splits) == ("ilsvrc", ("train", "val"))
+    assert [(s.label, s.class_index, s.size) for s in dataset] == [
+        (WNIDS[1], class_of(WNIDS[1]), (8, 12)),
+        (WNIDS[2], class_of(WNIDS[2]), (8, 12)),
+    ]
+    assert dataset[1].boxes == ((0.0, 0.0, 5.0, 5.0), (2.0, 2.0, 9.0, 7.0)) and not dataset.problems
+    (train,) = open_dataset(tmp_path, "train")
+    assert (train.label, train.boxes) == (WNIDS[0], ((1.0, 1.0, 3.0, 3.0),))
+
+
+def test_ilsvrc_pictures_alone_say_where_their_annotations_are(tmp_path: Path) -> None:
+    root = ilsvrc_kit(tmp_path / "kit")
+    for inner, split, up in (
+        ("Data/CLS-LOC/val", None, "../../.."),
+        ("Data/CLS-LOC", "val", "../.."),
+        ("Data", "val", ".."),
+    ):
+        with pytest.raises(DatasetError, match="holds no annotations; they lie in") as caught:
+            open_dataset(root / inner, split)
+        assert f"{up}/Annotations: name the folder kit ({up})" in str(caught.value)
+        assert str(tmp_path) not in str(caught.value)
+    folders = open_dataset(root / "Data" / "CLS-LOC" / "train")
+    assert kinds(folders) == {"annotations elsewhere": 1} and not folders[0].boxes
+    assert "name the folder kit (../../..)" in folders.problems[0].message
 
 
 def test_ilsvrc_kaggle_solution(tmp_path: Path) -> None:

@@ -45,6 +45,11 @@ class Builder:
     def __post_init__(self) -> None:
         self.inside = inside(self.root)
 
+    @property
+    def filled(self) -> bool:
+        """Whether there is a sample."""
+        return bool(self._rows)
+
     def problem(self, identity: str, kind: str, message: str) -> None:
         """Note something that is left out or changed."""
         self.problems.add(shown(identity), kind, message)

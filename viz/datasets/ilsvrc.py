@@ -1,9 +1,11 @@
 """Layout ``ilsvrc``: ILSVRC-2012 (Russakovsky et al., IJCV 2015), in the forms in which it lies on people's disks.
 
 Pictures in folders named by WordNet id (``val/n01440764/NAME.JPEG``), or flat as ``ILSVRC2012_val_00000001.JPEG``;
-boxes in one XML a picture, anywhere below the folder, with the picture's name; or Kaggle's ``LOC_SPLIT_solution.csv``
-(``ImageId,PredictionString`` of groups ``wnid x0 y0 x1 y1``) beside ``ILSVRC/Data/CLS-LOC/SPLIT``. Box corners are kept
-as they stand, as wsolevaluation keeps them, and both count as pixels of the box. One sample a (picture, WordNet id).
+boxes in one XML a picture, anywhere below the folder, with the picture's name, the class being the WordNet id that is
+each object's name. So also the development kit, ``Data/CLS-LOC/SPLIT`` beside ``Annotations/CLS-LOC/SPLIT``, in the
+folder itself or in ``ILSVRC``. Or Kaggle's ``LOC_SPLIT_solution.csv`` (``ImageId,PredictionString`` of groups
+``wnid x0 y0 x1 y1``) beside ``ILSVRC/Data/CLS-LOC/SPLIT``. Box corners are kept as they stand, as wsolevaluation keeps
+them, and both count as pixels of the box. One sample a (picture, WordNet id).
 """
 
 from __future__ import annotations
@@ -17,9 +19,10 @@ from viz.datasets.files import files_below, read_rows, read_xml, shown
 from viz.datasets.labels import WNID, class_of, name_of
 
 NAME = "ilsvrc"
-LOOKS_FOR = "ILSVRC2012_val_*.JPEG, folders named by WordNet id, or LOC_val_solution.csv"
+LOOKS_FOR = "ILSVRC2012_val_*.JPEG, folders named by WordNet id, Data/CLS-LOC, or LOC_val_solution.csv"
 _SPLITS = ("train", "val", "test")
 _KAGGLE = Path("ILSVRC/Data/CLS-LOC")
+_KIT = (_KAGGLE, Path("Data/CLS-LOC"), Path("CLS-LOC"))
 _DEPTH = 6  # Kaggle's own: ILSVRC/Data/CLS-LOC/train/n01440764
 
 
@@ -51,7 +54,7 @@ def _solutions(root: Path) -> dict[str, Path]:
 
 def _folders(root: Path) -> dict[str, Path]:
     """Folders of pictures by split; the key is empty where the root itself holds them."""
-    for base in (root, root / _KAGGLE):
+    for base in (root, *(root / inner for inner in _KIT)):
         if base.is_dir() and _holds_pictures(base):
             return {"": base}
         found = {s: base / s for s in _SPLITS if (base / s).is_dir() and _holds_pictures(base / s)}
@@ -73,6 +76,7 @@ def _from_pictures(root: Path, folder: Path, split: str | None, splits: tuple[st
     builder = Builder(root, "inclusive")
     folder = builder.inside.root / folder.relative_to(root)
     notes = _annotations(builder, folder, split)
+    elsewhere = "" if notes else _elsewhere(builder.inside.root)
     for found in files_below(folder, (".jpeg", ".jpg", ".png")):
         path = builder.path(found.name, builder.relative(found))
         if path is None:
@@ -96,12 +100,31 @@ def _from_pictures(root: Path, folder: Path, split: str | None, splits: tuple[st
                 boxes=builder.boxes(name, raw, size),
                 name="" if index is None else name_of(index),
             )
+    if elsewhere:
+        if not builder.filled:
+            raise DatasetError(elsewhere)
+        builder.problem(builder.inside.root.name, "annotations elsewhere", elsewhere)
     return builder.build(NAME, split, splits)
+
+
+def _elsewhere(root: Path) -> str:
+    """Where to look instead of a folder without any annotation; empty where no parent has annotations."""
+    for steps, parent in enumerate(list(root.parents)[: len(_KAGGLE.parts) + 1], start=1):
+        if (parent / "Annotations").is_dir() and _folders(parent):
+            up = "/".join([".."] * steps)
+            return (
+                f"The folder {shown(root.name)} holds no annotations; they lie in {up}/Annotations: name the folder"
+                f" {shown(parent.name)} ({up}), which holds both."
+            )
+    return ""
 
 
 def _annotations(builder: Builder, folder: Path, split: str | None) -> dict[str, Path]:
     """XML files by stem. Names repeat between splits in no release, but a split's own come last and so win."""
-    found = files_below(builder.inside.root, (".xml",), _DEPTH)
+    root = builder.inside.root
+    places = (root / "Annotations", root / "ILSVRC" / "Annotations")  # first, as elsewhere may be a million pictures
+    found = [f for p in places if p.is_dir() for f in files_below(p, (".xml",), _DEPTH)]
+    found = found or files_below(root, (".xml",), _DEPTH)
     mine = [p for p in found if p.is_relative_to(folder) or (split is not None and split in p.parts)]
     return {p.stem: p for p in (*found, *mine)}
 
