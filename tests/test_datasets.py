@@ -156,7 +156,9 @@ def test_csv_labels_that_are_all_class_numbers(tmp_path: Path) -> None:
     rows = ("images/a.png,217,val", "images/b.png,0,val", "images/c.png,999.0,train")
     dataset = open_dataset(csv_set(tmp_path, *rows, header="image,label,split"), "val")
     assert [(s.label, s.class_index) for s in dataset] == [("217", 217), ("0", 0)]
-    assert dataset.classes[1].name == "tench"
+    assert dataset.classes[1].name == "tench" and kinds(dataset) == {"labels are numbers": 1}
+    own = csv_set(tmp_path, "images/a.png,217,7", header="image,label,class_index")
+    assert [s.class_index for s in open_dataset(own)] == [7] and not kinds(open_dataset(own))
     for other in ("images/c.png,1000,train", "images/c.png,dog,train", "images/c.png,1.5,train"):
         mixed = open_dataset(csv_set(tmp_path, *rows, other, header="image,label,split"), "val")
         assert [s.class_index for s in mixed] == [None, None], "every label of the index, in every split"
@@ -169,6 +171,7 @@ def test_csv_class_numbers_of_another_data_set_are_told_by_their_names(tmp_path:
     assert indices("images/a.png,0,Black-footed Frogmouth", "images/b.png,1,") == [None, None], "bird 0 is no tench"
     assert indices("images/a.png,0,goldfish", "images/b.png,1,tench") == [1, 0], "the names decide"
     assert indices("images/a.png,0,Tench", "images/b.png,1,") == [0, 1]
+    assert "labels are numbers" not in kinds(open_dataset(tmp_path)), "a name confirms it"
     assert indices('images/a.png,0,"tench, Tinca tinca"', "images/b.png,134,crane") == [0, 134]
 
 

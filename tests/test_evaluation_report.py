@@ -86,6 +86,7 @@ def example(**data: Any) -> Result:
             "pictures": 250,
             "far_edge": "inclusive",
             "index_problems": {"box clipped": 3},
+            "problems": [{"id": "a.jpg", "kind": "box clipped", "message": "A box of a.jpg <was> clipped."}],
             "failed_count": 2,
             "failed": [{"id": "x<y>.jpg", "reason": "The file x<y>.jpg does not exist."}],
             "chosen_of": None,
@@ -292,7 +293,8 @@ def test_html_cases_are_small_pictures_with_boxes() -> None:
 
 
 def test_html_of_an_evaluation_without_boxes_or_models_left() -> None:
-    result = example(index_problems={}, failed_count=0, failed=[], without_class=0)
+    assert "A box of a.jpg &lt;was&gt; clipped." in to_html(example())
+    result = example(index_problems={}, problems=[], failed_count=0, failed=[], without_class=0)
     result["rows"] = [r | {"boxes": None, "pxap": value(40.0)} for r in result["rows"][:2]]
     result["models"] = []
     page = Page(to_html(result))

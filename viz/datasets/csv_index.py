@@ -71,6 +71,13 @@ def read(root: Path, split: str | None) -> Dataset:
             _take(builder, entries, f"line {line}", row)
     names = class_names(index.parent / "classes.txt") if "label" not in columns else None
     chosen(split, tuple(splits))
+    if numbers.guessed and any(e.class_index is None for e in entries.values()):
+        # Another set's own numbers look the same: whoever reads the result must know.
+        builder.problem(
+            shown(index.name),
+            "labels are numbers",
+            "The labels are numbers without names; they are read as ImageNet's 0 to 999.",
+        )
     for entry in entries.values():
         if names is not None and entry.masks:
             if len(entry.masks) > 1:
@@ -158,6 +165,11 @@ class _Numbers:
         found = [i for i in (class_of(word) for word in (name, *name.split(","))) if i is not None]
         self.confirmed = self.confirmed or index in found or name_of(index).casefold() == name.casefold()
         self.others = self.others or bool(found and index not in found)
+
+    @property
+    def guessed(self) -> bool:
+        """Whether labels are read as ImageNet's numbers and no name says that they are."""
+        return self.seen and not self.others and not self.confirmed and not self.named
 
     def of(self, label: str) -> int | None:
         """The class number of a label, or None where labels are no class numbers."""

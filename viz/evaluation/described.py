@@ -64,6 +64,7 @@ def data_part(journal: Journal, data: Dataset) -> dict[str, Any]:
         "far_edge": data.far_edge,
         "picture_bytes": digest_of(digests),
         "index_problems": data.counts,
+        "problems": [{"id": p.id, "kind": p.kind, "message": p.message} for p in data.problems],
         "failed_count": len(failed),
         "failed": listed,
         "boxes_cut": _noted(journal, "c"),

@@ -225,6 +225,8 @@ def _counted(result: Result) -> list[str]:
         return ["<h2>What was left out</h2>", "<p>Nothing: every sample of the index was read and counted.</p>"]
     failed = "".join(f"<li>{escape(str(f['id']))}: {escape(str(f['reason']))}</li>" for f in data["failed"])
     more = f"<details><summary>Samples that could not be read</summary><ul>{failed}</ul></details>" if failed else ""
+    told = "".join(f"<li>{escape(str(p['message']))}</li>" for p in data["problems"])
+    more += f"<details><summary>Problems of the index</summary><ul>{told}</ul></details>" if told else ""
     return ["<h2>What was left out</h2>", f"<ul>{''.join(f'<li>{escape(i)}</li>' for i in items)}</ul>{more}"]
 
 

@@ -5,7 +5,8 @@
     data            name, layout, split, fingerprint (of the index), picture_bytes (digest of all pictures that were
                     read), samples, pictures, far_edge,
                     chosen_of (how many samples there were before some were chosen by their names' hash; None: all
-                    are here), index_problems {kind: count}, problems [{id, kind, message}] (the first of each kind),
+                    are here), index_problems {kind: count}, problems [{id, kind, message}] (the first 100 of each
+                    kind),
                     failed_count, failed [{id, reason}] (at most 100, in order), boxes_cut (samples with a box beyond
                     the picture's edge), empty_masks (masks without an object, not used),
                     without_class (samples whose label is no class of the network), without_boxes, with_masks

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from viz.datasets import Dataset, DatasetError, Sample, load_mask, open_sample
+from viz.datasets import Dataset, DatasetError, Sample, has_object, load_mask, open_sample
 from viz.datasets.core import Box
 from viz.engine import Model, load, versions
 from viz.errors import VizError
@@ -198,7 +198,7 @@ def read_sample(position: int, sample: Sample) -> Opened | Row:
     except VizError as error:
         return {"i": position, "failed": reason_of(error)}
     notes: Row = {"c": 1} if inside != sample.boxes else {}
-    if mask is not None and not (mask == 1).any():
+    if mask is not None and not has_object(mask):
         mask, notes = None, notes | {"e": 1}
     truth = Truth(boxes, None if mask is None else resize_mask(mask))
     return Opened(position, sample, picture, truth, notes)
