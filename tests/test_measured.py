@@ -25,8 +25,26 @@ def test_readme_holds_the_table_that_was_measured(name: str, write: Callable[[An
     assert readme.partition(start)[2].partition(end)[0].strip() == table.strip()
 
 
+def test_the_long_table_of_controls_is_the_one_that_was_measured() -> None:
+    result = json.loads((MEASURED / "controls.json").read_text())
+    assert (MEASURED / "controls.md").read_text() == faithfulness(result)
+    for model in result["models"]:
+        found = {(r["control"], r["source"], r["variant"], r["measure"]): r for r in model["table"]}
+        for (control, source, variant, measure), r in found.items():
+            if measure == "gain_over_random" and source == "cam":
+                assert r["low"] > 0, "README says so"
+            if measure == "gain_over_centre" and source.startswith("attention"):
+                assert r["low"] <= 0, "README says so"
+            if measure == "spearman" and variant == "independent: attention" and source.startswith("attention"):
+                assert r["high"] < 0.2, "README says so"
+            if measure == "spearman" and variant == "cascading: classifier" and source.startswith("attention"):
+                assert (r["mean"] == 1) == (model["model"] != "lite0-tdam"), "README says so"
+            if control == "stability" and measure == "spearman" and source.startswith("attention"):
+                assert r["mean"] < found[control, "cam", variant, measure]["mean"], "README says so"
+
+
 def test_the_bundled_checkpoints_are_those_that_were_measured() -> None:
-    for name in ("localization", "faithfulness"):
+    for name in ("localization", "faithfulness", "controls"):
         models = json.loads((MEASURED / f"{name}.json").read_text())["models"]
         assert len(models) >= 5
         for model in models:
