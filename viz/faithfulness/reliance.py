@@ -45,6 +45,7 @@ class Replaced:
         top1_kept: share of passes whose best class stays, 0 to 1.
         total_variation: half the summed absolute change of all probabilities, 0 to 1.
         passes: how many replacements are averaged. reason: why there is no number, in a sentence; else empty.
+        answer: the best class after, where there is one pass.
     """
 
     gates: tuple[str, ...]
@@ -56,6 +57,7 @@ class Replaced:
     total_variation: float = math.nan
     passes: int = 0
     reason: str = ""
+    answer: int | None = None
 
     @property
     def name(self) -> str:
@@ -175,7 +177,7 @@ def _replace(asked: _Asked, group: tuple[str, ...], names: Sequence[str], how: s
     if how == "neutral":
         edits = neutral_edits(passes.network, names)
         if edits is None:
-            return refused(f"No value of {' + '.join(group)} changes nothing; see the flat gate instead.")
+            return refused(f"{' + '.join(group)} has no neutral value; its own mean is the nearest test.")
         passing = [(edits, everyone)]
     elif how == "flat":
         passing = [(flat_edits(passes.network, names), everyone)]
@@ -215,4 +217,5 @@ def _averaged(
         float((after.argmax(dim=1) == before.argmax()).double().mean()),
         float(change.mean()),
         len(used),
+        answer=int(after[0].argmax()) if len(used) == 1 else None,
     )

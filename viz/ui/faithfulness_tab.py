@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ from viz.sources import OWN
 from viz.trace import Trace
 from viz.ui.attribution_entries import INPUT_METHODS, class_choices
 from viz.ui.exports import Exports
-from viz.ui.faithfulness_changed import new_classes
 from viz.ui.faithfulness_text import curves_html, head_html, rest_html
 from viz.ui.grid import toast
 from viz.ui.running import PROGRESS, StopButton, Stopped, Tell, telling
@@ -198,15 +197,14 @@ class FaithfulnessTab:
                 geometry=shown.geometry,
                 progress=part,
             )
-            changed = new_classes(model, picture, report, bank, shown.geometry)
             trace = trace_of(shown, self.engine, self.pictures)
         except VizError as error:
             toast(str(error))
             return [gr.skip()] * 6
         words = {v: w for w, v in source_choices(trace, number)}.get(source, source).removesuffix(f" ({SLOW})")
-        return self.drawn(report, words, changed)
+        return self.drawn(report, words, model.head.labels)
 
-    def drawn(self, report: Report, words: str, changed: dict[str, str]) -> list[Any]:
+    def drawn(self, report: Report, words: str, labels: Sequence[str]) -> list[Any]:
         """The components' values for a report."""
         hidden = gr.update(value=None, visible=False)
         curves = gr.update(value=curves_plot(report.curves), visible=True) if report.curves else hidden
@@ -219,7 +217,7 @@ class FaithfulnessTab:
         write_whole(paths[0], as_json_bytes(report.to_json()))
         write_whole(paths[1], report.to_csv().encode())
         return [
-            gr.update(value=head_html(report, words, changed), visible=True),
+            gr.update(value=head_html(report, words, labels), visible=True),
             curves,
             gr.update(value=areas, visible=bool(areas)),
             random,

@@ -31,11 +31,11 @@ def number(value: float) -> str:
     return f"{value:.3f}" if math.isfinite(value) else "none"
 
 
-def head_html(report: Report, source: str, changed: dict[str, str]) -> str:
+def head_html(report: Report, source: str, labels: Sequence[str]) -> str:
     """Which answer is asked about, and reliance on the gates.
 
     Args:
-        source: the map, in words. changed: the new best class by name of the replacement, where there is one.
+        source: the map, in words. labels: names of the network's classes.
     """
     best = "its best class" if report.best else "not its best class"
     asked = (
@@ -45,7 +45,7 @@ def head_html(report: Report, source: str, changed: dict[str, str]) -> str:
     )
     parts = [asked, *(f"<p>{_safe(why)}</p>" for why in report.skipped.values())]
     if report.reliance is not None:
-        parts.append(_section("reliance", verdict(report.reliance), _reliance_table(report.reliance, changed)))
+        parts.append(_section("reliance", verdict(report.reliance), _reliance_table(report.reliance, labels)))
     return _wrapped(parts)
 
 
@@ -86,15 +86,15 @@ def replaced_by(entry: Replaced, found: Reliance) -> str:
     }[entry.how]
 
 
-def _kept(entry: Replaced, changed: dict[str, str]) -> str:
+def _kept(entry: Replaced, labels: Sequence[str]) -> str:
     if entry.top1_kept == 1:
         return "kept"
     if entry.passes > 1:
         return f"kept in {round(entry.top1_kept * entry.passes)} of {entry.passes}"
-    return f"changed to {changed[entry.name]}" if entry.name in changed else "changed"
+    return "changed" if entry.answer is None else f"changed to {labels[entry.answer]}"
 
 
-def _reliance_table(found: Reliance, changed: dict[str, str]) -> str:
+def _reliance_table(found: Reliance, labels: Sequence[str]) -> str:
     rows = []
     for r in found.replaced:
         first = f"<td><strong>{_safe(gates(r))}</strong> by {_safe(replaced_by(r, found))}</td>"
@@ -105,7 +105,7 @@ def _reliance_table(found: Reliance, changed: dict[str, str]) -> str:
             f"{percent(found.probability).removesuffix(' %')} → {percent(r.probability)}",
             points(found.probability - r.probability),
             f"{found.log_odds - r.log_odds:+.2f}" if math.isfinite(r.log_odds) else "none",
-            _kept(r, changed),
+            _kept(r, labels),
         ]
         rows.append(_row(after, first))
     head = ["gate replaced", "probability", "drop, points", "drop, log-odds", "best class"]
