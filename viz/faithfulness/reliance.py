@@ -177,7 +177,8 @@ def _replace(asked: _Asked, group: tuple[str, ...], names: Sequence[str], how: s
     if how == "neutral":
         edits = neutral_edits(passes.network, names)
         if edits is None:
-            return refused(f"{' + '.join(group)} has no neutral value; its own mean is the nearest test.")
+            words = " + ".join(group).replace("_", " ")
+            return refused(f"The {words} has no neutral value; its own mean is the nearest test.")
         passing = [(edits, everyone)]
     elif how == "flat":
         passing = [(flat_edits(passes.network, names), everyone)]
