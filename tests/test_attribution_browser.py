@@ -22,7 +22,7 @@ from viz.comparison import Comparison, compare
 from viz.ui.attribution_entries import layer_choices, method_choices
 from viz.zoo.cards import class_number
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-maps")]
 
 GATE = "searchlight.spatial_gate"
 TDAM, FAST = "lite0-tdam", ["gradcam", "guided_backprop"]
@@ -48,7 +48,7 @@ class Asker(Visitor):
 
     def __init__(self, browser: Browser, server: Server, **context: Any) -> None:
         super().__init__(browser, server, **context)
-        self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        self.page.on("console", lambda m: self.errors.append(f"{m.text} {m.location}") if m.type == "error" else None)
 
     def model(self, name: str) -> None:
         self.page.click("#model input")

@@ -6,10 +6,12 @@ import argparse
 import base64
 import io
 import json
+import os
 import re
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 import warnings
 import zipfile
@@ -56,7 +58,10 @@ class Server:
 
     def __init__(self, models: Path) -> None:
         self.engine = Engine(device="cpu", models=models)
+        self.prepare()
         self.reached: list[str] = []
+        # As `serve` does: a page that closes deletes its files, and pages that share a folder share their names.
+        os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="searchlight-", dir=models.parent)
         self.page = build(self.engine)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -65,6 +70,9 @@ class Server:
         _, self.url, _ = self.page.launch(
             server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, **options
         )
+
+    def prepare(self) -> None:
+        """What the engine offers beside the bundled models."""
 
 
 def write_published(folder: Path) -> None:

@@ -8,7 +8,6 @@ import gc
 import io
 import json
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -25,9 +24,7 @@ import viz
 from tests.family_models import offer_families
 from tests.test_browser import ASSETS, FLAGS, Server, Visitor, chromium_path, write_published
 from viz.comparison import Comparison, compare
-from viz.engine import Engine
 from viz.maps import overlay
-from viz.ui.app import build, launch_options
 from viz.ui.running import Running
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -44,17 +41,8 @@ PUBLISHED, BROKEN = "TD_RNet18_t2_m2_joint", "broken"
 class CompareServer(Server):
     """The page with the families' random networks beside its own models."""
 
-    def __init__(self, models: Path) -> None:
-        self.engine = Engine(device="cpu", models=models)
+    def prepare(self) -> None:
         offer_families(self.engine)
-        self.reached = []
-        self.page = build(self.engine)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        _, self.url, _ = self.page.launch(
-            server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, **launch_options()
-        )
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from viz.faithfulness import PARTS, WORDS, Report, faithful
 from viz.geometry import prepare
 from viz.ui.faithfulness_tab import note_of, part_choices, source_choices
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-maps")]
 
 PSA = "lite0-psa"
 
