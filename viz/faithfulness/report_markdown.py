@@ -55,8 +55,6 @@ def _reliance(result: Result) -> str:
             cells = [f"`{model['model']}`", gates.replace("+", " + ").replace("_", " "), how]
             cells += [_number(top1, 100, ".1f"), _number(drop, 100), _number(best, 100), _number(kept, 100, ".1f")]
             lines.append(_line(cells))
-    if not lines:
-        return ""
     whose = "class" if result["models"][0]["request"]["asked"]["classes"] == "label" else "network's own best class"
     head = [
         *("network", "gates", "replaced by", "class is best, %", "drop of its probability, points"),
@@ -66,7 +64,7 @@ def _reliance(result: Result) -> str:
         f"Reliance, over {_samples(result)}: what the answer loses when a gate no longer knows the picture, for the "
         f"{whose}, with 95 % bootstrap intervals. A drop below 0 is a gain."
     )
-    return "\n".join([intro, "", _line(head), _line(["---"] * 3 + ["---:"] * 4), *lines])
+    return _table(intro, head, lines, words=3)
 
 
 def _curves(result: Result) -> str:
@@ -78,14 +76,12 @@ def _curves(result: Result) -> str:
                 found = [_find(rows, source=source, measure=m) for m in _GAINS]
                 cells = [_number(f, 1, "+.3f") for f in found]
                 lines.append(_line([f"`{model['model']}`", source, words, *cells]))
-    if not lines:
-        return ""
     intro = (
         f"Curves, over {_samples(result)}: gain in area (of the class's probability over the share of pixels) over "
         "random maps of as many cells, and over a Gaussian in the middle; above 0 is better than the floor."
     )
     head = ["network", "map", "control", "gain over random", "gain over the middle"]
-    return "\n".join([intro, "", _line(head), _line(["---"] * 3 + ["---:"] * 2), *lines])
+    return _table(intro, head, lines, words=3)
 
 
 def _randomisation(result: Result) -> str:
@@ -100,14 +96,12 @@ def _randomisation(result: Result) -> str:
             ends = (cascade[0], cascade[-1]) if cascade else (None, None)
             cells = [_number(r, 1, "+.2f") for r in (*ends, alone)]
             lines.append(_line([f"`{model['model']}`", source, *cells]))
-    if not lines:
-        return ""
     intro = (
         f"Random weights, over {_samples(result)}: rank correlation (Spearman) of the map with itself after weights "
         "became random. Near 1: the map does not depend on them."
     )
     head = ["network", "map", "classifier random", "whole network random", "attention alone random"]
-    return "\n".join([intro, "", _line(head), _line(["---"] * 2 + ["---:"] * 3), *lines])
+    return _table(intro, head, lines, words=2)
 
 
 def _stability(result: Result) -> str:
@@ -120,14 +114,20 @@ def _stability(result: Result) -> str:
                 if same is not None:
                     cells = [_number(same, 1, ".2f"), _number(best, 100, ".1f")]
                     lines.append(_line([f"`{model['model']}`", source, level.removeprefix("noise "), *cells]))
-    if not lines:
-        return ""
     intro = (
         f"Stability, over {_samples(result)}: rank correlation of the map with that of the picture under Gaussian "
         "noise, whose deviation is given in steps of 0 to 255."
     )
     head = ["network", "map", "noise", "correlation", "best class unchanged, %"]
-    return "\n".join([intro, "", _line(head), _line(["---"] * 2 + ["---:"] * 3), *lines])
+    return _table(intro, head, lines, words=2)
+
+
+def _table(intro: str, head: Sequence[str], lines: Sequence[str], *, words: int) -> str:
+    """A paragraph and a table whose first columns are `words`, the others numbers; empty without a line."""
+    if not lines:
+        return ""
+    rule = ["---"] * words + ["---:"] * (len(head) - words)
+    return "\n".join([intro, "", _line(head), _line(rule), *lines])
 
 
 def _samples(result: Result) -> str:
