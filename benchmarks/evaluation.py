@@ -20,6 +20,7 @@ import torch
 
 from benchmarks.common import interleave, one_thread, rounds_from_command_line, save, show
 from viz.datasets import Dataset, open_dataset, open_sample
+from viz.evaluation.allocator import keep_memory
 from viz.evaluation.batch import prepare_all
 from viz.evaluation.options import Options
 from viz.evaluation.run import plan
@@ -51,6 +52,7 @@ def make_dataset(root: Path, count: int) -> Path:
 def speed(data: Dataset, rounds: int) -> None:
     """Evaluation against the forward pass alone, and against what any evaluation must do."""
     one_thread()
+    keep_memory()  # as the command does; without it the forward pass itself takes one of two speeds by chance
     tasks = {
         i: plan(["lite0"], data, Options(batch=BATCH, interval=i), folds=2, device="cpu").task() for i in (0.01, 0.001)
     }
@@ -97,8 +99,10 @@ _MEASURED = """
 import resource, sys, tempfile
 from pathlib import Path
 from viz.datasets import open_dataset
+from viz.evaluation.allocator import keep_memory
 from viz.evaluation.options import Options, sources_of
 from viz.evaluation.run import evaluate, plan
+keep_memory()
 made = plan(["lite0-psa"], open_dataset(Path(sys.argv[1])), Options(sources_of(["cam", "attention"])), device="cpu")
 with tempfile.TemporaryDirectory() as folder:
     evaluate(made, Path(folder) / "rows")

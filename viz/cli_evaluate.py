@@ -74,9 +74,11 @@ def add_evaluate(commands: Any) -> None:
 
 def _evaluate(args: argparse.Namespace) -> int:
     _check_outputs(args)
+    from viz.evaluation.allocator import keep_memory
     from viz.evaluation.processes import joined
     from viz.evaluation.runner import start_over
 
+    keep_memory()
     with joined(args.device) as me:
         made = _plan(args, me)
         folder = Path(args.json + ROWS_SUFFIX)
