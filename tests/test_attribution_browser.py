@@ -32,7 +32,7 @@ TDAM, FAST = "lite0-tdam", ["gradcam", "guided_backprop"]
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = CompareServer(tmp_path_factory.mktemp("models"))
     yield running
-    running.page.close()
+    running.close()
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,10 @@ import argparse
 import base64
 import io
 import json
-import os
 import re
 import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 import warnings
 import zipfile
@@ -31,8 +29,9 @@ import viz
 from viz.engine import Engine
 from viz.maps import overlay, scale_for, symmetric
 from viz.networks.td_resnet import TDResNet, released_config
-from viz.ui.app import build, launch_options
+from viz.ui.app import build, look
 from viz.ui.payload import display_rgb
+from viz.ui.server.start import start
 from viz.zoo.paths import bundled
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -60,16 +59,11 @@ class Server:
         self.engine = Engine(device="cpu", models=models)
         self.prepare()
         self.reached: list[str] = []
-        # As `serve` does: a page that closes deletes its files, and pages that share a folder share their names.
-        os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="searchlight-", dir=models.parent)
-        self.page = build(self.engine)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        options = launch_options()
-        _, self.url, _ = self.page.launch(
-            server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, **options
-        )
+        self.running = start(build, self.engine, port=0, **look())
+        self.url = self.running.url
+
+    def close(self) -> None:
+        self.running.close()
 
     def prepare(self) -> None:
         """What the engine offers beside the bundled models."""
@@ -111,7 +105,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     try:
         yield running
     finally:
-        running.page.close()
+        running.close()
         socket.socket.connect = connect  # type: ignore[method-assign]
         socket.getaddrinfo = resolve
 

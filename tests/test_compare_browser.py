@@ -52,7 +52,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (models / f"{BROKEN}.pth").write_bytes(b"no checkpoint")
     running = CompareServer(models)
     yield running
-    running.page.close()
+    running.close()
 
 
 @pytest.fixture(scope="module")

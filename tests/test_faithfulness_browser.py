@@ -30,7 +30,7 @@ PSA = "lite0-psa"
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = CompareServer(tmp_path_factory.mktemp("models"))
     yield running
-    running.page.close()
+    running.close()
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +16,9 @@ from tests.test_browser import ASSETS, CONTRAST, FLAGS, Server, Visitor, boxes_o
 from viz.engine import Engine
 from viz.kernels import ModuleFacts, directions, kernel_at
 from viz.maps import Heatmap, overlay, scale_for, symmetric
-from viz.ui.app import build, launch_options
+from viz.ui.app import build, look
 from viz.ui.payload import display_rgb, static
+from viz.ui.server.start import start
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -30,20 +30,15 @@ class FamilyServer(Server):
         self.engine = Engine(device="cpu")
         offer_families(self.engine)
         self.reached: list[str] = []
-        self.page = build(self.engine)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        _, self.url, _ = self.page.launch(
-            server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, **launch_options()
-        )
+        self.running = start(build, self.engine, port=0, **look())
+        self.url = self.running.url
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[FamilyServer]:
     running = FamilyServer()
     yield running
-    running.page.close()
+    running.close()
 
 
 @pytest.fixture(scope="module")

@@ -148,6 +148,20 @@ def _add_serve(commands: Any) -> None:
     p.add_argument("--host", default="127.0.0.1", help="address to listen on; default this machine only")
     p.add_argument("--port", type=int, metavar="N", help="default: the first free one")
     p.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    p.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="host name that the page answers to as well, such as that of a proxy before it; can be repeated",
+    )
+    p.add_argument(
+        "--allow-frame",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="origin whose pages may show this one in a frame, such as a notebook's; can be repeated",
+    )
     _add_run_options(p)
     p.set_defaults(run=_serve)
 
@@ -340,7 +354,7 @@ def _refuse_existing(out: Path, *, sidecars: bool) -> None:
 
 
 def _serve(args: argparse.Namespace) -> int:
-    from viz.ui.app import serve
+    from viz.ui.serve import serve
 
     serve(
         host=args.host,
@@ -349,5 +363,7 @@ def _serve(args: argparse.Namespace) -> int:
         device=args.device,
         precision=args.precision,
         open_browser=not args.no_browser,
+        allow_hosts=args.allow_host,
+        allow_frames=args.allow_frame,
     )
     return 0

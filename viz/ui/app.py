@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
-# Before Gradio is imported: it reads these once, and nothing here may call out.
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
 import json
 import logging
-import signal
-import sys
-import tempfile
-import threading
-import webbrowser
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from viz.engine import Engine, Precision
+from viz.engine import Engine
 from viz.errors import VizError
 from viz.geometry import Mode
 from viz.picture import open_picture
@@ -47,7 +36,6 @@ GEOMETRIES: list[tuple[str, str]] = [
     ("whole picture, squashed", "squash"),
     ("whole picture, letterbox", "letterbox"),
 ]
-UPLOAD_LIMIT = "40mb"
 # Gradio finds a handler's progress argument by a default of this type.
 PROGRESS = gr.Progress()
 
@@ -202,7 +190,8 @@ def build(engine: Engine) -> gr.Blocks:
             show_progress="hidden",
             api_visibility="private",
         )
-    return page.queue(max_size=64)  # type: ignore[no-any-return]
+    # What the queue holds is bounded in `viz.ui.server`; handlers that belong in the queue are not run past it.
+    return page.queue(max_size=None, api_open=False)  # type: ignore[no-any-return]
 
 
 def theme() -> gr.themes.Base:
@@ -215,57 +204,6 @@ def theme() -> gr.themes.Base:
     )
 
 
-def launch_options() -> dict[str, Any]:
-    """Options of `Blocks.launch` that keep the page private and quiet."""
-    return {
-        "share": False,
-        "show_error": False,
-        "quiet": True,
-        "footer_links": [],
-        "allowed_paths": [],
-        "max_file_size": UPLOAD_LIMIT,
-        "state_session_capacity": 200,
-        "enable_monitoring": False,
-        "ssr_mode": False,
-        "pwa": False,
-        "mcp_server": False,
-        "theme": theme(),
-        "css": static("style.css") + static("compare.css") + static("faithfulness.css"),
-    }
-
-
-def serve(
-    host: str = "127.0.0.1",
-    port: int | None = None,
-    *,
-    models: str | None = None,
-    device: str = "auto",
-    precision: Precision = "float32",
-    open_browser: bool = False,
-) -> None:
-    """Start the page and stay until it is stopped.
-
-    Args:
-        host: address to listen on; the default reaches this machine only.
-        port: None takes the first free one from 7860.
-        models: folder with published checkpoints that visitors may choose.
-        device, precision: for every model.
-        open_browser: open the page in the default browser.
-    """
-    engine = Engine(device, precision, models)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the private folder is removed then, too
-    # Uploads and exports lie in a folder that only this user can read and that goes when the page stops.
-    with tempfile.TemporaryDirectory(prefix="searchlight-", ignore_cleanup_errors=True) as private:
-        os.environ["GRADIO_TEMP_DIR"] = private
-        page = build(engine)
-        try:
-            _, url, _ = page.launch(server_name=host, server_port=port, prevent_thread_lock=True, **launch_options())
-        except OSError:
-            raise VizError(
-                f"The page cannot listen on {host}:{port or 'any port from 7860'}; choose another."
-            ) from None
-        print(f"Searchlight runs at {url} (stop with Ctrl+C)", flush=True)  # noqa: T201 - what a person waits for
-        if open_browser:
-            webbrowser.open(url)
-        page.block_thread()
+def look() -> dict[str, Any]:
+    """Theme and style sheet, as `viz.ui.server.start` takes them."""
+    return {"theme": theme(), "css": static("style.css") + static("compare.css") + static("faithfulness.css")}

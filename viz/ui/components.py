@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from viz.ui.payload import static
+from viz.ui.server.files import FileRefusedError, own_folder, uploaded_path
 from viz.zoo.cards import ModelCard
 
 # Plain networks first, then the families in the order in which the project tells of them.
@@ -31,7 +32,17 @@ _MAPS = {
 
 
 def _uploaded_path(payload: Any) -> str | None:
-    return None if payload is None else payload.path
+    """The path of an uploaded picture, which lies in this page's own folder.
+
+    Raises:
+        gr.Error: it lies anywhere else, or is no file.
+    """
+    if payload is None:
+        return None
+    try:
+        return str(uploaded_path(payload.path, own_folder()))
+    except FileRefusedError as error:
+        raise gr.Error(str(error), print_exception=False) from None
 
 
 def picture_input(**arguments: Any) -> gr.Image:

@@ -1,0 +1,56 @@
+"""The page as a program: started, said where, and stopped."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import webbrowser
+from collections.abc import Iterable
+from contextlib import redirect_stderr
+
+from viz.engine import Engine, Precision
+from viz.ui.app import build, look
+from viz.ui.server import Access, Limits
+from viz.ui.server.log import BoundedLog
+from viz.ui.server.start import start
+
+
+def serve(
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    *,
+    models: str | None = None,
+    device: str = "auto",
+    precision: Precision = "float32",
+    open_browser: bool = False,
+    allow_hosts: Iterable[str] = (),
+    allow_frames: Iterable[str] = (),
+) -> None:
+    """Start the page and stay until it is stopped.
+
+    Args:
+        host: address to listen on; the default reaches this machine only.
+        port: None takes the first free one from 7860.
+        models: folder with published checkpoints that visitors may choose.
+        device, precision: for every model.
+        open_browser: open the page in the default browser.
+        allow_hosts: names that the page answers to, beside this machine's own: those of a proxy before it.
+        allow_frames: origins whose pages may show this one in a frame, such as a notebook's.
+
+    Raises:
+        VizError: what was given cannot be used, in one sentence.
+    """
+    access = Access.of(allow_hosts, allow_frames)
+    engine = Engine(device, precision, models)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the page's folder is removed then, too
+    # Uploads and exports lie in a folder that only this user can read and that goes when the page stops.
+    with (
+        redirect_stderr(BoundedLog(sys.stderr, Limits())),
+        start(build, engine, host, port, access=access, **look()) as page,
+    ):
+        print(f"Searchlight runs at {page.url} (stop with Ctrl+C)", flush=True)  # noqa: T201 - what a person waits for
+        if open_browser:
+            webbrowser.open(page.url)
+        page.wait()
