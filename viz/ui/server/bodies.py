@@ -27,6 +27,12 @@ class BodyError(VizError):
         self.status = status
 
 
+def too_long(limits: Limits) -> BodyError:
+    """What is said of a message that is too long; the browser sends a drawing as a message, not as a file."""
+    most = limits.json_bytes // 1024
+    return BodyError(413, f"A message may hold {most} KiB; this one holds more. Export an SVG drawing as PNG.")
+
+
 async def read_json(receive: Receive, limits: Limits) -> dict[str, Any]:
     """The JSON object that a request brings.
 
@@ -41,7 +47,7 @@ async def read_json(receive: Receive, limits: Limits) -> dict[str, Any]:
             raise BodyError(400, "The request broke off.")
         body += message.get("body", b"")
         if len(body) > limits.json_bytes:
-            raise BodyError(413, f"A request may hold {limits.json_bytes // 1024} KiB; this one holds more.")
+            raise too_long(limits)
         more = message.get("more_body", False)
     try:
         found = json.loads(bytes(body))

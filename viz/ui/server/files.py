@@ -103,6 +103,7 @@ class MessageFiles:
             made["path"] = str(uploaded_path(value["path"], self.folder))
         if value.get("url") is not None:
             self._check_url(value["url"])
+            made["url"] = None  # Gradio writes it anew from the path
         return made
 
     def _check_url(self, url: object) -> None:
@@ -114,6 +115,6 @@ class MessageFiles:
             raise FileRefusedError from None
         here = parts.scheme in ("http", "https") and self.own(parts.netloc)
         relative = not parts.scheme and not parts.netloc and "\\" not in url
-        # A picture that the browser itself holds, as a data or blob URL, is nothing that the server would open.
-        if not (here or relative or parts.scheme == "blob"):
+        # What the browser itself holds, such as a drawing as a data URL, is nothing that a server would look up.
+        if not (here or relative or parts.scheme in ("blob", "data")):
             raise FileRefusedError

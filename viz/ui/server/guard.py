@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from viz.errors import VizError
 from viz.ui.server.access import Access
-from viz.ui.server.bodies import BodyError, read_json, replayed, watched_upload
+from viz.ui.server.bodies import BodyError, read_json, replayed, too_long, watched_upload
 from viz.ui.server.files import FileRefusedError, MessageFiles, uploaded_path
 from viz.ui.server.headers import response_headers
 from viz.ui.server.jobs import BusyError, Jobs
@@ -118,7 +118,7 @@ class Guard:
     async def _json(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
         declared = headers.get("content-length", "0")
         if declared.isdigit() and int(declared) > self.limits.json_bytes:
-            raise BodyError(413, f"A request may hold {self.limits.json_bytes // 1024} KiB; this one holds more.")
+            raise too_long(self.limits)
         data = self._files(scope).checked(await read_json(receive, self.limits))
         session = data.get("session_hash")
         if session is not None and not (isinstance(session, str) and len(session) <= self.limits.session_name):

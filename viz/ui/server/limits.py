@@ -26,15 +26,15 @@ class Limits:
         log_bytes, log_seconds: what the log takes of a burst of messages.
     """
 
-    json_bytes: int = 64 * 1024
+    json_bytes: int = 256 * 1024
     upload_bytes: int = 41 * MIB
     file_bytes: int = 40 * MIB
     files: int = 4
     uploads: int = 8
     stall_seconds: float = 30.0
-    session_jobs: int = 16
+    session_jobs: int = 48
     session_name: int = 64
-    jobs: int = 256
+    jobs: int = 512
     orphan_seconds: float = 60.0
     requests: int = 512
     stored_bytes: int = 2048 * MIB
