@@ -1,0 +1,17 @@
+"""One page for the tests of the server, without a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from viz.engine import Engine
+from viz.ui.app import build, look
+from viz.ui.server.start import Running, start
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[Running]:
+    with start(build, Engine("cpu"), port=0, **look()) as page:
+        yield page

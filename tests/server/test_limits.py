@@ -1,0 +1,409 @@
+"""One greedy client, and the others keep working."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import resource
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+from starlette.formparsers import MultiPartException
+
+from tests.server.client import API, PANDA, Client
+from viz.engine import Engine
+from viz.ui.server.bodies import BodyError, read_json, watched_upload
+from viz.ui.server.jobs import BusyError, Jobs
+from viz.ui.server.limits import Limits
+from viz.ui.server.log import BoundedLog
+from viz.ui.server.routes import kind_of
+from viz.ui.server.start import Running, start
+from viz.ui.server.storage import make_room
+
+SMALL = Limits(session_jobs=3, jobs=8, orphan_seconds=0.3, stall_seconds=0.5, stored_bytes=600_000)
+
+
+class Slow:
+    """A page with one handler that works until it is let go."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.go = threading.Event()
+
+    def build(self, engine: Engine) -> gr.Blocks:
+        with gr.Blocks() as page:
+            number, out = gr.Number(), gr.Number()
+            number.change(self.work, number, out, concurrency_limit=2)
+        return page.queue(max_size=None, api_open=False)  # type: ignore[no-any-return]
+
+    def work(self, number: float) -> float:
+        self.go.wait(20)
+        return number + 1
+
+
+@pytest.fixture
+def slow() -> Iterator[tuple[Slow, Running]]:
+    engine = Engine("cpu")
+    page = Slow(engine)
+    with start(page.build, engine, port=0, limits=SMALL) as running:
+        yield page, running
+        page.go.set()
+
+
+def test_one_session_has_a_share_of_the_queue(slow: tuple[Slow, Running]) -> None:
+    page, running = slow
+    greedy, other = Client(running.url, "greedy"), Client(running.url, "other")
+    taken = [greedy.join(0, [i]).status_code for i in range(80)]
+    assert taken.count(200) == SMALL.session_jobs
+    assert set(taken) == {200, 429}
+    page.go.set()
+    made = other.answer(0, [4])
+    assert made["output"]["data"] == [5]
+
+
+def test_many_sessions_that_nobody_listens_to_give_way(slow: tuple[Slow, Running]) -> None:
+    page, running = slow
+    taken = [Client(running.url, f"greedy{i}").join(0, [i]).status_code for i in range(20)]
+    assert taken.count(200) == SMALL.jobs
+    time.sleep(1.2)  # what the rule itself asks for: a session nobody has listened to for a second
+    page.go.set()
+    assert Client(running.url, "other").answer(0, [4])["output"]["data"] == [5]
+
+
+def test_answers_that_nobody_fetches_do_not_gather(slow: tuple[Slow, Running]) -> None:
+    page, running = slow
+    page.go.set()
+    queue = running.page._queue
+    for i in range(40):
+        Client(running.url, f"gone{i}").join(0, [i])
+        time.sleep(0.02)
+    until = time.monotonic() + 20
+    while queue.pending_event_ids_session and time.monotonic() < until:
+        time.sleep(SMALL.orphan_seconds + 0.05)
+        assert Client(running.url, "other").answer(0, [1])["success"]
+    assert sum(map(len, queue.pending_event_ids_session.values())) == 0
+
+
+def test_a_handler_of_the_queue_is_not_run_past_it(slow: tuple[Slow, Running]) -> None:
+    _, running = slow
+    body = {"fn_index": 0, "data": [1], "session_hash": "direct"}
+    assert Client(running.url).post(f"{API}/run/predict", json=body).status_code == 404
+
+
+class Queue:
+    """As much of Gradio's queue as `Jobs` uses."""
+
+    def __init__(self) -> None:
+        self.pending_event_ids_session: dict[str, set[str]] = {}
+        self.pending_messages_per_session: dict[str, Any] = {}
+        self.cleaned: list[str] = []
+
+    async def clean_events(self, *, session_hash: str) -> None:
+        self.cleaned.append(session_hash)
+
+
+def test_jobs_of_a_listener_are_never_dropped() -> None:
+    now = [0.0]
+    queue = Queue()
+    jobs = Jobs(queue, SMALL, lambda: now[0])
+
+    async def walk() -> None:
+        await jobs.admit("reader")
+        queue.pending_event_ids_session["reader"] = {"a"}
+        jobs.joined("reader")
+        queue.pending_event_ids_session["gone"] = {"b"}
+        queue.pending_messages_per_session["gone"] = object()
+        with jobs.listening("reader"):
+            await jobs.admit("next")
+            jobs.joined("next")
+            now[0] = 100.0
+            await jobs.admit("next")
+            jobs.joined("next")
+            assert queue.cleaned == ["gone"]
+            assert "gone" not in queue.pending_messages_per_session
+            assert set(queue.pending_event_ids_session) == {"reader"}
+        now[0] = 100.1
+        await jobs.admit("next")
+        assert "reader" in queue.pending_event_ids_session
+        now[0] = 101.0
+        await jobs.admit("next")
+        assert queue.cleaned == ["gone", "reader"]
+        with pytest.raises(BusyError):
+            for _ in range(SMALL.session_jobs):
+                await jobs.admit("next")
+
+    asyncio.run(walk())
+
+
+def test_long_messages_cost_no_memory(running: Running) -> None:
+    greedy = Client(running.url, "greedy")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def chunks() -> Iterator[bytes]:
+        yield b'{"data": ["'
+        for _ in range(300):
+            yield b"x" * 2**20
+
+    for route in ("queue/join", "run/predict", "cancel", "reset"):
+        answer = _sent(greedy, f"{API}/{route}", chunks())
+        assert answer in (413, None)
+        answer = greedy.post(f"{API}/{route}", content=b"x" * (Limits().json_bytes + 1))
+        assert answer.status_code == 413 and answer.json()["detail"].endswith(".")
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    assert grown < 60, f"{grown:.0f} MiB"
+
+
+def _sent(client: Client, path: str, content: Iterator[bytes]) -> int | None:
+    """The status, or None where the page hung up before the body was sent."""
+    import httpx
+
+    try:
+        return client.post(path, content=content).status_code
+    except httpx.TransportError:
+        return None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"5",
+        b"{",
+        b'{"a": ',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'"x"',
+        b"null",
+        b"NaN",
+        b"{}",
+        b'{"fn_index": 0}',
+    ],
+)
+def test_what_is_no_message_is_refused(running: Running, body: bytes) -> None:
+    answer = Client(running.url).post(f"{API}/queue/join", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (400, 404)
+
+
+@pytest.mark.parametrize("number", [-1, 10_000, "0", None, 1.5, True, [], {"a": 1}])
+@pytest.mark.parametrize("route", ["queue/join", "run/predict"])
+def test_unknown_handlers(running: Running, number: Any, route: str) -> None:
+    if number is True:  # true is the number 1 in Python, and no number in JSON
+        pytest.skip("JSON's true: refused or taken as handler 1, both harmless")
+    body = {"fn_index": number, "data": [], "session_hash": "x"}
+    assert Client(running.url).post(f"{API}/{route}", json=body).status_code == 404
+
+
+@pytest.mark.parametrize("session", ["x" * 65, 5, ["x"], {"a": 1}, ""])
+def test_names_of_sessions(running: Running, session: Any) -> None:
+    body = {"fn_index": 0, "data": [None, "lite0", "own", None], "session_hash": session}
+    assert Client(running.url).post(f"{API}/queue/join", json=body).status_code == 400
+
+
+def test_many_files_of_one_request_are_refused_and_nothing_is_left(running: Running, tmp_path: Path) -> None:
+    before = sorted(p.name for p in running.folder.iterdir())
+    small = tmp_path / "x.txt"
+    small.write_bytes(b"x")
+    answer = Client(running.url).upload(*[small] * 1000)
+    assert answer.status_code == 400 and "at most 4" in answer.text
+    assert sorted(p.name for p in running.folder.iterdir()) == before
+    assert Client(running.url).upload(PANDA).status_code == 200
+
+
+def test_a_large_upload_is_refused(running: Running) -> None:
+    before = sorted(p.name for p in running.folder.iterdir())
+    visitor = Client(running.url)
+    big = io.BytesIO(b"x" * (Limits().upload_bytes + 10))
+    try:
+        assert visitor.post(f"{API}/upload", files={"files": ("x.jpg", big)}).status_code == 413
+    except Exception as error:  # the page hung up before everything was sent
+        assert "Transport" in type(error).__mro__[1].__name__ or "Error" in type(error).__name__  # noqa: PT017
+    assert sorted(p.name for p in running.folder.iterdir()) == before
+
+
+def half_of_an_upload(url: str, *, length: int = 1_000_000) -> socket.socket:
+    """A connection that has sent the first half of a file."""
+    host, port = url.removeprefix("http://").rstrip("/").split(":")
+    connection = socket.create_connection((host, int(port)))
+    head = b'--b\r\nContent-Disposition: form-data; name="files"; filename="x.jpg"\r\n\r\n'
+    connection.sendall(
+        f"POST {API}/upload HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        f"Content-Length: {length}\r\n\r\n".encode()
+        + head
+        + b"x" * (length // 2)
+    )
+    return connection
+
+
+@pytest.mark.parametrize("leaves", [True, False], ids=["leaves", "stalls"])
+def test_half_an_upload_is_removed(slow: tuple[Slow, Running], leaves: bool) -> None:
+    _, running = slow
+    connection = half_of_an_upload(running.url)
+    wait_for(lambda: any(p.is_file() for p in running.folder.iterdir()))
+    if leaves:
+        connection.close()
+    wait_for(lambda: not any(running.folder.iterdir()))
+    connection.close()
+
+
+def wait_for(state: Any) -> None:
+    until = time.monotonic() + 20
+    while not state():
+        assert time.monotonic() < until, "It did not come about."
+        time.sleep(0.01)
+
+
+def test_uploads_give_way_to_newer_ones(slow: tuple[Slow, Running], tmp_path: Path) -> None:
+    _, running = slow
+    for i in range(6):
+        file = tmp_path / f"{i}.bin"
+        file.write_bytes(bytes([i]) * 200_000)
+        answer = Client(running.url).upload(file)
+        assert answer.status_code == 200
+        time.sleep(0.02)
+    stored = [p for p in running.folder.rglob("*") if p.is_file()]
+    assert sum(p.stat().st_size for p in stored) <= SMALL.stored_bytes
+    assert (tmp_path / "5.bin").read_bytes() in [p.read_bytes() for p in stored]
+
+
+def test_room_is_made_from_the_oldest(tmp_path: Path) -> None:
+    import os
+
+    for i, name in enumerate(["kept", "old", "middle", "new"]):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x").write_bytes(b"x" * 100)
+        os.utime(tmp_path / name, (i, i))
+    assert make_room(tmp_path, 200, frozenset({"kept"})) == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["kept", "middle", "new"]
+    assert make_room(tmp_path, 0, frozenset({"kept"})) == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["kept", "new"]
+
+
+def test_bodies_that_break_off() -> None:
+    async def gone() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def silent() -> dict[str, Any]:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    with pytest.raises(BodyError):
+        asyncio.run(read_json(gone, SMALL))
+    with pytest.raises(BodyError, match="stalled"):
+        asyncio.run(read_json(silent, SMALL))
+    with pytest.raises(BodyError):
+        watched_upload("application/json", gone, SMALL)
+    with pytest.raises(MultiPartException):
+        asyncio.run(watched_upload("multipart/form-data; boundary=b", gone, SMALL)())
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/gradio_api/proxy=http://evil.example/"), ("GET", "/gradio_api/file/etc/passwd"),
+        ("POST", "/gradio_api/process_recording"), ("GET", "/gradio_api/run-history/buckets"),
+        ("POST", "/gradio_api/run-history/connect"), ("GET", "/gradio_api/runs"), ("POST", "/gradio_api/component_server"),
+        ("POST", "/gradio_api/call/show"), ("POST", "/gradio_api/api/predict"), ("GET", "/gradio_api/startup-events"),
+        ("GET", "/monitoring"), ("POST", "/login"), ("GET", "/gradio_api/custom_component/a/client/x/y"),
+        ("POST", "/gradio_api/vibe-edit"), ("GET", "/gradio_api/deep_link"), ("GET", "/gradio_api/openapi.json"),
+        ("GET", "/docs"), ("PUT", "/gradio_api/upload"), ("GET", "/gradio_api/upload"), ("DELETE", "/"),
+        ("GET", "/gradio_api/stream/x/y/1/playlist.m3u8"), ("POST", "/gradio_api/stream/x"), ("TRACE", "/"),
+        ("OPTIONS", "/gradio_api/upload"), ("GET", "//gradio_api/config"), ("GET", "/gradio_api/dev/reload"),
+    ],
+)  # fmt: skip
+def test_what_the_page_never_asks_is_not_answered(running: Running, method: str, path: str) -> None:
+    assert kind_of(method, path) is None
+    answer = Client(running.url).http.request(method, path)
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == "This page has nothing at this address."
+
+
+def test_run_history_and_deep_links_are_off(running: Running) -> None:
+    assert running.page.run_history is False
+    assert Client(running.url).get("/", params={"deep_link": "x"}).status_code == 404
+
+
+def test_the_log_is_bounded() -> None:
+    now, out = [0.0], io.StringIO()
+    limits = Limits(log_bytes=100, log_seconds=10)
+    log = BoundedLog(out, limits, lambda: now[0])
+    for _ in range(1000):
+        log.write("x" * 10)
+    assert out.getvalue() == "x" * 100 + "\nsearchlight: further messages of this minute are left out.\n"
+    now[0] = 11.0
+    log.write("again")
+    assert out.getvalue().endswith("again")
+
+
+def test_limits_are_positive_and_told_in_readme() -> None:
+    for item in fields(Limits):
+        assert getattr(Limits(), item.name) > 0
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    said = Limits()
+    for words in (
+        f"{said.file_bytes // 2**20} MiB a picture", f"{said.files} files a request", f"{said.json_bytes // 1024} KiB a message",
+        f"{said.session_jobs} unanswered jobs a session", f"{said.jobs} in all", f"{said.uploads} uploads at a time",
+        f"{said.stored_bytes // 2**30} GiB", f"{said.requests} requests at a time", f"{said.log_bytes // 1024} KiB of log",
+    ):  # fmt: skip
+        assert words in text, words
+
+
+def test_the_guard_counts_requests(running: Running) -> None:
+    from viz.ui.server.access import Access
+    from viz.ui.server.guard import Guard
+
+    sent: list[dict[str, Any]] = []
+    hold = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await hold.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def walk() -> list[int]:
+        jobs = Jobs(SimpleNamespace(pending_event_ids_session={}), SMALL)
+        guard = Guard(app, running.folder, Access(), Limits(requests=3), jobs, {})
+        scope = {
+            "type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"localhost")], "server": ("127.0.0.1", 1)
+        }  # fmt: skip
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def receive() -> Any:
+            raise AssertionError
+
+        tasks = [asyncio.create_task(guard(scope, receive, send)) for _ in range(5)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        hold.set()
+        await asyncio.gather(*tasks)
+        await guard(scope, receive, send)
+        return [m["status"] for m in sent if "status" in m]
+
+    assert sorted(asyncio.run(walk())) == [200, 200, 200, 200, 503, 503]
+
+
+def test_a_failure_inside_is_one_sentence(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    from viz.ui.server.access import Access
+    from viz.ui.server.guard import Guard
+
+    sent: list[dict[str, Any]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise RuntimeError("secret")
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    jobs = Jobs(SimpleNamespace(pending_event_ids_session={}), SMALL)
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"localhost")], "server": None}
+    asyncio.run(Guard(app, running.folder, Access(), Limits(), jobs, {})(scope, send, send))  # type: ignore[arg-type]
+    assert sent[0]["status"] == 500 and b"secret" not in sent[1]["body"]
