@@ -28,7 +28,8 @@ from viz.ui.server.routes import kind_of
 from viz.ui.server.start import Running, start
 from viz.ui.server.storage import make_room
 
-SMALL = Limits(session_jobs=3, jobs=8, orphan_seconds=0.3, stall_seconds=0.5, stored_bytes=600_000)
+SMALL = Limits(session_jobs=3, jobs=8, stall_seconds=0.5, stored_bytes=600_000)
+HASTY = Limits(orphan_seconds=0.3)
 
 
 class Slow:
@@ -49,10 +50,10 @@ class Slow:
 
 
 @pytest.fixture
-def slow() -> Iterator[tuple[Slow, Running]]:
+def slow(request: pytest.FixtureRequest) -> Iterator[tuple[Slow, Running]]:
     engine = Engine("cpu")
     page = Slow(engine)
-    with start(page.build, engine, port=0, limits=SMALL) as running:
+    with start(page.build, engine, port=0, limits=getattr(request, "param", SMALL)) as running:
         yield page, running
         page.go.set()
 
@@ -68,15 +69,7 @@ def test_one_session_has_a_share_of_the_queue(slow: tuple[Slow, Running]) -> Non
     assert made["output"]["data"] == [5]
 
 
-def test_many_sessions_that_nobody_listens_to_give_way(slow: tuple[Slow, Running]) -> None:
-    page, running = slow
-    taken = [Client(running.url, f"greedy{i}").join(0, [i]).status_code for i in range(20)]
-    assert taken.count(200) == SMALL.jobs
-    time.sleep(1.2)  # what the rule itself asks for: a session nobody has listened to for a second
-    page.go.set()
-    assert Client(running.url, "other").answer(0, [4])["output"]["data"] == [5]
-
-
+@pytest.mark.parametrize("slow", [HASTY], indirect=True)
 def test_answers_that_nobody_fetches_do_not_gather(slow: tuple[Slow, Running]) -> None:
     page, running = slow
     page.go.set()
@@ -86,7 +79,7 @@ def test_answers_that_nobody_fetches_do_not_gather(slow: tuple[Slow, Running]) -
         time.sleep(0.02)
     until = time.monotonic() + 20
     while queue.pending_event_ids_session and time.monotonic() < until:
-        time.sleep(SMALL.orphan_seconds + 0.05)
+        time.sleep(HASTY.orphan_seconds + 0.05)
         assert Client(running.url, "other").answer(0, [1])["success"]
     assert sum(map(len, queue.pending_event_ids_session.values())) == 0
 
@@ -112,7 +105,7 @@ class Queue:
 def test_jobs_of_a_listener_are_never_dropped() -> None:
     now = [0.0]
     queue = Queue()
-    jobs = Jobs(queue, SMALL, lambda: now[0])
+    jobs = Jobs(queue, Limits(session_jobs=3, orphan_seconds=0.3), lambda: now[0])
 
     async def walk() -> None:
         await jobs.admit("reader")
@@ -138,6 +131,26 @@ def test_jobs_of_a_listener_are_never_dropped() -> None:
         with pytest.raises(BusyError):
             for _ in range(SMALL.session_jobs):
                 await jobs.admit("next")
+
+    asyncio.run(walk())
+
+
+def test_a_full_queue_drops_sessions_that_nobody_listens_to() -> None:
+    now = [0.0]
+    queue = Queue()
+    jobs = Jobs(queue, SMALL, lambda: now[0])
+
+    async def walk() -> None:
+        for i in range(SMALL.jobs):
+            await jobs.admit(f"greedy{i}")
+            jobs.joined(f"greedy{i}")
+            queue.pending_event_ids_session[f"greedy{i}"] = {str(i)}
+        with pytest.raises(BusyError, match="Too many visitors"):
+            await jobs.admit("other")
+        now[0] = 1.5
+        with jobs.listening("greedy0"):
+            await jobs.admit("other")
+        assert set(queue.pending_event_ids_session) == {"greedy0"}
 
     asyncio.run(walk())
 
@@ -195,8 +208,6 @@ def test_what_is_no_message_is_refused(running: Running, body: bytes) -> None:
 @pytest.mark.parametrize("number", [-1, 10_000, "0", None, 1.5, True, [], {"a": 1}])
 @pytest.mark.parametrize("route", ["queue/join", "run/predict"])
 def test_unknown_handlers(running: Running, number: Any, route: str) -> None:
-    if number is True:  # true is the number 1 in Python, and no number in JSON
-        pytest.skip("JSON's true: refused or taken as handler 1, both harmless")
     body = {"fn_index": number, "data": [], "session_hash": "x"}
     assert Client(running.url).post(f"{API}/{route}", json=body).status_code == 404
 
@@ -224,7 +235,7 @@ def test_a_large_upload_is_refused(running: Running) -> None:
     try:
         assert visitor.post(f"{API}/upload", files={"files": ("x.jpg", big)}).status_code == 413
     except Exception as error:  # the page hung up before everything was sent
-        assert "Transport" in type(error).__mro__[1].__name__ or "Error" in type(error).__name__  # noqa: PT017
+        assert "Transport" in type(error).__mro__[1].__name__ or "Error" in type(error).__name__
     assert sorted(p.name for p in running.folder.iterdir()) == before
 
 
@@ -249,7 +260,7 @@ def test_half_an_upload_is_removed(slow: tuple[Slow, Running], leaves: bool) -> 
     wait_for(lambda: any(p.is_file() for p in running.folder.iterdir()))
     if leaves:
         connection.close()
-    wait_for(lambda: not any(running.folder.iterdir()))
+    wait_for(lambda: not any(p.is_file() for p in running.folder.rglob("*")))
     connection.close()
 
 
@@ -309,13 +320,14 @@ def test_bodies_that_break_off() -> None:
     [
         ("GET", "/gradio_api/proxy=http://evil.example/"), ("GET", "/gradio_api/file/etc/passwd"),
         ("POST", "/gradio_api/process_recording"), ("GET", "/gradio_api/run-history/buckets"),
-        ("POST", "/gradio_api/run-history/connect"), ("GET", "/gradio_api/runs"), ("POST", "/gradio_api/component_server"),
+        ("POST", "/gradio_api/run-history/connect"), ("GET", "/gradio_api/runs"),
+        ("POST", "/gradio_api/component_server"),
         ("POST", "/gradio_api/call/show"), ("POST", "/gradio_api/api/predict"), ("GET", "/gradio_api/startup-events"),
         ("GET", "/monitoring"), ("POST", "/login"), ("GET", "/gradio_api/custom_component/a/client/x/y"),
         ("POST", "/gradio_api/vibe-edit"), ("GET", "/gradio_api/deep_link"), ("GET", "/gradio_api/openapi.json"),
         ("GET", "/docs"), ("PUT", "/gradio_api/upload"), ("GET", "/gradio_api/upload"), ("DELETE", "/"),
         ("GET", "/gradio_api/stream/x/y/1/playlist.m3u8"), ("POST", "/gradio_api/stream/x"), ("TRACE", "/"),
-        ("OPTIONS", "/gradio_api/upload"), ("GET", "//gradio_api/config"), ("GET", "/gradio_api/dev/reload"),
+        ("OPTIONS", "/gradio_api/upload"), ("GET", "/gradio_api/dev/reload"),
     ],
 )  # fmt: skip
 def test_what_the_page_never_asks_is_not_answered(running: Running, method: str, path: str) -> None:
@@ -345,12 +357,14 @@ def test_the_log_is_bounded() -> None:
 def test_limits_are_positive_and_told_in_readme() -> None:
     for item in fields(Limits):
         assert getattr(Limits(), item.name) > 0
-    text = (Path(__file__).parents[2] / "README.md").read_text()
+    text = " ".join((Path(__file__).parents[2] / "README.md").read_text().split())
     said = Limits()
     for words in (
-        f"{said.file_bytes // 2**20} MiB a picture", f"{said.files} files a request", f"{said.json_bytes // 1024} KiB a message",
+        f"{said.file_bytes // 2**20} MiB a picture", f"{said.files} files a request",
+        f"{said.json_bytes // 1024} KiB a message",
         f"{said.session_jobs} unanswered jobs a session", f"{said.jobs} in all", f"{said.uploads} uploads at a time",
-        f"{said.stored_bytes // 2**30} GiB", f"{said.requests} requests at a time", f"{said.log_bytes // 1024} KiB of log",
+        f"{said.stored_bytes // 2**30} GiB", f"{said.requests} requests at a time",
+        f"{said.log_bytes // 1024} KiB of log",
     ):  # fmt: skip
         assert words in text, words
 
@@ -371,7 +385,7 @@ def test_the_guard_counts_requests(running: Running) -> None:
         jobs = Jobs(SimpleNamespace(pending_event_ids_session={}), SMALL)
         guard = Guard(app, running.folder, Access(), Limits(requests=3), jobs, {})
         scope = {
-            "type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"localhost")], "server": ("127.0.0.1", 1)
+            "type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"localhost")], "server": None
         }  # fmt: skip
 
         async def send(message: Any) -> None:

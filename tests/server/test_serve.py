@@ -80,7 +80,7 @@ def test_nothing_calls_out_and_nothing_is_left(tmp_path: Path) -> None:
     tmp = tmp_path / "tmp"
     tmp.mkdir()
     (tmp / "gradio").write_text("another user's")
-    proxies = {n: "http://127.0.0.1:9" for n in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY")}
+    proxies = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
     more = {"GRADIO_ANALYTICS_ENABLED": "True", "GRADIO_SHARE": "True", "GRADIO_SERVER_NAME": "evil.example"}
     with served(tmp, "--port", "0", **proxies, **more) as (url, process, log):
         assert process.poll() is None

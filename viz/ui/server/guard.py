@@ -126,7 +126,7 @@ class Guard:
         path = str(scope["path"]).removeprefix(API)
         asks = path.startswith(("/queue/join", "/run/predict"))
         number = data.get("fn_index")
-        if asks and (not isinstance(number, int) or number not in self.handlers):
+        if asks and (type(number) is not int or number not in self.handlers):
             raise _RefusedError(404, "The page has no such handler; load it again.")
         body, again = replayed(data, receive)
         kept = [(k, v) for k, v in scope["headers"] if k != b"content-length"]
