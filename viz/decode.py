@@ -72,7 +72,14 @@ def decode_image(image: Image.Image, limits: Limits) -> tuple[RGB, list[str]]:
     with _one_sentence(limits):
         check_size(image.height, image.width, limits)
         notes = [f"frame {image.tell() + 1} of an animation"] if image.tell() else []
-        return _rgb(image, notes, upright=isinstance(image, ImageFile.ImageFile))
+        try:
+            return _rgb(image, notes, upright=isinstance(image, ImageFile.ImageFile))
+        except Exception as error:
+            # Closed before its pixels were read, or afterwards: Pillow raises different things.
+            unread = getattr(image, "fp", None) is None and getattr(image, "tile", None)
+            if unread or str(error) == "Operation on closed image":
+                raise PictureError("The PIL picture is closed; hand it over while it is open.") from None
+            raise
 
 
 @contextmanager
