@@ -77,6 +77,19 @@ def test_a_pil_picture_from_a_file_is_turned_once(orientation: int, fmt: str) ->
     np.testing.assert_array_equal(open_picture(ImageOps.exif_transpose(Image.open(io.BytesIO(data)))).rgb, want.rgb)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA", "CMYK", "I;16"])
+def test_a_turned_tiff_that_pillow_opened_by_its_path(tmp_path: Path, mode: str, orientation: int) -> None:
+    """Pillow itself maps such files into memory with exchanged sides, which shears the pixels."""
+    deep = Image.fromarray(colours()[..., 0].astype(np.uint16) * 257)
+    path = tmp_path / "a.tif"
+    (deep if mode == "I;16" else Image.fromarray(colours()).convert(mode)).save(path, exif=exif(orientation))
+    want = open_picture(path)
+    with Image.open(path) as image:
+        for _ in range(2):
+            np.testing.assert_array_equal(open_picture(image).rgb, want.rgb)
+
+
 def test_one_that_was_turned_by_hand_is_not_turned_again() -> None:
     image = Image.open(io.BytesIO(encode(Image.fromarray(colours()), "PNG", exif=exif(6))))
     upright = image.transpose(Image.Transpose.ROTATE_270)

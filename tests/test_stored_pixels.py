@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin, features
 
-from viz.datasets import DatasetError, Sample, open_sample
+from viz.datasets import DatasetError, Sample, load_mask, open_sample
+from viz.datasets.masks import FileMask
 from viz.picture import open_picture
 
 ORIENTATION = 0x0112
@@ -150,3 +152,20 @@ def test_a_picture_without_a_tag_has_no_note(tmp_path: Path) -> None:
     opened = open_sample(sample(tmp_path / "a.tif", (6, 9)))
     assert opened.notes == ()
     np.testing.assert_array_equal(opened.rgb, colours()[..., :3])
+
+
+@pytest.mark.parametrize("orientation", TURNED)
+@pytest.mark.parametrize("kind", ["TIFF", "TIFF-LZW", "PNG"])
+@pytest.mark.parametrize("values", [None, (3,)])
+def test_masks_lie_as_they_are_stored(
+    tmp_path: Path, kind: str, orientation: int, values: tuple[int, ...] | None
+) -> None:
+    """Pillow's TIFF reader would turn a mask by its tag, and the picture would not turn with it."""
+    fmt, _, packed = kind.partition("-")
+    options = {"compression": "tiff_lzw"} if packed else {}
+    want = np.zeros((6, 9), np.uint8)
+    want[1:3, 4:] = 1
+    numbers = Image.fromarray(want * np.uint8(3 if values else 255))
+    (tmp_path / "m").write_bytes(encode(numbers, fmt, **options, **by_exif(orientation)))
+    one = replace(sample(tmp_path / "a.png", (6, 9)), mask=FileMask((tmp_path / "m",), values))
+    np.testing.assert_array_equal(load_mask(one), want)

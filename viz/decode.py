@@ -33,6 +33,8 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# What undoes a turn, where that is another one.
+_BACK = {6: 8, 8: 6}
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
@@ -73,6 +75,9 @@ def decode_image(image: Image.Image, limits: Limits) -> tuple[RGB, list[str]]:
         check_size(image.height, image.width, limits)
         notes = [f"frame {image.tell() + 1} of an animation"] if image.tell() else []
         try:
+            if isinstance(image, ImageFile.ImageFile) and _is_mapped_wrongly(image):
+                with _again(image, limits) as same:
+                    return _rgb(same, notes, upright=True)
             return _rgb(image, notes, upright=isinstance(image, ImageFile.ImageFile))
         except Exception as error:
             # Closed before its pixels were read, or afterwards: Pillow raises different things.
@@ -80,6 +85,36 @@ def decode_image(image: Image.Image, limits: Limits) -> tuple[RGB, list[str]]:
             if unread or str(error) == "Operation on closed image":
                 raise PictureError("The PIL picture is closed; hand it over while it is open.") from None
             raise
+
+
+def _is_mapped_wrongly(image: ImageFile.ImageFile) -> bool:
+    """Pillow maps an uncompressed TIFF that it opened by its path into memory, with sides that it has exchanged."""
+    unread = image.format == "TIFF" and image.tile and image.fp is not None
+    return bool(unread and image.filename and _orientation(image) in (5, 6, 7, 8))
+
+
+def _again(image: ImageFile.ImageFile, limits: Limits) -> ImageFile.ImageFile:
+    """The same frame of the same file, opened from its bytes."""
+    assert image.fp is not None
+    image.fp.seek(0)
+    same = Image.open(io.BytesIO(image.fp.read(limits.max_bytes + 1)), formats=("TIFF",))
+    same.seek(image.tell())
+    return same
+
+
+def as_stored(image: Image.Image) -> Image.Image:
+    """An opened picture with the pixels that its file stores: Pillow turns a TIFF, and nothing else, while it loads it.
+
+    It must have been opened from bytes, not by its path: see `_is_mapped_wrongly`.
+
+    Raises:
+        OSError: a turned TIFF that is damaged.
+    """
+    orientation = _orientation(image) if image.format == "TIFF" else 1
+    if orientation not in _UPRIGHT:
+        return image
+    with image:
+        return image.transpose(_UPRIGHT[_BACK.get(orientation, orientation)])
 
 
 @contextmanager
@@ -114,7 +149,7 @@ def _rgb(image: Image.Image, notes: list[str], upright: bool) -> tuple[RGB, list
     rgb = _to_rgb(image, depth, notes)
     # Pixels are turned last: nothing before depends on it.
     if orientation in _UPRIGHT and upright != (turned in _UPRIGHT):
-        way = orientation if upright else {6: 8, 8: 6}.get(orientation, orientation)
+        way = orientation if upright else _BACK.get(orientation, orientation)
         rgb = _pixels(Image.fromarray(rgb).transpose(_UPRIGHT[way]))
     return rgb, notes
 
