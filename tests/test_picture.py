@@ -674,7 +674,7 @@ def test_unreadable_file(tmp_path: Path) -> None:
     assert refused(path) == "The file locked.png cannot be read."
 
 
-@pytest.mark.parametrize("source", [None, 3, ["a.png"], Image.new("RGB", (2, 2)), io.BytesIO(b"x")])
+@pytest.mark.parametrize("source", [None, 3, ["a.png"]])
 def test_other_types_are_refused(source: Any) -> None:
     assert type(source).__name__ in refused(source)
 

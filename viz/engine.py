@@ -8,16 +8,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from viz.errors import ModelError
 from viz.geometry import MODES, Mode
 from viz.networks.base import StepNetwork
-from viz.picture import Picture, open_picture
+from viz.picture import Picture, PictureSource, open_picture
 from viz.trace import ClassHead, Trace, trace_picture
 from viz.zoo.cards import ModelCard, labels_for
 from viz.zoo.catalogue import Catalogue
@@ -53,7 +52,7 @@ class Model:
 
     def trace(
         self,
-        picture: Picture | str | Path | bytes | NDArray[Any],
+        picture: PictureSource,
         *,
         probes: Sequence[str] | None = None,
         steps: int | None = None,

@@ -21,7 +21,7 @@ from viz.errors import ModelError, ProbeError, VizError
 from viz.geometry import Mode
 from viz.localization.boxes import DEFAULT_THRESHOLD, Box, Components, boxes, iou
 from viz.maps import Heatmap, Scale, finite_range
-from viz.picture import Picture, open_picture
+from viz.picture import Picture, PictureSource, open_picture
 from viz.trace import Trace
 from viz.zoo.cards import class_number
 
@@ -185,7 +185,7 @@ def _iou(a: Box | None, b: UserBox | None) -> float:
 
 
 def compare(
-    picture: Picture | str | Path | bytes | NDArray[Any],
+    picture: PictureSource,
     models: Sequence[str | Path | Model | Trace],
     maps: str | Sequence[str | MapChoice] | None = None,
     *,

@@ -183,32 +183,26 @@ class Dataset:
 def open_sample(sample: Sample) -> Picture:
     """The sample's picture, in the pixels that its boxes and masks are given in: as the file stores them.
 
-    An EXIF tag turns a picture for a person, but not the boxes of a data set; the reference's own reader does not turn
-    it either. Only where the index gives the turned size, and the stored one is another, the picture is turned.
+    An orientation tag (EXIF, TIFF or XMP) turns a picture for a person, but not the boxes of a data set; the
+    reference's own reader does not turn it either. Only where the index gives the turned size, and the stored one is
+    another, the picture is turned. In everything else its pixels are those of `open_picture`.
 
     Raises:
         PictureError: missing, damaged or too large.
         DatasetError: the picture's size is not that of the index.
     """
-    picture = open_picture(sample.path)
-    if any("upright" in note for note in picture.notes):
-        stored = _as_stored(sample, picture)
-        if sample.size is None or stored.size == sample.size:
-            return stored
+    picture = open_picture(sample.path, upright=False)
     if sample.size is None or picture.size == sample.size:
-        return picture
+        notes = tuple(f"{n}, as its boxes are not" if n.startswith("not turned") else n for n in picture.notes)
+        return replace(picture, notes=notes)
+    if picture.size == sample.size[::-1]:
+        turned = open_picture(sample.path)
+        if turned.size == sample.size:
+            return turned
     raise DatasetError(
         f"The picture of {sample.id} is {_size(picture.size)} but the index says {_size(sample.size)}; its boxes do"
         " not belong to it."
     )
-
-
-def _as_stored(sample: Sample, picture: Picture) -> Picture:
-    """The picture with its EXIF turn left out."""
-    with Image.open(sample.path) as image:
-        rgb = np.asarray(image.convert("RGB"))
-    notes = (*(n for n in picture.notes if "upright" not in n), "not turned by its EXIF tag, as its boxes are not")
-    return replace(picture, rgb=rgb, notes=notes)
 
 
 def load_mask(sample: Sample) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:

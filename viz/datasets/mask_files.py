@@ -17,12 +17,15 @@ class numbers: it cannot tell that its 255 is void.
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from viz.decode import as_stored
 
 Values = NDArray[np.uint8]
 Mask = np.ndarray[tuple[int, int], np.dtype[np.uint8]]
@@ -118,13 +121,14 @@ def _opened(path: Path) -> Image.Image:
         raise FileNotFoundError(path.name)
     if not path.is_file() or path.stat().st_size > MAX_BYTES:
         raise ValueError("not a file, or too large")
-    image = Image.open(path, formats=FORMATS)
+    # Not by its path: Pillow maps such files into memory, with the sides of a turned TIFF exchanged.
+    image = Image.open(io.BytesIO(path.read_bytes()), formats=FORMATS)
     try:
         check_size(image.height, image.width)
     except ValueError:
         image.close()
         raise
-    return image
+    return as_stored(image)  # as the picture is, whatever a tag says
 
 
 def _is_lossy_webp(path: Path) -> bool:

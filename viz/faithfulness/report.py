@@ -6,12 +6,9 @@ import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from viz.attribution import AttributionOptions
 from viz.attribution.methods import DEFAULT_OPTIONS
@@ -29,7 +26,7 @@ from viz.faithfulness.stability import Stability, stability
 from viz.faithfulness.words import words_for
 from viz.geometry import Mode as Geometry
 from viz.geometry import prepare
-from viz.picture import Picture, open_picture
+from viz.picture import PictureSource, open_picture
 from viz.zoo.cards import class_number
 from viz.zoo.paths import bundled
 
@@ -165,7 +162,7 @@ def sample_bank(model: Model, step: int = -1, probes: Sequence[str] | None = Non
 
 def faithful(
     model: Model,
-    picture: Picture | str | Path | bytes | NDArray[np.uint8],
+    picture: PictureSource,
     *,
     source: str | Source = "cam",
     class_index: int | str | None = None,

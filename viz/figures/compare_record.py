@@ -15,7 +15,7 @@ from viz.figures.compare_text import FIGURE_VERSION
 from viz.figures.record import MAX_RECORD_BYTES
 from viz.figures.spec import FigureSpec
 from viz.geometry import MODES
-from viz.picture import Picture, open_picture
+from viz.picture import PictureSource, open_picture
 
 if TYPE_CHECKING:
     from viz.engine import Model
@@ -64,7 +64,7 @@ def _column_is_good(column: Any) -> bool:
 
 def comparison_from_record(
     record: str | Path | dict[str, Any],
-    picture: Picture | str | Path | bytes,
+    picture: PictureSource,
     *,
     models: Sequence[str | Path | Model] | None = None,
     engine: Engine | None = None,

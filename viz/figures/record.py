@@ -16,7 +16,7 @@ from viz.figures.export import finite, model_entry, picture_entry, predictions_e
 from viz.figures.presets import preset
 from viz.figures.spec import FigureSpec
 from viz.geometry import MODES
-from viz.picture import Picture, open_picture
+from viz.picture import PictureSource, open_picture
 
 if TYPE_CHECKING:
     from viz.figures.build import Figure
@@ -137,7 +137,7 @@ def picture_beside(record: Path) -> Path:
 
 def figure_from_record(
     record: str | Path | dict[str, Any],
-    picture: Picture | str | Path | bytes,
+    picture: PictureSource,
     *,
     model: Model | None = None,
     checkpoint: str | Path | None = None,

@@ -9,11 +9,17 @@ import webbrowser
 from collections.abc import Iterable
 from contextlib import redirect_stderr
 
+import PIL
+
 from viz.engine import Engine, Precision
+from viz.errors import VizError
 from viz.ui.app import build, look
 from viz.ui.server import Access, Limits
 from viz.ui.server.log import BoundedLog
 from viz.ui.server.start import start
+
+# Before it, a crafted JPEG overflows the heap (CVE-2026-112403) and a tiled TIFF reads past it (CVE-2026-112395).
+SAFE_PILLOW = 13
 
 
 def serve(
@@ -41,6 +47,7 @@ def serve(
     Raises:
         VizError: what was given cannot be used, in one sentence.
     """
+    _refuse_old_pillow()
     access = Access.of(allow_hosts, allow_frames)
     engine = Engine(device, precision, models)
     if threading.current_thread() is threading.main_thread():
@@ -54,3 +61,12 @@ def serve(
         if open_browser:
             webbrowser.open(page.url)
         page.wait()
+
+
+def _refuse_old_pillow() -> None:
+    """Visitors' files must not reach decoders with known holes; Gradio's requirement makes pip choose them."""
+    if int(PIL.__version__.partition(".")[0]) < SAFE_PILLOW:
+        raise VizError(
+            f"The page does not start with Pillow {PIL.__version__}, whose JPEG and TIFF decoders have known holes;"
+            f' install a repaired one by: python -m pip install --no-deps "pillow>={SAFE_PILLOW}".'
+        )
