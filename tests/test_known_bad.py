@@ -66,11 +66,22 @@ def test_every_command_installs_the_override_last(file: str) -> None:
     assert text.index("--no-deps -r overrides.txt") > text.index("-e ")
 
 
-def test_the_page_does_not_start_with_an_older_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "viz.example"])
+def test_other_machines_are_not_served_with_an_older_pillow(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PIL, "__version__", "12.3.0")
     with pytest.raises(VizError, match=r"Pillow 12\.3\.0.* pip install --no-deps") as caught:
-        serve(port=0)
+        serve(host, port=0)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "[::1]"])
+def test_the_own_machine_is_warned(
+    host: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(PIL, "__version__", "12.3.0")
+    with pytest.raises(VizError, match="not a port"):
+        serve(host, port=-1)
+    assert "Pillow 12.3.0" in caplog.text
 
 
 def test_a_repeated_exif_header_takes_no_time(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import threading
@@ -18,6 +19,7 @@ from viz.ui.server import Access, Limits
 from viz.ui.server.log import BoundedLog
 from viz.ui.server.start import start
 
+log = logging.getLogger(__name__)
 # Before it, a crafted JPEG overflows the heap (CVE-2026-112403) and a tiled TIFF reads past it (CVE-2026-112395).
 SAFE_PILLOW = 13
 
@@ -47,8 +49,8 @@ def serve(
     Raises:
         VizError: what was given cannot be used, in one sentence.
     """
-    _refuse_old_pillow()
     access = Access.of(allow_hosts, allow_frames)
+    _check_pillow(host)
     engine = Engine(device, precision, models)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the page's folder is removed then, too
@@ -63,10 +65,18 @@ def serve(
         page.wait()
 
 
-def _refuse_old_pillow() -> None:
-    """Visitors' files must not reach decoders with known holes; Gradio's requirement makes pip choose them."""
-    if int(PIL.__version__.partition(".")[0]) < SAFE_PILLOW:
-        raise VizError(
-            f"The page does not start with Pillow {PIL.__version__}, whose JPEG and TIFF decoders have known holes;"
-            f' install a repaired one by: python -m pip install --no-deps "pillow>={SAFE_PILLOW}".'
-        )
+def _check_pillow(host: str) -> None:
+    """Other people's files must not reach decoders with known holes, which Gradio's requirement makes pip choose.
+
+    On this machine alone the page says so and starts: one's own files are opened by every command.
+    """
+    if int(PIL.__version__.partition(".")[0]) >= SAFE_PILLOW:
+        return
+    bare = host.strip().removeprefix("[").removesuffix("]")
+    said = (
+        f"the JPEG and TIFF decoders of Pillow {PIL.__version__} have known holes;"
+        f' install a repaired one by: python -m pip install --no-deps "pillow>={SAFE_PILLOW}".'
+    )
+    if not Access().answers_to(f"[{bare}]" if ":" in bare else bare, None):
+        raise VizError(f"The page is not served to other machines: {said}")
+    log.warning("Open no pictures of strangers: %s", said)
