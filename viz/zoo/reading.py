@@ -140,7 +140,8 @@ def _read(file: io.BufferedReader, path: Path, name: str, max_bytes: int, wanted
 def _load_safetensors(path: Path, weights: Weights, name: str) -> dict[str, Any]:
     try:
         with safetensors.safe_open(path, "pt") as file:
-            return {short: file.get_tensor(key) for short, key in weights.keys.items()}
+            # Copied: where a tensor begins in the file is no place that every kernel rounds alike from.
+            return {short: file.get_tensor(key).clone() for short, key in weights.keys.items()}
     except Exception:  # the library raises its own kinds, KeyError for an unknown dtype among them
         raise CheckpointError(f"{name} is a damaged safetensors file; download it again.") from None
 

@@ -229,10 +229,8 @@ def _told(chosen: Weights, different: list[Weights]) -> Weights:
     unused = [k for k in chosen.unused if k not in taken]
     if unused:
         some = ", ".join(k[:60] for k in unused[:3]) + (", ..." if len(unused) > 3 else "")
-        entries = (
-            "1 entry beside the weights is" if len(unused) == 1 else f"{len(unused)} entries beside the weights are"
-        )
-        notes.append(f"{entries} not used: {some}.")
+        count = "1 entry" if len(unused) == 1 else f"{len(unused)} entries"
+        notes.append(f"Not used from the file: {count} beside the weights ({some}).")
     return replace(chosen, notes=tuple(notes))
 
 
