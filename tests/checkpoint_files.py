@@ -141,10 +141,10 @@ def repacked(source: Path, target: Path, compression: int, extra: Mapping[str, b
     return target
 
 
-def refused(path: Path, **more: Any) -> str:
+def refused(path: Path, read: Callable[..., object] = load_published, **more: Any) -> str:
     """The sentence with which a file is refused, checked for what every such sentence must be."""
     with pytest.raises(CheckpointError) as caught:
-        load_published(path, **more)
+        read(path, **more)
     text = str(caught.value)
     assert path.name in text and str(path.parent) not in text
     assert "\n" not in text and text.endswith(".") and "Traceback" not in text

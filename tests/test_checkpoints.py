@@ -75,10 +75,13 @@ def test_reading_keeps_what_the_file_says(tmp_path: Path, state: dict[str, Tenso
     assert read_checkpoint(path).format == "safetensors"
 
 
-def test_only_the_exact_prefix_is_stripped(tmp_path: Path) -> None:
+def test_only_a_prefix_of_every_key_is_stripped(tmp_path: Path) -> None:
+    # DataParallel names every key so; where only some begin like that, a module of the network is called "module".
+    torch.save({"module.a": torch.ones(1), "module.x.module.c": torch.ones(1)}, tmp_path / "p.pt")
+    assert set(read_checkpoint(tmp_path / "p.pt").state) == {"a", "x.module.c"}
     torch.save({"module.a": torch.ones(1), "modules.b": torch.ones(1), "x.module.c": torch.ones(1)}, tmp_path / "p.pt")
-    assert set(read_checkpoint(tmp_path / "p.pt").state) == {"a", "modules.b", "x.module.c"}
-    torch.save({"module.a": torch.ones(1), "a": torch.ones(1)}, tmp_path / "p.pt")
+    assert set(read_checkpoint(tmp_path / "p.pt").state) == {"module.a", "modules.b", "x.module.c"}
+    torch.save({"_orig_mod.a": torch.ones(1), "a": torch.ones(1)}, tmp_path / "p.pt")
     assert "twice" in refused(tmp_path / "p.pt")
 
 
@@ -250,8 +253,7 @@ WRONG_CONTENT: dict[str, tuple[Any, str]] = {
     "nothing_inside": ({"state_dict": {}}, "no weights"),
     "wrapped_list": ({"state_dict": [1]}, "'state_dict'"),
     "wrapped_none": ({"model": None}, "'model'"),
-    "nested": ({"state_dict": {"state_dict": {"a": torch.ones(1)}}}, "where a tensor should be"),
-    "nested_other": ({"model": {"state_dict": {"a": torch.ones(1)}}}, "where a tensor should be"),
+    "nested_list": ({"state_dict": {"state_dict": [torch.ones(1)]}}, "type list under 'state_dict'"),
     "number": ({"a": 1.0}, "type float"),
     "integer_key": ({3: torch.ones(1)}, "name is a value of type int"),
     "long_key": ({"k" * 10_000: torch.ones(1)}, "name"),
@@ -271,7 +273,8 @@ WRONG_CONTENT: dict[str, tuple[Any, str]] = {
 def test_wrong_content_is_named(tmp_path: Path, kind: str) -> None:
     content, message = WRONG_CONTENT[kind]
     torch.save(content, tmp_path / f"{kind}.pth")
-    assert message in refused(tmp_path / f"{kind}.pth")
+    # Without a network that is looked for: a file of another one is refused before its values are read.
+    assert message in refused(tmp_path / f"{kind}.pth", read_checkpoint)
 
 
 def test_a_whole_model_is_refused_with_a_way_out(tmp_path: Path) -> None:

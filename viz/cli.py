@@ -199,16 +199,17 @@ def _load(args: argparse.Namespace) -> Model:
 
 
 def _models(args: argparse.Namespace) -> int:
+    from viz.picture import text_name
     from viz.zoo.catalogue import Catalogue
 
     catalogue = Catalogue(Path(args.models) if args.models else None)
     if args.json:
         cards: list[dict[str, Any]] = [card.as_json() for card in catalogue.bundled.values()]
-        cards += [{"name": n, "origin": "published", "file": p.name} for n, p in catalogue.files.items()]
+        cards += [{"name": n, "origin": "published", "file": text_name(p.name)} for n, p in catalogue.files.items()]
         print(json.dumps(cards, indent=1, ensure_ascii=False))
         return 0
     rows = [(c.name, c.family or "none", str(c.steps), c.title) for c in catalogue.bundled.values()]
-    rows += [(n, "?", "?", f"published checkpoint {p.name}") for n, p in catalogue.files.items()]
+    rows += [(n, "?", "?", f"published checkpoint {text_name(p.name)}") for n, p in catalogue.files.items()]
     rows.insert(0, ("NAME", "FAMILY", "STEPS", "TITLE"))
     widths = [max(len(r[i]) for r in rows) for i in range(3)]
     for row in rows:

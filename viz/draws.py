@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from viz.attention.probe import AttentionRecord, capture
+from viz.environment import plain_torch
 from viz.errors import ProbeError
 
 MOST_DRAWS = 10_000
@@ -41,6 +42,7 @@ class DrawStatistics:
         return self.record.values
 
 
+@plain_torch()
 def draw_statistics(
     module: nn.Module,
     inputs: Sequence[Tensor],

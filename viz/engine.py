@@ -7,12 +7,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 
+from viz.environment import plain_torch
 from viz.errors import ModelError
 from viz.geometry import MODES, Mode
 from viz.networks.base import StepNetwork
@@ -49,6 +51,13 @@ class Model:
     device: torch.device
     dtype: torch.dtype
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs: all but the lock, which belongs to this one."""
+        return {k: v for k, v in vars(self).items() if k != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.Lock())
 
     def trace(
         self,
@@ -140,6 +149,7 @@ def pick_device(device: str) -> torch.device:
     return chosen
 
 
+@plain_torch()
 def load(
     model: str | Path,
     device: str = "auto",
@@ -216,6 +226,11 @@ class Engine:
         self._attributing: dict[tuple[str, str, str], threading.Lock] = {}
         self._lock = threading.Lock()
         self.forwards = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Sent to another process, or copied, an engine starts empty: models and traces stay where they are."""
+        limits = {"max_models": self._max_models, "max_traces": self._max_traces, "max_bytes": self._max_bytes}
+        return partial(Engine, self.device, self.precision, self._models_folder, **limits), ()
 
     def model(self, name: str) -> Model:
         """The loaded model of that name."""

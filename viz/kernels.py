@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +44,7 @@ def facts_of(network: nn.Module) -> Mapping[str, ModuleFacts]:
             found[name] = ModuleFacts(
                 int(dilation), int(getattr(module, "stride", 1)), None if strength is None else float(strength.detach())
             )
-    return MappingProxyType(found)
+    return found
 
 
 @dataclass(frozen=True)

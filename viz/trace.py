@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from viz.attention.probe import AttentionRecord, capture, match
+from viz.environment import plain_torch
 from viz.errors import ModelError, ProbeError
 from viz.geometry import Geometry, Interpolation, Mode, prepare
 from viz.kernels import KernelTap, ModuleFacts, cell_at, facts_of, kernel_at, strengths_of
@@ -390,6 +391,7 @@ class Trace:
         return f"<table><caption>{title}</caption><tr>{''.join(cells)}</tr></table>"
 
 
+@plain_torch()
 def trace_picture(
     network: StepNetwork,
     card: ModelCard,

@@ -11,6 +11,7 @@ import torch
 from viz.attribution.layers import find_probe
 from viz.attribution.methods import DEFAULT_OPTIONS, AttributionOptions, MethodChoice, parse_method
 from viz.attribution.run import attribute
+from viz.environment import plain_torch
 from viz.errors import ModelError
 from viz.geometry import prepare
 from viz.networks.base import StepNetwork
@@ -31,6 +32,7 @@ def definite_method(network: StepNetwork, method: MethodChoice | str) -> MethodC
     return choice if choice.probe is None else replace(choice, probe=find_probe(network, choice.probe)[0])
 
 
+@plain_torch()
 def attributed(
     model: Model,
     trace: Trace,

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from viz.attention.probe import muted
 from viz.attribution.layers import Steps, find_probe, tapped
 from viz.attribution.methods import DEFAULT_OPTIONS, AttributionOptions, MethodChoice, parse_method
+from viz.environment import plain_torch
 from viz.errors import ModelError, VizError
 from viz.geometry import Preprocessing
 from viz.networks.base import StepNetwork
@@ -26,6 +27,7 @@ from viz.networks.base import StepNetwork
 Progress = Callable[[float], None]
 
 
+@plain_torch()
 def attribute(
     network: StepNetwork,
     x: Tensor,

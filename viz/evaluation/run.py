@@ -14,6 +14,7 @@ from viz.attention.probe import match, probes_of
 from viz.attribution import AttributionOptions, parse_method
 from viz.datasets import Dataset
 from viz.engine import Model, load, pick_device, versions
+from viz.environment import plain_torch
 from viz.errors import ProbeError, VizError
 from viz.evaluation.batch import native_maps, prepare_all, probes_for, trace_batch
 from viz.evaluation.described import Setting
@@ -63,6 +64,7 @@ class Plan:
         )
 
 
+@plain_torch()
 def plan(
     models: Sequence[str],
     data: Dataset,
@@ -217,6 +219,7 @@ def some_of(data: Dataset, count: int) -> Dataset:
     return replace(data, samples=tuple(sorted(order, key=lambda s: s.index)), whole=data.whole or len(data))
 
 
+@plain_torch()
 def evaluate(
     made: Plan,
     folder: Path,

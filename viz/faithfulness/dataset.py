@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from viz.environment import plain_torch
 from viz.errors import VizError
 from viz.faithfulness.gates import GateBank, gate_values
 from viz.faithfulness.passes import Passes, log_odds, probability
@@ -50,6 +51,7 @@ class Summary:
         return found
 
 
+@plain_torch()
 def measure(
     model: Model,
     x: Tensor,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from viz.attention.probe import Edit, Probe, capture, match, probes_of
+from viz.environment import plain_torch
 from viz.errors import ProbeError
 from viz.faithfulness.passes import Passes
 from viz.networks.base import StepNetwork
@@ -91,6 +92,7 @@ class GateBank:
         return tuple(dict.fromkeys(name for name, _ in self.means))
 
 
+@plain_torch()
 def gate_bank(
     passes: Passes,
     inputs: Iterable[Tensor],

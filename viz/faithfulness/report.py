@@ -12,6 +12,7 @@ import torch
 
 from viz.attribution import AttributionOptions
 from viz.attribution.methods import DEFAULT_OPTIONS
+from viz.environment import plain_torch
 from viz.errors import ProbeError, VizError
 from viz.faithfulness.curves import CurveControl, CurveResult, curves
 from viz.faithfulness.gates import GateBank, gate_bank
@@ -153,6 +154,7 @@ def csv_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     return text.getvalue()
 
 
+@plain_torch()
 def sample_bank(model: Model, step: int = -1, probes: Sequence[str] | None = None) -> GateBank:
     """Gates of the bundled sample photographs under a model, labelled as that: no data set, but other pictures."""
     paths = [p for p in sorted(bundled("assets").glob("*.jpg")) if p.name not in _COMPOSITE]
@@ -160,6 +162,7 @@ def sample_bank(model: Model, step: int = -1, probes: Sequence[str] | None = Non
     return gate_bank(Passes.of(model, step), inputs, SAMPLES_LABEL, probes, examples=len(paths))
 
 
+@plain_torch()
 def faithful(
     model: Model,
     picture: PictureSource,

@@ -16,6 +16,7 @@ from torch import Tensor
 from viz.attention.probe import match, probes_of
 from viz.datasets import Dataset, Sample, open_sample
 from viz.engine import Model, versions
+from viz.environment import plain_torch
 from viz.errors import ProbeError, VizError
 from viz.evaluation.described import MOST_FAILED, digest_of
 from viz.evaluation.processes import Processes
@@ -220,6 +221,7 @@ class SetResult:
         return found
 
 
+@plain_torch()
 def measure_set(
     model: Model,
     data: Dataset,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from viz.errors import CheckpointError, ModelError, VizError
 from viz.networks.base import StepNetwork
+from viz.picture import text_name
 from viz.zoo.backbone import load_lite0
 from viz.zoo.cards import ModelCard, read_cards
 from viz.zoo.paths import bundled
@@ -57,7 +58,7 @@ class Catalogue:
 
     def __init__(self, folder: Path | None = None) -> None:
         if folder is not None and not folder.is_dir():
-            raise ModelError(f"The models folder {folder} does not exist.")
+            raise ModelError(f"The models folder {text_name(str(folder))} does not exist.")
         self.folder = folder
         # Cards of models that have been loaded once, by name: a brought file is known only then.
         self.seen: dict[str, ModelCard] = {}
@@ -69,14 +70,19 @@ class Catalogue:
 
     @property
     def files(self) -> dict[str, Path]:
-        """Checkpoint files in the operator's folder by the name they are offered under."""
+        """Checkpoint files in the operator's folder by the name they are offered under, which is text in any case."""
         if self.folder is None:
             return {}
         found: dict[str, Path] = {}
         for path in sorted(self.folder.iterdir()):
-            if path.is_file() and path.suffix.lower() in CHECKPOINT_SUFFIXES:
-                name = re.sub(r"\.(pth|pt|tar|safetensors|ckpt|bin)", "", path.name, flags=re.IGNORECASE)
-                found[name if name not in self.bundled and name not in found else path.name] = path
+            # A Mac keeps what other disks cannot hold of a file beside it, as ._NAME.
+            if path.suffix.lower() in CHECKPOINT_SUFFIXES and not path.name.startswith(".") and path.is_file():
+                whole = text_name(path.name)
+                name = re.sub(r"\.(pth|pt|tar|safetensors|ckpt|bin)", "", whole, flags=re.IGNORECASE)
+                name, number = (name if name not in self.bundled and name not in found else whole), 2
+                while name in found:  # names that differ in bytes which are no text
+                    name, number = f"{whole} ({number})", number + 1
+                found[name] = path
         return found
 
     @property
@@ -100,10 +106,10 @@ class Catalogue:
                 return self._published(self.files[model], model)
         path = Path(model)
         if path.is_file():
-            return self._published(path, path.name)
+            return self._published(path, text_name(path.name))
         if path.suffix or len(path.parts) > 1:
-            raise CheckpointError(f"There is no file {path.name}.")
-        raise ModelError(f"There is no model {str(model)!r}; there are: {', '.join(self.names)}.")
+            raise CheckpointError(f"There is no file {text_name(path.name)}.")
+        raise ModelError(f"There is no model {text_name(str(model))!r}; there are: {', '.join(self.names)}.")
 
     def _published(self, path: Path, name: str) -> tuple[ModelCard, StepNetwork]:
         from viz.zoo.published import load_published_model

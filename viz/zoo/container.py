@@ -1,49 +1,91 @@
-"""What a weights file is, told from its first bytes, and checks of the container before anything is unpacked."""
+"""What a weights file is, told from its first bytes, and checks of the container before anything is unpacked.
+
+Only the start of a file and its tables are read here: what a refused file costs does not grow with its size.
+"""
 
 from __future__ import annotations
 
-import io
 import json
-import pickletools
-import re
+import math
 import zipfile
-from collections.abc import Iterator
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Literal
 
 from viz.errors import CheckpointError
+from viz.zoo.table import MAX_TABLE, Budget, Entry, Stored, walk
 
 Container = Literal["safetensors", "torch-zip", "torch-legacy"]
 
 # A protocol 2 pickle of torch's own magic number opens every file from before 1.6.
 LEGACY_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 # That number, the protocol, the writer's machine, the content, the list of storages; raw storages follow.
-LEGACY_PICKLES = 5
-MAX_ENTRIES = 100_000
-MAX_PICKLE = 8 << 20
-MAX_HEADER = 32 << 20
+LEGACY_PICKLES, LEGACY_CONTENT = 5, 3
+MAX_ENTRIES = 20_000
+MAX_DIRECTORY = 2 << 20
+MAX_HEADER = 4 << 20
+# Brackets, braces and commas of a safetensors header: fourteen a tensor of four dimensions.
+MAX_MARKS = 300_000
+_ITEM_SIZE = {
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2"), 1),
+    **dict.fromkeys(("U16", "I16", "F16", "BF16"), 2),
+    **dict.fromkeys(("U32", "I32", "F32"), 4),
+    **dict.fromkeys(("U64", "I64", "F64", "C64"), 8),
+}
 
-# What the table of contents of a weights file may name. torch's own list is longer: it holds constructors such as
-# bytearray, with which a file of a hundred bytes can ask for all memory there is.
-_HARMLESS = re.compile(
-    r"argparse\.Namespace|collections\.(OrderedDict|Counter)|(builtins|__builtin__)\.(set|complex)|_codecs\.encode"
-    r"|torch\.(Size|device|bool|[a-z]+\d\w*|per_\w+|\w*Storage)|torch\.storage\.\w+|torch\._utils\._rebuild_\w+"
-    r"|torch\._tensor\._rebuild_from_type_v2|torch\.nn\.parameter\.Parameter|torch\.serialization\._get_layout"
-)
+
+@dataclass(frozen=True)
+class Declared:
+    """What a weights file says that it holds, before a tensor is read.
+
+    Attributes:
+        container: of the file. content: the table as `viz.zoo.table.walk` gives it; of a safetensors file its tensors.
+        metadata: the text entries of a safetensors header.
+    """
+
+    container: Container
+    content: Any
+    metadata: dict[str, str]
 
 
-def container_of(data: bytes, name: str) -> Container:
-    """The container of a file's bytes; its name is only used in messages.
+def declared(file: BinaryIO, size: int, name: str, max_bytes: int) -> Declared:
+    """What an open file of `size` bytes says that it holds; its name is only used in messages.
+
+    Raises:
+        CheckpointError: no weights file, damaged, or asking for more than it can need.
+    """
+    container = container_of(file.read(512), name)
+    if container == "safetensors":
+        entries, metadata = safetensors_header(file, size, name)
+        return Declared(container, entries, metadata)
+    budget = Budget(name)
+    if container == "torch-zip":
+        table, records = _zip_table(file, size, name, max_bytes)
+        content = walk(table, name, budget=budget)[0]
+        if any(count > records.get(key, 0) for key, count in budget.declared.items()):
+            raise CheckpointError(f"{name} is cut off or damaged; download it again.")
+    else:
+        file.seek(0)
+        content = walk(file.read(MAX_TABLE + 1), name, LEGACY_PICKLES, budget)[LEGACY_CONTENT]
+        # Each tensor's memory comes after the tables, with its length before it.
+        if budget.end + sum(8 + count for count in budget.declared.values()) > size:
+            raise CheckpointError(f"{name} is cut off or damaged; download it again.")
+    return Declared(container, content, {})
+
+
+def container_of(head: bytes, name: str) -> Container:
+    """The container of a file's first bytes.
 
     Raises:
         CheckpointError: none of the three, with what it seems to be.
     """
-    if data.startswith(b"PK\x03\x04"):
+    if head.startswith(b"PK\x03\x04"):
         return "torch-zip"
-    if data.startswith(LEGACY_MAGIC):
+    if head.startswith(LEGACY_MAGIC):
         return "torch-legacy"
-    if len(data) > 8 and data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= MAX_HEADER:
+    # The length is checked with the header, where it is larger than any header is.
+    if len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= 100 << 20:
         return "safetensors"
-    raise CheckpointError(f"{name} is not a weights file: {_guess(data)}.")
+    raise CheckpointError(f"{name} is not a weights file: {_guess(head)}.")
 
 
 # First bytes of files that people give by mistake, and what to do about it.
@@ -57,8 +99,7 @@ _MISTAKES: tuple[tuple[tuple[bytes, ...], str], ...] = (
 )
 
 
-def _guess(data: bytes) -> str:
-    head = data[:512]
+def _guess(head: bytes) -> str:
     for starts, what in _MISTAKES:
         if head.lstrip().lower().startswith(starts):
             return what
@@ -69,8 +110,22 @@ def _guess(data: bytes) -> str:
     return "it is neither a safetensors nor a PyTorch file, or its start is missing"
 
 
-def check_zip(data: bytes, name: str, max_bytes: int) -> None:
-    """Check the table of a torch zip file before torch opens it.
+class _Bounded:
+    """A file for `zipfile`, which reads a zip's directory at once, however large the file says that it is."""
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self._file, self._name = file, name
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+
+    def read(self, count: int = -1) -> bytes:
+        data = self._file.read(count if 0 <= count <= MAX_DIRECTORY else MAX_DIRECTORY + 1)
+        if len(data) > MAX_DIRECTORY:
+            raise CheckpointError(f"{self._name} has a directory of too many entries; it is not a weights file.")
+        return data
+
+
+def _zip_table(file: BinaryIO, size: int, name: str, max_bytes: int) -> tuple[bytes, dict[str, int]]:
+    """The pickle of a torch zip file, and the sizes of its tensors' records by key, from its directory alone.
 
     torch stores entries uncompressed, one behind the other; so a compressed entry, or entries that together are larger
     than the file, come from elsewhere.
@@ -79,74 +134,74 @@ def check_zip(data: bytes, name: str, max_bytes: int) -> None:
         CheckpointError: truncated, no torch file, a TorchScript program, or a zip bomb.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        bounded: Any = _Bounded(file, name)
+        with zipfile.ZipFile(bounded) as archive:
             entries = archive.infolist()
-            _check_entries(entries, data, name, max_bytes)
-            tables = [archive.read(e) for e in entries if e.filename.endswith(".pkl")]
+            table = _checked_entries(entries, size, name, max_bytes)
+            with archive.open(table) as stream:
+                data = b"".join(iter(lambda: stream.read(1 << 20), b""))
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, EOFError, RuntimeError, OSError):
         raise CheckpointError(f"{name} is cut off or damaged; download it again.") from None
-    for table in tables:
-        check_pickles(table, name)
+    root = table.filename.removesuffix("data.pkl") + "data/"
+    return data, {e.filename.removeprefix(root): e.file_size for e in entries if e.filename.startswith(root)}
 
 
-def _check_entries(entries: list[zipfile.ZipInfo], data: bytes, name: str, max_bytes: int) -> None:
+def _checked_entries(entries: list[zipfile.ZipInfo], size: int, name: str, max_bytes: int) -> zipfile.ZipInfo:
+    """The entry of the table."""
     if len(entries) > MAX_ENTRIES:
         raise CheckpointError(f"{name} holds {len(entries)} entries; it is not a weights file.")
     paths = [e.filename for e in entries]
     inside = {p.partition("/")[2] for p in paths}
     if "constants.pkl" in inside or any(p.startswith("code/") for p in inside):
         raise CheckpointError(f"{name} is a TorchScript program, which could run code; save its state_dict instead.")
-    if sum(p.rpartition("/")[2] == "data.pkl" for p in paths) != 1:
+    tables = [e for e in entries if e.filename.rpartition("/")[2] == "data.pkl"]
+    if len(tables) != 1:
         raise CheckpointError(f"{name} is a zip file but no PyTorch checkpoint; if it is an archive, unpack it first.")
     if any(e.compress_type != zipfile.ZIP_STORED or e.file_size != e.compress_size for e in entries):
         raise CheckpointError(f"{name} has compressed entries, as no PyTorch file has; it is not to be trusted.")
     if any(e.flag_bits & 0x1 for e in entries):
         raise CheckpointError(f"{name} is encrypted; give a file without a password.")
     total = sum(e.file_size for e in entries)
-    if total > min(len(data), max_bytes) or len(set(paths)) != len(paths):
+    if total > min(size, max_bytes) or len(set(paths)) != len(paths):
         raise CheckpointError(f"{name} has entries that overlap or exceed the file; it is not to be trusted.")
-    if any(e.file_size > MAX_PICKLE for e in entries if e.filename.endswith(".pkl")):
-        raise CheckpointError(f"{name} has a table of contents of more than 8 MB; it is not to be trusted.")
+    if any(e.file_size > MAX_TABLE for e in entries if e.filename.endswith(".pkl")):
+        raise CheckpointError(
+            f"{name} has a table of contents of more than {MAX_TABLE >> 20} MB; save the bare state_dict."
+        )
+    return tables[0]
 
 
-def check_pickles(data: bytes, name: str, count: int = 1) -> None:
-    """Read, without running, the first `count` pickles of some bytes, and refuse any object that weights do not need.
-
-    Raises:
-        CheckpointError: damaged, too long, or naming such an object.
-    """
-    stream = io.BytesIO(data)
-    try:
-        for _ in range(count):
-            for opcode, argument, position in pickletools.genops(stream):
-                if (position or 0) > MAX_PICKLE:
-                    raise CheckpointError(f"{name} has a table of contents of more than 8 MB; it is not to be trusted.")
-                if opcode.name in ("GLOBAL", "INST", "STACK_GLOBAL"):
-                    what = str(argument or "of an unknown kind").replace(" ", ".")
-                    if opcode.name != "GLOBAL" or not _HARMLESS.fullmatch(what):
-                        raise CheckpointError(
-                            f"{name} holds the Python object {what[:80]}, which could run code; "
-                            "save the bare state_dict and try again."
-                        )
-    except CheckpointError:
-        raise
-    except Exception:  # pickletools raises many kinds for damaged bytes
-        raise CheckpointError(f"{name} is damaged or cut off; download it again.") from None
-
-
-def safetensors_metadata(data: bytes, name: str) -> Iterator[tuple[str, str]]:
-    """The text entries that a safetensors header carries beside the tensors.
+def safetensors_header(file: BinaryIO, size: int, name: str) -> tuple[dict[str, Entry], dict[str, str]]:
+    """The tensors that a safetensors header declares, by key, and its text entries.
 
     Raises:
-        CheckpointError: the header is cut off or no JSON table.
+        CheckpointError: the header is cut off, no table, too large, or does not fit the file.
     """
-    length = int.from_bytes(data[:8], "little")
+    file.seek(0)
+    length = int.from_bytes(file.read(8), "little")
+    damaged = CheckpointError(f"{name} is a cut off or damaged safetensors file; download it again.")
+    if length > size - 8:
+        raise damaged
+    if length > MAX_HEADER:
+        raise CheckpointError(f"{name} has a header of more than {MAX_HEADER >> 20} MB, as no weights file needs.")
+    text = file.read(length)
+    if sum(map(text.count, (b"{", b"[", b","))) > MAX_MARKS:
+        raise CheckpointError(f"{name} has a header of more parts than weights need; it is not to be trusted.")
     try:
-        if length > len(data) - 8:
-            raise ValueError("cut off")
-        header = json.loads(data[8 : 8 + length])
-        found = header.get("__metadata__") or {}
-        pairs = [(str(key), str(value)) for key, value in found.items()]
-    except (ValueError, AttributeError, RecursionError):
-        raise CheckpointError(f"{name} is a cut off or damaged safetensors file; download it again.") from None
-    yield from pairs
+        header = json.loads(text)
+        metadata = {str(k): str(v) for k, v in (header.pop("__metadata__", None) or {}).items()}
+        entries = {key: _entry(key, value) for key, value in header.items()}
+        if sum(e.stored.size for e in entries.values() if e.stored) > size - 8 - length:
+            raise ValueError("more than the file")
+    except (ValueError, AttributeError, RecursionError, TypeError, KeyError, OverflowError):
+        raise damaged from None
+    return entries, metadata
+
+
+def _entry(key: str, value: Any) -> Entry:
+    shape, (start, end) = value["shape"], value["data_offsets"]
+    if any(type(n) is not int or n < 0 for n in (*shape, start, end)):
+        raise ValueError("no shape")
+    if len(shape) > 100 or math.prod(shape) * _ITEM_SIZE[value["dtype"]] != end - start:
+        raise ValueError("not its bytes")
+    return Entry(Stored(key, end - start, _ITEM_SIZE[value["dtype"]]), 0, tuple(shape))

@@ -23,14 +23,17 @@ from torch import Tensor
 from viz.errors import CheckpointError
 from viz.geometry import Preprocessing
 from viz.networks.td_resnet import DEPTHS, TDResNet, TDResNetConfig, released_config
+from viz.picture import text_name
 from viz.zoo.layout import STEP_NORM, Shapes, blocks_of, layers_of, searchlight_of, shape_of, unrolled
-from viz.zoo.reading import MAX_BYTES, read_checkpoint
+from viz.zoo.reading import COUNTER, MAX_BYTES, read_checkpoint
+from viz.zoo.weights import Wanted
 
 _MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
 _STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 # The evaluation script's short side: 224 / crop_pct, with 0.95 for the two deepest models and 0.875 for the others.
 _SHORT_SIDE = {101: 235, 152: 235}
-_COUNTER = "num_batches_tracked"
+# Keys that stand at the root of every ResNet of this layout.
+LANDMARKS = ("conv1.weight", "layer1.0.conv1.weight")
 TECHNIQUE_NAMES = {
     "joint_concat": "joint",
     "joint_sum": "bilinear",
@@ -51,7 +54,7 @@ class Identified:
         parameters: how many it has.
         released: True for one of the four published configurations.
         warnings: what the keys leave open and how it was settled; empty for a published one.
-        sha256, metadata: of the file, where it came from one.
+        sha256, metadata, notes: of the file, where it came from one; see `viz.zoo.reading.Checkpoint`.
     """
 
     config: TDResNetConfig
@@ -62,6 +65,7 @@ class Identified:
     warnings: tuple[str, ...] = ()
     sha256: str = ""
     metadata: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def technique(self) -> str:
@@ -80,13 +84,21 @@ def identify(state: Mapping[str, Tensor], name: str = "The file") -> Identified:
     """Read a TD-ResNet's configuration from its state_dict; values are not looked at (meta tensors will do).
 
     Args:
-        state: keys without the ``module.`` prefix.
+        state: keys as the network has them, without a wrapper's prefix.
         name: what to call the file in messages.
 
     Raises:
         CheckpointError: another network, or keys and shapes that fit no TD-ResNet.
     """
-    shapes = {key: tuple(value.shape) for key, value in state.items()}
+    return identify_shapes({key: tuple(value.shape) for key, value in state.items()}, name)
+
+
+def identify_shapes(shapes: Shapes, name: str = "The file") -> Identified:
+    """The same from the shapes of a state_dict by key.
+
+    Raises:
+        CheckpointError: as `identify`.
+    """
     blocks = blocks_of(shapes, name)
     layers = layers_of(blocks, shapes, name)
     block: Literal["basic", "bottleneck"] = "bottleneck" if "conv3.weight" in blocks[0, 0] else "basic"
@@ -135,15 +147,17 @@ def load_published(path: str | Path, max_bytes: int = MAX_BYTES) -> tuple[TDResN
     Raises:
         CheckpointError: one sentence on why the file cannot be used.
     """
-    checkpoint = read_checkpoint(path, max_bytes)
-    name = checkpoint.name
+    name = text_name(Path(path).name)
+    wanted = Wanted(LANDMARKS, lambda shapes: identify_shapes(shapes, name))
+    checkpoint = read_checkpoint(path, max_bytes, wanted)
     found = identify(checkpoint.state, name)
     with torch.device("meta"):
         network = TDResNet(found.config)
     state: dict[str, Tensor] = {}
     for key, target in network.state_dict().items():
         value = checkpoint.state.get(key)
-        if value is None:  # only the counters may be absent: files from before PyTorch 0.4.1 have none
+        # Only the counters may be absent: files from before PyTorch 0.4.1 have none. As floats they say nothing.
+        if value is None or (key.endswith(COUNTER) and value.is_floating_point()):
             value = torch.zeros((), dtype=target.dtype)
         if value.is_floating_point() != target.is_floating_point():
             raise CheckpointError(f"{name}: the weight {key!r} is of type {value.dtype}, which does not fit.")
@@ -152,7 +166,7 @@ def load_published(path: str | Path, max_bytes: int = MAX_BYTES) -> tuple[TDResN
         state[key] = value.to(target.dtype)
     network.load_state_dict(state, strict=True, assign=True)
     network.eval().requires_grad_(False)
-    return network, replace(found, sha256=checkpoint.sha256, metadata=checkpoint.metadata)
+    return network, replace(found, sha256=checkpoint.sha256, metadata=checkpoint.metadata, notes=checkpoint.notes)
 
 
 def _is_released(config: TDResNetConfig, depth: int | None) -> bool:
@@ -172,7 +186,7 @@ def _is_released(config: TDResNetConfig, depth: int | None) -> bool:
 
 def _check_fit(wanted: Shapes, found: Shapes, what: str) -> None:
     """Report every difference of keys and shapes in one sentence."""
-    missing = [k for k in wanted if k not in found and not k.endswith(_COUNTER)]
+    missing = [k for k in wanted if k not in found and not k.endswith(COUNTER)]
     unexpected = [k for k in found if k not in wanted]
     wrong = [f"{k} {_text(found[k])} for {_text(wanted[k])}" for k in wanted if k in found and found[k] != wanted[k]]
     parts = {"missing": missing, "unexpected": unexpected, "of another shape": wrong}

@@ -26,10 +26,16 @@ def blocks_of(shapes: Shapes, name: str) -> dict[tuple[int, int], dict[str, tupl
     for key, shape in shapes.items():
         if match := _BLOCK_KEY.fullmatch(key):
             blocks.setdefault((int(match[1]) - 1, int(match[2])), {})[match[3]] = shape
-    if {stage for stage, _ in blocks} != {0, 1, 2, 3} or "conv1.weight" not in shapes or "fc.weight" not in shapes:
+    stages = {stage for stage, _ in blocks}
+    if "conv1.weight" not in shapes or not stages:
         some = ", ".join(repr(k[:60]) for k in list(shapes)[:3])
         kind = "TDAM weights on another backbone" if any("RA_block." in k for k in shapes) else "another network"
         raise CheckpointError(f"{name} is no TD-ResNet but {kind}: its {len(shapes)} tensor(s) are named like {some}.")
+    # A ResNet's names from here on: what it lacks is told.
+    lacking = [f"layer{stage + 1}" for stage in range(4) if stage not in stages]
+    if lacking or "fc.weight" not in shapes:
+        lacking += [] if "fc.weight" in shapes else ["the classifier fc.weight"]
+        raise CheckpointError(f"{name} looks like a ResNet, but it lacks {' and '.join(lacking)}.")
     return blocks
 
 

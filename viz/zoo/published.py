@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from viz.networks.base import StepNetwork
+from viz.picture import text_name
 from viz.zoo.cards import ModelCard
 from viz.zoo.identify import Identified, load_published
 
@@ -30,7 +31,7 @@ def _notes(found: Identified) -> tuple[str, ...]:
         )
     if not found.released:
         notes.append("This is not one of the four published configurations.")
-    return (*notes, *found.warnings)
+    return (*notes, *found.warnings, *found.notes)
 
 
 def load_published_model(path: Path) -> tuple[ModelCard, StepNetwork]:
@@ -54,7 +55,7 @@ def load_published_model(path: Path) -> tuple[ModelCard, StepNetwork]:
         },
         preprocessing=found.preprocessing,
         origin="published",
-        file=path.name,
+        file=text_name(path.name),
         sha256=found.sha256,
         task="ImageNet classification" if found.config.num_classes == 1000 else "classification",
         steps=found.config.steps,

@@ -1,0 +1,57 @@
+"""Torch's ambient settings, as they must be while Searchlight computes, whatever the caller has set.
+
+A record says in which number format a pass ran, and a model that is loaded once is used for all that follows. So the
+caller's ``inference_mode``, ``no_grad``, ``autocast``, default device and default number format are left for as long as
+a public function runs, and are the caller's again afterwards. What the function itself asks for is entered inside.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+
+_AUTOCAST = ("cpu", "cuda", "mps", "xpu")
+
+
+class _DefaultFloat32:
+    """Keeps the default number format float32 while at least one thread is inside: torch has one for the process."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._before = threading.Lock(), 0, torch.float32
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            if self._inside == 0:
+                self._before = torch.get_default_dtype()
+                if self._before != torch.float32:
+                    torch.set_default_dtype(torch.float32)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if self._inside == 0 and self._before != torch.float32:
+                    torch.set_default_dtype(self._before)
+
+
+_default_float32 = _DefaultFloat32()
+
+
+@contextmanager
+def plain_torch() -> Iterator[None]:
+    """Leave the caller's settings while the block runs; also a decorator (``@plain_torch()``)."""
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        for kind in _AUTOCAST:
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        if torch.empty(0).device.type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        stack.enter_context(_default_float32())
+        yield
