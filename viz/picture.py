@@ -20,10 +20,11 @@ from PIL import Image, ImageFile
 
 from viz.decode import RGB, Limits, check_size, decode, decode_image, immutable
 from viz.errors import PictureError
+from viz.read_only import ReadOnlyArrays
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class Picture(ReadOnlyArrays):
     """An opened, bounded, upright RGB picture.
 
     Attributes:

@@ -24,6 +24,7 @@ from viz.maps import Heatmap, overlay, scale_for
 from viz.networks.base import StepNetwork
 from viz.parts import Part, derive, split_name
 from viz.picture import Picture
+from viz.read_only import ReadOnlyArrays
 from viz.zoo.cards import ModelCard, class_number
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Prediction(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class ClassHead:
+class ClassHead(ReadOnlyArrays):
     """The linear classifier that class maps need: `weights` float32 (classes, C), `labels` one a class."""
 
     weights: FloatArray
@@ -49,7 +50,7 @@ class ClassHead:
 
 
 @dataclass(frozen=True, eq=False)
-class Attribution:
+class Attribution(ReadOnlyArrays):
     """What speaks for a class, as `Model.attribute` found it: values and all that makes them repeatable.
 
     Attributes:
@@ -86,7 +87,7 @@ class Attribution:
 
 
 @dataclass(frozen=True, eq=False)
-class Trace:
+class Trace(ReadOnlyArrays):
     """What one network did to one picture.
 
     Attributes:

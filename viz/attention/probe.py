@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from viz.errors import ProbeError
+from viz.read_only import ReadOnlyArrays
 
 Kind = Literal["channel", "spatial", "joint", "kernel"]
 Edit = Callable[[Tensor, int], Tensor]
 
 
 @dataclass(frozen=True)
-class AttentionRecord:
+class AttentionRecord(ReadOnlyArrays):
     """One captured value of one picture.
 
     Attributes:

@@ -1,0 +1,18 @@
+"""Arrays that stay read-only in another process: numpy forgets the flag when it is pickled or copied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+class ReadOnlyArrays:
+    """Base of dataclasses whose arrays, also those in tuples, nobody may change; a copy keeps that."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for value in state.values():
+            for array in value if isinstance(value, tuple) else (value,):
+                if isinstance(array, np.ndarray):
+                    array.setflags(write=False)
+        self.__dict__.update(state)
