@@ -26,7 +26,8 @@ MAX_HEADER = 32 << 20
 # bytearray, with which a file of a hundred bytes can ask for all memory there is.
 _HARMLESS = re.compile(
     r"argparse\.Namespace|collections\.(OrderedDict|Counter)|(builtins|__builtin__)\.(set|complex)|_codecs\.encode"
-    r"|torch\.(Size|device|bool|[a-z]+\d\w*|per_\w+|\w*Storage)|torch\.storage\.\w+|torch\._utils\._rebuild_\w+"
+    r"|torch\.(Size|device|bool|[a-z]+\d\w*|per_\w+|\w*Storage)|torch\.storage\.(Typed|Untyped)Storage"
+    r"|torch\._utils\._rebuild_\w+"
     r"|torch\._tensor\._rebuild_from_type_v2|torch\.nn\.parameter\.Parameter|torch\.serialization\._get_layout"
 )
 
