@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 
-import viz.zoo.reading as reading
 from tests.checkpoint_files import Evil, evil_files, refused
 from viz.errors import CheckpointError
+from viz.zoo import reading
 from viz.zoo.container import check_zip
 from viz.zoo.reading import read_checkpoint
 

@@ -27,8 +27,8 @@ ASSETS = HERE.parents[1] / "assets"
 ARRAYS, FACTS = HERE / "bundled.npz", HERE / "bundled.json"
 # Cells that are kept of every captured value, evenly spread over its memory.
 CELLS = 16
-# A hundred times the spread between 1 and 2 threads, oneDNN on and off, and instruction sets from SSE4.1 to AVX-512 (9.3e-6 at
-# most, no edge of a box moves), and far below what any changed formula does.
+# A hundred times the spread where it was measured: 1 and 2 threads, oneDNN on and off, instructions from SSE4.1 to
+# AVX-512 differ by 9.3e-6 at most, and no edge of a box moves. Far below what any changed formula does.
 TOLERANCE = 1e-3
 # Pixels that an edge of a box may move: a threshold that crosses a map's slope a little elsewhere.
 EDGE = 2
