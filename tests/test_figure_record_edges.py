@@ -44,7 +44,12 @@ def test_the_record_states_neutral_value_unit_and_raw_range_of_each_panel(trace:
     panels = figure(trace, "class_map:2,spatial_gate:2,channel_gate:3,picture").record()["panels"]
     gate = trace.record("spatial_gate", 2)
     heat = trace.class_map(2)
-    assert [p.get("neutral", "none") for p in panels] == [0.0, gate.neutral, trace.record("channel_gate", 3).neutral, "none"]
+    assert [p.get("neutral", "none") for p in panels] == [
+        0.0,
+        gate.neutral,
+        trace.record("channel_gate", 3).neutral,
+        "none",
+    ]
     assert panels[0]["raw_range"] == [float(heat.native.min()), float(heat.native.max())]
     assert panels[1]["raw_range"] == [float(gate.values.min()), float(gate.values.max())]
     assert panels[1]["cells"] == list(gate.values.shape) and panels[0]["unit"] == "logit per cell"

@@ -64,7 +64,7 @@ def test_classes_of_every_step_are_sent_best_first(oblong: Trace) -> None:
     message = json.loads(viewer_message(changed, extra_classes=(900,), pick=900))
     assert [m["class_index"] for m in message["maps"] if m["kind"] == "class_map"] == classes_of(changed, (900,))
     assert message["pick"] == 900
-    assert [f["top"][0]["class_index"] for f in message["frames"] if f["step"] == 1][0] == 11
+    assert next(f["top"][0]["class_index"] for f in message["frames"] if f["step"] == 1) == 11
 
 
 def test_a_kernel_is_called_the_same_only_where_it_is() -> None:

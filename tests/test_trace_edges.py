@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 import viz.engine as engine_module
-from tests.tiny import scene, tiny_model
+from tests.tiny import scene, tiny_model, tiny_network
 from viz.attention.probe import AttentionRecord
+from viz.attribution import AttributionOptions, attribute
 from viz.engine import Engine
 from viz.geometry import Geometry
 from viz.kernels import cell_at
@@ -56,3 +58,23 @@ def test_departure_reaches_as_far_as_the_farther_bound() -> None:
     whole = (0.0, 0.0, 8.0, 8.0)
     made = derive([record], record, "departure", Geometry("squash", (8, 8), (8, 8), whole, whole))
     assert made.bounds == (0.0, 2.0) and made.native == pytest.approx(np.full((2, 2), 2 / 9))
+
+
+def test_an_attribution_without_a_class_is_of_the_steps_own_best() -> None:
+    model = tiny_model()
+    trace = model.trace(scene())
+    logits = trace.logits.copy()
+    logits[:, [11, 22, 33]] += np.eye(3, dtype=np.float32) * 1e3
+    trace = replace(trace, logits=logits)
+    made = [model.attribute(trace, "gradcam", step=t).attributions[-1] for t in (1, 2, -1)]
+    assert [(a.step, a.class_index) for a in made] == [(1, 11), (2, 22), (3, 33)]
+
+
+def test_progress_goes_once_from_start_to_end_over_all_chunks() -> None:
+    network = tiny_network(2, classes=10).requires_grad_(False)
+    x = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    seen: list[float] = []
+    options = AttributionOptions(n_steps=4, batch=1)
+    attribute(network, x, torch.tensor([1, 2, 3]), "integrated_gradients", options=options, progress=seen.append)
+    assert len(seen) >= 12 and seen == sorted(seen) and seen[-1] == 1.0
+    assert seen[0] < 0.2 and sum(s <= 1 / 3 + 1e-9 for s in seen) == sum(s > 2 / 3 + 1e-9 for s in seen)
