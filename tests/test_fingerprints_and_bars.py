@@ -1,4 +1,4 @@
-"""Two small rules with an edge: which name a label goes by, and where the bars of a plot begin."""
+"""Two small rules with an edge: what a data set is told apart by, and where the bars of a plot begin."""
 
 from __future__ import annotations
 
@@ -8,18 +8,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.localization_data import write_dataset
 from tests.tiny import scene, tiny_model
-from viz.datasets.builder import Builder
+from viz.datasets import open_dataset
 from viz.figures.plots import channel_plot
 
 
-def test_a_wordnet_id_says_more_than_the_name_beside_it(tmp_path: Path) -> None:
-    made = Builder(tmp_path)
-    assert made.known_as("n99999999", "tench") is None  # another synset, whatever it is called
-    assert made.known_as("fish", "tench") == 0
-    assert made.known_as("n01440764", "giant panda") == 0
-    assert made.known_as("7", "tench", class_index=388) == 388
-    assert made.known_as("fish") == 0  # as it was noted first
+def test_a_fingerprint_is_of_boxes_classes_and_what_the_edges_mean(tmp_path: Path) -> None:
+    data = open_dataset(write_dataset(tmp_path / "set", 3, splits=("val",)), "val")
+    first = data.samples[0]
+    x0, y0, x1, y1 = first.boxes[0]
+    changed = {
+        "edge": replace(data, far_edge="inclusive"),
+        "layout": replace(data, layout="another"),
+        "box": replace(data, samples=(replace(first, boxes=((x0, y0, x1 - 0.1, y1),)), *data.samples[1:])),
+        "class": replace(data, samples=(replace(first, class_index=7), *data.samples[1:])),
+        "mask": replace(data, samples=(replace(first, mask=None), *data.samples[1:])),
+        "order": replace(data, samples=data.samples[::-1]),
+        "fewer": replace(data, samples=data.samples[1:]),
+    }
+    assert data.far_edge == "exclusive"
+    assert len({data.fingerprint, *(d.fingerprint for d in changed.values())}) == 1 + len(changed)
+    assert replace(data, name="renamed", problems=()).fingerprint == data.fingerprint
 
 
 @pytest.mark.parametrize(
