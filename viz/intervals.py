@@ -68,8 +68,13 @@ def interval(
         means = _means(x, np.array([known[m[0]] for m in members]), len(known), draws, seed)
     else:
         means = _means_of_products(x, members, known, draws, seed)
-    low, high = np.quantile(means, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return Interval(float(x.mean()), float(low), float(high), len(x))
+    return Interval(float(x.mean()), *ends(means), len(x))
+
+
+def ends(drawn: Floats) -> tuple[float, float]:
+    """The percentiles between which `LEVEL` of the bootstrap's draws lie."""
+    low, high = np.quantile(drawn, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return float(low), float(high)
 
 
 @lru_cache(maxsize=4)

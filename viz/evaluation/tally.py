@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from viz.evaluation.journal import Row
 from viz.evaluation.packing import unpack_bits, unpack_counts, unpack_shares
+from viz.intervals import ends
 from viz.localization.protocol import DELTAS, pxap
 
 VERSIONS = ("v1", "v2")
@@ -159,5 +160,5 @@ def pxap_interval(found: Tally) -> dict[str, float | int | None] | None:
     drawn = drawn[np.isfinite(drawn)]
     if not np.isfinite(value) or not len(drawn):
         return {"value": None, "low": None, "high": None, "n": found.masks}
-    low, high = np.quantile(drawn, (0.025, 0.975))
-    return {"value": round(value, 2), "low": round(float(low), 2), "high": round(float(high), 2), "n": found.masks}
+    low, high = ends(drawn)
+    return {"value": round(value, 2), "low": round(low, 2), "high": round(high, 2), "n": found.masks}

@@ -37,8 +37,9 @@ def photo(rgb: NDArray[np.uint8], width_in: float, share: float = 1.0) -> NDArra
 
 
 def cells(heatmap: Heatmap, scale: Scale, palette_name: str) -> RGBA:
-    """One pixel a native cell, uint8 (h, w, 4)."""
-    return colour(heatmap.native, scale, palette_name)
+    """One pixel a native cell, uint8 (h, w, 4); transparent where a value is not finite, as in `viz.maps.overlay`."""
+    native = np.where(np.isfinite(heatmap.native), heatmap.native, np.float32(np.nan))
+    return colour(native, scale, palette_name)
 
 
 def cells_extent(geometry: Geometry) -> Rect:
