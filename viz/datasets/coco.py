@@ -8,7 +8,7 @@ region is ignored in the mask. Identifiers that do not name one picture or categ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,9 +57,9 @@ def read(root: Path, split: str | None) -> Dataset:
     builder = Builder(folder_of(root, index))
     files_named = (str(e.get("file_name") or e.get("id")) for e in entries)
     base = pictures_of(builder.inside, index, str(chosen_split), files_named)
-    categories = categories_of(builder, named)
+    categories, unclear = categories_of(builder, named)
     images, doubtful = images_of(builder, entries)
-    objects = _by_picture(builder, annotations, images, doubtful, categories)
+    objects = _by_picture(builder, once_each(builder, annotations), images, categories, (doubtful, unclear))
     for key, image in images.items():
         name = str(image.get("file_name") or image.get("id"))
         path = builder.picture(name, name, base, builder.inside.root)
@@ -77,19 +77,20 @@ def read(root: Path, split: str | None) -> Dataset:
 
 def _by_picture(
     builder: Builder,
-    annotations: list[Entry],
+    annotations: Iterable[Entry],
     images: Mapping[str, Entry],
-    doubtful: set[str],
     categories: Mapping[str, Category],
+    unclear: tuple[set[str], set[str]],
 ) -> dict[str, dict[Category, _Objects]]:
-    """What each picture holds of each category; annotations that point nowhere are problems."""
+    """What each picture holds of each category; annotations that point nowhere, or to one of the `unclear` identifiers
+    (of pictures, of categories), are problems."""
     found: dict[str, dict[Category, _Objects]] = {}
-    for entry in once_each(builder, annotations):
+    for entry in annotations:
         picture, category = identifier(entry.get("image_id")), identifier(entry.get("category_id"))
         identity = f"annotation {identifier(entry.get('id')) or '?'}"
-        if picture in doubtful:
-            message = f"{shown(identity)} belongs to a picture that is left out."
-            builder.problem(identity, "picture unclear", message)
+        if picture in unclear[0] or category in unclear[1]:
+            what = "picture" if picture in unclear[0] else "class"
+            builder.problem(identity, f"{what} unclear", f"{shown(identity)} belongs to a {what} that is left out.")
         elif picture is None or picture not in images:
             builder.problem(identity, "picture unknown", f"{shown(identity)} belongs to no picture of the file.")
         elif category is None or category not in categories:

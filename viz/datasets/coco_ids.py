@@ -33,8 +33,8 @@ def identifier(value: object) -> str | None:
     return (str(value).strip() or None) if isinstance(value, int | str) else None
 
 
-def categories_of(builder: Builder, entries: Iterable[Entry]) -> dict[str, Category]:
-    """Categories by identifier; one that stands for two names is a problem and left out.
+def categories_of(builder: Builder, entries: Iterable[Entry]) -> tuple[dict[str, Category], set[str]]:
+    """Categories by identifier, and the identifiers that stand for two names, which are problems and left out.
 
     Two of one name are one class where their wider class is the same, else the wider class is added to the labels.
     """
@@ -66,10 +66,11 @@ def categories_of(builder: Builder, entries: Iterable[Entry]) -> dict[str, Categ
             message = f"{count} categories are named {shown(label)}; they are read {what}."
             builder.problem(label, "class named twice", message)
     several_kinds = {label for label, there in kinds.items() if len(there) > 1}
-    return {
+    named = {
         key: Category(f"{c.label} ({c.kind or 'no supercategory'})", c.kind) if c.label in several_kinds else c
         for key, c in one.items()
     }
+    return named, set(found) - set(one)
 
 
 def images_of(builder: Builder, entries: Iterable[Entry]) -> tuple[dict[str, Entry], set[str]]:

@@ -76,7 +76,7 @@ def read(root: Path, split: str | None) -> Dataset:
         if split is None or row.get("split") == split:
             _take(builder, entries, f"line {line}", row, [raw[c] for c in columns.corners])
     if unnamed:
-        message = f"{shown(index.name)} has {unnamed['']} cells in columns without a name; they are not read."
+        message = f"{shown(index.name)} has cells in columns without a name ({unnamed['']} in all), which are not read."
         builder.problem(shown(index.name), "column not read", message)
     labelled = any(ours == "label" for _, ours in columns.ours)
     names = None if labelled else class_names(index.parent / "classes.txt")

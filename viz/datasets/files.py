@@ -105,15 +105,15 @@ def _decoded(data: bytes, name: str) -> str:
     """
     for mark, encoding in _MARKS:
         if data.startswith(mark):
-            return _by(encoding, data[len(mark) :], name, "its byte order mark says")
+            return _by(encoding, data[len(mark) :], name, "as its byte order mark says")
     for start, encoding in ((b"<\0?\0", "utf-16-le"), (b"\0<\0?", "utf-16-be")):
         if data.startswith(start):
-            return _by(encoding, data, name, "its first bytes say")
+            return _by(encoding, data, name, "as its first bytes say")
     found = _DECLARED.match(data.lstrip())
     declared = "" if found is None else found[1].decode("ascii")
     # "UTF-16" in front of single bytes is what .NET leaves when it writes such a text as UTF-8.
     if not declared or declared.lower().replace("_", "-").startswith("utf-16"):
-        return _by("utf-8", data, name, "and it declares no other" if not declared else "though it declares UTF-16")
+        return _by("utf-8", data, name, "and declares no encoding" if not declared else "though it declares UTF-16")
     try:
         known = codecs.lookup(declared).name
     except LookupError:
@@ -125,14 +125,14 @@ def _decoded(data: bytes, name: str) -> str:
     try:
         return data.decode(wider.get(known, known))
     except UnicodeDecodeError:
-        return _by(known, data, name, "it declares")
+        return _by(known, data, name, "as it declares")
 
 
 def _by(encoding: str, data: bytes, name: str, why: str) -> str:
     try:
         return data.decode(encoding)
     except UnicodeDecodeError:
-        raise DatasetError(f"{name} is not {encoding.upper()} text ({why}); save it as UTF-8.") from None
+        raise DatasetError(f"{name} is not {encoding.upper()} text, {why}; save it as UTF-8.") from None
 
 
 def read_xml(path: Path) -> ElementTree.Element:
@@ -199,7 +199,8 @@ class Inside:
         bound = bound or base or self.root
         if path == bound or not path.is_relative_to(bound):
             folder = "the data set's folder" if bound == self.root else f"the folder {shown(bound.name)}"
-            raise DatasetError(f"The path {name!r} {'is' if path == bound else 'leaves'} {folder}, by '..' or alone.")
+            why = f"is {folder} itself" if path == bound else f"leaves {folder} by '..'"
+            raise DatasetError(f"The path {name!r} {why}.")
         try:
             os.stat(path)  # noqa: PTH116 - the error's number is needed, and pathlib hides it
         except (OSError, ValueError) as error:
@@ -243,7 +244,7 @@ def files_below(
             child = here / name
             real = os.path.realpath(child)
             why = ""
-            if real in chain:
+            if any(Path(held).is_relative_to(real) for held in chain):
                 why = "is a link to a folder that holds it"
             elif len(here.relative_to(folder).parts) >= depth:
                 why = f"lies more than {depth} folders deep"

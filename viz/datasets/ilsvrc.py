@@ -16,13 +16,12 @@ from xml.etree.ElementTree import Element
 from viz.datasets.builder import Builder, chosen
 from viz.datasets.core import Dataset, DatasetError
 from viz.datasets.files import files_below, read_xml, shown
-from viz.datasets.ilsvrc_notes import Notes
+from viz.datasets.ilsvrc_notes import SPLITS, Notes
 from viz.datasets.labels import WNID, class_of, name_of
 from viz.datasets.tables import read_rows
 
 NAME = "ilsvrc"
 LOOKS_FOR = "ILSVRC2012_val_*.JPEG, folders named by WordNet id, Data/CLS-LOC, or LOC_val_solution.csv"
-_SPLITS = ("train", "val", "test")
 _KAGGLE = Path("ILSVRC/Data/CLS-LOC")
 _KIT = (_KAGGLE, Path("Data/CLS-LOC"), Path("CLS-LOC"))
 _DEPTH = 6  # Kaggle's own: ILSVRC/Data/CLS-LOC/train/n01440764
@@ -50,7 +49,7 @@ def read(root: Path, split: str | None) -> Dataset:
 
 
 def _solutions(root: Path) -> dict[str, Path]:
-    paths = {s: root / f"LOC_{s}_solution.csv" for s in _SPLITS}
+    paths = {s: root / f"LOC_{s}_solution.csv" for s in SPLITS}
     return {s: p for s, p in paths.items() if p.is_file()}
 
 
@@ -59,7 +58,7 @@ def _folders(root: Path) -> dict[str, Path]:
     for base in (root, *(root / inner for inner in _KIT)):
         if base.is_dir() and _holds_pictures(base):
             return {"": base}
-        found = {s: base / s for s in _SPLITS if (base / s).is_dir() and _holds_pictures(base / s)}
+        found = {s: base / s for s in SPLITS if (base / s).is_dir() and _holds_pictures(base / s)}
         if found:
             return found
     return {}

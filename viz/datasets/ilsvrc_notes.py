@@ -9,6 +9,8 @@ from pathlib import Path, PurePosixPath
 from viz.datasets.files import shown
 from viz.datasets.labels import WNID
 
+SPLITS = ("train", "val", "test")
+
 
 class Notes:
     """Annotation files by name, for the pictures of one split.
@@ -28,6 +30,7 @@ class Notes:
         """Args: root: the data set's folder. folder: of the split's pictures. split: its name. found: the XML files.
         pictures: of the split."""
         self._root, self._folder, self._split = root, folder, split
+        self._others = frozenset(SPLITS) - {split}
         self._by_stem: dict[str, list[Path]] = {}
         for path in found:
             self._by_stem.setdefault(path.stem, []).append(path)
@@ -42,7 +45,7 @@ class Notes:
     def of(self, picture: Path) -> Path | str | None:
         """The picture's annotation, why it is unclear (the rest of a sentence), or None where it has none."""
         place = _class(picture)
-        fitting = [p for p in self._by_stem.get(picture.stem, []) if not (place and _class(p) and _class(p) != place)]
+        fitting = [p for p in self._by_stem.get(picture.stem, []) if not self._is_foreign(p, place)]
         fitting = _best(fitting, lambda p: bool(place) and _class(p) == place)
         # A split's own come before those that lie elsewhere; without a split all count.
         fitting = _best(fitting, self._is_own)
@@ -61,9 +64,17 @@ class Notes:
         stem = PurePosixPath(said).stem if Path(said).suffix.lower() in (".jpeg", ".jpg", ".png") else said
         return bool(said) and stem != picture.stem and self._alike[stem] > 0
 
+    def _is_foreign(self, path: Path, place: str) -> bool:
+        """Whether an annotation lies in the folder of another class or split."""
+        if place and _class(path) not in ("", place):
+            return True
+        return self._split is not None and not self._is_own(path) and bool(self._others & set(self._parts(path)))
+
+    def _parts(self, path: Path) -> tuple[str, ...]:
+        return path.relative_to(self._root).parts[:-1]
+
     def _is_own(self, path: Path) -> bool:
-        parts = path.relative_to(self._root).parts
-        return path.is_relative_to(self._folder) or (self._split is not None and self._split in parts)
+        return path.is_relative_to(self._folder) or (self._split is not None and self._split in self._parts(path))
 
 
 def _best(paths: list[Path], wanted: Callable[[Path], bool]) -> list[Path]:
