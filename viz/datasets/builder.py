@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from viz.datasets.core import Box, Dataset, DatasetClass, DatasetError, FarEdge, MaskSource, Problems, Sample
+from viz.datasets.box_checks import SHARES, Extent
+from viz.datasets.core import Box, Dataset, DatasetError, FarEdge, MaskSource, Problems, Sample
 from viz.datasets.files import Inside, inside, shown
-from viz.datasets.labels import WNID, class_of
+from viz.datasets.listing import Listing
 from viz.datasets.mask_files import MAX_PIXELS
+from viz.datasets.naming import Naming
 
 
 @dataclass(frozen=True)
@@ -32,18 +34,21 @@ class Builder:
 
     Attributes:
         root: the data set's folder. far_edge: of its boxes.
-        inside: checks paths. problems: found so far.
+        inside: checks paths. problems: found so far. listing: the pictures in its folders.
     """
 
     root: Path
     far_edge: FarEdge = "exclusive"
     problems: Problems = field(default_factory=Problems)
     inside: Inside = field(init=False)
-    _rows: dict[tuple[str, str], _Row] = field(default_factory=dict, init=False)
-    _names: dict[str, tuple[str, int | None]] = field(default_factory=dict, init=False)
+    listing: Listing = field(default_factory=Listing, init=False)
+    _rows: dict[tuple[str, str, int | None], _Row] = field(default_factory=dict, init=False)
+    _extent: Extent = field(default_factory=Extent, init=False)
+    _naming: Naming = field(init=False)
 
     def __post_init__(self) -> None:
         self.inside = inside(self.root)
+        self._naming = Naming(self.problems)
 
     @property
     def filled(self) -> bool:
@@ -54,13 +59,31 @@ class Builder:
         """Note something that is left out or changed."""
         self.problems.add(shown(identity), kind, message)
 
-    def path(self, identity: str, relative: str, base: Path | None = None) -> Path | None:
-        """The file of a relative path, or None and a problem where it leaves the folder."""
+    def path(self, identity: str, relative: str, base: Path | None = None, bound: Path | None = None) -> Path | None:
+        """The file of a relative path, or None and a problem where it leaves the folder; see `Inside`."""
         try:
-            return self.inside(relative, base)
+            return self.inside(relative, base, bound)
         except DatasetError as error:
             self.problem(identity, "path refused", str(error))
             return None
+
+    def picture(self, identity: str, relative: str, base: Path | None = None, bound: Path | None = None) -> Path | None:
+        """As `path`; where the file is not there under this name, the one whose name differs in case or in how an
+        ending is written (jpg, jpeg), and a problem."""
+        path = self.path(identity, relative, base, bound)
+        if path is None or path.exists():
+            return path
+        near = self.listing.near(path)
+        if len(near) != 1:
+            return path
+        message = f"{shown(relative)} is not there; {shown(near[0].name)}, which is, is taken for it."
+        self.problem(identity, "name differs", message)
+        return near[0]
+
+    def left_out(self, folder: Path, why: str) -> None:
+        """Note a folder that was not searched."""
+        name = self.relative(folder)
+        self.problem(name, "folder left out", f"The folder {shown(name)} {why}; it is left out.")
 
     def relative(self, path: Path) -> str:
         """A path below the root, with slashes."""
@@ -95,6 +118,10 @@ class Builder:
         except (ValueError, TypeError):
             self.problem(identity, "box unreadable", f"A box of {name} is not four finite numbers; it is left out.")
             return None
+        if not self._extent.see((x0, y0, x1, y1), size):
+            message = f"A box of {name} lies within one pixel, as boxes in shares of a picture do; it is left out."
+            self.problem(identity, SHARES, message)
+            return None
         if x1 < x0 or y1 < y0 or (self.far_edge == "exclusive" and (x1 == x0 or y1 == y0)):
             self.problem(identity, "box reversed or empty", f"A box of {name} ends before it begins; it is left out.")
             return None
@@ -108,15 +135,6 @@ class Builder:
             self.problem(identity, "box clipped", f"A box of {name} reaches outside its picture and was clipped.")
         return clipped
 
-    def known_as(self, label: str, name: str = "", class_index: int | None = None) -> int | None:
-        """Note a label's readable name; its ImageNet index, from the index itself, the label or the name."""
-        if label not in self._names:
-            index = class_index if class_index is not None else class_of(label)
-            if index is None and name and not WNID.fullmatch(label):  # a WordNet id says more than a name
-                index = class_of(name)
-            self._names[label] = (name or label, index)
-        return self._names[label][1]
-
     def add(
         self,
         path: Path,
@@ -127,15 +145,21 @@ class Builder:
         mask: MaskSource | None = None,
         class_index: int | None = None,
         name: str = "",
+        kind: str = "",
     ) -> None:
-        """Add one (picture, class); a second one of the same is a problem and left out."""
+        """Add one (picture, class); a second one of the same is a problem and left out.
+
+        Args:
+            class_index: as the index itself gives it; it counts for this sample, whatever the label.
+            name: readable name of the label. kind: the data set's own wider class of it.
+        """
         group = self.relative(path)
-        if (group, label) in self._rows:
+        if (group, label, class_index) in self._rows:
             message = f"{shown(group)} is listed twice with the same class; the first counts."
             self.problem(group, "listed twice", message)
             return
-        index = self.known_as(label, name, class_index)
-        self._rows[group, label] = _Row(group, path, size, label, index, boxes, mask)
+        self._naming.see(label, name, class_index, kind)
+        self._rows[group, label, class_index] = _Row(group, path, size, label, class_index, boxes, mask)
 
     def build(
         self,
@@ -144,40 +168,43 @@ class Builder:
         splits: Sequence[str],
         *,
         name: str = "",
-        extra: Mapping[str, str] | None = None,
     ) -> Dataset:
         """The finished data set.
 
-        Args:
-            extra: further labels of the data set with their names, which may have no sample.
-
         Raises:
-            DatasetError: it has no sample.
+            DatasetError: it has no sample, or nothing but boxes in shares of the picture.
         """
         if not self._rows:
             why = f"; first problem: {self.problems.kept[0].message}" if self.problems.kept else "."
             raise DatasetError(f"No picture can be used in this data set ({layout}){why}")
-        for label, text in (extra or {}).items():
-            self.known_as(label, text)
-        many = Counter(row.group for row in self._rows.values())
+        rows = tuple(self._rows.values())
+        if self._extent.shares and self._extent.shares == self._extent.boxes and not any(r.mask for r in rows):
+            raise DatasetError(
+                "Every box of this data set lies within one pixel: the boxes are shares of the picture, it seems; give"
+                " them in pixels."
+            )
+        name = name or self.inside.root.name
+        self._extent.tell(shown(name), self.problems)
+        classes = self._naming.finish()
+        many = Counter(row.group for row in rows)
+        alike = Counter((row.group, row.label) for row in rows)
         samples = tuple(
             Sample(
                 i,
-                row.group if many[row.group] == 1 else f"{row.group}#{row.label}",
+                _identity(row, many[row.group], alike[row.group, row.label]),
                 row.path,
                 row.size,
                 row.label,
-                row.class_index,
+                self._naming.index_of(row.label) if row.class_index is None else row.class_index,
                 row.boxes,
                 row.mask,
                 row.group,
                 self.inside.root,
             )
-            for i, row in enumerate(self._rows.values())
+            for i, row in enumerate(rows)
         )
-        classes = tuple(DatasetClass(label, text, index) for label, (text, index) in self._names.items())
         return Dataset(
-            name or self.inside.root.name,
+            name,
             layout,
             split,
             tuple(splits),
@@ -188,6 +215,13 @@ class Builder:
             self.far_edge,
             tuple(self.problems.counts.items()),
         )
+
+
+def _identity(row: _Row, many: int, alike: int) -> str:
+    """The picture; its label where it has several; the class number where one label has several."""
+    if many == 1:
+        return row.group
+    return f"{row.group}#{row.label}" if alike == 1 else f"{row.group}#{row.label}#{row.class_index}"
 
 
 def number(value: Any) -> float:

@@ -1,25 +1,29 @@
-"""Layout ``coco``: ``annotations/instances_SPLIT.json`` (Lin et al., ECCV 2014), or such a file itself.
+"""Layout ``coco``: instances in COCO's form (Lin et al., ECCV 2014); where the files lie: `viz.datasets.coco_files`.
 
-Pictures lie in ``SPLIT/``, ``images/SPLIT/`` or ``images/``. One sample a (picture, category), in the order of the
-file's pictures and then of its categories. A box is [x, y, width, height] and becomes (x, y, x + width, y + height)
-with exclusive far edges. What is marked ``iscrowd`` gives no box; its region is ignored in the mask.
+One sample a (picture, category), in the order of the file's pictures and then of its categories. A box is [x, y, width,
+height] and becomes (x, y, x + width, y + height) with exclusive far edges. What is marked ``iscrowd`` gives no box; its
+region is ignored in the mask. Identifiers that do not name one picture or category are problems, never guessed
+(`viz.datasets.coco_ids`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from viz.datasets.box_checks import is_share
 from viz.datasets.builder import Builder, chosen, number
+from viz.datasets.coco_files import folder_of, index_files, pictures_of
+from viz.datasets.coco_ids import Category, Entry, categories_of, identifier, images_of, once_each
 from viz.datasets.core import Dataset, DatasetError
 from viz.datasets.files import read_json, shown
 from viz.datasets.masks import Region, RegionMask, regions_of
 
 NAME = "coco"
-LOOKS_FOR = "annotations/instances_SPLIT.json, or such a .json file"
-_PREFIX = "instances_"
+LOOKS_FOR = (
+    "annotations/instances_SPLIT.json, labels.json beside data/, SPLIT/_annotations.coco.json, or such a .json file"
+)
 
 
 @dataclass
@@ -33,7 +37,7 @@ class _Objects:
 
 def fits(root: Path) -> bool:
     """Whether there are instance files."""
-    return bool(_files(root))
+    return bool(index_files(root))
 
 
 def read(root: Path, split: str | None) -> Dataset:
@@ -42,87 +46,85 @@ def read(root: Path, split: str | None) -> Dataset:
     Raises:
         DatasetError: no such split, or the file is not of this form.
     """
-    files = _files(root)
+    files = index_files(root)
     chosen_split = chosen(split, tuple(files), needed=True)
     index = files[str(chosen_split)]
-    folder = index.parent.parent if index.parent.name == "annotations" else index.parent
     data = read_json(index)
     parts = [data.get(k) if isinstance(data, dict) else None for k in ("images", "annotations", "categories")]
     if not all(isinstance(p, list) for p in parts):
         raise DatasetError(f"{shown(index.name)} is not of COCO's form: it needs images, annotations and categories.")
-    images, annotations, categories = ([x for x in p if isinstance(x, dict)] for p in parts if p is not None)
-    builder = Builder(folder)
-    base = _pictures(builder.inside.root, str(chosen_split))
-    names = {_key(c.get("id")): str(c.get("name") or c.get("id")) for c in categories}
-    objects = _by_picture(builder, annotations, {_key(i.get("id")): i for i in images}, names)
-    for image in images:
+    entries, annotations, named = ([x for x in p if isinstance(x, dict)] for p in parts if p is not None)
+    builder = Builder(folder_of(root, index))
+    files_named = (str(e.get("file_name") or e.get("id")) for e in entries)
+    base = pictures_of(builder.inside, index, str(chosen_split), files_named)
+    categories, unclear = categories_of(builder, named)
+    images, doubtful = images_of(builder, entries)
+    objects = _by_picture(builder, once_each(builder, annotations), images, categories, (doubtful, unclear))
+    for key, image in images.items():
         name = str(image.get("file_name") or image.get("id"))
-        path = builder.path(name, name, base)
+        path = builder.picture(name, name, base, builder.inside.root)
         if path is None:
             continue
         size = builder.size(name, image.get("width"), image.get("height"))
-        mine = objects.pop(_key(image.get("id")), {})
+        mine = objects.pop(key, {})
         if not mine:
             builder.problem(name, "no object", f"{shown(name)} has no object.")
-        for key, label in names.items():
-            if key in mine:
-                _add(builder, path, label, mine[key], size)
+        for category in dict.fromkeys(categories.values()):
+            if category in mine:
+                _add(builder, path, category, mine[category], size)
     return builder.build(NAME, chosen_split, tuple(files))
 
 
-def _files(root: Path) -> dict[str, Path]:
-    if root.is_file():
-        return {root.stem.removeprefix(_PREFIX): root} if root.suffix.lower() == ".json" else {}
-    return {p.stem.removeprefix(_PREFIX): p for p in sorted((root / "annotations").glob(f"{_PREFIX}*.json"))}
-
-
-def _pictures(folder: Path, split: str) -> Path:
-    for candidate in (folder / split, folder / "images" / split, folder / "images"):
-        if candidate.is_dir():
-            return candidate
-    return folder
-
-
-def _key(value: Any) -> str:
-    """Identifiers are numbers in COCO's own files and text in some others'."""
-    return str(value) if isinstance(value, int | str) else ""
-
-
 def _by_picture(
-    builder: Builder, annotations: list[dict[str, Any]], images: Mapping[str, dict[str, Any]], names: Mapping[str, str]
-) -> dict[str, dict[str, _Objects]]:
-    """What each picture holds of each category; annotations that point nowhere are problems."""
-    found: dict[str, dict[str, _Objects]] = {}
+    builder: Builder,
+    annotations: Iterable[Entry],
+    images: Mapping[str, Entry],
+    categories: Mapping[str, Category],
+    unclear: tuple[set[str], set[str]],
+) -> dict[str, dict[Category, _Objects]]:
+    """What each picture holds of each category; annotations that point nowhere, or to one of the `unclear` identifiers
+    (of pictures, of categories), are problems."""
+    found: dict[str, dict[Category, _Objects]] = {}
     for entry in annotations:
-        picture, category = _key(entry.get("image_id")), _key(entry.get("category_id"))
-        identity = f"annotation {_key(entry.get('id')) or '?'}"
-        if picture not in images:
+        picture, category = identifier(entry.get("image_id")), identifier(entry.get("category_id"))
+        identity = f"annotation {identifier(entry.get('id')) or '?'}"
+        if picture in unclear[0] or category in unclear[1]:
+            what = "picture" if picture in unclear[0] else "class"
+            builder.problem(identity, f"{what} unclear", f"{shown(identity)} belongs to a {what} that is left out.")
+        elif picture is None or picture not in images:
             builder.problem(identity, "picture unknown", f"{shown(identity)} belongs to no picture of the file.")
-        elif category not in names:
+        elif category is None or category not in categories:
             builder.problem(identity, "class unknown", f"{shown(identity)} has a category that the file does not name.")
         else:
-            objects = found.setdefault(picture, {}).setdefault(category, _Objects())
+            objects = found.setdefault(picture, {}).setdefault(categories[category], _Objects())
             _take(builder, objects, identity, entry, images[picture])
     return found
 
 
-def _take(
-    builder: Builder, objects: _Objects, identity: str, entry: Mapping[str, Any], image: Mapping[str, Any]
-) -> None:
-    crowd = entry.get("iscrowd") == 1
+def _take(builder: Builder, objects: _Objects, identity: str, entry: Entry, image: Entry) -> None:
+    crowd = str(entry.get("iscrowd")).casefold() in ("1", "1.0", "true")
+    corners = _corners(entry.get("bbox"))
     if not crowd:
         objects.single = True
-        objects.boxes.append(_corners(entry.get("bbox")))
+        objects.boxes.append(corners)
     if not entry.get("segmentation"):
         objects.whole = objects.whole and crowd
         return
     try:
         size = (int(number(image.get("height"))), int(number(image.get("width"))))
         regions = regions_of(entry["segmentation"], size)
+        extent = _extent(entry["segmentation"])
+        if extent is not None and is_share(*extent):
+            raise ValueError("a region within one pixel is in shares of the picture")
     except (ValueError, TypeError, OverflowError):
         objects.whole = objects.whole and crowd
         message = f"The region of {shown(identity)} cannot be read; its picture's mask is left out."
         builder.problem(identity, "mask unreadable", message)
+        return
+    if extent is not None and not crowd and _apart(corners, extent):
+        objects.whole = False
+        message = f"The region and the box of {shown(identity)} lie apart; its picture's mask is left out."
+        builder.problem(identity, "box and region differ", message)
         return
     (objects.ignored if crowd else objects.found).extend(regions)
 
@@ -137,12 +139,30 @@ def _corners(box: object) -> list[object]:
     return [x, y, x + w, y + h]
 
 
-def _add(builder: Builder, path: Path, label: str, objects: _Objects, size: tuple[int, int] | None) -> None:
-    name = builder.relative(path)
+def _extent(polygons: object) -> tuple[float, float, float, float] | None:
+    """Corners around polygons that were found readable; None for run lengths."""
+    if not isinstance(polygons, list):
+        return None
+    xs = [min(p[0::2]) for p in polygons], [max(p[0::2]) for p in polygons]
+    ys = [min(p[1::2]) for p in polygons], [max(p[1::2]) for p in polygons]
+    return (min(xs[0]), min(ys[0]), max(xs[1]), max(ys[1]))
+
+
+def _apart(corners: list[object], extent: tuple[float, float, float, float]) -> bool:
+    """Whether a box and a region have no pixel in common."""
+    if len(corners) != 4:
+        return False
+    x0, y0, x1, y1 = (number(v) for v in corners)
+    return x1 <= extent[0] or y1 <= extent[1] or extent[2] <= x0 or extent[3] <= y0
+
+
+def _add(builder: Builder, path: Path, category: Category, objects: _Objects, size: tuple[int, int] | None) -> None:
+    name, label = builder.relative(path), category.label
     if not objects.single:
         builder.problem(f"{name}#{label}", "crowd only", f"{shown(name)} shows {shown(label)} as a crowd only.")
         return
     mask = None
     if size is not None and objects.found and objects.whole:
         mask = RegionMask(size, tuple(objects.found), tuple(objects.ignored))
-    builder.add(path, label, size=size, boxes=builder.boxes(name, objects.boxes, size), mask=mask)
+    boxes = builder.boxes(name, objects.boxes, size)
+    builder.add(path, label, size=size, boxes=boxes, mask=mask, kind=category.kind)

@@ -38,14 +38,15 @@ class Sample:
 
     Attributes:
         index: position in the data set's fixed order.
-        id: stable and unique: the picture's relative path, followed by ``#label`` where a picture has several classes.
+        id: stable and unique: the picture's relative path, followed by ``#label`` where a picture has several classes
+            (and by ``#class_index`` where one label has several).
         path: of the picture. It may be missing or damaged: that shows when it is opened, and is counted then.
         size: (height, width) as the index gives it; None where only the picture knows.
         label: the data set's own name of the class; empty where it has none.
         class_index: 0..999 among the ImageNet classes; None where the label is not among them.
         boxes: of every object of the class. mask: where its pixels are, see `viz.datasets.masks`.
         group: the picture: samples of one group are not independent, a bootstrap draws groups.
-        root: the data set's folder; no file outside it is read.
+        root: the data set's folder; what its index names lies below it (a link on the disk may lead on from there).
     """
 
     index: int
@@ -95,7 +96,7 @@ class Problems:
 
 @dataclass(frozen=True)
 class DatasetClass:
-    """A label of the data set, its readable name and its ImageNet index, if it has one."""
+    """A label of the data set, its readable name and its ImageNet index; None where it has none, or several."""
 
     label: str
     name: str

@@ -1,14 +1,17 @@
 """Layout ``csv``: an ``index.csv`` beside the pictures.
 
 Columns: ``image`` (relative path; needed), ``label``, ``name``, ``class_index``, ``split``, ``width``, ``height``,
-``boxes`` (a JSON list of [x0, y0, x1, y1]) or ``x0, y0, x1, y1`` (one box a row), ``mask`` (relative path of a file:
+``boxes`` (a JSON list of [x0, y0, x1, y1]) or ``x0, y0, x1, y1`` (one box a row; also ``xmin, ymin, xmax, ymax`` and
+other usual words, see `viz.datasets.csv_columns`), ``mask`` (relative path of a file:
 white on black, or class numbers of which all but 0 are object and 255 is void; what may mean several things is refused,
 see `viz.datasets.mask_files`). Rows of one picture and label are one sample with all their boxes and masks; a box that
-was there, or a row that brings nothing new, is a problem ("listed twice").
+was there, or a row that brings nothing new, is a problem ("listed twice"). A column that is not read is a problem, too.
+Cells are separated by commas, semicolons or tabs.
 
 ``label`` is a WordNet id, an ImageNet name, or the data set's own word. Where every label of the index is a whole
 number from 0 to 999, the labels are ImageNet's class numbers, unless a column ``name`` is there and says otherwise.
-``class_index`` is ImageNet's number (0 to 999) whatever the label is.
+``class_index`` is ImageNet's number (0 to 999) of this row, whatever the label is: rows of one picture and label with
+different numbers are samples of their own.
 
 With a ``classes.txt`` and no label the masks hold class numbers: one sample for each class that a mask holds, and a
 class named void, ignore or unlabelled is ignored.
@@ -17,20 +20,22 @@ Boxes are taken as continuous coordinates with exclusive far edges.
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from viz.datasets.builder import Builder, chosen, whole
-from viz.datasets.core import Box, Dataset, DatasetError
-from viz.datasets.files import read_rows, shown
+from viz.datasets.core import Box, Dataset
+from viz.datasets.csv_columns import raw_boxes, understood
+from viz.datasets.files import shown
 from viz.datasets.index_masks import add_classes, class_names
 from viz.datasets.labels import IMAGENET, class_of, name_of
 from viz.datasets.masks import FileMask
+from viz.datasets.tables import read_rows
 
 NAME = "csv"
 LOOKS_FOR = "an index.csv with a column image"
-_CORNERS = ("x0", "y0", "x1", "y1")
+_Key = tuple[Path, str, int | None]
 
 
 @dataclass
@@ -46,7 +51,7 @@ class _Entry:
 
 def fits(root: Path) -> bool:
     """Whether the folder holds an index, or is one."""
-    return (root / "index.csv").is_file() or (root.is_file() and root.suffix.lower() == ".csv")
+    return (root / "index.csv").is_file() or (root.is_file() and root.suffix.lower() in (".csv", ".tsv"))
 
 
 def read(root: Path, split: str | None) -> Dataset:
@@ -57,19 +62,24 @@ def read(root: Path, split: str | None) -> Dataset:
     """
     index = root if root.is_file() else root / "index.csv"
     builder = Builder(index.parent)
-    columns, rows = read_rows(index)
-    if "image" not in columns:
-        raise DatasetError(f"{shown(index.name)} has no column image; it has: {shown(', '.join(columns))}.")
+    unnamed: Counter[str] = Counter()
+    there, rows = read_rows(index, "image", unnamed)
+    columns = understood(builder, shown(index.name), there, linked=index.is_symlink())
     splits: dict[str, None] = {}
-    entries: dict[tuple[Path, str], _Entry] = {}
+    entries: dict[_Key, _Entry] = {}
     numbers = _Numbers()
-    for line, row in rows:
+    for line, raw in rows:
+        row = columns.row(raw)
         numbers.see(row)
         if row.get("split"):
             splits[row["split"]] = None
         if split is None or row.get("split") == split:
-            _take(builder, entries, f"line {line}", row)
-    names = class_names(index.parent / "classes.txt") if "label" not in columns else None
+            _take(builder, entries, f"line {line}", row, [raw[c] for c in columns.corners])
+    if unnamed:
+        message = f"{shown(index.name)} has cells in columns without a name ({unnamed['']} in all), which are not read."
+        builder.problem(shown(index.name), "column not read", message)
+    labelled = any(ours == "label" for _, ours in columns.ours)
+    names = None if labelled else class_names(index.parent / "classes.txt")
     chosen(split, tuple(splits))
     if numbers.guessed and any(e.class_index is None for e in entries.values()):
         # Another set's own numbers look the same: whoever reads the result must know.
@@ -78,7 +88,7 @@ def read(root: Path, split: str | None) -> Dataset:
             "labels are numbers",
             "The labels are numbers without names; they are read as ImageNet's 0 to 999.",
         )
-    for entry in entries.values():
+    for entry in _joined(entries, numbers):
         if names is not None and entry.masks:
             if len(entry.masks) > 1:
                 name = shown(builder.relative(entry.path))
@@ -98,21 +108,21 @@ def read(root: Path, split: str | None) -> Dataset:
     return builder.build(NAME, split, tuple(splits))
 
 
-def _take(builder: Builder, entries: dict[tuple[Path, str], _Entry], line: str, row: dict[str, str]) -> None:
-    """Add a row to the entries, one for each picture and label."""
-    path = builder.path(line, row["image"])
+def _take(builder: Builder, entries: dict[_Key, _Entry], line: str, row: dict[str, str], corners: list[str]) -> None:
+    """Add a row to the entries, one for each picture, label and class number."""
+    path = builder.picture(line, row["image"])
     if path is None:
         return
     label = row.get("label") or row.get("name", "") or row.get("class_index", "")
     class_index = _class_index(builder, line, row.get("class_index", ""))
     size = builder.size(row["image"], row.get("width"), row.get("height"))
     fresh = _Entry(path, label, row.get("name", ""), class_index, size)
-    entry = entries.setdefault((path, label), fresh)
+    entry = entries.setdefault((path, label, class_index), fresh)
     if entry.size != size:
         message = f"{shown(row['image'])} is given two sizes, the second on {line}; none is used."
         builder.problem(row["image"], "two sizes", message)
-        entries[path, label] = entry = replace(entry, size=None)
-    raw = _raw_boxes(builder, row)
+        entry.size = None
+    raw = raw_boxes(builder, row["image"], row.get("boxes", ""), corners)
     mask = builder.path(line, row["mask"]) if row.get("mask") else None
     boxes = builder.boxes(row["image"], raw, size)
     again = _add(entry.boxes, boxes)
@@ -126,6 +136,23 @@ def _take(builder: Builder, entries: dict[tuple[Path, str], _Entry], line: str, 
         what = f"{again} {'box' if again == 1 else 'boxes'} again, left out" if again else "nothing new"
         message = f"{shown(row['image'])} is listed twice with the same class: {line} gives {what}."
         builder.problem(row["image"], "listed twice", message)
+
+
+def _joined(entries: dict[_Key, _Entry], numbers: _Numbers) -> list[_Entry]:
+    """The entries; one whose rows give no class number joins that of its label's own number, where there is one."""
+    left = []
+    for (path, label, class_index), entry in entries.items():
+        if class_index is None:
+            own = numbers.of(label)
+            own = class_of(label) if own is None else own
+            other = None if own is None else entries.get((path, label, own))
+            if other is not None:
+                _add(other.boxes, tuple(entry.boxes))
+                other.masks += [m for m in entry.masks if m not in other.masks]
+                other.size = other.size if other.size == entry.size else None
+                continue
+        left.append(entry)
+    return left
 
 
 def _add(boxes: list[Box], more: tuple[Box, ...]) -> int:
@@ -194,22 +221,3 @@ def _class_index(builder: Builder, line: str, text: str) -> int | None:
         builder.problem(line, "class unknown", f"The class_index on {line} is not 0 to 999; it is not used.")
         return None
     return index
-
-
-def _raw_boxes(builder: Builder, row: dict[str, str]) -> list[list[object]]:
-    found: list[list[object]] = []
-    text = row.get("boxes", "")
-    if text:
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
-            value = None
-        if not isinstance(value, list):
-            name = shown(row["image"])
-            builder.problem(
-                row["image"], "box unreadable", f"The boxes of {name} are not a JSON list; they are left out."
-            )
-        else:
-            found += [v if isinstance(v, list) else [] for v in value]
-    corners = [row.get(k, "") for k in _CORNERS]
-    return [*found, list(corners)] if any(corners) else found

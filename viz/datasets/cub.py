@@ -41,12 +41,15 @@ def read(root: Path, split: str | None) -> Dataset:
     train = _table(root / "train_test_split.txt") if there else {}
     names = _table(root / "classes.txt") if (root / "classes.txt").is_file() else {}
     outlines = (root / "segmentations").is_dir()
-    for key, name in _table(root / "images.txt").items():
+    images = _table(root / "images.txt")
+    for key in (k for k in dict.fromkeys((*labels, *boxes)) if k not in images):
+        builder.problem(f"number {key}", "picture unknown", f"The number {shown(key)} is that of no picture; left out.")
+    for key, name in images.items():
         if split is not None and key not in train:
             builder.problem(name, "split unknown", f"{shown(name)} is in no split; it is left out.")
         if split is not None and train.get(key) != ("1" if split == "train" else "0"):
             continue
-        path = builder.path(name, name, builder.inside.root / "images")
+        path = builder.picture(name, name, builder.inside.root / "images")
         if path is None:
             continue
         number_of_class = labels.get(key, "")
@@ -68,14 +71,15 @@ def _table(path: Path) -> dict[str, str]:
     """The lines ``number rest`` of a list.
 
     Raises:
-        DatasetError: a line has only one part.
+        DatasetError: a line has only one part, or a number comes twice with different ones.
     """
     found: dict[str, str] = {}
     for line in lines(path):
         key, _, rest = line.partition(" ")
         if not rest:
             raise DatasetError(f"{shown(path.name)} has the line {shown(line)!r}, which lacks its second part.")
-        found[key] = rest.strip()
+        if found.setdefault(key, rest.strip()) != rest.strip():
+            raise DatasetError(f"{shown(path.name)} has the number {shown(key)} twice, with different lines.")
     return found
 
 

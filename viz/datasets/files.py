@@ -1,14 +1,19 @@
-"""Reading what strangers wrote: bounded text, tables, JSON and XML, and paths that stay inside the data folder."""
+"""Reading what strangers wrote: bounded text, JSON and XML, and paths that stay inside the data folder.
+
+Links on the disk were made by whoever keeps the data and are followed, wherever they lead. Words of an index are not
+trusted so far: a path in it may not leave the data set's folder.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
+import codecs
+import errno
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -27,25 +32,33 @@ def shown(text: str) -> str:
     return flat if len(flat) <= 80 else f"{flat[:60]}...{flat[-15:]}"
 
 
-def read_text(path: Path, limit: int = MAX_TEXT) -> str:
-    """A file's text (UTF-8).
+def read_bytes(path: Path, limit: int) -> bytes:
+    """A regular file's bytes.
 
     Raises:
-        DatasetError: missing, a link, larger than `limit` bytes, or not UTF-8.
+        DatasetError: missing, not a regular file, or larger than `limit` bytes.
     """
     try:
-        if path.is_symlink():  # it could show a file of this machine in an error's words
-            raise DatasetError(f"{shown(path.name)} is a link; put the file itself there.")
         if not path.is_file():
-            raise DatasetError(f"{shown(path.name)} is missing or not a file.")
+            why = "is a link that leads to no file" if path.is_symlink() else "is missing or not a file"
+            raise DatasetError(f"{shown(path.name)} {why}.")
         with path.open("rb") as file:
             data = file.read(limit + 1)
     except (OSError, ValueError):
         raise DatasetError(f"{shown(path.name)} cannot be read.") from None
     if len(data) > limit:
         raise DatasetError(f"{shown(path.name)} is larger than {limit / 2**20:.0f} MiB.")
+    return data
+
+
+def read_text(path: Path, limit: int = MAX_TEXT) -> str:
+    """A file's text (UTF-8).
+
+    Raises:
+        DatasetError: as `read_bytes`, or not UTF-8.
+    """
     try:
-        text = data.decode("utf-8-sig")
+        text = read_bytes(path, limit).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise DatasetError(f"{shown(path.name)} is not UTF-8 text; save it as UTF-8.") from None
     return text
@@ -76,47 +89,64 @@ def read_json(path: Path) -> Any:
         raise DatasetError(f"{shown(path.name)} is not JSON: {where} cannot be read.") from None
 
 
-def read_rows(path: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]]]:
-    """Column names of a CSV file, and its rows with their line numbers; cells that a short row lacks are empty.
+_DECLARED = re.compile(rb"""<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._:-]{1,40})["']""")
+_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+# Encodings of written text only; Python's list also holds compressors and escapes.
+_ENCODINGS = re.compile(
+    r"utf-8|ascii|gb\w*|hz|big5\w*|iso8859-\d+|cp\d+|koi8-\w|mac-\w+|shift_jis\w*|euc_\w+|johab|tis-620|iso2022_\w+"
+)
+
+
+def _decoded(data: bytes, name: str) -> str:
+    """The text of an XML file: by its byte order mark, else as it declares, else UTF-8.
 
     Raises:
-        DatasetError: as `read_text`; without a header; or, while reading, not CSV.
+        DatasetError: the bytes are not of that encoding, or its name is unknown.
     """
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), restkey="\0", restval="", strict=True)
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return _by(encoding, data[len(mark) :], name, "as its byte order mark says")
+    for start, encoding in ((b"<\0?\0", "utf-16-le"), (b"\0<\0?", "utf-16-be")):
+        if data.startswith(start):
+            return _by(encoding, data, name, "as its first bytes say")
+    found = _DECLARED.match(data.lstrip())
+    declared = "" if found is None else found[1].decode("ascii")
+    # "UTF-16" in front of single bytes is what .NET leaves when it writes such a text as UTF-8.
+    if not declared or declared.lower().replace("_", "-").startswith("utf-16"):
+        return _by("utf-8", data, name, "and declares no encoding" if not declared else "though it declares UTF-16")
     try:
-        columns = [name.strip() for name in reader.fieldnames or ()]
-    except csv.Error:
-        columns = []
-    if not columns or len(set(columns)) != len(columns):
-        raise DatasetError(f"{shown(path.name)} has no header line with a name of its own for every column.")
-    reader.fieldnames = columns
+        known = codecs.lookup(declared).name
+    except LookupError:
+        known = ""
+    if not _ENCODINGS.fullmatch(known):
+        raise DatasetError(f"{name} declares the encoding {shown(declared)!r}, which is unknown; save it as UTF-8.")
+    # The later standards hold the earlier ones, and files that declare those use characters of these.
+    wider = {"gb2312": "gb18030", "gbk": "gb18030", "iso8859-1": "cp1252", "shift_jis": "cp932", "euc_kr": "cp949"}
+    try:
+        return data.decode(wider.get(known, known))
+    except UnicodeDecodeError:
+        return _by(known, data, name, "as it declares")
 
-    def rows() -> Iterator[tuple[int, dict[str, str]]]:
-        try:
-            for row in reader:
-                if "\0" in row:
-                    raise DatasetError(
-                        f"{shown(path.name)} line {reader.line_num} has more cells than the header; quote commas."
-                    )
-                yield reader.line_num, {k: v.strip() for k, v in row.items()}
-        except csv.Error:
-            raise DatasetError(f"{shown(path.name)} line {reader.line_num + 1} is not CSV.") from None
 
-    return columns, rows()
+def _by(encoding: str, data: bytes, name: str, why: str) -> str:
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError:
+        raise DatasetError(f"{name} is not {encoding.upper()} text, {why}; save it as UTF-8.") from None
 
 
 def read_xml(path: Path) -> ElementTree.Element:
     """The root of a small XML file. Document types and entities are refused, so nothing can expand or be fetched.
 
     Raises:
-        DatasetError: as `read_text`; not XML; with a document type; or nested too deeply.
+        DatasetError: as `read_bytes`; in an unknown encoding; not XML; with a document type; or nested too deeply.
     """
-    text = read_text(path, MAX_XML)
+    text = _decoded(read_bytes(path, MAX_XML), shown(path.name))
     # Decoded first: a file in another encoding could hide these words from a search of its bytes.
     if "<!doctype" in text.lower() or "<!entity" in text.lower() or "\0" in text:
         raise DatasetError(f"{shown(path.name)} declares a document type or entities, which are not read.")
     try:
-        root = ElementTree.fromstring(text)
+        root = ElementTree.fromstring(text.strip())
     except (ElementTree.ParseError, ValueError):
         raise DatasetError(f"{shown(path.name)} is not well-formed XML.") from None
     level = [root]
@@ -127,55 +157,102 @@ def read_xml(path: Path) -> ElementTree.Element:
     return root
 
 
-@dataclass
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_DRIVE = re.compile(r"[A-Za-z]:")
+
+
+@dataclass(frozen=True)
 class Inside:
     """Paths that an index names, kept inside one folder.
 
     Attributes:
-        root: the folder, resolved: it may itself be a link.
+        root: the folder, resolved. given: the same folder as it was named, which may lead through links.
     """
 
     root: Path
-    _folders: dict[Path, bool] = field(default_factory=dict, repr=False)
+    given: Path
 
-    def __call__(self, relative: str, base: Path | None = None) -> Path:
-        """The file of a relative path (slashes), which need not exist.
+    def __call__(self, relative: str, base: Path | None = None, bound: Path | None = None) -> Path:
+        """The file of a relative path (slashes), which need not exist; ``..`` is taken as written, before any link.
 
         Args:
             base: the folder inside `root` that it is relative to; `root` itself by default.
+            bound: the folder inside `root` that it may not leave; `base` by default.
 
         Raises:
-            DatasetError: absolute, or leaving the folder by ``..`` or by a link.
+            DatasetError: leaving the folder, elsewhere on the disk, or a link that leads to itself.
         """
-        parts = PurePosixPath(relative.replace("\\", "/"))
-        bad = not relative or "\0" in relative or parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]
-        if bad:
-            raise DatasetError(f"The path {shown(relative)!r} leaves the data set's folder, or is empty.")
-        path = (base or self.root) / parts
+        name, text = shown(relative), relative.replace("\\", "/")
+        if not text or "\0" in text:
+            raise DatasetError(f"The path {name!r} is empty.")
+        if _ADDRESS.match(text):
+            raise DatasetError(f"The path {name!r} is an address; nothing is fetched.")
+        path = Path(os.path.normpath((base or self.root) / text))
+        if text.startswith("/") or _DRIVE.match(text):
+            path = Path(os.path.normpath(text))
+            if path.is_relative_to(self.given):
+                path = self.root / path.relative_to(self.given)
+            elif not path.is_relative_to(self.root):
+                raise DatasetError(
+                    f"The path {name!r} is absolute and leaves the data set's folder; write it relative."
+                )
+        bound = bound or base or self.root
+        if path == bound or not path.is_relative_to(bound):
+            folder = "the data set's folder" if bound == self.root else f"the folder {shown(bound.name)}"
+            why = f"is {folder} itself" if path == bound else f"leaves {folder} by '..'"
+            raise DatasetError(f"The path {name!r} {why}.")
         try:
-            if path.parent not in self._folders:  # resolving costs; most pictures share their folder
-                self._folders[path.parent] = Path(os.path.realpath(path.parent)).is_relative_to(self.root)
-            link = path.is_symlink()
-            inside = Path(os.path.realpath(path)).is_relative_to(self.root) if link else self._folders[path.parent]
-        except (OSError, ValueError):
-            raise DatasetError(f"The path {shown(relative)!r} cannot be used.") from None
-        if not inside:
-            raise DatasetError(f"The path {shown(relative)!r} leads out of the data set's folder by a link.")
+            os.stat(path)  # noqa: PTH116 - the error's number is needed, and pathlib hides it
+        except (OSError, ValueError) as error:
+            if not isinstance(error, OSError) or error.errno == errno.ENAMETOOLONG:
+                raise DatasetError(f"The path {name!r} cannot be used.") from None
+            if error.errno == errno.ELOOP:
+                raise DatasetError(f"The path {name!r} is a link that leads to itself.") from None
         return path
 
 
 def inside(root: Path) -> Inside:
     """Paths inside a folder."""
-    return Inside(Path(os.path.realpath(root)))
+    return Inside(Path(os.path.realpath(root)), Path(os.path.abspath(root)))  # noqa: PTH100 - links stay
 
 
-def files_below(folder: Path, suffixes: tuple[str, ...] = PICTURES, depth: int = 4) -> list[Path]:
-    """Files with these suffixes (any case) in a folder and its subfolders, sorted by relative path; links are not
-    followed into folders."""
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is what systems leave beside data: ``.name``, ``._name`` (macOS), ``__MACOSX``."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def files_below(
+    folder: Path,
+    suffixes: tuple[str, ...] = PICTURES,
+    depth: int = 4,
+    told: Callable[[Path, str], None] | None = None,
+) -> list[Path]:
+    """Files with these suffixes (any case) in a folder and its subfolders, sorted by relative path.
+
+    Links to folders are followed, save those to a folder that holds them. Hidden files and folders are passed over.
+
+    Args:
+        told: called with each folder that is left out, and why.
+    """
     found: list[Path] = []
-    for base, folders, names in os.walk(folder):
+    above = {folder: frozenset({os.path.realpath(folder)})}
+    for base, folders, names in os.walk(folder, followlinks=True):
         here = Path(base)
-        if len(here.relative_to(folder).parts) >= depth:
-            folders.clear()
-        found += [here / n for n in names if n.lower().endswith(suffixes) and not n.startswith(".")]
+        chain = above.pop(here)
+        kept = []
+        for name in sorted(n for n in folders if not is_hidden(n)):
+            child = here / name
+            real = os.path.realpath(child)
+            why = ""
+            if any(Path(held).is_relative_to(real) for held in chain):
+                why = "is a link to a folder that holds it"
+            elif len(here.relative_to(folder).parts) >= depth:
+                why = f"lies more than {depth} folders deep"
+            if not why:
+                kept.append(name)
+                above[child] = chain | {real}
+            elif told is not None:
+                told(child, why)
+        folders[:] = kept
+        found += [here / n for n in names if n.lower().endswith(suffixes) and not is_hidden(n)]
     return sorted(found, key=lambda p: p.relative_to(folder).as_posix())

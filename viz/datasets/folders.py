@@ -1,10 +1,11 @@
 """Layout ``folders``: a folder of pictures beside a folder of masks with the same names.
 
 The folders are told by their names (images, img, pictures, photos; masks, gt, ground truth, labels, annotations), a
-mask by having the picture's relative name, whatever its ending. With a ``classes.txt`` beside the folders masks hold
-class numbers, and each class of a mask is a sample. Without it a subfolder's name is the class, and a mask says itself
-what is object: white on black, or every class but 0, where 255 beside class numbers is void and ignored; a mask that
-may mean several things is refused (`viz.datasets.mask_files`).
+mask by having the picture's relative name, whatever its ending, or that with a word for mask (``NAME_mask.png``,
+``NAME_segmentation.png``, ``NAME.jpg.png``, see `viz.datasets.pairs`). With a ``classes.txt`` beside the folders masks
+hold class numbers, and each class of a mask is a sample. Without it a subfolder's name is the class, and a mask says
+itself what is object: white on black, or every class but 0, where 255 beside class numbers is void and ignored; a mask
+that may mean several things is refused (`viz.datasets.mask_files`).
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from pathlib import Path
 
 from viz.datasets.builder import Builder, chosen
 from viz.datasets.core import Dataset, DatasetError
-from viz.datasets.files import files_below, shown
+from viz.datasets.files import files_below, is_hidden, shown
 from viz.datasets.index_masks import add_classes, class_names
 from viz.datasets.masks import FileMask
+from viz.datasets.pairs import paired
 
 NAME = "folders"
 LOOKS_FOR = "a folder of pictures (images) beside a folder of masks (masks)"
@@ -43,30 +45,27 @@ def read(root: Path, split: str | None) -> Dataset:
     splits = tuple(s for s in ("train", "val", "test") if (pictures / s).is_dir() and (masks / s).is_dir())
     chosen(split, splits)
     names = class_names(builder.inside.root / "classes.txt")
-    of_stem: dict[str, Path] = {}
-    for file in files_below(masks):
-        of_stem.setdefault(file.relative_to(masks).with_suffix("").as_posix(), file)
-    for found in files_below(pictures):
-        parts = found.relative_to(pictures).parts
+    below = {p.relative_to(masks).as_posix(): p for p in files_below(masks, told=builder.left_out)}
+    found = {p.relative_to(pictures).as_posix(): p for p in files_below(pictures, told=builder.left_out)}
+    pairs = paired(found, below)
+    for relative, path in found.items():
+        parts = relative.split("/")
         first = parts[0] if parts[0] in splits and len(parts) > 1 else ""
-        stem = found.relative_to(pictures).with_suffix("").as_posix()
-        partner = of_stem.pop(stem, None)
         if split is not None and first != split:
             continue
-        path = builder.path(found.name, builder.relative(found))
-        mask = None if partner is None else builder.path(partner.name, builder.relative(partner))
-        if path is None:
-            continue
-        if mask is None:
-            name = builder.relative(path)
+        name = builder.relative(path)
+        mask = below[pairs.mask[relative]] if relative in pairs.mask else None
+        if relative in pairs.unclear:
+            builder.problem(name, "mask unclear", f"{shown(name)} {shown(pairs.unclear[relative])}; none is used.")
+        elif mask is None:
             builder.problem(name, "no mask", f"{shown(name)} has no mask of the same name.")
         classes = parts[1 if first else 0 : -1]
         if names is not None and mask is not None:
             add_classes(builder, path, mask, names, None)
         else:
             builder.add(path, classes[-1] if classes else "", mask=FileMask((mask,)) if mask is not None else None)
-    for left in of_stem.values():
-        name = builder.relative(left)
+    for left in pairs.alone:
+        name = builder.relative(below[left])
         builder.problem(name, "no picture", f"{shown(name)} is a mask without a picture of the same name.")
     return builder.build(NAME, split, splits)
 
@@ -74,7 +73,7 @@ def read(root: Path, split: str | None) -> Dataset:
 def _pair(root: Path) -> tuple[Path, Path] | None:
     if not root.is_dir():
         return None
-    folders = sorted(p for p in root.iterdir() if p.is_dir())
+    folders = sorted(p for p in root.iterdir() if p.is_dir() and not is_hidden(p.name))
     pictures = [p for p in folders if _PICTURES.search(p.name.casefold())]
     masks = [p for p in folders if _MASKS.search(p.name.casefold())]
     return (pictures[0], masks[0]) if len(pictures) == 1 and len(masks) == 1 else None

@@ -1,11 +1,11 @@
 """Layout ``ilsvrc``: ILSVRC-2012 (Russakovsky et al., IJCV 2015), in the forms in which it lies on people's disks.
 
 Pictures in folders named by WordNet id (``val/n01440764/NAME.JPEG``), or flat as ``ILSVRC2012_val_00000001.JPEG``;
-boxes in one XML a picture, anywhere below the folder, with the picture's name, the class being the WordNet id that is
-each object's name. So also the development kit, ``Data/CLS-LOC/SPLIT`` beside ``Annotations/CLS-LOC/SPLIT``, in the
-folder itself or in ``ILSVRC``. Or Kaggle's ``LOC_SPLIT_solution.csv`` (``ImageId,PredictionString`` of groups
-``wnid x0 y0 x1 y1``) beside ``ILSVRC/Data/CLS-LOC/SPLIT``. Box corners are kept as they stand, as wsolevaluation keeps
-them, and both count as pixels of the box. One sample a (picture, WordNet id).
+boxes in one XML a picture, anywhere below the folder, with the picture's name (and class folder, where several have the
+name), the class being the WordNet id that is each object's name. So also the development kit, ``Data/CLS-LOC/SPLIT``
+beside ``Annotations/CLS-LOC/SPLIT``, in the folder itself or in ``ILSVRC``. Or Kaggle's ``LOC_SPLIT_solution.csv``
+(``ImageId,PredictionString`` of groups ``wnid x0 y0 x1 y1``) beside ``ILSVRC/Data/CLS-LOC/SPLIT``. Box corners are kept
+as they stand, as wsolevaluation keeps them, and both count as pixels of the box. One sample a (picture, WordNet id).
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from xml.etree.ElementTree import Element
 
 from viz.datasets.builder import Builder, chosen
 from viz.datasets.core import Dataset, DatasetError
-from viz.datasets.files import files_below, read_rows, read_xml, shown
+from viz.datasets.files import files_below, read_xml, shown
+from viz.datasets.ilsvrc_notes import SPLITS, Notes
 from viz.datasets.labels import WNID, class_of, name_of
+from viz.datasets.tables import read_rows
 
 NAME = "ilsvrc"
 LOOKS_FOR = "ILSVRC2012_val_*.JPEG, folders named by WordNet id, Data/CLS-LOC, or LOC_val_solution.csv"
-_SPLITS = ("train", "val", "test")
 _KAGGLE = Path("ILSVRC/Data/CLS-LOC")
 _KIT = (_KAGGLE, Path("Data/CLS-LOC"), Path("CLS-LOC"))
 _DEPTH = 6  # Kaggle's own: ILSVRC/Data/CLS-LOC/train/n01440764
@@ -48,7 +49,7 @@ def read(root: Path, split: str | None) -> Dataset:
 
 
 def _solutions(root: Path) -> dict[str, Path]:
-    paths = {s: root / f"LOC_{s}_solution.csv" for s in _SPLITS}
+    paths = {s: root / f"LOC_{s}_solution.csv" for s in SPLITS}
     return {s: p for s, p in paths.items() if p.is_file()}
 
 
@@ -57,7 +58,7 @@ def _folders(root: Path) -> dict[str, Path]:
     for base in (root, *(root / inner for inner in _KIT)):
         if base.is_dir() and _holds_pictures(base):
             return {"": base}
-        found = {s: base / s for s in _SPLITS if (base / s).is_dir() and _holds_pictures(base / s)}
+        found = {s: base / s for s in SPLITS if (base / s).is_dir() and _holds_pictures(base / s)}
         if found:
             return found
     return {}
@@ -75,20 +76,24 @@ def _holds_pictures(folder: Path) -> bool:
 def _from_pictures(root: Path, folder: Path, split: str | None, splits: tuple[str, ...]) -> Dataset:
     builder = Builder(root, "inclusive")
     folder = builder.inside.root / folder.relative_to(root)
-    notes = _annotations(builder, folder, split)
-    elsewhere = "" if notes else _elsewhere(builder.inside.root)
-    for found in files_below(folder, (".jpeg", ".jpg", ".png")):
-        path = builder.path(found.name, builder.relative(found))
-        if path is None:
-            continue
+    pictures = files_below(folder, told=builder.left_out)
+    notes = _annotations(builder, folder, split, pictures)
+    elsewhere = "" if notes.found else _elsewhere(builder.inside.root)
+    for path in pictures:
         name = builder.relative(path)
         parent = path.parent.name if WNID.fullmatch(path.parent.name) else ""
         size = None
         boxes: dict[str, list[list[object]]] = {parent: []} if parent else {}
-        annotation = _read(builder, notes[path.stem]) if path.stem in notes else None
+        annotation = _read(builder, path, notes)
         if annotation is not None:
             size = builder.size(name, annotation.findtext("size/width"), annotation.findtext("size/height"))
-            boxes |= _objects(annotation)
+            objects = _objects(annotation)
+            if parent and objects and parent not in objects:
+                message = (
+                    f"{shown(name)} lies in the folder {parent}, but its annotation shows {shown(next(iter(objects)))}."
+                )
+                builder.problem(name, "class differs", message)
+            boxes |= objects
         if not boxes:
             builder.problem(name, "class unknown", f"{shown(name)} has no annotation that can be read; it is left out.")
         for wnid, raw in boxes.items():
@@ -119,24 +124,37 @@ def _elsewhere(root: Path) -> str:
     return ""
 
 
-def _annotations(builder: Builder, folder: Path, split: str | None) -> dict[str, Path]:
-    """XML files by stem. Names repeat between splits in no release, but a split's own come last and so win."""
+def _annotations(builder: Builder, folder: Path, split: str | None, pictures: list[Path]) -> Notes:
+    """The XML files of a split."""
     root = builder.inside.root
     places = (root / "Annotations", root / "ILSVRC" / "Annotations")  # first, as elsewhere may be a million pictures
-    found = [f for p in places if p.is_dir() for f in files_below(p, (".xml",), _DEPTH)]
+    found = [f for p in places if p.is_dir() for f in files_below(p, (".xml",), _DEPTH, builder.left_out)]
     found = found or files_below(root, (".xml",), _DEPTH)
-    mine = [p for p in found if p.is_relative_to(folder) or (split is not None and split in p.parts)]
-    return {p.stem: p for p in (*found, *mine)}
+    return Notes(root, folder, split, found, pictures)
 
 
-def _read(builder: Builder, path: Path) -> Element | None:
-    name = builder.relative(path)
-    try:
-        builder.inside(name)
-        return read_xml(path)
-    except DatasetError as error:
-        builder.problem(name, "annotation unreadable", str(error))
+def _read(builder: Builder, path: Path, notes: Notes) -> Element | None:
+    """The annotation of a picture; None where it has none, and with a problem where it is unclear or unreadable."""
+    found = notes.of(path)
+    if not found:
         return None
+    name = builder.relative(path)
+    if isinstance(found, str):
+        builder.problem(name, "annotation unclear", f"{shown(name)} {found}; none is used.")
+        return None
+    try:
+        annotation = read_xml(found)
+    except DatasetError as error:
+        builder.problem(builder.relative(found), "annotation unreadable", str(error))
+        return None
+    said = (annotation.findtext("filename") or "").strip().replace("\\", "/").rsplit("/", 1)[-1]
+    if notes.is_other(path, said):
+        message = (
+            f"The annotation of {shown(name)} names the picture {shown(said)}, which is there, too; it is not used."
+        )
+        builder.problem(name, "annotation unclear", message)
+        return None
+    return annotation
 
 
 def _objects(annotation: Element) -> dict[str, list[list[object]]]:

@@ -42,6 +42,13 @@ def add_classes(
     if len(names) <= IGNORED:
         ignored = (*ignored, IGNORED)
     present = [int(v) for v in np.unique(values)]
+    if IGNORED in present and not set(present) - {0, IGNORED} and IGNORED in ignored:
+        message = (
+            f"The mask of {name} holds only 0 and 255: 255 may be void, or white for an object; it is left out. Save it"
+            " with class numbers."
+        )
+        builder.problem(name, "mask unreadable", message)
+        return
     unknown = [v for v in present if v >= len(names) and v not in ignored]
     if unknown:
         message = f"The mask of {name} holds the values {shown(str(unknown))}, which are no class; they are ignored."

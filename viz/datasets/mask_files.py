@@ -61,18 +61,52 @@ def read_values(path: Path) -> Values:
     """uint8 (h, w): class numbers as they stand, those of a palette being its indices; 65535 of deep files is 255.
 
     Raises:
-        ValueError, OSError: missing, damaged, too large, not a regular file, or with numbers above 255.
+        UnclearMaskError: colours, numbers above 255, or changed by lossy compression.
+        ValueError, OSError: missing, damaged, too large or not a regular file.
     """
     with _opened(path) as image:
-        if image.mode in ("P", "L"):
-            return np.array(image, dtype=np.uint8)
+        if image.format == "JPEG" or (image.format == "WEBP" and _is_lossy_webp(path)):
+            raise UnclearMaskError(path, "is compressed with loss, which changes class numbers; save it as PNG")
+        if image.mode in ("1", "P", "L"):
+            return np.array(image).astype(np.uint8)
         if image.mode.startswith("I"):
             deep = np.array(image).astype(np.int64)
             deep[deep == 65535] = IGNORED
             if deep.min() < 0 or deep.max() > 255:
                 raise UnclearMaskError(path, f"holds class numbers up to {deep.max()}; only 0 to 255 can be read")
             return deep.astype(np.uint8)
-        return np.array(image.convert("L"), dtype=np.uint8)
+        if image.mode in ("RGB", "RGBA", "LA"):
+            rgba = np.array(image.convert("RGBA"), dtype=np.uint8)
+            if (rgba[..., 1:3] == rgba[..., :1]).all() and (rgba[..., 3] == 255).all():
+                return np.ascontiguousarray(rgba[..., 0])
+        raise UnclearMaskError(path, "holds colours, not class numbers; save it with one channel of class numbers")
+
+
+def read_coloured(path: Path, colours: tuple[tuple[int, int], ...], *, palette: bool) -> Values:
+    """uint8 (h, w): class numbers of a file that holds them as colours; one of numbers as `read_values`.
+
+    Args:
+        colours: (colour as 0xRRGGBB, class number). palette: whether the colours of a palette count, and not its
+            numbers, and greys are colours.
+
+    Raises:
+        UnclearMaskError: a colour has no number.
+        ValueError, OSError: as `read_values`.
+    """
+    with _opened(path) as image:
+        if image.mode not in ("RGB", "RGBA") and not palette:
+            return read_values(path)
+        if image.format == "JPEG" or (image.format == "WEBP" and _is_lossy_webp(path)):
+            raise UnclearMaskError(path, "is compressed with loss, which changes colours; save it as PNG")
+        codes = _code(np.array(image.convert("RGB")).astype(np.int64).transpose(2, 0, 1))
+    there, places = np.unique(codes, return_inverse=True)
+    known = dict(colours)
+    unknown = [int(code) for code in there if int(code) not in known]
+    if unknown:
+        rgb = ", ".join(str(unknown[0] >> shift & 255) for shift in (16, 8, 0))
+        raise UnclearMaskError(path, f"holds the colour ({rgb}), which is no class's")
+    numbers = np.array([known[int(code)] for code in there], dtype=np.uint8)
+    return numbers[places].reshape(codes.shape)
 
 
 def read_grey(path: Path) -> Values:

@@ -14,7 +14,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from viz.datasets.mask_files import HALF, IGNORED, MAX_PIXELS, Mask, check_size, read_grey, read_object, read_values
+from viz.datasets.mask_checks import ClassCheck
+from viz.datasets.mask_files import (
+    HALF,
+    IGNORED,
+    MAX_PIXELS,
+    Mask,
+    check_size,
+    read_coloured,
+    read_grey,
+    read_object,
+    read_values,
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +39,7 @@ class FileMask:
         ignored: class numbers that are ignored.
         ignore_path: a file whose object pixels are ignored.
         shares: the files' greys are shares of 255, such as votes: at least half is object.
+        check: what else is known of files with class numbers; one that contradicts it is refused.
     """
 
     paths: tuple[Path, ...]
@@ -35,12 +47,13 @@ class FileMask:
     ignored: tuple[int, ...] = ()
     ignore_path: Path | None = None
     shares: bool = False
+    check: ClassCheck | None = None
 
     def load(self) -> Mask:
         """The mask.
 
         Raises:
-            UnclearMaskError: a file's values have no one meaning.
+            UnclearMaskError: a file's values have no one meaning, or contradict `check`.
             ValueError, OSError: a file is missing, damaged, too large, or the files differ in size.
         """
         layers = [self._layer(path) for path in self.paths]
@@ -59,7 +72,11 @@ class FileMask:
             return (read_grey(path) >= HALF).astype(np.uint8)
         if self.values is None:
             return read_object(path)
-        values = read_values(path)
+        if self.check is None:
+            values = read_values(path)
+        else:
+            values = read_coloured(path, self.check.colours, palette=self.check.by_colour)
+            self.check.of(values, self.values, path)
         return _together(np.isin(values, self.values), np.isin(values, self.ignored))
 
     def key(self, root: Path) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from viz.datasets import coco, csv_index, cub, folders, ilsvrc, voc, wsol
+from viz.datasets import coco, csv_index, cub, folders, ilsvrc, tiny_imagenet, voc, wsol
 from viz.datasets.core import Dataset, DatasetError
 from viz.datasets.files import shown
 
@@ -26,7 +26,7 @@ class Layout:
     read: Callable[[Path, str | None], Dataset]
 
 
-_MODULES = (csv_index, wsol, coco, voc, cub, ilsvrc, folders)
+_MODULES = (csv_index, wsol, coco, voc, cub, tiny_imagenet, ilsvrc, folders)
 # In the order in which they are looked for: the surer signs first.
 LAYOUTS: tuple[Layout, ...] = tuple(Layout(m.NAME, m.LOOKS_FOR, m.fits, m.read) for m in _MODULES)
 
@@ -38,7 +38,7 @@ def open_dataset(path: str | Path, split: str | None = None, *, layout: str = "a
     says and cannot be used is in `Dataset.problems`.
 
     Args:
-        path: the data set's folder, or its index file (``.csv``, ``.json``).
+        path: the data set's folder, or its index file (``.csv``, ``.tsv``, ``.json``).
         split: one of the data set's splits; None takes all of an index that holds several in one list, and the only
             one elsewhere.
         layout: ``auto``, or the name of one of `LAYOUTS`.
@@ -48,7 +48,8 @@ def open_dataset(path: str | Path, split: str | None = None, *, layout: str = "a
     """
     root = Path(path)
     try:
-        root = root.resolve()
+        # Links stay as they are named: what counts is what lies beside an index, not beside the target of its link.
+        root = root.resolve() if ".." in root.parts else root.absolute()
         there = root.exists()
     except (OSError, ValueError, RuntimeError):
         there = False

@@ -38,8 +38,8 @@ def read(root: Path, split: str | None) -> Dataset:
     dataset = folder.parent.name
     builder = Builder(_root(root), "inclusive")
     base = _pictures(builder.inside.root, dataset)
-    labels = {key: rest[0] for key, rest in _entries(folder / "class_labels.txt", (1,))}
-    sizes = dict(_entries(folder / "image_sizes.txt", (2,))) if (folder / "image_sizes.txt").is_file() else {}
+    labels = {key: rest[0] for key, rest in _once(folder / "class_labels.txt", 1).items()}
+    sizes = _once(folder / "image_sizes.txt", 2) if (folder / "image_sizes.txt").is_file() else {}
     boxes: dict[str, list[list[str]]] = {}
     masks: dict[str, list[list[str]]] = {}
     if (folder / "localization.txt").is_file():
@@ -49,7 +49,7 @@ def read(root: Path, split: str | None) -> Dataset:
     for key in sorted({*labels, *sizes, *boxes, *masks} - set(wanted)):
         builder.problem(key, "picture unknown", f"{shown(key)} is in a list but not in image_ids.txt; it is left out.")
     for key in wanted:
-        path = builder.path(key, key, base)
+        path = builder.picture(key, key, base)
         if path is None:
             continue
         width, height = sizes.get(key, ["", ""])
@@ -94,6 +94,19 @@ def _entries(path: Path, counts: tuple[int, ...]) -> Iterator[tuple[str, list[st
         if len(rest) not in counts:
             raise DatasetError(f"{shown(path.name)} has the line {shown(line)!r}, which has not the parts it should.")
         yield key, rest
+
+
+def _once(path: Path, count: int) -> dict[str, list[str]]:
+    """Cells by key, of a list that has one line a picture.
+
+    Raises:
+        DatasetError: as `_entries`, or a picture has two different lines.
+    """
+    found: dict[str, list[str]] = {}
+    for key, rest in _entries(path, (count,)):
+        if found.setdefault(key, rest) != rest:
+            raise DatasetError(f"{shown(path.name)} has {shown(key)} twice, with different values.")
+    return found
 
 
 def _mask(builder: Builder, key: str, entries: list[list[str]], base: Path) -> FileMask | None:
