@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 import resource
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -23,7 +25,7 @@ from viz.engine import Engine
 from viz.ui.server.bodies import BodyError, read_json, watched_upload
 from viz.ui.server.jobs import BusyError, Jobs
 from viz.ui.server.limits import Limits
-from viz.ui.server.log import BoundedLog
+from viz.ui.server.log import BoundedLog, bounded_stderr
 from viz.ui.server.routes import kind_of
 from viz.ui.server.start import Running, start
 from viz.ui.server.storage import make_room
@@ -352,6 +354,25 @@ def test_the_log_is_bounded() -> None:
     now[0] = 11.0
     log.write("again")
     assert out.getvalue().endswith("again")
+
+
+def test_prints_and_log_lines_share_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr("sys.stderr", out)
+    handler = logging.StreamHandler()
+    logger = logging.getLogger()
+    logger.addHandler(handler)
+    try:
+        with bounded_stderr(Limits(log_bytes=1000)):
+            for _ in range(100):
+                logger.warning("x" * 50)
+                print("y" * 50, file=sys.stderr)
+        inside = len(out.getvalue())
+        logger.warning("after")
+    finally:
+        logger.removeHandler(handler)
+    assert "x" in out.getvalue() and "y" in out.getvalue()
+    assert inside < 1200 and out.getvalue().endswith("after\n")
 
 
 def test_limits_are_positive_and_told_in_readme() -> None:

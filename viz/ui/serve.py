@@ -8,7 +8,6 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Iterable
-from contextlib import redirect_stderr
 
 import PIL
 
@@ -16,7 +15,7 @@ from viz.engine import Engine, Precision
 from viz.errors import VizError
 from viz.ui.app import build, look
 from viz.ui.server import Access, Limits
-from viz.ui.server.log import BoundedLog
+from viz.ui.server.log import bounded_stderr
 from viz.ui.server.start import start
 
 log = logging.getLogger(__name__)
@@ -56,7 +55,7 @@ def serve(
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the page's folder is removed then, too
     # Uploads and exports lie in a folder that only this user can read and that goes when the page stops.
     with (
-        redirect_stderr(BoundedLog(sys.stderr, Limits())),
+        bounded_stderr(Limits()),
         start(build, engine, host, port, access=access, **look()) as page,
     ):
         print(f"Searchlight runs at {page.url} (stop with Ctrl+C)", flush=True)  # noqa: T201 - what a person waits for

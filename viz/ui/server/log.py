@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import logging
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr
 from typing import TextIO
 
 from viz.ui.server.limits import Limits
@@ -49,3 +52,19 @@ class BoundedLog(io.TextIOBase):
     def fileno(self) -> int:
         """Of the stream."""
         return self._stream.fileno()
+
+
+@contextmanager
+def bounded_stderr(limits: Limits) -> Iterator[None]:
+    """While it lasts, what is printed to stderr and what the root logger's handlers write there is bounded together."""
+    before = sys.stderr
+    bounded = BoundedLog(before, limits)
+    handlers = [h for h in logging.getLogger().handlers if getattr(h, "stream", None) is before]
+    with redirect_stderr(bounded):
+        for handler in handlers:
+            handler.setStream(bounded)  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            for handler in handlers:
+                handler.setStream(before)  # type: ignore[attr-defined]
