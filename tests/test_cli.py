@@ -249,13 +249,15 @@ def test_unknown_model_picture_and_checkpoint_are_1(tmp_path: Path, capsys: pyte
 
 def test_serve_passes_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
-    page = types.ModuleType("viz.ui.app")
+    page = types.ModuleType("viz.ui.serve")
     page.serve = lambda **options: seen.update(options)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "viz.ui.app", page)
-    assert main(["serve", "--port", "7000", "--no-browser", "--precision", "bfloat16"]) == 0
+    monkeypatch.setitem(sys.modules, "viz.ui.serve", page)
+    assert (
+        main(["serve", "--port", "7000", "--no-browser", "--precision", "bfloat16", "--allow-host", "a.example"]) == 0
+    )
     assert seen == {
         "host": "127.0.0.1", "port": 7000, "models": None, "device": "auto", "precision": "bfloat16",
-        "open_browser": False,
+        "open_browser": False, "allow_hosts": ["a.example"], "allow_frames": [],
     }  # fmt: skip
 
 
