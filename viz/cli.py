@@ -227,8 +227,8 @@ def _trace(args: argparse.Namespace) -> int:
     model = _load(args)
     from tqdm import tqdm
 
-    from viz.figures.build import as_json_bytes, write_whole
     from viz.figures.export import trace_json, trace_npz
+    from viz.files import as_json_bytes, write_whole
 
     failed: list[tuple[Path, VizError]] = []
     # Only with several pictures: for one, a bar is noise.

@@ -133,7 +133,7 @@ def _compare(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from viz.engine import Engine
-    from viz.figures.build import as_json_bytes, write_whole
+    from viz.files import as_json_bytes, write_whole
     from viz.picture import open_picture
 
     if args.record:
@@ -256,7 +256,7 @@ def _one(
     """Compare one picture and write its files."""
     from viz.comparison import compare
     from viz.comparison.folder import SUFFIX
-    from viz.figures.build import as_json_bytes, write_whole
+    from viz.files import as_json_bytes, write_whole
 
     made = compare(
         picture,
