@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from viz.datasets import Dataset
     from viz.engine import Model
     from viz.evaluation.processes import Processes
-    from viz.faithfulness.task import Request, SetResult
+    from viz.faithfulness.set_result import SetResult
+    from viz.faithfulness.task import Request
 
 CONTROLS = ("reliance", "deletion", "insertion", "road", "randomisation", "stability")
 SHOWN = ("probability_drop", "best_drop", "top1_kept", "gain_over_random", "gain_over_centre", "spearman")

@@ -14,6 +14,7 @@ from viz.datasets import Dataset
 from viz.errors import VizError
 from viz.evaluation.journal import Journal
 from viz.evaluation.options import Options
+from viz.evaluation.proof import MADE_FROM
 from viz.evaluation.tuning import Tuning
 from viz.evaluation.words import NO_THRESHOLD, protocol_words, tuning_words
 from viz.intervals import interval
@@ -86,22 +87,29 @@ def failures(journal: Journal, data: int) -> dict[int, str]:
 
 
 def picture_digests(journal: Journal, data: Dataset) -> NDArray[np.uint64]:
-    """The first bytes of the sha256 of every picture that was read (0 where none was).
-
-    Raises:
-        VizError: a picture had other bytes for one model than for another.
-    """
+    """The first bytes of the sha256 of every picture that was read (0 where none was)."""
     found = np.zeros(len(data), np.uint64)
     for row in journal.rows():
-        if row["d"] != 0 or "h" not in row:
-            continue
-        place, value = int(row["i"]), np.uint64(int(row["h"], 16))
-        if found[place] not in (0, value):
-            raise VizError(
-                f"The picture of {data[place].id} changed while the run was at work; start over with --fresh."
-            )
-        found[place] = value
+        if row["d"] == 0 and "h" in row:
+            found[int(row["i"])] = int(row["h"], 16)
     return found
+
+
+def check_unchanged(journal: Journal, data: Sequence[Dataset]) -> None:
+    """Every sample was the same for every model.
+
+    Raises:
+        VizError: a picture, its mask or its annotation was another for one model than for another.
+    """
+    found = [np.zeros(len(one), np.uint64) for one in data]
+    for row in journal.rows():
+        if MADE_FROM not in row:
+            continue
+        seen, place, value = found[row["d"]], int(row["i"]), np.uint64(int(row[MADE_FROM][:16], 16))
+        if seen[place] not in (0, value):
+            name = data[row["d"]][place].id
+            raise VizError(f"{name} or its mask changed while the run was at work; run the same command again.")
+        seen[place] = value
 
 
 def digest_of(digests: NDArray[np.uint64]) -> str:
