@@ -17,6 +17,7 @@ from viz.evaluation.described import (
     data_part,
     failures,
     models_part,
+    not_finite,
     percent,
     protocol_part,
     tuning_part,
@@ -82,6 +83,9 @@ def summarise(journal: Journal, setting: Setting, versions: Mapping[str, str]) -
         "models": models_part(journal, setting),
         "rows": rows,
     }
+    lost = not_finite(journal, setting)
+    if lost:
+        result["not_finite"] = lost
     return result | {"notes": notes_of(result)}
 
 

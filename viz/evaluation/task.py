@@ -23,6 +23,7 @@ from viz.evaluation.options import Options
 from viz.evaluation.proof import MADE_FROM, ROWS_FORM, is_sealed, made_from, names_of, sealed
 from viz.evaluation.runner import reason_of
 from viz.evaluation.scores import Truth, floor_entries, map_entry
+from viz.finite import missing
 from viz.localization.protocol import resize_boxes, resize_mask
 from viz.localization.tdam_rule import filter_steps, rule_box
 from viz.picture import Picture
@@ -62,7 +63,8 @@ class EvaluationTask:
     ``h`` (digest of the picture's bytes), ``of`` (digest of all that the row is made from), ``rank`` (for each step the
     place of the sample's class, from 0; as many as there are classes where the answer is not finite), ``union`` (right
     by any step among the first 1, 5; unfiltered, filtered), ``c`` (1: a box was cut at the picture's edge, or left out
-    beyond it), ``e`` (1: its mask is empty and not used), ``s`` {source: entry of `viz.evaluation.scores`}. Every row
+    beyond it), ``e`` (1: its mask is empty and not used), ``nf`` (what of the pass is not finite: sources, and "" for
+    the answer; only where something is), ``s`` {source: entry of `viz.evaluation.scores`}. Every row
     is sealed, see `viz.evaluation.proof`.
 
     Args:
@@ -197,6 +199,7 @@ class EvaluationTask:
             mixed=_MIXED[options.mixed],
         )
         rows = [_classified(o, t) for o, t in zip(opened, traces, strict=True)]
+        lost = [[""] if missing(t.logits) else [] for t in traces]
         entries: list[dict[str, Any]] = [{} for _ in opened]
         if number == 0:  # floors look at no network: once is enough
             for found, one in zip(entries, opened, strict=True):
@@ -217,7 +220,12 @@ class EvaluationTask:
             )
             for k, native in zip(usable, maps, strict=True):
                 entries[k][text] = map_entry(native, opened[k].truth, options.thresholds)
-        return [row | {"s": found} for row, found in zip(rows, entries, strict=True)]
+                if missing(native):
+                    lost[k].append(text)
+        return [
+            row | ({"nf": names} if names else {}) | {"s": found}
+            for row, names, found in zip(rows, lost, entries, strict=True)
+        ]
 
     def _class_of(self, opened: Opened, trace: Trace, source: MapSource) -> int | None:
         if not source.needs_class:

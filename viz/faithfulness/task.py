@@ -17,7 +17,7 @@ from viz.attention.probe import match, probes_of
 from viz.datasets import Dataset, Sample, open_sample
 from viz.engine import Model, versions
 from viz.environment import plain_torch
-from viz.errors import ProbeError, VizError
+from viz.errors import NotFiniteError, ProbeError, VizError
 from viz.evaluation.described import MOST_FAILED, digest_of
 from viz.evaluation.kept import Check, request_key
 from viz.evaluation.processes import Processes
@@ -29,6 +29,7 @@ from viz.faithfulness.passes import Passes
 from viz.faithfulness.report import PARTS, QUICK, Options, Part, source_for
 from viz.faithfulness.results import Row, plain
 from viz.faithfulness.set_result import SetResult, table_of
+from viz.finite import check_answer
 from viz.geometry import prepare
 from viz.picture import Picture
 
@@ -187,9 +188,23 @@ class FaithfulnessTask:
     def _input(self, picture: Picture) -> Tensor:
         return prepare(picture, self.model.card.preprocessing, self.model.geometry)[0]
 
+    def _no_answer(self, logits: Tensor) -> str:
+        try:
+            check_answer(logits.numpy(), self.model.card.name, str(self.model.dtype).removeprefix("torch."))
+        except NotFiniteError as error:
+            return reason_of(error)
+        return ""
+
     def _measured(self, x: Tensor, places: Sequence[Place]) -> list[Row]:
         asked = self.asked
-        classes = Passes.of(self.model, self.step).logits(x).argmax(dim=1)
+        logits = Passes.of(self.model, self.step).logits(x)
+        sound = logits.isfinite().all(dim=1)
+        if not sound.all():  # without an answer there is nothing to measure, of these pictures alone
+            lost = [{"i": i, "failed": self._no_answer(row)} for (i, _, _), row in zip(places, logits, strict=True)]
+            rest = [p for p, good in zip(places, sound, strict=True) if good]
+            failed: list[Row] = [row for row, good in zip(lost, sound, strict=True) if not good]
+            return failed + (self._measured(x[sound], rest) if rest else [])
+        classes = logits.argmax(dim=1)
         if asked.classes == "label":
             classes = torch.tensor([c for _, c, _ in places])
         found = measure(

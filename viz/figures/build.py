@@ -22,6 +22,7 @@ from viz.figures.record import record_of
 from viz.figures.shorthand import default_panels, parse_panels, with_class
 from viz.figures.spec import FigureSpec, Panel
 from viz.files import as_json_bytes, write_whole
+from viz.finite import notes_on
 from viz.zoo.cards import class_number
 
 if TYPE_CHECKING:
@@ -57,6 +58,15 @@ class Figure:
         return self.layout.width, self.layout.height
 
     @cached_property
+    def lost(self) -> tuple[str, ...]:
+        """Which panels hold values that are not finite, in sentences."""
+        named: list[tuple[str, NDArray[Any]]] = []
+        for c in self.contents:
+            named += [(f"Panel ({c.letter}), {h.title}", h.native) for h in c.heatmaps]
+            named += [] if c.values is None else [(f"Panel ({c.letter}), {c.words}", c.values)]
+        return notes_on(named, self.trace.precision)
+
+    @cached_property
     def notes(self) -> tuple[str, ...]:
         """What an author should know before printing, in sentences."""
         found = []
@@ -64,6 +74,7 @@ class Figure:
             found.append(f"The figure is {self.layout.height:.1f} inches tall, more than a page holds.")
         if any(c.panel.kind == "boxes" and not c.boxes for c in self.contents):
             found.append("A panel has no boxes, because its map is flat.")
+        found += self.lost
         return tuple(found)
 
     def to_bytes(self, fmt: str = "pdf", dpi: int | None = None) -> bytes:
