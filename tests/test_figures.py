@@ -23,7 +23,6 @@ from PIL import Image
 from tests.tiny import scene, tiny_model
 from viz.errors import FigureError, ModelError, ProbeError
 from viz.figures import PRESETS, FigureSpec, Panel, figure, figure_from_record
-from viz.figures.build import as_json_bytes
 from viz.figures.content import contents, letter_of, percent
 from viz.figures.draw import _Drawing, settings
 from viz.figures.export import trace_json
@@ -33,6 +32,7 @@ from viz.figures.raster import cells_extent, draw_photo, opaque, photo
 from viz.figures.record import read_record
 from viz.figures.shorthand import default_panels, panel_text, parse_panel, parse_panels
 from viz.figures.text import numbers, width_of, wrapped
+from viz.files import as_json_bytes
 from viz.maps import overlay, scale_for
 from viz.trace import Trace
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-from viz.errors import CheckpointError, FigureError, ModelError, PictureError, ProbeError, VizError
+from viz.errors import CheckpointError, FigureError, ModelError, NotFiniteError, PictureError, ProbeError, VizError
 from viz.picture import Limits, Picture, open_picture
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ __all__ = [
     "Limits",
     "Model",
     "ModelError",
+    "NotFiniteError",
     "Picture",
     "PictureError",
     "Preprocessing",

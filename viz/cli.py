@@ -227,10 +227,11 @@ def _trace(args: argparse.Namespace) -> int:
     model = _load(args)
     from tqdm import tqdm
 
-    from viz.figures.build import as_json_bytes, write_whole
     from viz.figures.export import trace_json, trace_npz
+    from viz.files import as_json_bytes, write_whole
 
     failed: list[tuple[Path, VizError]] = []
+    noted: list[tuple[Path, str]] = []
     # Only with several pictures: for one, a bar is noise.
     bar = tqdm(list(zip(pictures, _stems(pictures), strict=True)), unit="picture", disable=len(pictures) < 2)
     for path, stem in bar:
@@ -238,10 +239,13 @@ def _trace(args: argparse.Namespace) -> int:
             trace = model.trace(path)
             write_whole(out / f"{stem}.npz", trace_npz(trace))
             write_whole(out / f"{stem}.json", as_json_bytes(trace_json(trace)))
+            noted += [(path, note) for note in trace.notes]
         except FigureError:
             raise  # the folder cannot be written to: the next picture would fail as well
         except VizError as error:
             failed.append((path, error))
+    for path, note in noted:
+        print(f"searchlight: {path}: {note}", file=sys.stderr)
     for path, why in failed:
         print(f"searchlight: {path}: {why}", file=sys.stderr)
     if failed:
@@ -328,6 +332,8 @@ def _figure(args: argparse.Namespace) -> int:
         made = figure(trace, panels, class_index=args.class_index, **options)
     for path in made.save(out, args.dpi, sidecars=not args.no_sidecars):
         print(path)
+    for note in made.lost:
+        print(f"searchlight: {note}", file=sys.stderr)
     return 0
 
 

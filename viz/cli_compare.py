@@ -133,7 +133,7 @@ def _compare(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from viz.engine import Engine
-    from viz.figures.build import as_json_bytes, write_whole
+    from viz.files import as_json_bytes, write_whole
     from viz.picture import open_picture
 
     if args.record:
@@ -236,18 +236,23 @@ def _key(args: argparse.Namespace, contents: list[str]) -> str:
 
 
 def _earlier(args: argparse.Namespace, base: Path, key: str) -> dict[str, Any] | None:
-    """What an earlier run wrote for the same request, where all of its files are there."""
+    """What an earlier run wrote for the same request, where all of its files are there and its two tables agree."""
     from viz.comparison.folder import SUFFIX
+    from viz.comparison.tables import same_numbers
 
-    # The JSON is written last: where it is, the others are.
-    file = base.with_name(f"{base.name}{SUFFIX}.json")
-    if not args.resume or not file.is_file():
+    file, table, figure = (
+        base.with_name(f"{base.name}{ending}") for ending in (f"{SUFFIX}.json", f"{SUFFIX}.csv", f".{args.format}")
+    )
+    if not args.resume or not (args.no_figure or figure.is_file()):
         return None
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        rows = table.read_text(encoding="utf-8")
+    except (OSError, ValueError, RecursionError):
         return None
-    return data if isinstance(data, dict) and data.get("request") == key else None
+    if not isinstance(data, dict) or data.get("request") != key:
+        return None
+    return data if same_numbers(data, rows) else None
 
 
 def _one(
@@ -256,7 +261,8 @@ def _one(
     """Compare one picture and write its files."""
     from viz.comparison import compare
     from viz.comparison.folder import SUFFIX
-    from viz.figures.build import as_json_bytes, write_whole
+    from viz.comparison.notes import lost_of
+    from viz.files import as_json_bytes, write_whole
 
     made = compare(
         picture,
@@ -272,7 +278,10 @@ def _one(
         attribution=attribution_options(args),
     )
     written: list[Path] = []
-    if not args.no_figure:
+    if args.no_figure:  # a figure says it itself
+        for note in lost_of(made):
+            print(f"searchlight: {picture.name}: {note}", file=sys.stderr)  # noqa: T201
+    else:
         figure = made.to_figure(
             args.steps, preset=args.preset, columns=args.columns, boxes=not args.no_boxes, **_look(args)
         )

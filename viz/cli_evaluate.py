@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from viz.cli_sets import (
     attribution_options,
     open_data,
     progress_bar,
+    write_reports,
 )
 from viz.errors import VizError
 
@@ -85,9 +86,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         if args.fresh:
             start_over(folder, me)
         result = _run(args, made, folder, me)
-        if result is not None:
-            _write(args, made, result)
-    return 0
+        return 0 if result is None else _write(args, made, result)
 
 
 def _check_outputs(args: argparse.Namespace) -> None:
@@ -148,10 +147,13 @@ def _run(args: argparse.Namespace, made: Plan, folder: Path, me: Processes) -> R
         return evaluate(made, folder, processes=me, begin=begin, readers=readers)
 
 
-def _write(args: argparse.Namespace, made: Plan, result: Result) -> None:
-    from viz.evaluation.results import as_text_bytes, to_bytes
-    from viz.figures.build import write_whole
+def _write(args: argparse.Namespace, made: Plan, result: Result) -> int:
+    """The result before anything else; then the reports. Returns the exit code."""
+    from viz.evaluation.results import to_bytes
+    from viz.files import write_whole
 
+    write_whole(Path(args.json), to_bytes(result))
+    print(args.json)  # noqa: T201
     for model, source, why in made.left_out:
         print(f"searchlight: {model}: {source} is left out; {why}.", file=sys.stderr)  # noqa: T201
     failed = result["data"]["failed_count"]
@@ -160,24 +162,32 @@ def _write(args: argparse.Namespace, made: Plan, result: Result) -> None:
             f"searchlight: {failed} of {result['data']['samples']} samples could not be read; the result lists them.",
             file=sys.stderr,
         )
-    # The result first: whatever happens to a report, hours of work are safe.
-    write_whole(Path(args.json), to_bytes(result))
-    print(args.json)  # noqa: T201
-    for name, text in _reports(args, made, result):
-        write_whole(Path(name), as_text_bytes(text))
-        print(name)  # noqa: T201
+    made_by = {"csv": _csv, "latex": _latex, "markdown": _markdown, "html": _html}
+    asked = [(getattr(args, name), make) for name, make in made_by.items() if getattr(args, name)]
+    return write_reports(Path(args.json), [(name, partial(make, made, result)) for name, make in asked])
 
 
-def _reports(args: argparse.Namespace, made: Plan, result: Result) -> Iterator[tuple[str, str]]:
-    from viz.evaluation.report import to_csv, to_html, to_latex
+# Each imports what it needs when it is made: what one lacks costs no other.
+def _csv(made: Plan, result: Result) -> str:
+    from viz.evaluation.report import to_csv
+
+    return to_csv(result)
+
+
+def _latex(made: Plan, result: Result) -> str:
+    from viz.evaluation.report import to_latex
+
+    return to_latex(result)
+
+
+def _markdown(made: Plan, result: Result) -> str:
     from viz.evaluation.report_markdown import to_markdown
+
+    return to_markdown(result)
+
+
+def _html(made: Plan, result: Result) -> str:
+    from viz.evaluation.report import to_html
     from viz.evaluation.report_views import case_views
 
-    if args.csv:
-        yield args.csv, to_csv(result)
-    if args.latex:
-        yield args.latex, to_latex(result)
-    if args.markdown:
-        yield args.markdown, to_markdown(result)
-    if args.html:
-        yield args.html, to_html(result, case_views(made))
+    return to_html(result, case_views(made))

@@ -6,7 +6,6 @@ What the command needs is imported when it runs: ``--help`` answers at once.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 from dataclasses import asdict, replace
@@ -20,8 +19,9 @@ from viz.cli_sets import (
     attribution_options,
     open_data,
     progress_bar,
+    write_reports,
 )
-from viz.errors import FigureError, ModelError
+from viz.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from viz.datasets import Dataset
     from viz.engine import Model
     from viz.evaluation.processes import Processes
-    from viz.faithfulness.task import Request, SetResult
+    from viz.faithfulness.set_result import SetResult
+    from viz.faithfulness.task import Request
 
 CONTROLS = ("reliance", "deletion", "insertion", "road", "randomisation", "stability")
 SHOWN = ("probability_drop", "best_drop", "top1_kept", "gain_over_random", "gain_over_centre", "spearman")
@@ -98,9 +99,7 @@ def _faithfulness(args: argparse.Namespace) -> int:
     keep_memory()
     with joined(args.device) as me:
         found = _measured(args, me)
-        if me.first:
-            _write(args, found)
-    return 0
+        return _write(args, found) if me.first else 0
 
 
 def _request(args: argparse.Namespace) -> Request:
@@ -160,23 +159,14 @@ def _planned(args: argparse.Namespace, data: Dataset, opened: Callable[[str], Mo
     return planned
 
 
-def _write(args: argparse.Namespace, found: list[SetResult]) -> None:
+def _write(args: argparse.Namespace, found: list[SetResult]) -> int:
+    """The result before anything else; then the tables. Returns the exit code."""
     from viz.engine import versions
-    from viz.evaluation.results import as_text_bytes
-    from viz.faithfulness.dataset import KEY
-    from viz.faithfulness.report import csv_of
-    from viz.faithfulness.report_markdown import to_markdown
+    from viz.evaluation.results import to_bytes
     from viz.faithfulness.words import WORDS
-    from viz.figures.build import write_whole
+    from viz.files import write_whole
     from viz.intervals import DRAWS, LEVEL
 
-    for result in found:
-        if result.failed_count:
-            print(  # noqa: T201
-                f"searchlight: {result.failed_count} of {result.samples} pictures could not be used; the result lists "
-                "them.",
-                file=sys.stderr,
-            )
     data = {
         "kind": "faithfulness",
         "versions": versions(),
@@ -184,18 +174,40 @@ def _write(args: argparse.Namespace, found: list[SetResult]) -> None:
         "words": {name: asdict(WORDS[name]) for name in args.controls},
         "models": [result.to_json() for result in found],
     }
-    try:
-        text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        write_whole(Path(args.json), as_text_bytes(text))
-        if args.csv:
-            rows = [{"model": r.model, **s.to_json()} for r in found for s in r.table]
-            columns = ("model", *KEY, "mean", "low", "high", "n", "missing")
-            write_whole(Path(args.csv), as_text_bytes(csv_of(rows, columns)))
-        if args.markdown:
-            write_whole(Path(args.markdown), as_text_bytes(to_markdown(data)))
-    except OSError:
-        raise FigureError(f"{args.json} cannot be written.") from None
+    write_whole(Path(args.json), to_bytes(data))
+    _say(found)
+    print(args.json)  # noqa: T201
+    reports: list[tuple[str, Callable[[], str]]] = []
+    if args.csv:
+        reports.append((args.csv, lambda: _csv(found)))
+    if args.markdown:
+        reports.append((args.markdown, lambda: _markdown(data)))
+    return write_reports(Path(args.json), reports)
+
+
+def _csv(found: list[SetResult]) -> str:
+    from viz.faithfulness.dataset import KEY
+    from viz.faithfulness.report import csv_of
+
+    rows = [{"model": r.model, **s.to_json()} for r in found for s in r.table]
+    return csv_of(rows, ("model", *KEY, "mean", "low", "high", "n", "missing"))
+
+
+def _markdown(data: dict[str, Any]) -> str:
+    from viz.faithfulness.report_markdown import to_markdown
+
+    return to_markdown(data)
+
+
+def _say(found: list[SetResult]) -> None:
+    """The chief numbers, and how many pictures failed."""
     for result in found:
+        if result.failed_count:
+            print(  # noqa: T201
+                f"searchlight: {result.failed_count} of {result.samples} pictures could not be used; the result lists "
+                "them.",
+                file=sys.stderr,
+            )
         for s in result.table:
             if s.measure in SHOWN and s.control != "randomisation":
                 name = " ".join(part for part in (s.control, s.source, s.variant, s.measure) if part)
@@ -204,4 +216,3 @@ def _write(args: argparse.Namespace, found: list[SetResult]) -> None:
                 # One picture has no interval.
                 between = f"{s.low:.4f} to {s.high:.4f}, " if math.isfinite(s.low) else ""
                 print(f"{result.model}: {name} {s.mean:.4f} ({between}n {s.n})")  # noqa: T201
-    print(args.json)  # noqa: T201

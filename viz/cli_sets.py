@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +47,29 @@ def open_data(args: argparse.Namespace, split: str | None) -> Dataset:
 
     found = open_dataset(Path(args.data), split, layout=args.layout)
     return found if args.limit is None else some_of(found, args.limit)
+
+
+def write_reports(result: Path, reports: Iterable[tuple[str, Callable[[], str]]]) -> int:
+    """Write the reports of a result whose file is already there: one that fails costs neither it nor the others.
+
+    Args:
+        result: its file, for the sentence. reports: each report's file name, and what makes its text.
+
+    Returns:
+        The exit code: 1 where a report failed.
+    """
+    from viz.files import as_text_bytes, write_whole
+
+    code = 0
+    for name, make in reports:
+        try:
+            write_whole(Path(name), as_text_bytes(make()))
+            print(name)  # noqa: T201
+        except Exception as error:  # whatever it is, hours of work are in the result's file
+            why = str(error) if isinstance(error, VizError) else f"{name} cannot be made ({type(error).__name__})."
+            print(f"searchlight: {why} The result itself is complete: {result}", file=sys.stderr)  # noqa: T201
+            code = 1
+    return code
 
 
 @contextmanager

@@ -26,5 +26,9 @@ class ModelError(VizError):
     """An unknown model, device, step or class."""
 
 
+class NotFiniteError(ModelError):
+    """A network's answer on one picture that holds NaN or infinity."""
+
+
 class FigureError(VizError):
     """A figure, record or export that cannot be made as asked."""

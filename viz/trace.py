@@ -18,6 +18,7 @@ from PIL import Image
 from viz.attention.probe import AttentionRecord, capture, match
 from viz.environment import plain_torch
 from viz.errors import ModelError, ProbeError
+from viz.finite import check_answer, notes_on
 from viz.geometry import Geometry, Interpolation, Mode, prepare
 from viz.kernels import KernelTap, ModuleFacts, cell_at, facts_of, kernel_at, strengths_of
 from viz.maps import Heatmap, overlay, scale_for
@@ -129,10 +130,20 @@ class Trace(ReadOnlyArrays):
         return number
 
     @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of the values, in sentences: which of them are not finite."""
+        features = [(f"features, step {t}", f) for t, f in enumerate(self.features, 1)]
+        maps = [(m.title, m.native) for m in map(self.class_map, range(1, self.steps + 1))]
+        records = [(f"{r.name}, step {r.step}", r.values) for r in self.records]
+        found = [(f"{a.words}, step {a.step}", a.values) for a in self.attributions]
+        return notes_on([("logits", self.logits), *features, *maps, *records, *found], self.precision)
+
+    @cached_property
     def probabilities(self) -> FloatArray:
         """Softmax over classes, float32 (steps, classes)."""
         z = self.logits.astype(np.float64)
-        e = np.exp(z - z.max(axis=1, keepdims=True))
+        with np.errstate(invalid="ignore"):  # `notes` says what is not finite
+            e = np.exp(z - z.max(axis=1, keepdims=True))
         return (e / e.sum(axis=1, keepdims=True)).astype(np.float32)
 
     @cached_property
@@ -162,7 +173,8 @@ class Trace(ReadOnlyArrays):
         Source: Zhou et al., CVPR 2016 (arXiv 1512.04150).
         """
         number, class_index = self._logit(step, class_index)
-        native = np.tensordot(self.head.weights[class_index], self.features[number - 1], axes=1)
+        with np.errstate(over="ignore", invalid="ignore"):  # `notes` says what is not finite
+            native = np.tensordot(self.head.weights[class_index], self.features[number - 1], axes=1)
         return Heatmap(
             native.astype(np.float32),
             self.geometry,
@@ -388,7 +400,8 @@ class Trace(ReadOnlyArrays):
             text = html.escape(f"step {t}: {best.label} {best.probability:.1%}")
             data = base64.b64encode(buffer.getvalue()).decode()
             cells.append(f'<td><img src="data:image/png;base64,{data}" alt="{text}"><br>{text}</td>')
-        title = html.escape(f"{self.card.name} on {self.picture.name}; class maps, {scale.describe()}")
+        said = " ".join([f"{self.card.name} on {self.picture.name}; class maps, {scale.describe()}", *self.notes])
+        title = html.escape(said)
         return f"<table><caption>{title}</caption><tr>{''.join(cells)}</tr></table>"
 
 
@@ -415,12 +428,15 @@ def trace_picture(
 
     Raises:
         ProbeError: a probe that was asked for does not exist or did not fire.
+        NotFiniteError: the network's answer holds NaN or infinity.
     """
     x, geometry = prepare(picture, card.preprocessing, mode or card.geometry)
     with torch.inference_mode(), capture(network, probes) as sink:
         outputs = network.forward_steps(x.to(device=device, dtype=dtype), steps)
         logits = torch.stack([o.logits[0] for o in outputs]).to("cpu", torch.float32)
         features = tuple(o.features[0].to("cpu", torch.float32, copy=True) for o in outputs)
+    precision = str(dtype).removeprefix("torch.")
+    check_answer(logits.numpy(), card.name, precision)
     return Trace(
         picture,
         geometry,
@@ -430,7 +446,7 @@ def trace_picture(
         # A module that always computes all of its steps reports those that were not asked for, too.
         tuple(_locked(r) for r in sink.records() if r.step <= len(outputs)),
         head,
-        str(dtype).removeprefix("torch."),
+        precision,
         facts_of(network),
     )
 

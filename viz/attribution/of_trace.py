@@ -15,6 +15,7 @@ from viz.environment import plain_torch
 from viz.errors import ModelError
 from viz.geometry import prepare
 from viz.networks.base import StepNetwork
+from viz.plotting import import_matplotlib
 from viz.trace import Attribution, Trace
 from viz.zoo.cards import class_number
 
@@ -89,6 +90,7 @@ def attributed(
 
 def captum_version() -> str:
     """The installed version of Captum."""
+    import_matplotlib()  # Captum does
     from captum import __version__
 
     return str(__version__)

@@ -23,6 +23,7 @@ from viz.environment import plain_torch
 from viz.errors import ModelError, VizError
 from viz.geometry import Preprocessing
 from viz.networks.base import StepNetwork
+from viz.plotting import import_matplotlib
 
 Progress = Callable[[float], None]
 
@@ -65,6 +66,7 @@ def attribute(
     Raises:
         VizError, ModelError, ProbeError: one sentence each.
     """
+    import_matplotlib()  # Captum does
     choice = parse_method(method)
     step = _checked_step(network, step)
     _check(network, x, classes, options, choice)

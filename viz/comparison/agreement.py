@@ -113,7 +113,8 @@ def cell_size(heatmap: Heatmap) -> tuple[float, float]:
 def sampled(heatmap: Heatmap, ys: NDArray[np.floating], xs: NDArray[np.floating]) -> NDArray[np.float32]:
     """float32 (len(ys), len(xs)): the map at picture points, bilinear between cell centres, edges repeated.
 
-    Points outside what the network saw get the nearest cell: leave them out beforehand.
+    Points outside what the network saw get the nearest cell: leave them out beforehand. NaN beside cells that are not
+    finite.
     """
     g, (rows, columns) = heatmap.geometry, heatmap.native.shape
     points = np.zeros((max(len(ys), len(xs)), 2))
@@ -121,7 +122,12 @@ def sampled(heatmap: Heatmap, ys: NDArray[np.floating], xs: NDArray[np.floating]
     network = g.to_network(points)
     y = _weights(network[: len(ys), 1] * (rows / g.network[0]) - 0.5, rows)
     x = _weights(network[: len(xs), 0] * (columns / g.network[1]) - 0.5, columns)
-    return (y @ heatmap.native.astype(np.float64) @ x.T).astype(np.float32)
+    native = heatmap.native.astype(np.float64)
+    good = np.isfinite(native)
+    out = y @ np.where(good, native, 0.0) @ x.T
+    if not good.all():  # as in `Heatmap.at`: a value is lost only where a cell that is not finite has a share in it
+        out[(y @ (~good) @ x.T) > 1e-9] = np.nan
+    return out.astype(np.float32)
 
 
 def _weights(position: NDArray[np.floating], cells: int) -> Doubles:

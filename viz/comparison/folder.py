@@ -11,7 +11,7 @@ from typing import Any
 
 from viz.comparison.build import Comparison
 from viz.comparison.tables import SUMMARY_FIELDS, csv_text, rows_from_json, summary
-from viz.errors import CheckpointError, ModelError, ProbeError, VizError
+from viz.errors import CheckpointError, ModelError, NotFiniteError, ProbeError, VizError
 from viz.picture import Picture, open_picture, text_name
 
 SUMMARY = "summary"
@@ -41,8 +41,9 @@ class Folder:
 
         Raises:
             ModelError, ProbeError, CheckpointError: the fault lies in what was asked for, so every picture would fail.
+                An answer that is not finite is this picture's.
         """
-        if isinstance(error, ModelError | ProbeError | CheckpointError):
+        if not isinstance(error, NotFiniteError) and isinstance(error, ModelError | ProbeError | CheckpointError):
             raise error
         self.failed.append((text_name(path.name), str(error)))
 

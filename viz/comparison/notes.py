@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from viz.comparison.attributions import attribution_notes
+from viz.finite import notes_on
 
 if TYPE_CHECKING:
     from viz.comparison.build import Comparison
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 def notes_of(made: Comparison) -> tuple[str, ...]:
     """Sentences on steps, scales, classes and crops."""
     return tuple(
-        dict.fromkeys((*_steps(made), *_scales(made), *_classes(made), *attribution_notes(made), *_crops(made)))
+        dict.fromkeys(
+            (*_steps(made), *_scales(made), *_classes(made), *attribution_notes(made), *_crops(made), *lost_of(made))
+        )
     )
 
 
@@ -69,6 +72,16 @@ def _classes(made: Comparison) -> list[str]:
     if len(set(named.values())) == 1:
         return [f"{which} are of {next(iter(named.values()))}."]
     return [f"{which} are of different classes: " + "; ".join(f"{k}: {v}" for k, v in named.items()) + "."]
+
+
+def lost_of(made: Comparison) -> list[str]:
+    """Which maps hold values that are not finite."""
+    out: list[str] = []
+    for c in made.columns:
+        maps = {h.step: h.native for h in c.heatmaps if h is not None}
+        named = [(f"{c.label}, {c.quantity}, step {step}", native) for step, native in maps.items()]
+        out += notes_on(named, c.trace.precision)
+    return out
 
 
 def _crops(made: Comparison) -> list[str]:

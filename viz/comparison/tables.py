@@ -171,6 +171,18 @@ def rows_from_json(data: Mapping[str, Any]) -> list[dict[str, Any]]:
     return out
 
 
+def same_numbers(data: Mapping[str, Any], table: str) -> bool:
+    """Whether the JSON of a comparison holds what the CSV beside it says; False where one was altered or damaged."""
+    try:
+        rows = rows_from_json(data)
+        written = list(csv.DictReader(io.StringIO(table)))
+        fields = list(rows[0]) if rows else []
+        again = list(csv.DictReader(io.StringIO(csv_text(rows, fields))))
+        return bool(rows) and [{k: row[k] for k in fields} for row in written] == again
+    except (KeyError, TypeError, ValueError, AttributeError, csv.Error):
+        return False
+
+
 SUMMARY_FIELDS = (*GROUP, *(f"{m}_{s}" for m in MEASURES for s in ("mean", "sd", "pictures")))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -144,9 +144,7 @@ class Dataset:
         """sha256 over ids, labels, classes, boxes, sizes and masks' places: the same index gives the same value."""
         digest = hashlib.sha256(f"{self.layout}\n{self.far_edge}\n".encode())
         for s in self.samples:
-            mask = None if s.mask is None else s.mask.key(self.root)
-            row = [s.id, s.label, s.class_index, s.size, s.boxes, mask]
-            digest.update(json.dumps(row).encode() + b"\n")
+            digest.update(json.dumps(annotation(s)).encode() + b"\n")
         return digest.hexdigest()
 
     @property
@@ -179,6 +177,15 @@ class Dataset:
                 problems.add(sample.id, kind, f"{sample.id} {why}.")
         left = tuple(s for s, k in zip(self.samples, keep, strict=True) if k)
         return replace(self, samples=left, problems=tuple(problems.kept), problem_counts=tuple(problems.counts.items()))
+
+
+def annotation(sample: Sample) -> list[Any]:
+    """What the index says of a sample, as plain values: id, label, class, size, boxes, and where its mask comes from.
+
+    What a mask's files hold is not part of it.
+    """
+    mask = None if sample.mask is None else sample.mask.key(sample.root)
+    return [sample.id, sample.label, sample.class_index, sample.size, sample.boxes, mask]
 
 
 def open_sample(sample: Sample) -> Picture:
@@ -250,6 +257,7 @@ __all__ = [
     "Problems",
     "RegionMask",
     "Sample",
+    "annotation",
     "has_object",
     "load_mask",
     "open_sample",

@@ -79,9 +79,14 @@ class FileMask:
             self.check.of(values, self.values, path)
         return _together(np.isin(values, self.values), np.isin(values, self.ignored))
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that the mask is read from."""
+        return self.paths if self.ignore_path is None else (*self.paths, self.ignore_path)
+
     def key(self, root: Path) -> str:
         """A name for the fingerprint; holds no path outside the data set."""
-        names = [_relative(p, root) for p in (*self.paths, *((self.ignore_path,) if self.ignore_path else ()))]
+        names = [_relative(p, root) for p in self.files]
         return f"files {names} {self.values} {self.ignored} {self.ignore_path is not None}"
 
 
@@ -136,6 +141,11 @@ class RegionMask:
                 mask |= region.fill(self.size)
             masks.append(mask)
         return _together(*masks)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """None: the regions stand in the index."""
+        return ()
 
     def key(self, root: Path) -> str:
         """A name for the fingerprint."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -11,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viz.datasets import Dataset
-from viz.errors import VizError
+from viz.errors import ModelError, VizError
 from viz.evaluation.journal import Journal
 from viz.evaluation.options import Options
+from viz.evaluation.proof import MADE_FROM
 from viz.evaluation.tuning import Tuning
 from viz.evaluation.words import NO_THRESHOLD, protocol_words, tuning_words
+from viz.finite import cause
 from viz.intervals import interval
 from viz.localization.protocol import DELTAS, SIZE
 from viz.zoo.cards import ModelCard
@@ -86,27 +89,58 @@ def failures(journal: Journal, data: int) -> dict[int, str]:
 
 
 def picture_digests(journal: Journal, data: Dataset) -> NDArray[np.uint64]:
-    """The first bytes of the sha256 of every picture that was read (0 where none was).
-
-    Raises:
-        VizError: a picture had other bytes for one model than for another.
-    """
+    """The first bytes of the sha256 of every picture that was read (0 where none was)."""
     found = np.zeros(len(data), np.uint64)
     for row in journal.rows():
-        if row["d"] != 0 or "h" not in row:
-            continue
-        place, value = int(row["i"]), np.uint64(int(row["h"], 16))
-        if found[place] not in (0, value):
-            raise VizError(
-                f"The picture of {data[place].id} changed while the run was at work; start over with --fresh."
-            )
-        found[place] = value
+        if row["d"] == 0 and "h" in row:
+            found[int(row["i"])] = int(row["h"], 16)
     return found
+
+
+def check_unchanged(journal: Journal, data: Sequence[Dataset]) -> None:
+    """Every sample was the same for every model.
+
+    Raises:
+        VizError: a picture, its mask or its annotation was another for one model than for another.
+    """
+    found = [np.zeros(len(one), np.uint64) for one in data]
+    for row in journal.rows():
+        if MADE_FROM not in row:
+            continue
+        seen, place, value = found[row["d"]], int(row["i"]), np.uint64(int(row[MADE_FROM][:16], 16))
+        if seen[place] not in (0, value):
+            name = data[row["d"]][place].id
+            raise VizError(f"{name} or its mask changed while the run was at work; run the same command again.")
+        seen[place] = value
 
 
 def digest_of(digests: NDArray[np.uint64]) -> str:
     """sha256 of the pictures' own digests, in order: the same pictures give the same."""
     return sha256(digests.astype("<u8").tobytes()).hexdigest()
+
+
+def not_finite(journal: Journal, setting: Setting) -> list[dict[str, Any]]:
+    """How many samples of the reported data had an answer (source None) or a map that is not finite, by model.
+
+    Raises:
+        ModelError: a model has no finite answer at all, so nothing of it can be reported.
+    """
+    counts: Counter[tuple[int, str]] = Counter()
+    measured: Counter[int] = Counter()
+    for row in journal.rows():
+        if row["d"] == 0 and "failed" not in row:
+            measured[row["m"]] += 1
+            counts.update((row["m"], name) for name in row.get("nf", ()))
+    precision = setting.options.mixed or setting.options.precision
+    for m, count in sorted(measured.items()):
+        if counts[m, ""] == count:
+            name = setting.cards[m].name
+            raise ModelError(f"The answer of {name} is not finite on any of {count} samples. {cause(precision)}")
+    order = ["", *(s.text for s in setting.options.sources)]
+    return [
+        {"model": setting.cards[m].name, "source": name or None, "samples": counts[m, name]}
+        for m, name in sorted(counts, key=lambda k: (k[0], order.index(k[1])))
+    ]
 
 
 def tuning_part(journal: Journal, setting: Setting) -> dict[str, Any]:

@@ -2,26 +2,23 @@
 
 A folder holds ``request.json`` (what was asked for) and one ``part-KEY-RANK.jsonl`` a process. Each line is one chunk
 with a checksum; a line that a kill cut off is dropped when the run goes on, and a chunk that stands twice counts once.
-A chunk with a failed row (``failed``) is done again by the next run: the picture may have come back.
+A chunk with a failed row (``failed``) is done again by the next run: the picture may have come back. So is a chunk that
+the task's own check refuses (see `viz.evaluation.proof`): its rows are not what was written, or its files changed.
 """
 
 from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Iterator
-from hashlib import sha256
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from viz.errors import VizError
+from viz.evaluation.kept import Check, Checker, Forgotten, Row, differences, request_key, without_digests
 
-Row = dict[str, Any]
-
-
-def request_key(request: dict[str, Any]) -> str:
-    """A short name of what was asked for: the same for the same request only."""
-    return sha256(json.dumps(request, sort_keys=True, ensure_ascii=True).encode()).hexdigest()[:16]
+# Characters of a line's checksum.
+_CHECKSUM = 8
 
 
 def line_of(chunk: int, rows: list[Row]) -> str:
@@ -40,10 +37,15 @@ def read_line(line: str) -> tuple[int, list[Row]] | None:
     if not line.endswith("\n") or f"{zlib.crc32(body.encode()):08x}" != check:
         return None
     try:
-        chunk, rows = json.loads(body)
-    except ValueError:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
         return None
-    return int(chunk), rows
+    if not isinstance(found, list) or len(found) != 2:
+        return None
+    chunk, rows = found
+    if isinstance(chunk, bool) or not isinstance(chunk, int) or not isinstance(rows, list):
+        return None
+    return (chunk, rows) if all(isinstance(row, dict) for row in rows) else None
 
 
 def _locked(path: Path) -> IO[bytes] | None:
@@ -94,11 +96,14 @@ class Journal:
 
     Raises:
         VizError: the folder cannot be used, belongs to another request, or another run is at work in it.
+
+    Attributes:
+        outdated: whether the folder held rows of an earlier version, which are left out.
     """
 
     def __init__(self, folder: Path, request: dict[str, Any], rank: int = 0) -> None:
         self.folder, self.rank = folder, rank
-        self.key = request_key(request)
+        self.key, self.outdated = request_key(request), False
         self._file: IO[str] | None = None
         self._lock: IO[bytes] | None = None
         text = json.dumps({"key": self.key, "request": request}, indent=1, sort_keys=True, ensure_ascii=True)
@@ -107,54 +112,97 @@ class Journal:
             folder.mkdir(parents=True, exist_ok=True)
             if rank == 0:
                 self._lock = _locked(folder / "lock")
-            if head.is_file():
-                known = json.loads(head.read_text(encoding="utf-8"))
-                if not isinstance(known, dict) or known.get("key") != self.key:
+            known = json.loads(head.read_text(encoding="utf-8")) if head.is_file() else None
+            if known is not None and (not isinstance(known, dict) or known.get("key") != self.key):
+                old = known.get("request") if isinstance(known, dict) else None
+                self.outdated = without_digests(old, request)
+                if not self.outdated:
                     raise VizError(
-                        f"{folder} holds a run that was asked for with other options; delete the folder to start "
-                        "over, or write to another file."
+                        f"{folder} holds finished rows of a run with other {differences(old, request)}; start over "
+                        "with --fresh, or write to another file."
                     )
-            else:
+            if known is None or self.outdated:
                 # Whole or not at all, also when several processes write it at once.
                 draft = folder / f"request.{rank}.tmp"
                 draft.write_text(text, encoding="utf-8")
                 draft.replace(head)
-        except (OSError, ValueError):
+        except (ValueError, RecursionError):
+            raise VizError(f"{head} is damaged; start over with --fresh, or write to another file.") from None
+        except OSError:
             raise VizError(f"The folder {folder} cannot be used; is there space, and may it be written to?") from None
 
     def _part(self, rank: int) -> Path:
         return self.folder / f"part-{self.key}-{rank:05d}.jsonl"
 
     def _lines(self, path: Path) -> Iterator[str]:
-        # A damaged byte must spoil its own line only: the checksum finds it.
-        with path.open(encoding="utf-8", newline="\n", errors="replace") as file:
-            yield from file
+        try:
+            # A damaged byte must spoil its own line only: the checksum finds it.
+            with path.open(encoding="utf-8", newline="\n", errors="replace") as file:
+                yield from file
+        except OSError:
+            raise VizError(f"{path} cannot be read; start over with --fresh, or write to another file.") from None
 
     def parts(self) -> list[Path]:
         """All parts of this request that are there, in order."""
         return sorted(self.folder.glob(f"part-{self.key}-*.jsonl"))
 
-    def forget_failures(self, every: bool = True) -> None:
-        """Take away lines that hold a failed row, and damaged ones, so that their chunks are done again.
+    def forget(self, check: Checker | None = None) -> Forgotten:
+        """Take away every line that must be done again: with a failed row, damaged, or refused by `check`; and all
+        lines of a chunk that stands there with different rows.
 
-        Args:
-            every: of all parts; otherwise of this process's own alone.
+        Returns:
+            What was taken away beside failed rows.
+
+        Raises:
+            VizError: the parts cannot be read or written.
         """
+        gone = Forgotten(outdated=self.outdated)
+        kept: dict[int, str] = {}
+        ambiguous: set[int] = set()
+        for path in self.parts():
+            for line in self._lines(path):
+                chunk = self._kept(line, check, gone)
+                if chunk is not None and kept.setdefault(chunk, line[:_CHECKSUM]) != line[:_CHECKSUM]:
+                    ambiguous.add(chunk)
+        gone.damaged += len(ambiguous)
+        wanted = {chunk: start for chunk, start in kept.items() if chunk not in ambiguous}
         try:
-            for path in self.parts() if every else [self._part(self.rank)]:
-                if path.is_file():
-                    self._forget_failures_of(path)
+            for path in self.parts():
+                self._keep_only(path, wanted)
         except OSError:
             raise VizError(f"The folder {self.folder} cannot be written to; is there space?") from None
+        return gone
 
-    def _forget_failures_of(self, path: Path) -> None:
-        kept = path.with_suffix(f".{self.rank}.tmp")
-        with kept.open("w", encoding="utf-8", newline="\n") as file:
+    def _kept(self, line: str, check: Checker | None, gone: Forgotten) -> int | None:
+        """The chunk of a line that is kept; None where it is not, and `gone` says why."""
+        read = read_line(line)
+        if read is None:
+            gone.damaged += 1
+            return None
+        chunk, rows = read
+        if any("failed" in row for row in rows):
+            return None
+        found = Check() if check is None else check(chunk, rows)
+        gone.damaged += not found.whole
+        gone.changed |= found.changed
+        gone.shared |= found.shared
+        return chunk if found.good else None
+
+    def _keep_only(self, path: Path, wanted: Mapping[int, str]) -> None:
+        """Rewrite a part with the lines that are wanted; one that holds no others is not touched."""
+        draft = path.with_suffix(f".{self.rank}.tmp")
+        dropped = False
+        with draft.open("w", encoding="utf-8", newline="\n") as file:
             for line in self._lines(path):
                 read = read_line(line)
-                if read is not None and not any("failed" in row for row in read[1]):
+                if read is not None and wanted.get(read[0]) == line[:_CHECKSUM]:
                     file.write(line)
-        kept.replace(path)
+                else:
+                    dropped = True
+        if dropped:
+            draft.replace(path)
+        else:
+            draft.unlink()
 
     def done(self) -> set[int]:
         """The chunks whose rows are here, whole."""

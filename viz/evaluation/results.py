@@ -45,18 +45,22 @@ import json
 from typing import Any
 
 from viz.errors import VizError
+from viz.files import as_text_bytes
 
 Result = dict[str, Any]
 
 
 def to_bytes(result: Result) -> bytes:
-    """The result as JSON: the same result gives the same bytes."""
-    return as_text_bytes(json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    """The result as JSON: the same result gives the same bytes.
 
-
-def as_text_bytes(text: str) -> bytes:
-    """UTF-8; of a file name that is no Unicode the odd bytes become a question mark, so that no run ends on it."""
-    return text.encode("utf-8", "replace")
+    Raises:
+        VizError: a number in it is not finite.
+    """
+    try:
+        text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        raise VizError("The result holds a number that is not finite, which JSON cannot hold.") from None
+    return as_text_bytes(text + "\n")
 
 
 def from_bytes(data: bytes) -> Result:

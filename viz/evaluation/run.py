@@ -241,5 +241,6 @@ def evaluate(
     """
     me = processes or Processes()
     torch.set_num_threads(made.setting.options.threads)
-    journal = run(made.task(readers), folder, processes=me, device=torch.device(made.device), begin=begin)
+    task = made.task(readers)
+    journal = run(task, folder, processes=me, device=torch.device(made.device), begin=begin, check=task.check)
     return summarise(journal, made.setting, versions()) if me.first else None

@@ -7,6 +7,7 @@ alone (a chunk is one batch, so that the network sees the same neighbours howeve
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +16,11 @@ from typing import Any, Protocol
 import torch
 
 from viz.errors import VizError
-from viz.evaluation.journal import Journal, Row, throw_away
+from viz.evaluation.journal import Journal, throw_away
+from viz.evaluation.kept import Checker, Forgotten, Row
 from viz.evaluation.processes import Processes
 
+_log = logging.getLogger(__name__)
 # Lines sent at once to the first process when machines share no disk.
 SENT_AT_ONCE = 256
 # A full sentence a picture, not the text of a whole page.
@@ -63,6 +66,7 @@ def run(
     processes: Processes | None = None,
     device: torch.device | None = None,
     begin: Begin | None = None,
+    check: Checker | None = None,
 ) -> Journal:
     """Do all chunks that are not done yet and return the journal, which on the first process then holds every row.
 
@@ -72,6 +76,8 @@ def run(
         device: where the networks live, for the last sum over the processes.
         begin: called once with (pictures of this process's share that are left, pictures done before); returns what
             is called with the number of pictures after each chunk.
+        check: what the rows of an earlier run are worth today; default, all that are whole are kept. What is measured
+            again is logged as a warning.
 
     Raises:
         VizError: the folder cannot be used, or holds a run with another request.
@@ -80,12 +86,7 @@ def run(
     journal = Journal(folder, task.request(), me.rank)
     try:
         everything = range(task.chunks())
-        # Several machines may share no disk: each cleans its own part, the first also what other runs left.
-        journal.forget_failures(every=me.world == 1)
-        me.everyone(None)
-        if me.first and me.world > 1:
-            journal.forget_failures()
-        me.everyone(None)
+        _forget(journal, me, check)
         held = me.everyone(sorted(journal.done() & set(everything)))
         done = set().union(*held)
         left = [c for c in everything if c not in done]
@@ -103,6 +104,21 @@ def run(
     finally:
         journal.close()
     return journal
+
+
+def _forget(journal: Journal, me: Processes, check: Checker | None) -> None:
+    """Take away what must be done again, on every machine, before anybody counts what is done."""
+    gone = []
+    # Machines may share no disk: the first process of each cleans its folder. Where they share one, the others find
+    # nothing more to take away.
+    for turn in (me.first, me.local == 0 and not me.first):
+        gone += me.everyone(journal.forget(check) if turn else Forgotten())
+    if me.first:
+        changed = set().union(*(g.changed for g in gone))
+        found = Forgotten(sum(g.damaged for g in gone), changed, any(g.shared for g in gone))
+        found.outdated = journal.outdated or any(g.outdated for g in gone)
+        for sentence in found.words():
+            _log.warning("%s", sentence)
 
 
 def start_over(folder: Path, me: Processes) -> None:

@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 
 from viz.datasets import Dataset
 from viz.errors import VizError
-from viz.evaluation.described import Setting, data_part, failures, models_part, percent, protocol_part, tuning_part
+from viz.evaluation.described import (
+    Setting,
+    check_unchanged,
+    data_part,
+    failures,
+    models_part,
+    not_finite,
+    percent,
+    protocol_part,
+    tuning_part,
+)
 from viz.evaluation.journal import Journal
 from viz.evaluation.results import Result
 from viz.evaluation.scores import SIDES
@@ -39,6 +49,7 @@ CASES = 6
 def summarise(journal: Journal, setting: Setting, versions: Mapping[str, str]) -> Result:
     """The result; see `viz.evaluation.results` for its form."""
     data = setting.data[0]
+    check_unchanged(journal, setting.data)
     groups = [s.group for s in data]
     folds = folds_of(groups, setting.sides)
     shape = _shape(setting, setting.sides)
@@ -72,6 +83,9 @@ def summarise(journal: Journal, setting: Setting, versions: Mapping[str, str]) -
         "models": models_part(journal, setting),
         "rows": rows,
     }
+    lost = not_finite(journal, setting)
+    if lost:
+        result["not_finite"] = lost
     return result | {"notes": notes_of(result)}
 
 

@@ -10,7 +10,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from viz.evaluation.journal import Row
+from viz.evaluation.kept import Row
 from viz.evaluation.packing import unpack_bits, unpack_counts, unpack_shares
 from viz.intervals import ends
 from viz.localization.protocol import DELTAS, pxap

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from viz.datasets.core import Box
 from viz.engine import Model, load, versions
 from viz.errors import VizError
 from viz.evaluation.batch import native_maps, prepare_all, probes_for, trace_batch
-from viz.evaluation.journal import Row
+from viz.evaluation.kept import Check, Row, request_key
 from viz.evaluation.options import Options
+from viz.evaluation.proof import MADE_FROM, ROWS_FORM, is_sealed, made_from, names_of, sealed
 from viz.evaluation.runner import reason_of
 from viz.evaluation.scores import Truth, floor_entries, map_entry
+from viz.finite import missing
 from viz.localization.protocol import resize_boxes, resize_mask
 from viz.localization.tdam_rule import filter_steps, rule_box
 from viz.picture import Picture
@@ -32,13 +35,15 @@ _MIXED = {None: None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A sample whose picture could be read: `truth` on the protocol's square, `notes` on what was changed in it."""
+    """A sample whose picture could be read: `truth` on the protocol's square, `notes` on what was changed in it,
+    `made_from` of `viz.evaluation.proof`."""
 
     position: int
     sample: Sample
     picture: Picture
     truth: Truth
     notes: Row
+    made_from: str
 
 
 @dataclass(frozen=True)
@@ -55,10 +60,12 @@ class EvaluationTask:
     """An evaluation as a task.
 
     Rows: ``m`` model, ``d`` data set (0 is reported, 1 tunes), ``i`` position; then either ``failed`` (a sentence) or
-    ``h`` (digest of the picture's bytes), ``rank`` (for each step the place of the sample's class, from 0; as many as
-    there are classes where the answer holds no number), ``union`` (right by any step among the first 1, 5; unfiltered,
-    filtered), ``c`` (1: a box was cut at the picture's edge, or left out beyond it), ``e`` (1: its mask is empty and
-    not used), ``s`` {source: entry of `viz.evaluation.scores`}.
+    ``h`` (digest of the picture's bytes), ``of`` (digest of all that the row is made from), ``rank`` (for each step the
+    place of the sample's class, from 0; as many as there are classes where the answer is not finite), ``union`` (right
+    by any step among the first 1, 5; unfiltered, filtered), ``c`` (1: a box was cut at the picture's edge, or left out
+    beyond it), ``e`` (1: its mask is empty and not used), ``nf`` (what of the pass is not finite: sources, and "" for
+    the answer; only where something is), ``s`` {source: entry of `viz.evaluation.scores`}. Every row
+    is sealed, see `viz.evaluation.proof`.
 
     Args:
         models: names or files. checkpoints: their sha256, part of the request.
@@ -92,18 +99,51 @@ class EvaluationTask:
         self._loaded: tuple[int, Model] | None = None
         self._readers = ThreadPoolExecutor(readers) if readers else None
         self._ahead: dict[int, list[Future[Opened | Row]]] = {}
+        self._present: dict[tuple[int, int], str] = {}
 
     def request(self) -> dict[str, Any]:
         """What decides the rows."""
         return {
             "kind": "evaluation",
+            "rows": ROWS_FORM,
             # Sums differ in their last digits between libraries and devices: rows of two must not be mixed.
             "versions": versions(),
             "device": self.device.partition(":")[0],
             "models": [[Path(m).name, c] for m, c in zip(self.models, self.checkpoints, strict=True)],
-            "data": [[d.name, d.split, d.fingerprint] for d in self.data],
+            "data": [[d.name, d.split, names_of(d)] for d in self.data],
             "options": self.options.to_json(),
         }
+
+    @cached_property
+    def key(self) -> str:
+        """Of the request; rows are sealed with it."""
+        return request_key(self.request())
+
+    def check(self, chunk: int, rows: list[Row]) -> Check:
+        """Whether rows of an earlier run are what this task wrote there, and from the files that are there now."""
+        if not 0 <= chunk < len(self._chunks):
+            return Check(whole=False)
+        here = self._chunks[chunk]
+        places = [(here.model, here.data, i) for i in range(here.start, here.start + here.count)]
+        found = [(row.get("m"), row.get("d"), row.get("i")) for row in rows]
+        if found != places or not all(is_sealed(row, self.key) for row in rows):
+            return Check(whole=False)
+        return Check(
+            changed=frozenset(
+                self._name(d, i)
+                for (_, d, i), row in zip(places, rows, strict=True)
+                if row.get(MADE_FROM) != self._now(d, i)
+            )
+        )
+
+    def _name(self, data: int, place: int) -> str:
+        return f"{data}:{self.data[data][place].group}"
+
+    def _now(self, data: int, place: int) -> str:
+        """What a sample's row would be made from today: each file is read once, not once for each model."""
+        if (data, place) not in self._present:
+            self._present[data, place] = made_from(self.data[data][place])
+        return self._present[data, place]
 
     def chunks(self) -> int:
         return len(self._chunks)
@@ -116,6 +156,8 @@ class EvaluationTask:
         if self._loaded is None or self._loaded[0] != number:
             self._loaded = None
             found = load(self.models[number], self.device, precision=self.options.precision, models=self.models_folder)
+            if found.card.sha256 != self.checkpoints[number]:
+                raise VizError(f"The checkpoint file of {found.card.name} changed while the run was at work.")
             self._loaded = (number, found)
         return self._loaded[1]
 
@@ -127,7 +169,8 @@ class EvaluationTask:
         good = [o for o in opened if not isinstance(o, dict)]
         if good:
             rows += self._measure(model, good, here.model)
-        return [{"m": here.model, "d": here.data} | row for row in sorted(rows, key=lambda r: int(r["i"]))]
+        ordered = sorted(rows, key=lambda r: int(r["i"]))
+        return [sealed({"m": here.model, "d": here.data} | row, self.key) for row in ordered]
 
     def _open(self, chunk: int) -> list[Opened | Row]:
         jobs = self._jobs(chunk)
@@ -156,6 +199,7 @@ class EvaluationTask:
             mixed=_MIXED[options.mixed],
         )
         rows = [_classified(o, t) for o, t in zip(opened, traces, strict=True)]
+        lost = [[""] if missing(t.logits) else [] for t in traces]
         entries: list[dict[str, Any]] = [{} for _ in opened]
         if number == 0:  # floors look at no network: once is enough
             for found, one in zip(entries, opened, strict=True):
@@ -176,7 +220,12 @@ class EvaluationTask:
             )
             for k, native in zip(usable, maps, strict=True):
                 entries[k][text] = map_entry(native, opened[k].truth, options.thresholds)
-        return [row | {"s": found} for row, found in zip(rows, entries, strict=True)]
+                if missing(native):
+                    lost[k].append(text)
+        return [
+            row | ({"nf": names} if names else {}) | {"s": found}
+            for row, names, found in zip(rows, lost, entries, strict=True)
+        ]
 
     def _class_of(self, opened: Opened, trace: Trace, source: MapSource) -> int | None:
         if not source.needs_class:
@@ -190,6 +239,7 @@ def read_sample(position: int, sample: Sample) -> Opened | Row:
     """The picture and truth of a sample, or the row that says why it cannot be used."""
     try:
         picture = open_sample(sample)
+        proof = made_from(sample, picture.sha256)
         inside = _inside(sample, picture.size)
         boxes = resize_boxes(inside, picture.size) if inside else None
         mask = None if sample.mask is None else load_mask(sample)
@@ -201,7 +251,7 @@ def read_sample(position: int, sample: Sample) -> Opened | Row:
     if mask is not None and not has_object(mask):
         mask, notes = None, notes | {"e": 1}
     truth = Truth(boxes, None if mask is None else resize_mask(mask))
-    return Opened(position, sample, picture, truth, notes)
+    return Opened(position, sample, picture, truth, notes, proof)
 
 
 def _inside(sample: Sample, size: tuple[int, int]) -> tuple[Box, ...]:
@@ -215,7 +265,7 @@ def _inside(sample: Sample, size: tuple[int, int]) -> tuple[Box, ...]:
 
 def _classified(opened: Opened, trace: Trace) -> Row:
     """Where the sample's class stands in each step's answer, and TDAM's union over steps."""
-    row: Row = {"i": opened.position, "h": opened.picture.sha256[:16]} | opened.notes
+    row: Row = {"i": opened.position, "h": opened.picture.sha256[:16], MADE_FROM: opened.made_from} | opened.notes
     wanted = opened.sample.class_index
     if wanted is None:
         return row

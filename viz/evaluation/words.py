@@ -71,6 +71,12 @@ def notes_of(result: dict[str, Any]) -> list[str]:
         )
     if data["far_edge"] == "inclusive":
         notes.append("The data set's boxes end on the object's last pixel; the protocol takes them as they are.")
+    for lost in result.get("not_finite", ()):
+        what = "answer" if lost["source"] is None else f"map {lost['source']}"
+        notes.append(
+            f"The {what} of {lost['model']} is not finite on {lost['samples']} of {data['samples']} samples; such an "
+            "answer counts as wrong, and such a map boxes what is left of it."
+        )
     floor = next((r for r in result["rows"] if r["source"] == "centre_box"), None)
     if floor is not None and floor["boxes"] is not None:
         value = floor["boxes"]["reported"]["v1"]["50"]["value"]

@@ -19,6 +19,7 @@ from viz.faithfulness.reliance import reliance
 from viz.faithfulness.report import CURVES, PARTS, QUICK, Options, Part, curves_of, source_for, stability_of
 from viz.faithfulness.results import Row, plain, row
 from viz.faithfulness.sources import Source
+from viz.finite import check_answer
 from viz.intervals import interval
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def measure(
         raise VizError(f"The controls are {', '.join(PARTS)}; there is no {str(strange[0])[:40]!r}.")
     passes = Passes.of(model, step, options.batch)
     logits = passes.logits(x)
+    check_answer(logits.numpy(), model.card.name, str(model.dtype).removeprefix("torch."))
     classes = logits.argmax(dim=1) if classes is None else classes.cpu()
     asked = [source_for(model, s, passes.step, options) for s in sources]
     found: list[list[Row]] = [_answer(logits, classes, i) for i in range(len(x))]

@@ -25,6 +25,7 @@ from viz.faithfulness.results import Row, plain
 from viz.faithfulness.sources import Source, source_of
 from viz.faithfulness.stability import Stability, stability
 from viz.faithfulness.words import words_for
+from viz.finite import check_answer
 from viz.geometry import Mode as Geometry
 from viz.geometry import prepare
 from viz.picture import PictureSource, open_picture
@@ -198,6 +199,7 @@ def faithful(
     opened = open_picture(picture)
     x, _ = prepare(opened, model.card.preprocessing, geometry or model.geometry)
     logits = passes.logits(x)
+    check_answer(logits.numpy(), model.card.name, str(model.dtype).removeprefix("torch."))
     chosen = int(logits[0].argmax()) if class_index is None else class_number(model.head.labels, class_index)
     classes = torch.tensor([chosen])
     asked = source_for(model, source, passes.step, options)

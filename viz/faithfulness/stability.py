@@ -20,6 +20,7 @@ from viz.faithfulness.passes import Passes, probability
 from viz.faithfulness.results import Row, mean_of, plain, row
 from viz.faithfulness.similarity import similarity
 from viz.faithfulness.sources import Source
+from viz.plotting import import_matplotlib
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ def stability(
         sigmas: strengths of Gaussian noise, units of 0..255. draws: of each.
         radius: of the uniform noise of sensitivity_max, units of 0..255. samples: of Captum's metrics.
     """
+    import_matplotlib()  # Captum does
     x = passes.placed(x)
     unit = torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1).to(x)
     one = torch.tensor([class_index])

@@ -3,37 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from viz.attention.probe import match, probes_of
 from viz.datasets import Dataset, Sample, open_sample
 from viz.engine import Model, versions
 from viz.environment import plain_torch
-from viz.errors import ProbeError, VizError
+from viz.errors import NotFiniteError, ProbeError, VizError
 from viz.evaluation.described import MOST_FAILED, digest_of
+from viz.evaluation.kept import Check, request_key
 from viz.evaluation.processes import Processes
+from viz.evaluation.proof import MADE_FROM, ROWS_FORM, digest, digest_of_file, is_sealed, names_of, sealed
 from viz.evaluation.runner import Begin, reason_of, run
-from viz.faithfulness.dataset import KEY, Summary, measure
+from viz.faithfulness.dataset import KEY, measure
 from viz.faithfulness.gates import GateBank, gate_bank
 from viz.faithfulness.passes import Passes
 from viz.faithfulness.report import PARTS, QUICK, Options, Part, source_for
 from viz.faithfulness.results import Row, plain
+from viz.faithfulness.set_result import SetResult, table_of
+from viz.finite import check_answer
 from viz.geometry import prepare
-from viz.intervals import interval
 from viz.picture import Picture
 
 # Pictures of a chunk: a few, because each takes hundreds of passes and a stopped run loses the chunk in work.
 CHUNK = 4
 EXAMPLES = 12
-# Of a sample: its place, its label's class, the first digits of its picture's sha256.
+# Of a sample: its place, its label's class, its picture's sha256.
 Place = tuple[int, int | None, str]
 
 
@@ -68,7 +71,9 @@ class FaithfulnessTask:
     """A run of one model over a data set, for `viz.evaluation.runner.run`.
 
     Rows, one a sample: ``i`` its place; then ``failed`` (a sentence), or ``h`` (16 digits of the picture's sha256),
-    ``class`` and ``values``: lists of control, source, variant, measure, value (None: no number), each named once.
+    ``of`` (digest of what the row is made from), ``bank`` (of the pictures that the mean gates are made from; None
+    without them), ``class`` and ``values``: lists of control, source, variant, measure, value (None: no number), each
+    named once. Every row is sealed, see `viz.evaluation.proof`.
 
     The mean gates need a pass over all pictures before the first chunk; each process makes it for itself, which costs
     one pass a picture where the controls cost hundreds.
@@ -81,6 +86,8 @@ class FaithfulnessTask:
         self.samples = _once_each(data, request.classes)
         self.step = Passes.of(model, request.step).step
         self._bank: GateBank | None = None
+        self._banked: str | None = None
+        self._present: dict[int, str] = {}
         self._check()
 
     def _check(self) -> None:
@@ -100,13 +107,55 @@ class FaithfulnessTask:
         card = self.model.card
         return {
             "kind": "faithfulness",
+            "rows": ROWS_FORM,
             # Sums differ in their last digits between libraries and devices: rows of two must not be mixed.
             "versions": versions(),
             "device": self.model.device.type,
             "model": [card.name, card.sha256, self.model.geometry, str(self.model.dtype)],
-            "data": [self.data.name, self.data.split, self.data.fingerprint],
+            "data": [self.data.name, self.data.split, names_of(self.data)],
             "asked": plain(self.asked),
         }
+
+    def reported(self) -> dict[str, Any]:
+        """The request as the result holds it."""
+        found = {k: v for k, v in self.request().items() if k != "rows"}
+        return found | {"data": [self.data.name, self.data.split, self.data.fingerprint]}
+
+    @cached_property
+    def key(self) -> str:
+        """Of the request; rows are sealed with it."""
+        return request_key(self.request())
+
+    def check(self, chunk: int, rows: list[Row]) -> Check:
+        """Whether rows of an earlier run are what this task wrote there, and from the files that are there now."""
+        places = range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(self.samples)))
+        if chunk < 0 or not places or [row.get("i") for row in rows] != [*places]:
+            return Check(whole=False)
+        if not all(is_sealed(row, self.key) for row in rows):
+            return Check(whole=False)
+        changed = {i for i, row in zip(places, rows, strict=True) if row.get(MADE_FROM) != self._now(i)}
+        shared = any(row.get("bank") != self._bank_now for row in rows)
+        return Check(changed=frozenset(self.samples[i].group for i in changed), shared=shared)
+
+    def _made_from(self, place: int, picture: str | None = None) -> str:
+        """Digest of what a sample's row is made from: no box and no mask is read here, and a label only where asked."""
+        sample = self.samples[place]
+        label = sample.class_index if self.asked.classes == "label" else None
+        return digest([picture or digest_of_file(sample.path), sample.id, sample.size, label])
+
+    def _now(self, place: int) -> str:
+        if place not in self._present:
+            self._present[place] = self._made_from(place)
+        return self._present[place]
+
+    @cached_property
+    def _bank_now(self) -> str | None:
+        """Digest of all pictures as they are now, where the mean gates are made of them."""
+        return digest([self._now(i) for i in range(len(self.samples))]) if self._has_bank else None
+
+    @property
+    def _has_bank(self) -> bool:
+        return "reliance" in self.asked.controls and self.model.network.family is not None
 
     def chunks(self) -> int:
         return math.ceil(len(self.samples) / CHUNK)
@@ -125,12 +174,12 @@ class FaithfulnessTask:
                     self._check_label(sample)
                 picture = open_sample(sample)
                 inputs.append(self._input(picture))
-                places.append((i, sample.class_index, picture.sha256[:16]))
+                places.append((i, sample.class_index, picture.sha256))
             except VizError as error:
                 rows.append({"i": i, "failed": reason_of(error)})
         if inputs:
             rows += self._measured(torch.cat(inputs), places)
-        return sorted(rows, key=lambda r: int(r["i"]))
+        return [sealed(row, self.key) for row in sorted(rows, key=lambda r: int(r["i"]))]
 
     def _check_label(self, sample: Sample) -> None:
         if sample.class_index is None or sample.class_index >= len(self.model.head.labels):
@@ -139,9 +188,23 @@ class FaithfulnessTask:
     def _input(self, picture: Picture) -> Tensor:
         return prepare(picture, self.model.card.preprocessing, self.model.geometry)[0]
 
+    def _no_answer(self, logits: Tensor) -> str:
+        try:
+            check_answer(logits.numpy(), self.model.card.name, str(self.model.dtype).removeprefix("torch."))
+        except NotFiniteError as error:
+            return reason_of(error)
+        return ""
+
     def _measured(self, x: Tensor, places: Sequence[Place]) -> list[Row]:
         asked = self.asked
-        classes = Passes.of(self.model, self.step).logits(x).argmax(dim=1)
+        logits = Passes.of(self.model, self.step).logits(x)
+        sound = logits.isfinite().all(dim=1)
+        if not sound.all():  # without an answer there is nothing to measure, of these pictures alone
+            lost = [{"i": i, "failed": self._no_answer(row)} for (i, _, _), row in zip(places, logits, strict=True)]
+            rest = [p for p, good in zip(places, sound, strict=True) if good]
+            failed: list[Row] = [row for row, good in zip(lost, sound, strict=True) if not good]
+            return failed + (self._measured(x[sound], rest) if rest else [])
+        classes = logits.argmax(dim=1)
         if asked.classes == "label":
             classes = torch.tensor([c for _, c, _ in places])
         found = measure(
@@ -158,27 +221,41 @@ class FaithfulnessTask:
         for r in found:
             values[r["item"]].append([*(r[k] for k in KEY), plain(r["value"])])
         return [
-            {"i": i, "h": digest, "class": int(c), "values": v}
-            for (i, _, digest), c, v in zip(places, classes, values, strict=True)
+            {
+                "i": i,
+                "h": sha256[:16],
+                MADE_FROM: self._made_from(i, sha256),
+                "bank": self._banked,
+                "class": int(c),
+                "values": v,
+            }
+            for (i, _, sha256), c, v in zip(places, classes, values, strict=True)
         ]
 
     def bank(self) -> GateBank | None:
         """Mean gates of the whole set, made once; None where no control or no gate needs them."""
-        if "reliance" not in self.asked.controls or self.model.network.family is None:
+        if not self._has_bank:
             return None
         if self._bank is None:
+            read: list[str] = []
             label = f"the {len(self.samples)} pictures of {self.data.name}"
             passes = Passes.of(self.model, self.step)
-            self._bank = gate_bank(passes, self._inputs(), label, self.asked.options.probes, examples=EXAMPLES)
+            self._bank = gate_bank(passes, self._inputs(read), label, self.asked.options.probes, examples=EXAMPLES)
+            self._banked = digest(read)
         return self._bank
 
-    def _inputs(self, batch: int = 16) -> Iterator[Tensor]:
+    def _inputs(self, read: list[str], batch: int = 16) -> Iterator[Tensor]:
+        """Batches of all pictures; `read` gets the digest of each."""
         held: list[Tensor] = []
-        for sample in self.samples:
+        for place, sample in enumerate(self.samples):
+            sha256 = None
             try:
-                held.append(self._input(open_sample(sample)))
+                picture = open_sample(sample)
+                sha256 = picture.sha256
+                held.append(self._input(picture))
             except VizError:
-                continue  # counted where its rows are made
+                pass  # counted where its rows are made
+            read.append(self._made_from(place, sha256))
             if len(held) == batch:
                 yield torch.cat(held)
                 held = []
@@ -194,31 +271,6 @@ def _once_each(data: Dataset, classes: str) -> tuple[Sample, ...]:
     for sample in data.samples:
         first.setdefault(sample.group, sample)
     return tuple(first.values())
-
-
-@dataclass(frozen=True)
-class SetResult:
-    """The controls of one model over a data set.
-
-    `table` of means; `samples`, and of how many they were chosen (None: all there are); `failed_count`, and the first
-    that `failed` (id, reason); `request`: what was asked for; `picture_bytes`: digest of all pictures that were read.
-    """
-
-    model: str
-    sha256: str
-    request: dict[str, Any]
-    step: int
-    samples: int
-    chosen_of: int | None
-    picture_bytes: str
-    failed_count: int
-    failed: tuple[tuple[str, str], ...]
-    table: tuple[Summary, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; what is no number is None."""
-        found: dict[str, Any] = plain(self)
-        return found
 
 
 @plain_torch()
@@ -242,23 +294,27 @@ def measure_set(
     me = processes or Processes()
     torch.set_num_threads(request.threads)
     task = FaithfulnessTask(model, data, request)
-    journal = run(task, folder, processes=me, device=model.device, begin=begin)
+    journal = run(task, folder, processes=me, device=model.device, begin=begin, check=task.check)
     if not me.first:
         return None
     failed = {int(r["i"]): str(r["failed"]) for r in journal.rows() if "failed" in r}
     if len(failed) == len(task.samples):
         raise VizError(f"None of the {len(failed)} pictures could be used; the first: {failed[min(failed)]}")
-    table = tuple(_table(journal.rows(), [s.group for s in task.samples]))
+    table = tuple(table_of(journal.rows(), [s.group for s in task.samples]))
     card = model.card
     listed = tuple((task.samples[i].id, failed[i]) for i in sorted(failed)[:MOST_FAILED])
     digests = np.zeros(len(task.samples), np.uint64)
+    banks = set()
     for r in journal.rows():
         if "h" in r:
             digests[int(r["i"])] = int(r["h"], 16)
+            banks.add(r["bank"])
+    if len(banks) > 1:
+        raise VizError("A picture changed while the run was at work; run the same command again.")
     return SetResult(
         card.name,
         card.sha256,
-        task.request(),
+        task.reported(),
         task.step,
         len(task.samples),
         data.whole,
@@ -267,26 +323,3 @@ def measure_set(
         listed,
         table,
     )
-
-
-def _table(rows: Iterable[Row], groups: Sequence[str]) -> Iterator[Summary]:
-    """Mean and interval of every measure: eight bytes a number are kept, whatever order the rows come in."""
-    columns: dict[tuple[str, ...], NDArray[np.float64]] = {}
-    there: dict[tuple[str, ...], NDArray[np.bool_]] = {}
-    first: dict[tuple[str, ...], tuple[int, int]] = {}
-    for r in rows:
-        place = int(r["i"])
-        for position, (*key, value) in enumerate(r.get("values", ())):
-            name = tuple(key)
-            if name not in columns:
-                columns[name] = np.full(len(groups), np.nan)
-                there[name] = np.zeros(len(groups), np.bool_)
-                first[name] = (place, position)
-            columns[name][place] = math.nan if value is None else float(value)
-            there[name][place] = True
-            first[name] = min(first[name], (place, position))
-    for name in sorted(columns, key=lambda n: first[n]):
-        made = interval(columns[name], groups)
-        control, source, variant, measure_ = name
-        missing = int(there[name].sum()) - made.n
-        yield Summary(control, source, variant, measure_, made.value, made.low, made.high, made.n, missing)

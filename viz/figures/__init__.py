@@ -6,9 +6,14 @@ figure(trace, panels=["picture", "class_map:1", "class_map:2"], preset="cvpr").s
 
 from __future__ import annotations
 
-from viz.figures.build import Figure, figure
-from viz.figures.presets import PRESETS
-from viz.figures.record import figure_from_record
-from viz.figures.spec import FigureSpec, Panel
+from viz.plotting import import_matplotlib
+
+# Before the modules below do.
+import_matplotlib()
+
+from viz.figures.build import Figure, figure  # noqa: E402
+from viz.figures.presets import PRESETS  # noqa: E402
+from viz.figures.record import figure_from_record  # noqa: E402
+from viz.figures.spec import FigureSpec, Panel  # noqa: E402
 
 __all__ = ["PRESETS", "Figure", "FigureSpec", "Panel", "figure", "figure_from_record"]

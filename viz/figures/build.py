@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import re
-import secrets
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +21,8 @@ from viz.figures.layout import Layout, lay_out
 from viz.figures.record import record_of
 from viz.figures.shorthand import default_panels, parse_panels, with_class
 from viz.figures.spec import FigureSpec, Panel
+from viz.files import as_json_bytes, write_whole
+from viz.finite import notes_on
 from viz.zoo.cards import class_number
 
 if TYPE_CHECKING:
@@ -60,6 +58,15 @@ class Figure:
         return self.layout.width, self.layout.height
 
     @cached_property
+    def lost(self) -> tuple[str, ...]:
+        """Which panels hold values that are not finite, in sentences."""
+        named: list[tuple[str, NDArray[Any]]] = []
+        for c in self.contents:
+            named += [(f"Panel ({c.letter}), {h.title}", h.native) for h in c.heatmaps]
+            named += [] if c.values is None else [(f"Panel ({c.letter}), {c.words}", c.values)]
+        return notes_on(named, self.trace.precision)
+
+    @cached_property
     def notes(self) -> tuple[str, ...]:
         """What an author should know before printing, in sentences."""
         found = []
@@ -67,6 +74,7 @@ class Figure:
             found.append(f"The figure is {self.layout.height:.1f} inches tall, more than a page holds.")
         if any(c.panel.kind == "boxes" and not c.boxes for c in self.contents):
             found.append("A panel has no boxes, because its map is flat.")
+        found += self.lost
         return tuple(found)
 
     def to_bytes(self, fmt: str = "pdf", dpi: int | None = None) -> bytes:
@@ -196,35 +204,3 @@ def figure(
         options["fixed"] = tuple(options["fixed"])
     columns = columns if columns is not None else (1 if len(chosen) <= 4 else 2)
     return Figure(trace, FigureSpec(chosen, preset, columns, **options))
-
-
-def as_json_bytes(data: dict[str, Any]) -> bytes:
-    """Readable JSON, the same for the same values; every number must be finite."""
-    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
-    # Lists of numbers and words go on one line. JSON writes a line break inside a text as two characters, so only
-    # layout is touched.
-    text = re.sub(
-        r"\[\n[^\[\]{}]*\]", lambda m: re.sub(r"\n\s*", " ", m[0]).replace("[ ", "[").replace(" ]", "]"), text
-    )
-    return (text + "\n").encode()
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file at once: a reader sees the old one or the new one, never half of one.
-
-    Raises:
-        FigureError: the folder does not exist or cannot be written to.
-    """
-    part = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}")
-    try:
-        # Exclusive, and with the permissions of any other new file of this user.
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-    except OSError:
-        raise FigureError(f"The folder of {path.name} does not exist or cannot be written to.") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise FigureError(f"The file {path.name} cannot be written.") from None

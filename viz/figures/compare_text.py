@@ -141,6 +141,7 @@ def compare_caption(made: CompareFigure) -> str:
     for mode, (height, width) in fits:
         who = "Every network" if len(fits) == 1 else "A network of this figure"
         out.append(rf"{who} saw {_FITS[mode]} at ${width}\times{height}$ pixels.")
+    out += map(escaped, made.lost)
     return " ".join(s for s in out if s)
 
 

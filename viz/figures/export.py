@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from viz.engine import versions
 from viz.figures.attributions import entry
+from viz.finite import missing
 from viz.localization.boxes import DEFAULT_THRESHOLD, boxes
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ def trace_json(trace: Trace) -> dict[str, Any]:
             "bounds": [finite(b) for b in r.bounds],
             "neutral": finite(r.neutral),
             "range": [finite(float(r.values.min())), finite(float(r.values.max()))],
+            **({"not_finite": lost} if (lost := missing(r.values)) else {}),
         }
         for r in trace.records
     ]
@@ -136,4 +138,5 @@ def trace_json(trace: Trace) -> dict[str, Any]:
         ],
         "boxes": {"kind": "display", "threshold": DEFAULT_THRESHOLD, "found": found},
         "versions": versions(),
+        **({"notes": list(trace.notes)} if trace.notes else {}),
     }

@@ -170,6 +170,7 @@ def caption(made: Figure) -> str:
     height, width = trace.geometry.network
     fit = _FITS[trace.geometry.mode]
     sentences.append(rf"The network saw {fit} at ${width}\times{height}$ pixels{frame}.")
+    sentences += map(escaped, made.lost)
     return " ".join(sentences)
 
 

@@ -50,6 +50,7 @@ def record_of(made: Figure) -> dict[str, Any]:
         # Nothing in a figure is random.
         "seed": None,
         "versions": drawing_versions(),
+        **({"notes": list(made.lost)} if made.lost else {}),
     }
 
 

@@ -106,6 +106,9 @@ class CompareTab:
                 traces[name] = self.engine.trace(picture, name, shown.geometry)
             except VizError as error:
                 toast(f"{name}: {error}")
+                continue
+            for note in traces[name].notes:
+                toast(f"{name}: {note}")
         if len(traces) < FEWEST:
             if traces:
                 toast("Fewer than two models are left to compare; choose others.")

@@ -34,8 +34,9 @@ _UNDRAWN = frozenset({"tap_logits"})
 
 
 def floats(values: NDArray[np.floating[Any]]) -> str:
-    """float32 little-endian bytes, base64."""
-    return base64.b64encode(np.ascontiguousarray(values, dtype="<f4").tobytes()).decode()
+    """float32 little-endian bytes, base64. What is not finite is NaN there: the page draws no data."""
+    drawn = np.where(np.isfinite(values), values, np.nan)
+    return base64.b64encode(np.ascontiguousarray(drawn, dtype="<f4").tobytes()).decode()
 
 
 def bound(value: float) -> float | None:
@@ -80,8 +81,7 @@ def map_entry(maps: Sequence[Heatmap], kind: str, title: str, group: str, *, sha
         "palette": "diverging" if first.neutral is not None and kind != "class_map" else "inferno",
         "class_index": first.class_index,
         "steps": [
-            {"step": m.step, "h": m.native.shape[0], "w": m.native.shape[1], "data": floats(np.nan_to_num(m.native))}
-            for m in maps
+            {"step": m.step, "h": m.native.shape[0], "w": m.native.shape[1], "data": floats(m.native)} for m in maps
         ],
     }
 
@@ -183,7 +183,7 @@ def kernel_entries(trace: Trace) -> list[dict[str, Any]]:
         before: AttentionRecord | None = None
         for r in records:
             same = before is not None and np.array_equal(before.values, r.values)
-            data = {"same": True} if same else {"data": floats(np.nan_to_num(r.values))}
+            data = {"same": True} if same else {"data": floats(r.values)}
             steps.append({"step": r.step, "h": r.values.shape[1], "w": r.values.shape[2], **data})
             before = r
         entries.append(
@@ -233,5 +233,5 @@ def vector_entry(record: AttentionRecord) -> dict[str, Any]:
         "unit": record.unit,
         "neutral": record.neutral,
         "bounds": [bound(b) for b in record.bounds],
-        "data": floats(np.nan_to_num(record.values)),
+        "data": floats(record.values),
     }

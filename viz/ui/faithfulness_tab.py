@@ -18,8 +18,8 @@ from viz.errors import VizError
 from viz.faithfulness import PARTS, QUICK_PARTS, Report, faithful, sample_bank, words_for
 from viz.faithfulness.passes import Passes
 from viz.faithfulness.sources import Source, source_of
-from viz.figures.build import as_json_bytes, write_whole
 from viz.figures.faithfulness_plots import curves_plot, randomisation_plot
+from viz.files import as_json_bytes, write_whole
 from viz.networks.base import StepNetwork
 from viz.parts import part_words, split_name
 from viz.sources import OWN

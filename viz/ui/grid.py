@@ -17,8 +17,8 @@ import gradio as gr
 from viz.comparison import Comparison
 from viz.comparison.build import compare_traces, user_box
 from viz.comparison.choice import MapChoice
-from viz.figures.build import as_json_bytes, write_whole
 from viz.figures.compare import BOXES
+from viz.files import as_json_bytes, write_whole
 from viz.geometry import INTERPOLATIONS
 from viz.localization.boxes import DEFAULT_THRESHOLD
 from viz.maps import PALETTES, palette

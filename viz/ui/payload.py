@@ -117,7 +117,7 @@ def viewer_message(
             "full": list(picture.size),
             "name": picture.name,
             "sha256": picture.sha256,
-            "notes": list(picture.notes),
+            "notes": [*picture.notes, *trace.notes],
         },
         "geometry": trace.geometry.as_json(),
         "frames": frame_entries(trace, TOP),

@@ -1,0 +1,151 @@
+"""Hours of work are not lost to what comes after them: the result's file is written first, whatever a report does, and
+a backend of a notebook that is not there ends no command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from PIL import Image
+
+import viz.evaluation.report as report_module
+import viz.evaluation.report_markdown as markdown_module
+import viz.faithfulness.report_markdown as faithfulness_markdown_module
+from tests.localization_data import write_dataset
+from tests.tiny import scene
+from viz.cli import main
+from viz.errors import VizError
+from viz.evaluation.results import to_bytes
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOK = "module://matplotlib_inline.backend_inline"
+# What each command needs beside a picture, a data set and a folder, and the file that must be there afterwards.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "trace": ("trace P --model lite0 --out O", "p.json"),
+    "figure": ("figure P --model lite0 --out O/f.pdf", "f.pdf"),
+    "attribution": ("figure P --model lite0 --panels picture,gradcam --out O/f.pdf", "f.pdf"),
+    "compare": ("compare P --model lite0 --model lite0-psa --out O", "p-agreement.json"),
+    "evaluate": (
+        "evaluate --data D --split val --model lite0 --source cam gradcam --folds 2 --json O/r.json --html O/r.html",
+        "r.html",
+    ),
+    "faithfulness": (
+        "faithfulness --data D --split val --model lite0 --controls stability --draws 1 --samples 1 --limit 1 "
+        "--json O/r.json",
+        "r.json",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("data") / "set", 2, splits=("val",))
+
+
+@pytest.mark.parametrize(("name", "backend"), [*((name, NOTEBOOK) for name in COMMANDS), ("figure", "nonsense")])
+def test_a_backend_that_is_not_there_ends_no_command(name: str, backend: str, data: Path, tmp_path: Path) -> None:
+    Image.fromarray(scene()).save(tmp_path / "p.png")
+    (tmp_path / "out").mkdir()
+    words, made = COMMANDS[name]
+    places = {"P": str(tmp_path / "p.png"), "D": str(data), "O": str(tmp_path / "out")}
+    command = [
+        *(sys.executable, "-m", "viz"),
+        *("/".join(places.get(part, part) for part in word.split("/")) for word in words.split()),
+    ]
+    env = {**os.environ, "MPLBACKEND": backend, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*command, "--device", "cpu"], check=False, env=env, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    assert (tmp_path / "out" / made).stat().st_size > 100
+
+
+def test_a_backend_that_is_there_stays_chosen() -> None:
+    code = (
+        "import os, sys, viz.figures, matplotlib\n"
+        "print(matplotlib.rcParams._get_backend_or_none(), os.environ['MPLBACKEND'])"
+    )
+    for named, chosen in (("svg", "svg"), ("nonsense", "None")):
+        env = {**os.environ, "MPLBACKEND": named, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True)
+        assert done.stdout.split() == [chosen, named]
+
+
+@pytest.mark.parametrize("name", ["evaluate", "faithfulness"])
+def test_results_need_no_library_of_figures(name: str, data: Path, tmp_path: Path) -> None:
+    """A Matplotlib that cannot be imported at all costs the commands over data sets nothing."""
+    (tmp_path / "matplotlib.py").write_text("raise RuntimeError('broken')\n")
+    more = {"evaluate": ["--folds", "2"], "faithfulness": ["--controls", "deletion", "--points", "2", "--limit", "1"]}
+    command = [sys.executable, "-m", "viz", name, "--data", str(data), "--split", "val", "--model", "lite0"]
+    command += ["--device", "cpu", "--json", str(tmp_path / "r.json"), *more[name]]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    done = subprocess.run(command, check=False, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "r.json").read_text())["kind"] == name.replace("evaluate", "evaluation")
+
+
+def _breaks(error: Exception) -> Callable[..., NoReturn]:
+    def broken(*arguments: Any) -> NoReturn:
+        raise error
+
+    return broken
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("x"), OSError("y"), VizError("No report today.")])
+def test_a_report_that_fails_costs_neither_the_result_nor_the_others(
+    error: Exception, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("to_csv", "to_html", "to_latex"):
+        monkeypatch.setattr(report_module, name, _breaks(error))
+    out = {ending: tmp_path / f"r.{ending}" for ending in ("json", "csv", "tex", "md", "html")}
+    command = ["evaluate", "--data", str(data), "--split", "val", "--model", "lite0", "--device", "cpu", "--folds", "2"]
+    reports = ["--csv", str(out["csv"]), "--latex", str(out["tex"]), "--html", str(out["html"])]
+    assert main([*command, "--json", str(out["json"]), *reports, "--markdown", str(out["md"])]) == 1
+    said = capsys.readouterr()
+    assert json.loads(out["json"].read_text())["rows"] and out["md"].read_text()
+    assert not any(out[ending].exists() for ending in ("csv", "tex", "html"))
+    lines = [line for line in said.err.splitlines() if line.startswith("searchlight:") and str(out["json"]) in line]
+    assert len(lines) == 3 and said.out.split() == [str(out["json"]), str(out["md"])]
+    wanted = str(error) if isinstance(error, VizError) else type(error).__name__
+    assert all(wanted in line for line in lines)
+    monkeypatch.undo()
+    before = out["json"].read_bytes()
+    assert main([*command, "--json", str(out["json"]), *reports]) == 0 and out["csv"].is_file()
+    assert out["json"].read_bytes() == before
+
+
+def test_a_table_of_the_controls_that_fails_costs_nothing_else(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(faithfulness_markdown_module, "to_markdown", _breaks(KeyError("x")))
+    command = ["faithfulness", "--data", str(data), "--split", "val", "--model", "lite0", "--device", "cpu"]
+    command += ["--controls", "deletion", "--points", "2", "--limit", "1", "--json", str(tmp_path / "r.json")]
+    assert main([*command, "--markdown", str(tmp_path / "r.md"), "--csv", str(tmp_path / "r.csv")]) == 1
+    assert json.loads((tmp_path / "r.json").read_text())["models"] and (tmp_path / "r.csv").is_file()
+    said = capsys.readouterr().err
+    assert "cannot be made (KeyError)" in said and "Traceback" not in said
+
+
+def test_a_report_that_cannot_be_written_is_one_sentence(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def away(result: Any) -> str:
+        (tmp_path / "sub").rename(tmp_path / "gone")
+        return "text"
+
+    (tmp_path / "sub").mkdir()
+    monkeypatch.setattr(markdown_module, "to_markdown", away)
+    command = ["evaluate", "--data", str(data), "--split", "val", "--model", "lite0", "--device", "cpu", "--folds", "2"]
+    assert main([*command, "--json", str(tmp_path / "r.json"), "--markdown", str(tmp_path / "sub" / "r.md")]) == 1
+    assert (tmp_path / "r.json").is_file() and "cannot be written to" in capsys.readouterr().err
+
+
+def test_a_result_that_json_cannot_hold_is_a_sentence() -> None:
+    with pytest.raises(VizError, match="not finite"):
+        to_bytes({"kind": "evaluation", "rows": [float("nan")]})
