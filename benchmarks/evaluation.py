@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.common import interleave, one_thread, rounds_from_command_line, save, show
+from viz.allocator import keep_memory
 from viz.datasets import Dataset, open_dataset, open_sample
-from viz.evaluation.allocator import keep_memory
 from viz.evaluation.batch import prepare_all
 from viz.evaluation.options import Options
 from viz.evaluation.run import plan
@@ -99,7 +99,7 @@ _MEASURED = """
 import resource, sys, tempfile
 from pathlib import Path
 from viz.datasets import open_dataset
-from viz.evaluation.allocator import keep_memory
+from viz.allocator import keep_memory
 from viz.evaluation.options import Options, sources_of
 from viz.evaluation.run import evaluate, plan
 keep_memory()

@@ -332,7 +332,7 @@ def test_blocks_that_are_freed_stay_with_the_process() -> None:
     """Freed blocks of 16 MiB come back without the kernel clearing them again: no new page faults."""
     code = (
         "import resource, sys, numpy as np\n"
-        "from viz.evaluation.allocator import keep_memory\n"
+        "from viz.allocator import keep_memory\n"
         "done = keep_memory() if sys.argv[1] == 'keep' else False\n"
         "def turn(): np.ones(2 * 2**20)\n"
         "turn(); turn()\n"

@@ -75,7 +75,7 @@ def add_evaluate(commands: Any) -> None:
 
 def _evaluate(args: argparse.Namespace) -> int:
     _check_outputs(args)
-    from viz.evaluation.allocator import keep_memory
+    from viz.allocator import keep_memory
     from viz.evaluation.processes import joined
     from viz.evaluation.runner import start_over
 

@@ -93,7 +93,7 @@ def _faithfulness(args: argparse.Namespace) -> int:
             _usage(f"--{'random-maps' if name == 'seeds' else name.replace('_', '-')} takes {least} to 1000.")
     if len(set(args.model)) != len(args.model):
         _usage("give each model once.")
-    from viz.evaluation.allocator import keep_memory
+    from viz.allocator import keep_memory
     from viz.evaluation.processes import joined
 
     keep_memory()

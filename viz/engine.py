@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from viz.allocator import give_back
 from viz.environment import plain_torch
 from viz.errors import ModelError
 from viz.geometry import MODES, Mode
@@ -51,13 +52,15 @@ class Model:
     device: torch.device
     dtype: torch.dtype
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    # Of an engine: shared by its models, so that one slow attribution at a time holds memory.
+    _turn: threading.Lock | None = field(default=None, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What another process needs: all but the lock, which belongs to this one."""
-        return {k: v for k, v in vars(self).items() if k != "_lock"}
+        """What another process needs: all but the locks, which belong to this one."""
+        return {k: v for k, v in vars(self).items() if k not in ("_lock", "_turn")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _lock=threading.Lock())
+        vars(self).update(state, _lock=threading.Lock(), _turn=None)
 
     def trace(
         self,
@@ -225,6 +228,7 @@ class Engine:
         self._tracing: dict[tuple[str, str, str], threading.Lock] = {}
         self._attributing: dict[tuple[str, str, str], threading.Lock] = {}
         self._lock = threading.Lock()
+        self._turn = threading.Lock()
         self.forwards = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -244,7 +248,8 @@ class Engine:
                 if name in self._models:
                     return self._models[name]
             try:
-                model = load(name, self.device, precision=self.precision, models=self._models_folder)
+                loaded = load(name, self.device, precision=self.precision, models=self._models_folder)
+                model = replace(loaded, _turn=self._turn)
                 with self._lock:
                     self.catalogue.seen[name] = model.card
                     self._models[name] = model
@@ -290,7 +295,8 @@ class Engine:
     ) -> Trace:
         """The trace of a picture under a model with an attribution map, see `Model.attribute`; each is computed once.
 
-        A trace holds at most `MAX_ATTRIBUTIONS` of them; the oldest go first.
+        A trace holds at most `MAX_ATTRIBUTIONS` of them; the oldest go first. Of the slow methods one runs at a
+        time, on whichever model, and memory goes back to the system afterwards: visitors add up to no peak.
         """
         model = self.model(name)
         key = (picture.sha256, name, geometry or model.geometry)
@@ -305,6 +311,7 @@ class Engine:
                 )
                 if made is trace:
                     return trace
+                give_back()
                 with self._lock:
                     newest = made.attributions[-1]
                     others = [a for a in self._traces.get(key, made).attributions if a is not newest]

@@ -174,7 +174,8 @@ class AttributionOptions:
         baseline: what stands for "nothing there": the preprocessing's ``mean`` colour (0 after standardising) or
             ``black``. n_steps: points of the Gauss-Legendre quadrature of integrated gradients.
         window, stride: of occlusion, in input pixels.
-        batch: pictures in one pass. It changes nothing but rounding.
+        batch: pictures in one pass; of pictures larger than 224 x 224 pixels as many as have that many pixels together.
+            It changes nothing but rounding.
 
     Raises:
         VizError: a value out of range.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,9 @@ from viz.zoo.cards import class_number
 
 if TYPE_CHECKING:
     from viz.engine import Model
+
+# Seconds between two looks whether the work is still wanted.
+_LOOK = 0.2
 
 
 def definite_method(network: StepNetwork, method: MethodChoice | str) -> MethodChoice:
@@ -57,7 +61,7 @@ def attributed(
         # The newest is what is shown.
         others = tuple(a for a in trace.attributions if a is not known)
         return trace if trace.attributions[-1] is known else replace(trace, attributions=(*others, known))
-    with model._lock:
+    with _turn(model, choice, progress), model._lock:
         x, _ = prepare(trace.picture, model.card.preprocessing, trace.geometry.mode)
         values = attribute(
             model.network,
@@ -86,6 +90,21 @@ def attributed(
         captum_version(),
     )
     return replace(trace, attributions=(*trace.attributions, made))
+
+
+@contextmanager
+def _turn(model: Model, choice: MethodChoice, progress: Callable[[float], None] | None) -> Iterator[None]:
+    """Wait until no other slow method runs: each holds its gradients of a whole batch, more than a gigabyte."""
+    if model._turn is None or not choice.info.slow:
+        yield
+        return
+    while not model._turn.acquire(timeout=_LOOK):
+        if progress is not None:
+            progress(0.0)  # whoever waits can stop
+    try:
+        yield
+    finally:
+        model._turn.release()
 
 
 def captum_version() -> str:

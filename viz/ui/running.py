@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from viz.allocator import give_back
 from viz.attribution.methods import MethodChoice, parse_method
 from viz.engine import Engine
 from viz.errors import ProbeError
@@ -73,6 +74,7 @@ class Running:
                 self._running[key].remove(wish)
                 if not self._running[key]:
                     del self._running[key]
+            give_back()
 
     def stop(self, session: str | None) -> None:
         """End what the visitor runs at its next sign of progress, and what waits as soon as its turn comes."""

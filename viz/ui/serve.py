@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 import PIL
 
+from viz.allocator import share_memory
 from viz.engine import Engine, Precision
 from viz.errors import VizError
 from viz.ui.app import build, look
@@ -50,6 +51,7 @@ def serve(
     """
     access = Access.of(allow_hosts, allow_frames)
     _check_pillow(host)
+    share_memory()
     engine = Engine(device, precision, models)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the page's folder is removed then, too
