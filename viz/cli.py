@@ -11,6 +11,7 @@ import argparse
 import io
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,7 +23,6 @@ from viz.errors import FigureError, ModelError, PictureError, VizError
 if TYPE_CHECKING:
     from viz.engine import Model
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".avif")
 DEFAULT_MODEL = "lite0-tdam"
 PRECISIONS = ("float32", "bfloat16", "float16")
 GEOMETRIES = ("center_crop", "squash", "letterbox")
@@ -218,7 +218,7 @@ def _models(args: argparse.Namespace) -> int:
 
 
 def _trace(args: argparse.Namespace) -> int:
-    pictures = _pictures(args.pictures)
+    pictures = _pictures(args.pictures, args.out)
     out = Path(args.out)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -253,19 +253,28 @@ def _trace(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _pictures(given: Iterable[str]) -> list[Path]:
-    """The files named, and those below the folders named, each once, in a fixed order."""
-    found: dict[Path, Path] = {}
+def _pictures(given: Iterable[str], out: str | None = None) -> list[Path]:
+    """The files named, and those below the folders named, each once, in a fixed order; what is left out is told."""
+    from viz.picture_files import pictures_below, skipped
+
+    found: dict[str, Path] = {}
+    others: dict[str, Path] = {}
     for item in given:
-        path = Path(item)
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file())
+        inside: Sequence[Path] = (Path(item),)
+        if Path(item).is_dir():
+            below = pictures_below(Path(item), None if out is None else Path(out))
+            inside = below.pictures
+            others |= {os.path.realpath(p): p for p in below.others}
+            for note in below.notes:
+                print(f"searchlight: {note}", file=sys.stderr)
             if not inside:
-                raise PictureError(f"There are no pictures in {item}.")
-        else:
-            inside = [path]
+                why = f"; {skipped(below.others)}" if below.others else ""
+                raise PictureError(f"There are no pictures in {item}{why}.")
         for one in inside:
-            found.setdefault(one.resolve(), one)
+            found.setdefault(os.path.realpath(one), one)
+    # One that was named itself is not skipped.
+    if left := [path for real, path in others.items() if real not in found]:
+        print(f"searchlight: {skipped(left)}.", file=sys.stderr)
     return list(found.values())
 
 

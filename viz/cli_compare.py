@@ -124,7 +124,7 @@ def _compare(args: argparse.Namespace) -> int:
     from viz.comparison.folder import SUMMARY, Folder, stems
 
     box = _checked(args)
-    pictures = _pictures(args.pictures)
+    pictures = _pictures(args.pictures, args.out)
     out = Path(args.out)
     try:
         out.mkdir(parents=True, exist_ok=True)

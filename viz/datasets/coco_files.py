@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from viz.datasets.core import DatasetError
-from viz.datasets.files import Inside, is_hidden
+from viz.datasets.files import Inside
+from viz.picture_files import is_hidden
 
 _PREFIX = "instances_"
 _ROBOFLOW = "_annotations.coco.json"

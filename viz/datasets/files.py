@@ -18,12 +18,13 @@ from typing import Any
 from xml.etree import ElementTree
 
 from viz.datasets.core import DatasetError
+from viz.picture_files import PICTURE_ENDINGS, walk
 
 MAX_TEXT = 256 * 2**20
 MAX_JSON = 2**30
 MAX_XML = 2**20
 MAX_DEPTH = 16
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".avif")
+DEPTH = 4  # of folders in a data set
 
 
 def shown(text: str) -> str:
@@ -216,15 +217,10 @@ def inside(root: Path) -> Inside:
     return Inside(Path(os.path.realpath(root)), Path(os.path.abspath(root)))  # noqa: PTH100 - links stay
 
 
-def is_hidden(name: str) -> bool:
-    """Whether a file or folder is what systems leave beside data: ``.name``, ``._name`` (macOS), ``__MACOSX``."""
-    return name.startswith(".") or name == "__MACOSX"
-
-
 def files_below(
     folder: Path,
-    suffixes: tuple[str, ...] = PICTURES,
-    depth: int = 4,
+    suffixes: tuple[str, ...] = PICTURE_ENDINGS,
+    depth: int = DEPTH,
     told: Callable[[Path, str], None] | None = None,
 ) -> list[Path]:
     """Files with these suffixes (any case) in a folder and its subfolders, sorted by relative path.
@@ -234,25 +230,5 @@ def files_below(
     Args:
         told: called with each folder that is left out, and why.
     """
-    found: list[Path] = []
-    above = {folder: frozenset({os.path.realpath(folder)})}
-    for base, folders, names in os.walk(folder, followlinks=True):
-        here = Path(base)
-        chain = above.pop(here)
-        kept = []
-        for name in sorted(n for n in folders if not is_hidden(n)):
-            child = here / name
-            real = os.path.realpath(child)
-            why = ""
-            if any(Path(held).is_relative_to(real) for held in chain):
-                why = "is a link to a folder that holds it"
-            elif len(here.relative_to(folder).parts) >= depth:
-                why = f"lies more than {depth} folders deep"
-            if not why:
-                kept.append(name)
-                above[child] = chain | {real}
-            elif told is not None:
-                told(child, why)
-        folders[:] = kept
-        found += [here / n for n in names if n.lower().endswith(suffixes) and not is_hidden(n)]
+    found = [path for path in walk(folder, depth, told) if path.name.lower().endswith(suffixes)]
     return sorted(found, key=lambda p: p.relative_to(folder).as_posix())

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from viz.datasets.builder import Builder, chosen
 from viz.datasets.core import Dataset, DatasetError
-from viz.datasets.files import files_below, is_hidden, shown
+from viz.datasets.files import DEPTH, files_below, shown
 from viz.datasets.index_masks import add_classes, class_names
 from viz.datasets.masks import FileMask
 from viz.datasets.pairs import paired
+from viz.picture_files import is_hidden, is_picture_name, skipped, walk
 
 NAME = "folders"
 LOOKS_FOR = "a folder of pictures (images) beside a folder of masks (masks)"
@@ -47,6 +48,7 @@ def read(root: Path, split: str | None) -> Dataset:
     names = class_names(builder.inside.root / "classes.txt")
     below = {p.relative_to(masks).as_posix(): p for p in files_below(masks, told=builder.left_out)}
     found = {p.relative_to(pictures).as_posix(): p for p in files_below(pictures, told=builder.left_out)}
+    _tell_others(builder, pictures)
     pairs = paired(found, below)
     for relative, path in found.items():
         parts = relative.split("/")
@@ -68,6 +70,12 @@ def read(root: Path, split: str | None) -> Dataset:
         name = builder.relative(below[left])
         builder.problem(name, "no picture", f"{shown(name)} is a mask without a picture of the same name.")
     return builder.build(NAME, split, splits)
+
+
+def _tell_others(builder: Builder, pictures: Path) -> None:
+    """A picture with an ending that is not read, such as .heic, must not be missed in silence."""
+    if others := [p for p in walk(pictures, DEPTH) if not is_picture_name(p.name)]:
+        builder.problem(builder.relative(pictures), "files skipped", f"In {shown(pictures.name)}: {skipped(others)}.")
 
 
 def _pair(root: Path) -> tuple[Path, Path] | None:

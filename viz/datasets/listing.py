@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from viz.datasets.files import PICTURES, is_hidden
+from viz.picture_files import is_hidden, is_picture_name
 
-_SAME = {".jpeg": ".jpg", ".tiff": ".tif"}
+_SAME = {".tiff": ".tif"} | dict.fromkeys((".jpeg", ".jpe", ".jfif", ".jif", ".jfi"), ".jpg")
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Listing:
         return [p for p in self._of(folder).get(stem.casefold(), []) if p.stem == stem]
 
     def near(self, path: Path) -> list[Path]:
-        """Pictures in the path's folder whose name differs from it in case only, or in jpg for jpeg, tif for tiff."""
+        """Pictures in the path's folder whose name differs from it in case only, or as jpg, jpeg and jfif do."""
         same = [p for p in self._of(path.parent).get(path.stem.casefold(), []) if _ending(p) == _ending(path)]
         return [p for p in same if p.stem == path.stem] or same
 
@@ -33,7 +33,7 @@ class Listing:
             except OSError:
                 children = []
             for child in children:
-                if child.name.lower().endswith(PICTURES) and not is_hidden(child.name):
+                if is_picture_name(child.name) and not is_hidden(child.name):
                     found.setdefault(child.stem.casefold(), []).append(child)
             self._folders[folder] = found
         return self._folders[folder]

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from viz.datasets.builder import Builder, chosen
 from viz.datasets.core import Dataset, DatasetError
-from viz.datasets.files import files_below, is_hidden, lines, shown
+from viz.datasets.files import files_below, lines, shown
 from viz.datasets.labels import WNID, class_of, name_of
+from viz.picture_files import is_hidden
 
 NAME = "tiny-imagenet"
 LOOKS_FOR = "train/WNID/WNID_boxes.txt or val/val_annotations.txt, as Tiny ImageNet"

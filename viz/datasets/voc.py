@@ -18,10 +18,11 @@ from xml.etree.ElementTree import Element
 from viz.datasets.box_checks import is_share
 from viz.datasets.builder import Builder, chosen, number
 from viz.datasets.core import Box, Dataset, DatasetError
-from viz.datasets.files import PICTURES, files_below, is_hidden, lines, read_xml, shown
+from viz.datasets.files import files_below, lines, read_xml, shown
 from viz.datasets.mask_checks import ClassCheck
 from viz.datasets.masks import FileMask
 from viz.datasets.numbering import CLASSES, Numbering, numbering
+from viz.picture_files import is_hidden, is_picture_name
 
 NAME = "voc"
 LOOKS_FOR = "Annotations/*.xml beside JPEGImages/ or images/, as Pascal VOC"
@@ -125,7 +126,7 @@ def _stems(builder: Builder, folders: _Folders, where: Path | None) -> list[str]
     # Some lists name the pictures' files.
     return [
         line[: line.rindex(".")]
-        if line.lower().endswith(PICTURES) and not (folders.base / folders.notes / f"{line}.xml").is_file()
+        if is_picture_name(line) and not (folders.base / folders.notes / f"{line}.xml").is_file()
         else line
         for line in listed
     ]

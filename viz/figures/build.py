@@ -17,6 +17,7 @@ from viz.figures.content import Content, contents
 from viz.figures.draw import FORMATS, render
 from viz.figures.export import npz_bytes
 from viz.figures.latex import latex
+from viz.figures.latex_names import name_notes
 from viz.figures.layout import Layout, lay_out
 from viz.figures.record import record_of
 from viz.figures.shorthand import default_panels, parse_panels, with_class
@@ -121,7 +122,7 @@ class Figure:
             files[path.with_suffix(".tex")] = self.latex(path.name).encode()
         for target, data in files.items():
             write_whole(target, data)
-        for note in self.notes:
+        for note in (*self.notes, *(name_notes(path) if sidecars else ())):
             _log.warning("%s", note)
         return tuple(files)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from viz.figures.content import percent
 from viz.figures.export import model_entry, picture_entry, predictions_entry
 from viz.figures.latex import _FITS, _SHOWN, escaped
+from viz.figures.latex_names import include
 from viz.figures.presets import preset
 from viz.figures.record import _panel_entry, drawing_versions
 from viz.figures.text import drawable, numbers
@@ -101,13 +102,11 @@ def compare_latex(made: CompareFigure, file_name: str) -> str:
     environment = "figure*" if wide else "figure"
     width = r"\columnwidth" if style.two_columns and not wide else r"\textwidth"
     path = Path(file_name)
-    # LaTeX reads no SVG: the snippet then names the file without its ending, for the PDF made from it.
-    named = re.sub(r"[{}%#~\\^\x00-\x1f]", "-", path.stem if path.suffix.lower() == ".svg" else path.name)
     label = re.sub(r"[^A-Za-z0-9-]+", "-", path.stem).strip("-") or "searchlight"
+    included = "\n".join(include(path, width))
     return (
         f"% {style.title}: {style.width(spec.columns):g} in wide; drawn at that size, so do not scale it.\n"
-        f"\\begin{{{environment}}}[t]\n  \\centering\n"
-        f"  \\includegraphics[width={width}]{{\\detokenize{{{named}}}}}\n"
+        f"\\begin{{{environment}}}[t]\n  \\centering\n{included}\n"
         f"  \\caption{{{compare_caption(made)}}}\n  \\label{{fig:{label}}}\n\\end{{{environment}}}\n"
     )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from viz.figures.attributions import sentences as attribution_sentences
 from viz.figures.attributions import shown
+from viz.figures.latex_names import include
 from viz.figures.presets import preset
 from viz.figures.text import numbers
 
@@ -120,16 +121,13 @@ def latex(made: Figure, file_name: str) -> str:
     environment = "figure*" if wide else "figure"
     width = r"\columnwidth" if style.two_columns and not wide else r"\textwidth"
     path = Path(file_name)
-    # LaTeX reads no SVG: the snippet then names the file without its ending, for the PDF made from it.
-    target = path.stem if path.suffix.lower() == ".svg" else path.name
-    named = re.sub(r"[{}%#~\\^\x00-\x1f]", "-", target)
     label = re.sub(r"[^A-Za-z0-9-]+", "-", path.stem).strip("-") or "searchlight"
     return "\n".join(
         [
             f"% {style.title}: {style.width(spec.columns):g} in wide; drawn at that size, so do not scale it.",
             rf"\begin{{{environment}}}[t]",
             r"  \centering",
-            rf"  \includegraphics[width={width}]{{\detokenize{{{named}}}}}",
+            *include(path, width),
             rf"  \caption{{{caption(made)}}}",
             rf"  \label{{fig:{label}}}",
             rf"\end{{{environment}}}",

@@ -1,0 +1,186 @@
+"""Which files of a folder are pictures: one list of endings and one walk, for every door that takes a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Of all formats that `viz.open_picture` reads; .pfm is left out, as it mostly holds depth.
+PICTURE_ENDINGS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib"),
+    *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".avifs"),
+)
+# What an earlier run writes beside or instead of pictures.
+_WRITTEN = (".json", ".npz", ".tex", ".csv", ".pdf", ".svg")
+# Bins, thumbnails and settings that systems and network disks leave in folders.
+_OF_SYSTEMS = (
+    *(
+        "__macosx",
+        "thumbs.db",
+        "ehthumbs.db",
+        "desktop.ini",
+        "icon\r",
+        "@eadir",
+        "@recycle",
+        "#recycle",
+        "$recycle.bin",
+    ),
+    *("system volume information", "lost+found"),
+)
+_MOST_NAMED = 8
+
+
+def is_picture_name(name: str) -> bool:
+    """Whether a file's name has the ending of a picture, in any case."""
+    return name.lower().endswith(PICTURE_ENDINGS)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is what systems leave beside data: ``.name``, ``._name`` (macOS), ``Thumbs.db``."""
+    return name.startswith(".") or name.casefold() in _OF_SYSTEMS
+
+
+def walk(folder: Path, depth: int | None = None, told: Callable[[Path, str], None] | None = None) -> Iterator[Path]:
+    """The files in a folder and its subfolders, in no order; those that are hidden are passed over.
+
+    Links to folders are followed, save those to a folder that holds them.
+
+    Args:
+        depth: subfolders deeper than this are left out; None for no bound.
+        told: called with each folder that is left out, and why.
+    """
+
+    def unreadable(error: OSError) -> None:
+        if told is not None:
+            told(Path(error.filename), "cannot be read")
+
+    above = {folder: frozenset({os.path.realpath(folder)})}
+    for base, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
+        here = Path(base)
+        chain = above.pop(here)
+        kept = []
+        for name in sorted(n for n in folders if not is_hidden(n)):
+            child = here / name
+            real = os.path.realpath(child)
+            why = ""
+            if any(Path(held).is_relative_to(real) for held in chain):
+                why = "is a link to a folder that holds it"
+            elif depth is not None and len(here.relative_to(folder).parts) >= depth:
+                why = f"lies more than {depth} folders deep"
+            if not why:
+                kept.append(name)
+                above[child] = chain | {real}
+            elif told is not None:
+                told(child, why)
+        folders[:] = kept
+        yield from (here / name for name in names if not is_hidden(name))
+
+
+@dataclass(frozen=True)
+class FolderPictures:
+    """What a folder holds.
+
+    Attributes:
+        pictures: in the order of their paths. others: files whose endings are not those of pictures.
+        notes: what else was left out and why, in sentences.
+    """
+
+    pictures: tuple[Path, ...]
+    others: tuple[Path, ...]
+    notes: tuple[str, ...]
+
+
+def pictures_below(folder: Path, out: Path | None = None) -> FolderPictures:
+    """The pictures in a folder and its subfolders; figures that an earlier run wrote there are none.
+
+    Args:
+        out: where the results go; results of an earlier run in it are not counted as other files.
+    """
+    notes: list[str] = []
+    files = sorted(walk(folder, told=lambda path, why: notes.append(f"The folder {path} {why}; it is left out.")))
+    pictures, others, own, lost = [], [], [], []
+    for path in files:
+        if not is_picture_name(path.name):
+            if not (path.suffix.lower() in _WRITTEN and _lies_in(path, out)):
+                others.append(path)
+        elif not path.is_file():
+            lost.append(path.name)
+        elif is_own_figure(path):
+            own.append(path.name)
+        else:
+            pictures.append(path)
+    if own:
+        notes.append(f"{_count(own, 'figure')} of an earlier run skipped: {_listed(own)}.")
+    if lost:
+        notes.append(f"Skipped, because no file is behind the name: {_listed(lost)}.")
+    return FolderPictures(tuple(pictures), tuple(others), tuple(notes))
+
+
+def skipped(others: Iterable[Path]) -> str:
+    """How many files were skipped because of their endings, and which endings, in words."""
+    found = list(others)
+    endings = sorted({path.suffix.lower() or "none" for path in found})
+    verb = "whose ending is not that of a picture" if len(found) == 1 else "whose endings are not those of pictures"
+    return f"{_count(found, 'file')} skipped {verb}: {_listed(endings)}"
+
+
+def is_own_figure(path: Path) -> bool:
+    """Whether a PNG is a figure of Searchlight: its record lies beside it, and says that width and another picture."""
+    if path.suffix.lower() != ".png":
+        return False
+    record = _record(path.with_suffix(".json"))
+    try:
+        width = float(record["width_inches"]) * float(record["figure"]["dpi"])
+        with path.open("rb") as file:
+            head = file.read(24)
+            fits = head.startswith(b"\x89PNG\r\n\x1a\n") and abs(int.from_bytes(head[16:20], "big") - width) <= 1
+            # The record may be that of another figure, of which this file is the picture.
+            return fits and _sha256(path) != record["picture"]["sha256"]
+    except (OSError, KeyError, TypeError, ValueError):
+        return False
+
+
+def _record(path: Path) -> dict[str, Any]:
+    """The record of a figure; empty where there is none."""
+    try:
+        with path.open("rb") as file:
+            data = json.loads(file.read(2**24))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    versions = ("record_version", "comparison_figure_version")
+    return data if isinstance(data, dict) and any(v in data for v in versions) else {}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _lies_in(path: Path, folder: Path | None) -> bool:
+    return folder is not None and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def _count(found: list[Any], noun: str) -> str:
+    return f"{len(found)} {noun}{'' if len(found) == 1 else 's'}"
+
+
+def _listed(names: list[str]) -> str:
+    shown = ["".join(c if c.isprintable() else "?" for c in name) for name in names[:_MOST_NAMED]]
+    return ", ".join([*shown, *(["..."] if len(names) > _MOST_NAMED else [])])
+
+
+__all__ = [
+    "PICTURE_ENDINGS",
+    "FolderPictures",
+    "is_hidden",
+    "is_own_figure",
+    "is_picture_name",
+    "pictures_below",
+    "skipped",
+    "walk",
+]
