@@ -7,12 +7,16 @@ a public function runs, and are the caller's again afterwards. What the function
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
 
+# Where this module was imported. A forked child has another number, and none of the threads that OpenMP started before:
+# a computation with more than one thread would wait for them for ever.
+_PROCESS = os.getpid()
 _AUTOCAST = ("cpu", "cuda", "mps", "xpu")
 
 
@@ -44,7 +48,12 @@ _default_float32 = _DefaultFloat32()
 
 @contextmanager
 def plain_torch() -> Iterator[None]:
-    """Leave the caller's settings while the block runs; also a decorator (``@plain_torch()``)."""
+    """Leave the caller's settings while the block runs; also a decorator (``@plain_torch()``).
+
+    In a forked process torch is set to one thread, and stays so.
+    """
+    if os.getpid() != _PROCESS and torch.get_num_threads() > 1:
+        torch.set_num_threads(1)
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
