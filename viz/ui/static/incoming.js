@@ -4,9 +4,9 @@ if (!document.documentElement.dataset.incoming) { // once, however often the vie
   document.documentElement.dataset.incoming = "watched";
   const named = (file) => file.type.startsWith("image/");
 
-  // What is to be handed on instead of the files, or null where they pass as they are.
+  // The files as they are to be handed on.
   const passing = (files) => {
-    if (!files.length || [...files].some(named)) return null;
+    if (!files.length || [...files].some(named)) return transfer(files);
     return transfer([new File([files[0]], files[0].name, { type: "image/x-unknown" })]);
   };
   const transfer = (files) => {
@@ -19,20 +19,19 @@ if (!document.documentElement.dataset.incoming) { // once, however often the vie
 
   document.addEventListener("change", (event) => {
     if (!event.target.matches("#picture input[type=file]")) return;
-    const other = passing(event.target.files);
-    if (other) event.target.files = other.files;
+    const { files } = event.target;
+    if (![...files].some(named)) event.target.files = passing(files).files;
   }, true);
 
+  // A drop is always handed on as a copy: over a shown picture the host looks at the files only after it has cleared the
+  // picture, when the browser has already taken them back.
   document.addEventListener("drop", (event) => {
-    if (!event.target.closest("#picture") || !event.dataTransfer) return;
+    if (!event.isTrusted || !event.target.closest("#picture") || !event.dataTransfer.files.length) return;
     const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry && item.webkitGetAsEntry());
-    const folder = entries.some((entry) => entry && entry.isDirectory);
-    const other = passing(event.dataTransfer.files);
-    if (!folder && !other) return;
     event.preventDefault();
     event.stopImmediatePropagation();
-    if (folder) banner("A folder cannot be shown; drop one picture.");
-    else drop(event.target, other);
+    if (entries.some((entry) => entry && entry.isDirectory)) banner("A folder cannot be shown; drop one picture.");
+    else drop(event.target, passing(event.dataTransfer.files));
   }, true);
 
   // Ctrl+V: a copied picture, or a file that was copied in a folder. Text goes where the cursor is.
@@ -42,6 +41,6 @@ if (!document.documentElement.dataset.incoming) { // once, however often the vie
     const input = document.querySelector("#picture .upload-container");
     if (!files.length || writing || !input) return;
     event.preventDefault();
-    drop(input, transfer(files));
+    drop(input, passing(files));
   });
 }
