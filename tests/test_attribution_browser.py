@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Locator, expect, sync_playwright
 import viz
 from tests.test_browser import ASSETS, FLAGS, LOOPBACK, Server, Visitor, chromium_path
 from tests.test_compare_browser import FOLDER, CompareServer, all_ended
+from tests.visiting import PATIENCE, hold_until_stopped, until
 from viz.comparison import Comparison, compare
 from viz.ui.attribution_entries import layer_choices, method_choices
 from viz.zoo.cards import class_number
@@ -57,10 +58,12 @@ class Asker(Visitor):
     def open_tab(self, name: str = "Attribution") -> None:
         self.page.get_by_role("tab", name="Channels").scroll_into_view_if_needed()
         tab = self.page.get_by_role("tab", name=name)
+        menu = self.page.locator(".overflow-menu > button")
+        until(self.page, lambda: tab.is_visible() or menu.is_visible())
         if tab.is_visible():
             tab.click()
         else:  # a narrow page keeps the others behind a button
-            self.page.locator(".overflow-menu > button").click()
+            menu.click()
             self.page.locator(".overflow-dropdown button", has_text=name).click()
         expect(self.page.locator(f"#{name.lower()}-start")).to_be_visible()
 
@@ -82,8 +85,8 @@ class Asker(Visitor):
         key = "document.querySelector('#attribution-grid .cmp').dataset.key"
         before = self.page.evaluate(f"() => {key} || null")
         self.page.click("#attribution-start")
-        self.page.wait_for_function(f"(k) => ({key} || null) !== k", arg=before, timeout=120_000)
-        self.settle()
+        self.page.wait_for_function(f"(k) => ({key} || null) !== k", arg=before)
+        self.traffic.settle()
 
     def table(self, name: str) -> list[list[str]]:
         rows = self.grid.locator(f".cmp-{name} tbody tr").all_inner_texts()
@@ -94,11 +97,6 @@ class Asker(Visitor):
             "(e, v) => { e.value = v; e.dispatchEvent(new Event('input')); }", str(step)
         )
         self.settle()
-
-    def toast(self) -> str:
-        found = self.page.locator("[data-testid=toast-body]").first
-        expect(found).to_be_visible(timeout=20_000)
-        return found.inner_text()
 
     def outside(self) -> list[str]:
         return [u for u in self.requests if not u.startswith(("data:", "blob:")) and not any(a in u for a in LOOPBACK)]
@@ -134,7 +132,7 @@ def same_numbers(shown: list[list[str]], made: Comparison, step: int) -> None:
 
 def take(person: Asker, kind: str, folder: Path) -> dict[str, Path]:
     person.grid.locator(f"[data-format={kind}]").click()
-    expect(person.page.locator(f"#attribution-files a[download$='.{kind}']").first).to_be_visible(timeout=90_000)
+    expect(person.page.locator(f"#attribution-files a[download$='.{kind}']").first).to_be_visible()
     found = {}
     for link in person.page.locator("#attribution-files a").all():
         with person.page.expect_download() as download:
@@ -243,20 +241,22 @@ def test_a_slow_method_says_its_cost_and_a_plain_network_has_no_attention(person
     same_numbers(person.table("pairs"), python(server, "rocket.jpg", ["class_map", "occlusion"], "lite0"), 1)
 
 
-def test_stop(person: Asker, server: Server) -> None:
+def test_stop(person: Asker, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     person.upload(ASSETS / "moose.jpg")
     person.open_tab()
     person.tick("occlusion", "integrated")
     expect(person.page.locator("#attribution-stop")).to_be_hidden()
+    hold_until_stopped(monkeypatch, "viz.ui.attribution_tab")
     person.page.click("#attribution-start")
-    expect(person.page.locator("#attribution-grid").get_by_text("%").first).to_be_visible(timeout=20_000)
+    expect(person.page.locator("#attribution-grid").get_by_text("%").first).to_be_visible()
     expect(person.page.locator("#attribution-start")).to_be_hidden()
     person.page.click("#attribution-stop")
-    assert "Stopped" in person.toast()
+    person.told("Stopped")
     # A pass that has begun is finished first.
-    assert all_ended(30), "the thread still computes"
+    assert all_ended(), "the thread still computes"
+    monkeypatch.undo()
     model, picture = server.engine.model(TDAM), viz.open_picture(ASSETS / "moose.jpg")
-    assert model._lock.acquire(timeout=1), "the model is still locked"
+    assert model._lock.acquire(timeout=PATIENCE / 1000), "the model is still locked"
     model._lock.release()
     kept = server.engine.trace(picture, TDAM).attributions
     assert len(kept) < 4 and all(np.isfinite(a.values).all() for a in kept)
@@ -284,7 +284,7 @@ def test_nothing_to_do_is_said(person: Asker) -> None:
     person.open_tab()
     assert "Compute" in person.grid.locator(".cmp-empty").inner_text()
     person.page.click("#attribution-start")
-    assert "Choose a picture first." in person.toast()
+    person.told("Choose a picture first.")
 
 
 def test_a_new_picture_above_is_said(person: Asker) -> None:
@@ -294,7 +294,7 @@ def test_a_new_picture_above_is_said(person: Asker) -> None:
     person.compute()
     expect(person.grid.locator(".cmp-stale")).to_be_hidden()
     person.upload(ASSETS / "rocket.jpg")
-    expect(person.grid.locator(".cmp-stale")).to_be_visible(timeout=20_000)
+    expect(person.grid.locator(".cmp-stale")).to_be_visible()
 
 
 def test_phone(browser: Browser, server: Server) -> None:
@@ -351,7 +351,7 @@ def test_compare_names_its_maps_and_boxes_class_maps_alone(person: Asker) -> Non
         box.set_checked(box.locator("xpath=ancestor::label").inner_text().strip() in ("lite0", "lite0-paka"))
     person.page.click("#compare-start")
     grid = person.page.locator("#compare-grid .cmp")
-    expect(grid).to_have_attribute("data-state", "shown", timeout=90_000)
+    expect(grid).to_have_attribute("data-state", "shown")
     person.settle()
     assert "best of lite0" in grid.locator(".cmp-classlabel").inner_text()
     paka = grid.locator(".cmp-map").nth(1)

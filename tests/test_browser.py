@@ -11,7 +11,6 @@ import shutil
 import socket
 import subprocess
 import threading
-import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +25,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from playwright.sync_api import TimeoutError as TimedOut
 
 import viz
+from tests.visiting import NOTICES, PATIENCE, Traffic
 from viz.engine import Engine
 from viz.maps import overlay, scale_for, symmetric
 from viz.networks.td_resnet import TDResNet, released_config
@@ -125,7 +125,10 @@ class Visitor:
         self.context = browser.new_context(
             accept_downloads=True, **{"viewport": {"width": 1360, "height": 1000}, **context}
         )
+        self.context.set_default_timeout(PATIENCE)
+        self.context.add_init_script(f"({NOTICES})()")
         self.page: Page = self.context.new_page()
+        self.traffic = Traffic(self.page, server.running.page.config)
         self.requests: list[str] = []
         self.errors: list[str] = []
         self.page.on("request", lambda r: self.requests.append(r.url))
@@ -133,26 +136,24 @@ class Visitor:
         theme = "?__theme=dark" if context.get("color_scheme") == "dark" else "?__theme=light"
         self.page.goto(server.url + theme)
         self.page.wait_for_selector(".sl")
+        self.page.wait_for_selector("#samples button")
         self.page.wait_for_selector("#picture input[type=file]", state="attached")
 
     def upload(self, path: Path | str) -> None:
+        """Choose a file that will be shown, and wait until the whole page knows of it."""
         before = self.key
-        for patience in (30_000, 60_000):
-            try:
-                self.page.set_input_files("#picture input[type=file]", str(path))
-                self.page.wait_for_function(
-                    "(k) => (document.querySelector('.sl').dataset.key || '') !== k", arg=before, timeout=patience
-                )
-            except TimedOut:
-                # Seen once in some thousand uploads, on a busy machine, and never again: what it was must not get lost.
-                asked = [u for u in self.requests if any(w in u for w in ("upload", "queue", "heartbeat"))]
-                told = f"{Path(path).name} did not appear; errors {self.errors}, banner {self.said}, requests {asked}."
-                if patience > 30_000:
-                    raise AssertionError(told) from None
-                warnings.warn(told, stacklevel=2)
-                continue
-            break
-        self.settle()
+        self.page.set_input_files("#picture input[type=file]", str(path))
+        self.shown_after(before, Path(path).name)
+
+    def shown_after(self, before: str, what: str = "What was asked for") -> None:
+        """Wait until something else than before is shown, and all that follows has come."""
+        try:
+            self.page.wait_for_function("(k) => (document.querySelector('.sl').dataset.key || '') !== k", arg=before)
+        except TimedOut:
+            asked = [u for u in self.requests if any(w in u for w in ("upload", "queue", "heartbeat"))]
+            told = f"{what} did not appear; errors {self.errors}, banner {self.said}, requests {asked}."
+            raise AssertionError(told) from None
+        self.traffic.settle()
 
     @property
     def said(self) -> str | None:
@@ -162,6 +163,15 @@ class Visitor:
     def settle(self) -> None:
         """Wait until nothing is queued for drawing."""
         self.page.evaluate("() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
+
+    def notices(self) -> list[str]:
+        """What the page has told in passing so far."""
+        told: list[str] = self.page.evaluate("() => window.noticed.map((e) => e.textContent)")
+        return told
+
+    def told(self, words: str) -> None:
+        """Wait until the page has told something in passing."""
+        self.page.wait_for_function("(w) => window.noticed.some((e) => e.textContent.includes(w))", arg=words)
 
     @property
     def key(self) -> str:
@@ -220,10 +230,10 @@ def test_from_upload_to_an_opened_pdf(visitor: Visitor, server: Server, tmp_path
 
     visitor.page.get_by_role("tab", name="Figure").click()
     preview = visitor.page.locator("#preview img")
-    expect(preview).to_be_visible(timeout=30_000)
+    expect(preview).to_be_visible()
     visitor.page.click("#make-figure")
     files = visitor.page.locator("#figure-files a")
-    expect(files.first).to_be_visible(timeout=60_000)
+    expect(files.first).to_be_visible()
     names = {}
     for link in files.all():
         with visitor.page.expect_download() as download:
@@ -302,7 +312,6 @@ def test_nothing_is_drawn_outside_what_the_network_saw(visitor: Visitor, server:
 
 def test_stepping_and_looking_make_no_request_and_no_forward(visitor: Visitor, server: Server) -> None:
     visitor.upload(ASSETS / "raccoon.jpg")
-    visitor.page.wait_for_timeout(2500)  # the tabs below fill after the picture
     visitor.requests.clear()
     forwards = server.engine.forwards
     frame = visitor.page.locator(".sl-frame")
@@ -315,9 +324,11 @@ def test_stepping_and_looking_make_no_request_and_no_forward(visitor: Visitor, s
         visitor.set_range(name, value)
     for name in ("outline", "allsteps", "filter"):
         visitor.page.check(f".sl-{name}")
+    step = visitor.page.get_attribute(".sl", "data-step")
     visitor.page.click(".sl-play")
-    visitor.page.wait_for_timeout(1200)
+    visitor.page.wait_for_function("(s) => document.querySelector('.sl').dataset.step !== s", arg=step)
     visitor.page.click(".sl-play")
+    visitor.settle()
     # The page's own keep-alive is not ours to count.
     assert [u for u in visitor.requests if "heartbeat" not in u] == []
     assert server.engine.forwards == forwards
@@ -340,7 +351,7 @@ def test_two_people_do_not_disturb_each_other(browser: Browser, server: Server) 
     one.page.set_input_files("#picture input[type=file]", str(ASSETS / "rocket.jpg"))
     two.page.set_input_files("#picture input[type=file]", str(ASSETS / "flower.jpg"))
     for person, name in ((one, "rocket.jpg"), (two, "flower.jpg")):
-        person.page.wait_for_selector(".sl[data-state=shown]", timeout=90_000)
+        person.page.wait_for_selector(".sl[data-state=shown]")
         person.settle()
         assert name in person.text(".sl-about")
         label = reference(server, name).top(-1, 1)[0].label
@@ -406,19 +417,19 @@ def make_odd_files(folder: Path) -> dict[str, Path]:
 def test_refused_files_say_why_and_lose_nothing(visitor: Visitor, tmp_path: Path) -> None:
     # A sample first: it must not bring back the stock preprocessing, which decodes without limits.
     visitor.page.click("#samples button >> nth=2")
-    visitor.page.wait_for_selector(".sl[data-state=shown]", timeout=90_000)
-    visitor.settle()
+    visitor.page.wait_for_selector(".sl[data-state=shown]")
+    visitor.traffic.settle()
     before = visitor.canvas()
     for name, path in make_odd_files(tmp_path).items():
         visitor.page.set_input_files("#picture input[type=file]", str(path))
         banner = visitor.page.locator(".sl-banner")
-        expect(banner).to_be_visible(timeout=30_000)
+        expect(banner).to_be_visible()
         said = banner.inner_text()
         assert said.endswith(".") and "/" not in said and "Traceback" not in said, (name, said)
         assert np.array_equal(visitor.canvas(), before), name
         # A good picture takes the banner away again.
         visitor.page.set_input_files("#picture input[type=file]", str(ASSETS / "chelsea.jpg"))
-        expect(banner).to_be_hidden(timeout=30_000)
+        expect(banner).to_be_hidden()
 
 
 def test_boxes_are_those_of_the_library_and_mine_is_measured(visitor: Visitor, server: Server) -> None:
@@ -477,11 +488,11 @@ def test_hover_reads_the_native_cell(visitor: Visitor, server: Server) -> None:
 def test_channel_plot_and_feature_maps(visitor: Visitor, server: Server, tmp_path: Path) -> None:
     visitor.upload(ASSETS / "panda.jpg")
     plot = visitor.page.locator("#channel-plot .js-plotly-plot")
-    expect(plot).to_be_visible(timeout=30_000)
+    expect(plot).to_be_visible()
     choice = visitor.page.locator("#pick label").first
     channel = int(choice.inner_text().split()[0])
     choice.click()
-    expect(visitor.page.locator(".sl-readout")).to_contain_text(f"channel {channel}", timeout=20_000)
+    expect(visitor.page.locator(".sl-readout")).to_contain_text(f"channel {channel}")
     trace = reference(server, "panda.jpg")
     bottom = trace.heatmap("bottom", 2, channel=channel)
     said = visitor.text(".sl-readout")
@@ -489,7 +500,7 @@ def test_channel_plot_and_feature_maps(visitor: Visitor, server: Server, tmp_pat
     assert numbers[:2] == pytest.approx(bottom.raw_range, rel=1e-3)
     visitor.page.click("#save-plot")
     link = visitor.page.locator("#saved-plot a").first
-    expect(link).to_be_visible(timeout=30_000)
+    expect(link).to_be_visible()
     with visitor.page.expect_download() as download:
         link.click()
     target = tmp_path / "plot.html"
@@ -498,7 +509,7 @@ def test_channel_plot_and_feature_maps(visitor: Visitor, server: Server, tmp_pat
     asked: list[str] = []
     alone.on("request", lambda r: asked.append(r.url))
     alone.goto(target.as_uri())
-    expect(alone.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=20_000)
+    expect(alone.locator(".js-plotly-plot .main-svg").first).to_be_visible()
     assert all(u.startswith(("file:", "data:", "blob:")) for u in asked)
 
 
@@ -507,12 +518,12 @@ def test_a_brought_checkpoint_can_be_chosen(visitor: Visitor) -> None:
     before = visitor.key
     visitor.page.click("#model input")
     visitor.page.locator("ul[role=listbox] li", has_text="TD_RNet18").click()
-    visitor.page.wait_for_function("(k) => document.querySelector('.sl').dataset.key !== k", arg=before, timeout=90_000)
+    visitor.shown_after(before)
     assert "TD-ResNet-18" in visitor.text(".sl-about")
     options = visitor.page.locator(".sl-map option").all_inner_texts()
     assert sum("spatial gate" in o for o in options) == 4  # one for each TD block
     visitor.page.get_by_role("tab", name="Model card").click()
-    expect(visitor.page.locator("#card-text")).to_contain_text("re-runs only the last stage", timeout=20_000)
+    expect(visitor.page.locator("#card-text")).to_contain_text("re-runs only the last stage")
 
 
 def test_another_class_is_shown(visitor: Visitor, server: Server) -> None:
@@ -521,7 +532,7 @@ def test_another_class_is_shown(visitor: Visitor, server: Server) -> None:
     field = visitor.page.locator("#other-class input")
     field.fill("tench")
     visitor.page.keyboard.press("Enter")
-    expect(visitor.page.locator(".sl-readout")).to_contain_text("tench", timeout=20_000)
+    expect(visitor.page.locator(".sl-readout")).to_contain_text("tench")
     visitor.choose("scale", "image")
     heat = reference(server, "panda.jpg").class_map(visitor.step, 0)
     assert f"{heat.raw_range[1]:.4g}" in visitor.text(".sl-readout")
@@ -530,14 +541,13 @@ def test_another_class_is_shown(visitor: Visitor, server: Server) -> None:
 def test_view_goes_into_the_figure(visitor: Visitor) -> None:
     visitor.upload(ASSETS / "panda.jpg")
     visitor.page.get_by_role("tab", name="Figure").click()
-    expect(visitor.page.locator("#preview img")).to_be_visible(timeout=30_000)
+    expect(visitor.page.locator("#preview img")).to_be_visible()
     before = visitor.page.locator("#preview img").get_attribute("src")
     visitor.choose("palette", "viridis")
     visitor.page.click(".sl-add")
     visitor.page.wait_for_function(
         "(s) => { const i = document.querySelector('#preview img'); return i && i.src !== s; }",
         arg=before,
-        timeout=30_000,
     )
     assert visitor.page.locator("#figure input[aria-label='Palette'], #figure-palette input").first.input_value() == (
         "viridis"
@@ -552,7 +562,8 @@ def test_keyboard_alone(visitor: Visitor) -> None:
         if page.evaluate("() => document.activeElement.closest('#samples') !== null"):
             break
     page.keyboard.press("Enter")
-    page.wait_for_selector(".sl[data-state=shown]", timeout=90_000)
+    page.wait_for_selector(".sl[data-state=shown]")
+    visitor.traffic.settle()  # what arrives later could move the focus
     for _ in range(80):
         page.keyboard.press("Tab")
         if page.evaluate("() => document.activeElement.classList.contains('sl-frame')"):
@@ -586,7 +597,6 @@ def boxes_overlap(a: Locator, b: Locator) -> bool:
 def test_fits_and_is_readable(browser: Browser, server: Server, size: tuple[int, int], scheme: str) -> None:
     person = Visitor(browser, server, viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
     person.upload(ASSETS / "chelsea.jpg")
-    person.page.wait_for_timeout(1500)
     assert person.page.evaluate("() => document.documentElement.scrollWidth") <= size[0]
     parts = [person.page.locator(f".sl-{n}") for n in ("frame", "bar", "readout", "steps", "caption", "strip", "top")]
     for i, a in enumerate(parts):
@@ -623,7 +633,6 @@ CONTRAST = """() => {
 def test_no_request_leaves_the_machine(visitor: Visitor, server: Server) -> None:
     """Last in the file: the whole session so far, page and server."""
     visitor.upload(ASSETS / "moose.jpg")
-    visitor.page.wait_for_timeout(3000)
     local = ("http://127.0.0.1", "http://localhost", "data:", "blob:")
     assert [u for u in visitor.requests if not u.startswith(local)] == []
     assert [h for h in server.reached if not h.startswith(LOOPBACK) and h != "0.0.0.0"] == []

@@ -23,6 +23,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 import viz
 from tests.family_models import offer_families
 from tests.test_browser import ASSETS, FLAGS, Server, Visitor, chromium_path, write_published
+from tests.visiting import PATIENCE, hold_until_stopped
 from viz.comparison import Comparison, compare
 from viz.maps import overlay
 from viz.ui.running import Running
@@ -79,10 +80,8 @@ class Comparer(Visitor):
         self.tick(*names)
         before = self.page.get_attribute(".cmp", "data-key")
         self.page.click("#compare-start")
-        self.page.wait_for_function(
-            "(k) => (document.querySelector('.cmp').dataset.key || null) !== k", arg=before, timeout=90_000
-        )
-        self.settle()
+        self.page.wait_for_function("(k) => (document.querySelector('.cmp').dataset.key || null) !== k", arg=before)
+        self.traffic.settle()
 
     def also(self, *methods: str) -> None:
         for box in self.page.locator("#compare-also input[type=checkbox]").all():
@@ -99,11 +98,6 @@ class Comparer(Visitor):
 
     def table(self, name: str) -> list[list[str]]:
         return [line.split("\t") for line in self.page.locator(f".cmp-{name} tbody tr").all_inner_texts()]
-
-    def toast(self) -> str:
-        found = self.page.locator("[data-testid=toast-body]").first
-        expect(found).to_be_visible(timeout=20_000)
-        return found.inner_text()
 
 
 @pytest.fixture
@@ -240,7 +234,7 @@ def test_one_cursor_for_all_and_no_request(person: Comparer, server: Server) -> 
     person.upload(ASSETS / "china.jpg")
     person.open_tab()
     person.compare(*BOTH, PUBLISHED)
-    person.page.wait_for_timeout(2000)
+    person.traffic.settle()
     person.requests.clear()
     forwards = server.engine.forwards
     frame = person.page.locator(".cmp-frame").nth(2)
@@ -313,7 +307,7 @@ def take(person: Comparer, kind: str, folder: Path) -> dict[str, Path]:
     before = person.page.locator("#compare-files a").all_inner_texts()
     person.page.click(f".cmp-exports [data-format={kind}]")
     wanted = person.page.locator(f"#compare-files a[download$='.{kind}']")
-    expect(wanted.first).to_be_visible(timeout=90_000)
+    expect(wanted.first).to_be_visible()
     assert before != person.page.locator("#compare-files a").all_inner_texts()
     found = {}
     for link in person.page.locator("#compare-files a").all():
@@ -413,12 +407,12 @@ def test_attributions_are_pythons_and_computed_once(
     person.also("Grad-CAM")
     person.compare(*BOTH)
     assert person.page.input_value(".cmp-map >> nth=0") == "gradcam"
-    assert person.page.locator("[data-testid=toast-body]").count() == 0
+    assert person.notices() == []
 
 
-def all_ended(seconds: float = 5) -> bool:
-    """Whether no visitor's computation runs any more."""
-    deadline = time.monotonic() + seconds
+def all_ended() -> bool:
+    """Whether all visitors' computations come to an end."""
+    deadline = time.monotonic() + PATIENCE / 1000
     while time.monotonic() < deadline:
         if not any(len(found) for found in gc.get_objects() if type(found) is Running):
             return True
@@ -426,22 +420,26 @@ def all_ended(seconds: float = 5) -> bool:
     return False
 
 
-def test_stop_ends_the_thread_and_the_next_computation_works(person: Comparer, server: Server) -> None:
+def test_stop_ends_the_thread_and_the_next_computation_works(
+    person: Comparer, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     person.upload(ASSETS / "chelsea.jpg")
     person.open_tab()
     person.tick(*BOTH)
     person.also("occlusion")
     expect(person.page.locator("#compare-stop")).to_be_hidden()
+    hold_until_stopped(monkeypatch, "viz.ui.compare_tab")
     person.page.click("#compare-start")
-    person.page.click("#compare-stop", timeout=20_000)
-    assert "Stopped" in person.toast()
+    person.page.click("#compare-stop")
+    person.told("Stopped")
     expect(person.page.locator("#compare-start")).to_be_visible()
     expect(person.page.locator("#compare-stop")).to_be_hidden()
-    lock = server.engine.model("lite0")._lock
-    assert lock.acquire(timeout=5), "the thread still works on the model"
-    lock.release()
     assert all_ended()
+    lock = server.engine.model("lite0")._lock
+    assert lock.acquire(timeout=PATIENCE / 1000), "the thread still works on the model"
+    lock.release()
     picture = viz.open_picture(ASSETS / "chelsea.jpg")
+    monkeypatch.undo()
     kept = server.engine.trace(picture, "lite0").attributions
     assert len(kept) <= 1 and not server.engine.trace(picture, "lite0-tdam").attributions
     assert person.page.get_attribute(".cmp", "data-state") == "empty"
@@ -472,7 +470,7 @@ def test_nothing_yet_and_what_cannot_be_done(person: Comparer) -> None:
     person.open_tab()
     assert "press Compare" in person.text(".cmp-empty")
     person.page.click("#compare-start")
-    assert "Choose a picture first." in person.toast()
+    person.told("Choose a picture first.")
 
 
 def test_one_model_and_a_broken_one(person: Comparer) -> None:
@@ -480,16 +478,17 @@ def test_one_model_and_a_broken_one(person: Comparer) -> None:
     person.open_tab()
     person.tick("lite0")
     person.page.click("#compare-start")
-    assert "Choose 2 to 6 models, not 1." in person.toast()
+    person.told("Choose 2 to 6 models, not 1.")
     # The broken one is told and left out; the others are compared.
     person.compare(*BOTH, BROKEN)
-    toasts = " ".join(person.page.locator("[data-testid=toast-body]").all_inner_texts())
+    person.told(f"{BROKEN}: ")
+    toasts = " ".join(person.notices())
     assert f"{BROKEN}: " in toasts and "/" not in toasts
     assert person.page.get_attribute(".cmp", "data-models") == " ".join(BOTH)
     # With one left nothing is compared, and what was there stays.
     person.tick("lite0", BROKEN)
     person.page.click("#compare-start")
-    expect(person.page.get_by_text("Fewer than two models are left")).to_be_visible(timeout=20_000)
+    person.told("Fewer than two models are left")
     assert person.page.get_attribute(".cmp", "data-models") == " ".join(BOTH)
 
 
@@ -499,7 +498,7 @@ def test_a_new_picture_above_is_said(person: Comparer) -> None:
     person.compare(*BOTH)
     assert person.page.locator(".cmp-stale").is_hidden()
     person.upload(ASSETS / "rocket.jpg")
-    expect(person.page.locator(".cmp-stale")).to_be_visible(timeout=20_000)
+    expect(person.page.locator(".cmp-stale")).to_be_visible()
     assert "panda.jpg" in person.text(".cmp-about")
     person.compare(*BOTH)
     assert "rocket.jpg" in person.text(".cmp-about")

@@ -16,6 +16,7 @@ from tests.family_models import family_model
 from tests.test_attribution_browser import Asker
 from tests.test_browser import ASSETS, FLAGS, Server, chromium_path
 from tests.test_compare_browser import FOLDER, CompareServer, all_ended
+from tests.visiting import PATIENCE, hold_until_stopped
 from viz.attention.probe import edited
 from viz.faithfulness import PARTS, WORDS, Report, faithful
 from viz.geometry import prepare
@@ -52,8 +53,8 @@ class Doubter(Asker):
 
     def measure(self) -> None:
         self.page.click("#faithfulness-start")
-        expect(self.page.locator("#faithfulness-files")).to_be_visible(timeout=120_000)
-        self.settle()
+        expect(self.page.locator("#faithfulness-files")).to_be_visible()
+        self.traffic.settle()
 
     def cells(self, name: str) -> list[list[str]]:
         rows = self.page.locator(f".fa-table[data-name={name}] tbody tr").all()
@@ -61,7 +62,7 @@ class Doubter(Asker):
 
     def lines(self, plot: str) -> list[dict[str, Any]]:
         selector = f"#faithfulness-{plot} .js-plotly-plot"
-        self.page.wait_for_selector(selector, timeout=60_000)
+        self.page.wait_for_selector(selector)
         found: list[dict[str, Any]] = self.page.evaluate(
             "(s) => document.querySelector(s).data.map(t => ({name: t.name, x: [...t.x], y: [...t.y]}))", selector
         )
@@ -159,7 +160,7 @@ def test_another_map_class_and_step(person: Doubter, server: Server) -> None:
     assert person.page.locator("#faithfulness-random").count() == 0
     # Another picture: the numbers of this one go.
     person.upload(ASSETS / "rocket.jpg")
-    expect(person.page.locator("#faithfulness-result")).to_have_count(0, timeout=20_000)
+    expect(person.page.locator("#faithfulness-result")).to_have_count(0)
 
 
 def test_a_changed_answer_is_named(person: Doubter, server: Server) -> None:
@@ -181,20 +182,22 @@ def test_a_changed_answer_is_named(person: Doubter, server: Server) -> None:
 
 
 @pytest.mark.parametrize("source", ["class map", "integrated gradients"])
-def test_stop(person: Doubter, server: Server, source: str) -> None:
+def test_stop(person: Doubter, server: Server, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     person.upload(ASSETS / "coffee.jpg")
     person.open_tab("Faithfulness")
     person.page.click("#faithfulness-source input")
     person.page.locator("li[role=option]", has_text=source).click()
     person.choose_parts("road" if source == "class map" else "stability")
+    hold_until_stopped(monkeypatch, "viz.ui.faithfulness_tab")
     person.page.click("#faithfulness-start")
-    expect(person.page.locator("#faithfulness-note").get_by_text("%").first).to_be_visible(timeout=20_000)
+    expect(person.page.locator("#faithfulness-note").get_by_text("%").first).to_be_visible()
     person.page.click("#faithfulness-stop")
-    assert "Stopped" in person.toast()
+    person.told("Stopped")
     # One pass of a slow method, or one curve, is finished first.
-    assert all_ended(30), "the thread still measures"
+    assert all_ended(), "the thread still measures"
+    monkeypatch.undo()
     model = server.engine.model("lite0-tdam")
-    assert model._lock.acquire(timeout=1), "the model is still locked"
+    assert model._lock.acquire(timeout=PATIENCE / 1000), "the model is still locked"
     model._lock.release()
     expect(person.page.locator("#faithfulness-start")).to_be_visible()
     assert person.page.locator("#faithfulness-result").count() == 0
@@ -208,7 +211,7 @@ def test_stop(person: Doubter, server: Server, source: str) -> None:
 def test_nothing_to_measure_is_said(person: Doubter) -> None:
     person.open_tab("Faithfulness")
     person.page.click("#faithfulness-start")
-    assert "Choose a picture first." in person.toast()
+    person.told("Choose a picture first.")
 
 
 def test_phone_and_a_plain_network(browser: Browser, server: Server) -> None:

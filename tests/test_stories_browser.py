@@ -13,12 +13,9 @@ from playwright.sync_api import Browser, expect, sync_playwright
 import viz
 from tests.family_models import NAMES, offer_families
 from tests.test_browser import ASSETS, CONTRAST, FLAGS, Server, Visitor, boxes_overlap, chromium_path
-from viz.engine import Engine
 from viz.kernels import ModuleFacts, directions, kernel_at
 from viz.maps import Heatmap, overlay, scale_for, symmetric
-from viz.ui.app import build, look
 from viz.ui.payload import display_rgb, static
-from viz.ui.server.start import start
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -26,17 +23,13 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 class FamilyServer(Server):
     """The page with the random families beside the bundled models."""
 
-    def __init__(self) -> None:
-        self.engine = Engine(device="cpu")
+    def prepare(self) -> None:
         offer_families(self.engine)
-        self.reached: list[str] = []
-        self.running = start(build, self.engine, port=0, **look())
-        self.url = self.running.url
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[FamilyServer]:
-    running = FamilyServer()
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FamilyServer]:
+    running = FamilyServer(tmp_path_factory.mktemp("models"))
     yield running
     running.close()
 
@@ -90,7 +83,6 @@ def reference(server: FamilyServer, family: str, name: str = "panda.jpg") -> viz
 def test_walking_a_story(walker: Walker, server: FamilyServer, family: str) -> None:
     walker.open(family)
     trace = reference(server, family)
-    walker.page.wait_for_timeout(2500)  # the tabs below fill after the picture
     walker.requests.clear()
     forwards = server.engine.forwards
     assert walker.stop == 1
@@ -261,25 +253,24 @@ def test_any_map_can_be_chosen_and_the_story_taken_up_again(walker: Walker, serv
     before = walker.key
     walker.page.click("#model input")
     walker.page.locator("ul[role=listbox] li", has_text="lite0-tdam").first.click()
-    walker.page.wait_for_function("(k) => document.querySelector('.sl').dataset.key !== k", arg=before, timeout=90_000)
-    walker.settle()
+    walker.shown_after(before)
     assert walker.page.input_value(".sl-map") == "class_map"
     assert not walker.page.locator(".sl-kernel").is_visible() and not walker.page.locator(".sl-showkernel").is_visible()
 
 
 def test_channels_tab_shows_weakest_maps_and_says_what_is_constant(walker: Walker, server: FamilyServer) -> None:
     walker.open("ema")
-    expect(walker.page.locator("#channel-plot .js-plotly-plot")).to_be_visible(timeout=30_000)
+    expect(walker.page.locator("#channel-plot .js-plotly-plot")).to_be_visible()
     choice = walker.page.locator("#pick-weakest label").first
     channel = int(choice.inner_text().split()[0])
     choice.click()
-    expect(walker.page.locator(".sl-readout")).to_contain_text(f"channel {channel} ", timeout=20_000)
+    expect(walker.page.locator(".sl-readout")).to_contain_text(f"channel {channel} ")
     bottom = reference(server, "ema").heatmap("bottom", channel=channel)
     numbers = re.findall(r"-?\d+\.?\d*(?:e[-+]\d+)?", walker.text(".sl-readout").split(":")[1])
     assert [float(n) for n in numbers[:2]] == pytest.approx(bottom.raw_range, rel=1e-3)
     walker.page.click("#which-channels input")
     walker.page.locator("ul[role=listbox] li", has_text="channel softmax 1x1").first.click()
-    expect(walker.page.locator("#channels-note")).to_contain_text("same for every picture", timeout=20_000)
+    expect(walker.page.locator("#channels-note")).to_contain_text("same for every picture")
     expect(walker.page.locator("#pick")).to_be_hidden()
 
 
@@ -287,12 +278,12 @@ def test_a_stop_goes_into_the_figure(walker: Walker, server: FamilyServer) -> No
     walker.open("psa")
     walker.page.get_by_role("tab", name="Figure").click()
     preview = walker.page.locator("#preview img")
-    expect(preview).to_be_visible(timeout=60_000)
+    expect(preview).to_be_visible()
     before = preview.get_attribute("src")
     walker.go(2)
     walker.page.click(".sl-add")
     changed = "(s) => { const i = document.querySelector('#preview img'); return i && i.src !== s; }"
-    walker.page.wait_for_function(changed, arg=before, timeout=60_000)
+    walker.page.wait_for_function(changed, arg=before)
     assert walker.text("#panels").count("story: pooling weights") == 2, "once in the default figure, once added"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,18 +13,18 @@ from typing import Any
 import gradio as gr
 
 from viz.engine import Engine
-from viz.errors import VizError
+from viz.errors import PictureError, VizError
 from viz.geometry import Mode
 from viz.picture import open_picture
 from viz.ui.attribution_tab import AttributionTab
 from viz.ui.card import card_markdown
 from viz.ui.channels_tab import ChannelsTab
 from viz.ui.compare_tab import CompareTab
-from viz.ui.components import offered, picture_input, viewer
+from viz.ui.components import COUNT_TURN, FORGET_REFUSED, offered, picture_input, viewer
 from viz.ui.faithfulness_tab import FaithfulnessTab
 from viz.ui.figure_tab import FigureTab
 from viz.ui.payload import class_entry, error_message, static, trace_key, viewer_message
-from viz.ui.session import Pictures, Shown, trace_of
+from viz.ui.session import Pictures, Shown, Turns, trace_of
 from viz.zoo.cards import imagenet_labels
 from viz.zoo.paths import bundled
 
@@ -58,23 +59,31 @@ def show(
     engine: Engine,
     pictures: Pictures,
     progress: gr.Progress | None = None,
+    newest: Callable[[], bool] = lambda: True,
 ) -> tuple[Any, Any]:
-    """What follows a new picture, model or geometry: (viewer message, session)."""
+    """What follows a new picture, model or geometry: (viewer message, session).
+
+    Args:
+        newest: whether the visitor has not asked for something else meanwhile; nothing is shown then.
+    """
     try:
         if path is None:
             now = None if shown is None else replace(shown, model=model, geometry=_mode(geometry))
             if now is None or now == shown:
                 return gr.skip(), gr.skip()
         else:
-            picture = pictures.keep(open_picture(Path(path)))
+            try:
+                picture = pictures.keep(open_picture(Path(path)))
+            except PictureError as error:
+                return error_message(str(error), path) if newest() else gr.skip(), gr.skip()
             now = Shown(picture.sha256, model, _mode(geometry))
         if progress is not None:
             progress(0.1, desc=f"Running {model}")
         trace = trace_of(now, engine, pictures)
-        return viewer_message(trace), now
+        return (viewer_message(trace), now) if newest() else (gr.skip(), gr.skip())
     except VizError as error:
-        # What was shown before stays on the screen; the viewer asks for the refused file to leave the input.
-        return error_message(str(error)), gr.skip()
+        # What was shown before stays on the screen, and the picture, which another model may take, in the input.
+        return error_message(str(error)) if newest() else gr.skip(), gr.skip()
 
 
 def another_class(index: int | None, shown: Shown | None, *, engine: Engine, pictures: Pictures) -> Any:
@@ -91,7 +100,7 @@ def another_class(index: int | None, shown: Shown | None, *, engine: Engine, pic
 
 def build(engine: Engine) -> gr.Blocks:
     """The page over an engine."""
-    pictures = Pictures()
+    pictures, turns = Pictures(), Turns()
     names = offered(engine.catalogue.bundled, engine.catalogue.files)
     default = DEFAULT_MODEL if DEFAULT_MODEL in names else names[0]
     with gr.Blocks(title="Searchlight", analytics_enabled=False, delete_cache=(1800, 3600)) as page:
@@ -140,17 +149,19 @@ def build(engine: Engine) -> gr.Blocks:
                         card = gr.Markdown(card_markdown(engine.catalogue, default), elem_id="card-text")
 
         run = partial(show, engine=engine, pictures=pictures)
+        turn = gr.Number(0, visible=False)
 
-        def on_change(
-            path: str | None, name: str, fit: str, now: Shown | None, progress: gr.Progress = PROGRESS
-        ) -> tuple[Any, Any]:
-            return run(path, name, fit, now, progress=progress)
+        def on_change(values: dict[Any, Any], request: gr.Request, progress: gr.Progress = PROGRESS) -> tuple[Any, Any]:
+            newest = turns.begin(request.session_hash, int(values[turn] or 0))
+            asked = [values[c] for c in (picture, model, geometry, shown)]
+            return run(*asked, progress=progress, newest=newest)
 
         first = gr.on(
             [picture.change, model.change, geometry.change],
             on_change,
-            [picture, model, geometry, shown],
+            {picture, model, geometry, shown, turn},
             [canvas, shown],
+            js=COUNT_TURN,
             show_progress_on=[canvas],
             concurrency_limit=2,
             trigger_mode="always_last",
@@ -160,7 +171,7 @@ def build(engine: Engine) -> gr.Blocks:
         samples.click(
             lambda row: row[0], samples, picture, show_progress="hidden", queue=False, api_visibility="private"
         )
-        canvas.refused(lambda: None, None, picture, show_progress="hidden", queue=False, api_visibility="private")
+        canvas.refused(None, picture, picture, js=FORGET_REFUSED, api_visibility="private")
         channels.listen(first, shown, canvas)
         figures.listen(first, shown, canvas)
         comparison.listen(first, shown)
@@ -168,6 +179,7 @@ def build(engine: Engine) -> gr.Blocks:
         faithfulness.listen(first, shown)
 
         def left(request: gr.Request) -> None:
+            turns.leave(request.session_hash)
             for tab in (comparison, attributions, faithfulness):
                 tab.stop.running.leave(request.session_hash)
 
@@ -182,6 +194,7 @@ def build(engine: Engine) -> gr.Blocks:
             card,
             show_progress="hidden",
             api_visibility="private",
+            trigger_mode="always_last",
         )
         other.change(
             partial(another_class, engine=engine, pictures=pictures),

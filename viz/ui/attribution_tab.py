@@ -27,7 +27,7 @@ from viz.ui.attribution_entries import (
 from viz.ui.components import map_grid
 from viz.ui.exports import Exports
 from viz.ui.grid import toast, viewed, written
-from viz.ui.running import PROGRESS, StopButton, Stopped, Tell, attributed, parts_of, telling
+from viz.ui.running import FOLLOWS, PROGRESS, QUIET, StopButton, Stopped, Tell, attributed, parts_of, telling
 from viz.ui.session import Pictures, Shown, trace_of
 
 FIRST = ("gradcam",)
@@ -94,17 +94,20 @@ class AttributionTab:
         except VizError:
             return [gr.skip()] * 4
         classes, layers, offered = class_choices(trace), layer_choices(trace), method_choices(trace)
-        stale: Any = gr.skip()
-        if now is not None:
-            same = (shown.sha256, shown.model, shown.geometry) == (now.sha256, now.model, now.geometry)
-            sentence = "Picture, model or fit above has changed; press Compute for the new one."
-            stale = gr.HTML(extra=json.dumps({"stale": "" if same else sentence}))
         return [
             gr.update(choices=classes, value=classes[0][1]),
             gr.update(choices=offered, value=[m for m in methods or () if m in {v for _, v in offered}]),
             gr.update(choices=layers, value=[], visible=bool(layers)),
-            stale,
+            self.stale(shown, now),
         ]
+
+    def stale(self, shown: Shown | None, now: Attributed | None) -> Any:
+        """Say whether the grid still shows what was above before."""
+        if shown is None or now is None:
+            return gr.skip()
+        same = (shown.sha256, shown.model, shown.geometry) == (now.sha256, now.model, now.geometry)
+        sentence = "Picture, model or fit above has changed; press Compute for the new one."
+        return gr.HTML(extra=json.dumps({"stale": "" if same else sentence}))
 
     def run(
         self,
@@ -204,10 +207,10 @@ class AttributionTab:
             self.refresh,
             [shown, self.methods, self.computed],
             [self.cls, self.methods, self.layers, self.grid],
-            show_progress="hidden",
-            api_visibility="private",
+            concurrency_id="attribution",
+            **FOLLOWS,
         )
-        self.stop.run(
+        job = self.stop.run(
             self.start.click,
             started,
             {shown, self.cls, self.methods, self.layers},
@@ -216,6 +219,8 @@ class AttributionTab:
             concurrency_limit=2,
         )
         self.stop.listen()
+        # Another picture may have come while the methods ran.
+        job.then(self.stale, [shown, self.computed], self.grid, concurrency_id="attribution", **QUIET)
         self.grid.export_grid(
             exported, self.computed, self.files, show_progress_on=[self.grid], api_visibility="private"
         )

@@ -18,6 +18,7 @@ from viz.trace import Trace
 from viz.ui.entries import group_title
 from viz.ui.exports import Exports
 from viz.ui.payload import channel_entry, error_message, trace_key, words
+from viz.ui.running import FOLLOWS
 from viz.ui.session import Pictures, Shown, trace_of
 
 STRONGEST, WEAKEST = 12, 6
@@ -192,12 +193,15 @@ class ChannelsTab:
 
     def listen(self, after: Any, shown: gr.State, canvas: gr.HTML) -> None:
         """Wire the events; `after` is the event that brings a new trace."""
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        # One after the other, so that nothing of an older picture comes after what a newer one brought.
+        quiet: dict[str, Any] = {**FOLLOWS, "concurrency_id": "channels"}
         drawn = [self.plot, self.pick, self.weak, self.save]
         after.success(self.refresh, [shown, self.which], [self.note, self.which, *drawn], **quiet)
         after.success(lambda: gr.update(value=None, visible=False), None, self.saved, **quiet)
         self.which.input(self.draw, [self.which, shown], [self.note, *drawn], **quiet)
-        self.save.click(self.write, [self.which, shown], self.saved, api_visibility="private")
+        self.save.click(
+            self.write, [self.which, shown], self.saved, api_visibility="private", concurrency_id="channels"
+        )
         for radio in (self.pick, self.weak):
             radio.input(self.feature, [radio, self.which, shown], canvas, **quiet)
 

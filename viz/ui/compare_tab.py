@@ -21,7 +21,7 @@ from viz.ui.compare_entries import class_index, common_classes, compare_message,
 from viz.ui.components import model_grid, offered
 from viz.ui.exports import Exports
 from viz.ui.grid import toast, viewed, written
-from viz.ui.running import PROGRESS, StopButton, Stopped, Tell, attributed, parts_of, telling
+from viz.ui.running import FOLLOWS, PROGRESS, QUIET, StopButton, Stopped, Tell, attributed, parts_of, telling
 from viz.ui.session import Pictures, Shown
 
 # Longer than any class name.
@@ -227,7 +227,7 @@ class CompareTab:
         def exported(event: gr.EventData, now: Compared | None) -> Any:
             return self.export(event._data, now)
 
-        self.stop.run(
+        job = self.stop.run(
             self.start.click,
             started,
             {self.models, self.also, shown},
@@ -246,7 +246,9 @@ class CompareTab:
             concurrency_limit=2,
         )
         self.stop.listen()
-        after.success(self.stale, [shown, self.compared], self.grid, show_progress="hidden", api_visibility="private")
+        after.success(self.stale, [shown, self.compared], self.grid, concurrency_id="compare", **FOLLOWS)
+        # Another picture may have come while the models ran.
+        job.then(self.stale, [shown, self.compared], self.grid, concurrency_id="compare", **QUIET)
         self.grid.export_grid(
             exported, self.compared, self.files, show_progress_on=[self.grid], api_visibility="private"
         )

@@ -30,6 +30,19 @@ _MAPS = {
     "boxwords": "show boxes",
 }
 
+# Runs in the browser after a refusal, between whose look at the input and its act nothing can come: a picture that was
+# chosen meanwhile, or is being uploaded, stays.
+FORGET_REFUSED = """(held) => {
+  const refused = document.querySelector("#viewer .sl").dataset.refused;
+  const same = held && held.path && held.path.replaceAll("\\\\", "/").endsWith("/" + refused);
+  return same ? null : { __type__: "update" };
+}"""
+# Runs in the browser before a request to show something: counts it, in the last input.
+COUNT_TURN = """(...values) => {
+  window.searchlightTurn = (window.searchlightTurn || 0) + 1;
+  return [...values.slice(0, -1), window.searchlightTurn];
+}"""
+
 
 def _uploaded_path(payload: Any) -> str | None:
     """The path of an uploaded picture, which lies in this page's own folder.
@@ -61,7 +74,7 @@ def viewer() -> gr.HTML:
     return gr.HTML(
         value="",
         html_template=static("viewer.html"),
-        js_on_load=static("core.js") + static("kernel.js") + static("viewer.js"),
+        js_on_load=static("core.js") + static("kernel.js") + static("viewer.js") + static("incoming.js"),
         apply_default_css=False,
         extra="",
         elem_id="viewer",

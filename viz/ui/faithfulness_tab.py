@@ -28,7 +28,7 @@ from viz.ui.attribution_entries import INPUT_METHODS, class_choices
 from viz.ui.exports import Exports
 from viz.ui.faithfulness_text import curves_html, head_html, rest_html
 from viz.ui.grid import toast
-from viz.ui.running import PROGRESS, StopButton, Stopped, Tell, telling
+from viz.ui.running import FOLLOWS, PROGRESS, QUIET, StopButton, Stopped, Tell, telling
 from viz.ui.session import Pictures, Shown, trace_of
 
 EMPTY = "Choose a picture first."
@@ -128,9 +128,10 @@ class FaithfulnessTab:
         self.random = gr.Plot(visible=False, elem_id="faithfulness-random", show_label=False)
         self.rest = gr.HTML("", elem_id="faithfulness-rest", apply_default_css=False, visible=False)
         self.files = gr.File(label="All numbers", file_count="multiple", visible=False, elem_id="faithfulness-files")
+        self.measured = gr.State(None, time_to_live=3600)
         self._results = [self.head, self.curves, self.areas, self.random, self.rest, self.files]
 
-    def refresh(self, shown: Shown | None) -> list[Any]:
+    def refresh(self, shown: Shown | None, measured: Shown | None) -> list[Any]:
         """After a new trace: what can be tested; numbers of the picture before go."""
         if shown is None:
             return [gr.skip()] * 11
@@ -140,7 +141,11 @@ class FaithfulnessTab:
             return [gr.skip()] * 11
         steps = [(str(s), s) for s in range(1, trace.steps + 1)]
         step = gr.update(choices=steps, value=trace.steps, visible=trace.steps > 1)
-        return [*self._offer(trace, trace.steps, None, None), step, *[gr.update(value=None, visible=False)] * 6]
+        return [*self._offer(trace, trace.steps, None, None), step, *self.outdated(shown, measured)]
+
+    def outdated(self, shown: Shown | None, measured: Shown | None) -> list[Any]:
+        """Numbers of what was above before go."""
+        return [gr.skip() if measured == shown else gr.update(value=None, visible=False)] * 6
 
     def stepped(self, shown: Shown | None, step: int | None, source: str | None, parts: list[str] | None) -> list[Any]:
         """After another step: its classes, and what applies there."""
@@ -163,7 +168,7 @@ class FaithfulnessTab:
         ]
 
     def measure(self, shown: Shown | None, asked: Asked, tell: Tell = lambda share, word: None) -> list[Any]:
-        """The numbers of one map, drawn, told and as files.
+        """The numbers of one map, drawn, told and as files, and what they are of.
 
         Raises:
             Stopped: from `tell`.
@@ -200,9 +205,9 @@ class FaithfulnessTab:
             trace = trace_of(shown, self.engine, self.pictures)
         except VizError as error:
             toast(str(error))
-            return [gr.skip()] * 6
+            return [gr.skip()] * 7
         words = {v: w for w, v in source_choices(trace, number)}.get(source, source).removesuffix(f" ({SLOW})")
-        return self.drawn(report, words, model.head.labels)
+        return [*self.drawn(report, words, model.head.labels), shown]
 
     def drawn(self, report: Report, words: str, labels: Sequence[str]) -> list[Any]:
         """The components' values for a report."""
@@ -227,7 +232,6 @@ class FaithfulnessTab:
 
     def listen(self, after: Any, shown: gr.State) -> None:
         """Wire the events; `after` is the event that brings a new trace."""
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
         def started(values: dict[Any, Any], request: gr.Request, progress: gr.Progress = PROGRESS) -> list[Any]:
             asked = Asked(values[self.source], values[self.cls], values[self.step], tuple(values[self.parts] or ()))
@@ -235,20 +239,24 @@ class FaithfulnessTab:
                 try:
                     return self.measure(values[shown], asked, telling(progress, check))
                 except Stopped:
-                    return [gr.skip()] * 6
+                    return [gr.skip()] * 7
 
         offered = [self.note, self.source, self.cls, self.parts]
-        after.success(self.refresh, shown, [*offered, self.step, *self._results], **quiet)
-        self.step.input(self.stepped, [shown, self.step, self.source, self.parts], offered, **quiet)
-        self.stop.run(
+        # One after the other, so that the choices of an older picture never come after those of a newer one.
+        turn: dict[str, Any] = {"concurrency_id": "faithfulness"}
+        after.success(self.refresh, [shown, self.measured], [*offered, self.step, *self._results], **FOLLOWS, **turn)
+        self.step.input(self.stepped, [shown, self.step, self.source, self.parts], offered, **FOLLOWS, **turn)
+        job = self.stop.run(
             self.start.click,
             started,
             {shown, self.source, self.cls, self.step, self.parts},
-            self._results,
+            [*self._results, self.measured],
             show_progress_on=[self.note],
             concurrency_limit=1,
         )
         self.stop.listen()
+        # Another picture may have come while the controls ran.
+        job.then(self.outdated, [shown, self.measured], self._results, **QUIET, **turn)
 
 
 def file_stem(report: Report) -> str:

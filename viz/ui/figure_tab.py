@@ -24,6 +24,7 @@ from viz.trace import Trace
 from viz.ui.channels_tab import channel_records
 from viz.ui.exports import Exports
 from viz.ui.payload import block_title, words
+from viz.ui.running import FOLLOWS
 from viz.ui.session import Pictures, Shown, trace_of
 
 PREVIEW_DPI = 130
@@ -226,18 +227,23 @@ class FigureTab:
 
     def listen(self, after: Any, shown: gr.State, canvas: gr.HTML) -> None:
         """Wire the events; `after` is the event that brings a new trace."""
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        # One after the other, so that nothing of an older picture comes after what a newer one brought.
+        quiet: dict[str, Any] = {**FOLLOWS, "concurrency_id": "figure"}
         shown_inputs = [shown, *self._inputs]
         after.success(self.refresh, [shown, self.panels], [self.panels, self.files], **quiet).then(
             self.draw, shown_inputs, self.preview, **quiet
         )
         for component in self._inputs:
-            component.input(self.draw, shown_inputs, self.preview, trigger_mode="always_last", **quiet)
+            component.input(self.draw, shown_inputs, self.preview, **quiet)
         self.scale.input(
             lambda s: [gr.update(visible=s == "fixed")] * 2, self.scale, [self.low, self.high], queue=False, **quiet
         )
         self.make.click(
-            self.write, [shown, self.format, *self._inputs], [self.files, self.preview], api_visibility="private"
+            self.write,
+            [shown, self.format, *self._inputs],
+            [self.files, self.preview],
+            api_visibility="private",
+            concurrency_id="figure",
         )
 
         def added(event: gr.EventData, chosen: list[str]) -> list[Any]:

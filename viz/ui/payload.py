@@ -6,8 +6,10 @@ import base64
 import hashlib
 import io
 import json
+import secrets
 from collections.abc import Sequence
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,9 +132,18 @@ def viewer_message(
     return json.dumps(message, allow_nan=False)
 
 
-def error_message(sentence: str) -> str:
-    """A message that shows a sentence and leaves the picture as it is."""
-    return json.dumps({"error": sentence})
+def error_message(sentence: str, refused: str | Path | None = None) -> str:
+    """A message that shows a sentence and leaves the picture as it is.
+
+    Args:
+        refused: the uploaded file that cannot be shown. The browser takes it out of the input, unless another one is
+            there by then; it knows the file by the two last parts of its path, and a second refusal of the same file
+            by its own mark.
+    """
+    if refused is None:
+        return json.dumps({"error": sentence})
+    path = Path(refused)
+    return json.dumps({"error": sentence, "refused": f"{path.parent.name}/{path.name}", "mark": secrets.token_hex(4)})
 
 
 def static(name: str) -> str:

@@ -21,6 +21,8 @@ from viz.trace import Trace
 # Gradio finds a handler's progress argument by a default of this type.
 PROGRESS = gr.Progress()
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+# For what follows a new picture: while one run of it is under way, another is kept and not dropped.
+FOLLOWS: dict[str, Any] = {**QUIET, "trigger_mode": "always_last"}
 # Told the done share, 0 to 1, and a word; ends the work by raising `Stopped`.
 Tell = Callable[[float, str], None]
 
@@ -110,11 +112,14 @@ class StopButton:
         noted: Callable[..., Any] | None = None,
         note: gr.State | None = None,
         **more: Any,
-    ) -> None:
+    ) -> Any:
         """Run `work` after an event, with the button shown meanwhile.
 
         Args:
             noted: what of the event's own data `work` needs to know; it is put in `note`.
+
+        Returns:
+            the event of `work`, for what is to follow it.
         """
         buttons = self._buttons
 
@@ -128,6 +133,7 @@ class StopButton:
             began = trigger(noted, None, [note], queue=False, **QUIET).then(begin, None, buttons, queue=False, **QUIET)
         job = began.then(work, inputs, outputs, api_visibility="private", **more)
         job.then(lambda: _shown(running=False), None, buttons, queue=False, **QUIET)
+        return job
 
     def listen(self) -> None:
         """Wire the button."""

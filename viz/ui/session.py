@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from viz.engine import Engine
@@ -20,6 +21,31 @@ class Shown:
     sha256: str
     model: str
     geometry: Mode | None
+
+
+class Turns:
+    """Which of a visitor's requests to show something is the newest. Safe to share between threads.
+
+    While a file is uploaded the page may ask several times, and these requests arrive and run side by side, in any
+    order: the answer to the newest counts, whichever is ready last.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._newest: dict[str, int] = {}
+
+    def begin(self, session: str | None, turn: int) -> Callable[[], bool]:
+        """A request begins, which the visitor's browser counts as its `turn`-th; gives what tells whether no later one
+        has begun."""
+        key = session or ""
+        with self._lock:
+            self._newest[key] = max(turn, self._newest.get(key, 0))
+        return lambda: self._newest.get(key) == turn
+
+    def leave(self, session: str | None) -> None:
+        """The visitor is gone."""
+        with self._lock:
+            self._newest.pop(session or "", None)
 
 
 class Pictures:

@@ -6,7 +6,7 @@ const root = element.querySelector(".cmp");
 const LUTS = {};
 const COLOURS = ["#ffb000", "#3ec6ff", "#ff5fa2", "#7ee081", "#c39bff", "#ff8a5c"];
 const OWN = "#ffffff", PANEL_SIDE = 640;
-const state = { data: null, step: 1, own: null, cursor: null, drag: null, photo: null, size: null, panels: [] };
+const state = { data: null, step: 1, own: null, cursor: null, drag: null, photo: null, size: null, panels: [], message: 0, stale: "" };
 const cache = new Map();
 
 // ---------------------------------------------------------------- reading the message
@@ -19,8 +19,10 @@ function receive() {
   for (const model of data.models)
     for (const map of model.maps)
       for (const s of map.steps) s.values = decodeFloats(s.data);
+  const message = ++state.message; // the picture that came last counts, whichever is decoded last
+  state.stale = "";
   const image = new Image();
-  image.onload = () => show(data, image);
+  image.onload = () => { if (message === state.message) show(data, image); };
   image.src = data.picture.src;
 }
 
@@ -28,10 +30,15 @@ function receive() {
 function receiveExtra() {
   let data;
   try { data = JSON.parse(props.extra || "null"); } catch { return; }
-  if (!data || !state.data) return;
-  if (data.add) { receiveMore(data); return; }
-  $("stale").hidden = !data.stale;
-  $("stale").textContent = data.stale || "";
+  if (!data) return;
+  if (data.add) { if (state.data) receiveMore(data); return; }
+  state.stale = data.stale || ""; // it may come before the picture is decoded, which it speaks of
+  if (state.data) tellStale();
+}
+
+function tellStale() {
+  $("stale").hidden = !state.stale;
+  $("stale").textContent = state.stale;
 }
 
 function receiveMore(data) {
@@ -83,7 +90,7 @@ function show(data, image) {
   state.step = same ? Math.min(state.step, steps) : steps;
   $("empty").hidden = true;
   $("main").hidden = false;
-  $("stale").hidden = true;
+  tellStale();
   fillOwn();
   draw();
   root.dataset.state = "shown";

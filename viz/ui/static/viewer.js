@@ -6,7 +6,7 @@ const root = element.querySelector(".sl");
 const LUTS = {};
 const COLOURS = ["#ffb000", "#3ec6ff", "#ff5fa2", "#7ee081", "#c39bff", "#ff8a5c", "#9ad1d4", "#f5e663"];
 const OWN = "#ffffff";
-const state = { data: null, photo: null, stop: 1, wish: null, own: null, cursor: null, point: null, timer: null, drag: null, strip: "" };
+const state = { data: null, photo: null, stop: 1, wish: null, own: null, cursor: null, point: null, timer: null, drag: null, strip: "", message: 0 };
 const cache = new Map();
 
 // ---------------------------------------------------------------- reading the message
@@ -16,14 +16,18 @@ function receive() {
   try { data = JSON.parse(props.value || "null"); } catch { return; }
   if (!data) return;
   banner(data.error || "");
-  if (data.error) { trigger("refused", {}); return; } // what was shown before stays
+  if (data.error) { // what was shown before stays
+    if (data.refused) { root.dataset.refused = data.refused; trigger("refused", {}); }
+    return;
+  }
   for (const [name, text] of Object.entries(data.palettes || {})) LUTS[name] = decodeBytes(text);
   for (const map of data.maps)
     for (const s of map.steps) s.values = decodeFloats(s.data);
   for (const kernel of data.kernels) data.maps.push(...tapMaps(kernel));
+  const message = ++state.message; // the picture that came last counts, whichever is decoded last
   const image = new Image();
-  image.onload = () => show(data, image);
-  image.onerror = () => banner("The browser could not draw the picture.");
+  image.onload = () => { if (message === state.message) show(data, image); };
+  image.onerror = () => { if (message === state.message) banner("The browser could not draw the picture."); };
   image.src = data.picture.src;
 }
 

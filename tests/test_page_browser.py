@@ -1,0 +1,502 @@
+"""What comes late on the page: refusals, answers to an older picture, uploads in between; and files of any name.
+
+The page's speed decides nothing here: an answer or a request is held until what shall overtake it has come.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Route, expect, sync_playwright
+
+import viz
+from tests.test_browser import ASSETS, FLAGS, Server, Visitor, chromium_path, write_published
+from tests.visiting import PATIENCE, function_of, until
+from viz.ui.session import Turns
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+PUBLISHED, BROKEN = "TD_RNet18_t2_m2_joint", "broken"
+INPUT = "#picture input[type=file]"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    models = tmp_path_factory.mktemp("models")
+    write_published(models)
+    (models / f"{BROKEN}.pth").write_bytes(b"no checkpoint")
+    running = Server(models)
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as driver:
+        chrome = driver.chromium.launch(executable_path=chromium_path(), args=FLAGS)
+        yield chrome
+        chrome.close()
+
+
+class Hasty(Visitor):
+    """A visitor who does not wait for answers."""
+
+    def __init__(self, browser: Browser, server: Server, **context: Any) -> None:
+        self.server = server
+        super().__init__(browser, server, **context)
+
+    def choose_file(self, path: Path) -> None:
+        self.page.set_input_files(INPUT, str(path))
+
+    def choose_model(self, name: str) -> None:
+        self.page.click("#model input")
+        self.page.get_by_role("option", name=name, exact=True).click()
+
+    def holds(self, name: str) -> None:
+        """Wait until the input shows an uploaded file."""
+        self.page.wait_for_selector(f"#picture img[src$='/{name}']", state="attached")
+
+    def holds_nothing(self) -> None:
+        expect(self.page.locator("#picture img")).to_have_count(0)
+
+    def shows(self, name: str) -> None:
+        """Wait until the viewer shows a picture, or a model."""
+        expect(self.page.locator(".sl-about")).to_contain_text(name)
+
+    def refused(self, words: str) -> None:
+        """Wait until the viewer says why a file is not shown."""
+        expect(self.page.locator(".sl-banner")).to_contain_text(words)
+
+    def said_nothing(self) -> None:
+        expect(self.page.locator(".sl-banner")).to_be_hidden()
+
+    def hold_refusal(self) -> Callable[[], None]:
+        """Keep back whatever a refusal asks of the server, until the returned function is called."""
+        config: dict[str, Any] = self.server.running.page.config
+        held: list[Route] = []
+        asked = {d["id"] for d in config["dependencies"] if any(event == "refused" for _, event in d["targets"])}
+        assert asked
+
+        def keep(route: Route) -> None:
+            if function_of(route.request) in asked:
+                held.append(route)
+            else:
+                route.continue_()
+
+        self.page.route("**/gradio_api/**", keep)
+
+        def release() -> None:
+            self.page.unroute("**/gradio_api/**", keep)
+            for route in held:
+                route.continue_()
+
+        return release
+
+    def hold_uploads(self) -> list[Route]:
+        """Keep back the files that are chosen from now on; gives what lets each go on."""
+        held: list[Route] = []
+
+        def keep(route: Route) -> None:  # Playwright marks what it is given, which a list's own method does not bear
+            held.append(route)
+
+        self.page.route(re.compile(r"/upload\?"), keep)
+        return held
+
+
+@pytest.fixture
+def person(browser: Browser, server: Server) -> Iterator[Hasty]:
+    someone = Hasty(browser, server)
+    yield someone
+    assert someone.errors == []
+    someone.context.close()
+
+
+class Gate:
+    """Holds the calls of a function that are asked about, from their beginning until it is opened."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, target: str, stops: Callable[..., bool]) -> None:
+        module, _, name = target.rpartition(".")
+        function = getattr(__import__(module, fromlist=[name]), name)
+        self.waiting, self.opened = threading.Event(), threading.Event()
+
+        def gated(*arguments: Any, **more: Any) -> Any:
+            if stops(*arguments, **more):
+                self.waiting.set()
+                assert self.opened.wait(PATIENCE / 1000)
+            return function(*arguments, **more)
+
+        patch.setattr(target, gated)
+
+    def reached(self, person: Visitor) -> None:
+        until(person.page, self.waiting.is_set)
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> Path:
+    path = tmp_path / "text.jpg"
+    path.write_bytes(b"this is not a picture")
+    return path
+
+
+# ---------------------------------------------------------------- a refusal, and what comes right after it
+
+
+def test_a_picture_chosen_right_after_a_refusal_is_shown(person: Hasty, bad: Path) -> None:
+    release = person.hold_refusal()
+    person.choose_file(bad)
+    person.refused("not a picture")
+    person.choose_file(ASSETS / "panda.jpg")
+    person.holds("panda.jpg")
+    release()
+    person.shows("panda.jpg")
+    person.traffic.settle()
+    person.said_nothing()
+    person.holds("panda.jpg")
+
+
+def test_a_sample_clicked_right_after_a_refusal_is_shown(person: Hasty, bad: Path) -> None:
+    release = person.hold_refusal()
+    person.choose_file(bad)
+    person.refused("not a picture")
+    person.page.click("#samples button >> nth=2")
+    name = sorted(ASSETS.glob("*.jpg"))[2].name
+    person.holds(name)
+    release()
+    person.shows(name)
+    person.traffic.settle()
+    person.said_nothing()
+    person.holds(name)
+
+
+def test_a_refused_file_leaves_the_input_each_time(person: Hasty, bad: Path, tmp_path: Path) -> None:
+    person.upload(ASSETS / "panda.jpg")
+    empty = tmp_path / "empty.png"
+    empty.write_bytes(b"")
+    for path, words in ((bad, "not a picture"), (empty, "is empty"), (bad, "not a picture"), (bad, "not a picture")):
+        person.choose_file(path)
+        person.holds_nothing()
+        person.traffic.settle()
+        person.refused(words)
+        person.holds_nothing()
+        person.shows("panda.jpg")
+
+
+def test_a_refusal_while_the_next_file_is_uploaded(person: Hasty, bad: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate(monkeypatch, "viz.ui.app.open_picture", lambda path: path.name == bad.name)
+    person.choose_file(bad)
+    gate.reached(person)
+    uploads = person.hold_uploads()
+    person.choose_file(ASSETS / "moose.jpg")
+    until(person.page, lambda: bool(uploads))
+    gate.opened.set()
+    person.refused("not a picture")
+    uploads[0].continue_()
+    person.shows("moose.jpg")
+    person.traffic.settle()
+    person.said_nothing()
+    person.holds("moose.jpg")
+
+
+def test_a_model_that_cannot_be_opened_does_not_take_the_picture(person: Hasty) -> None:
+    person.choose_model(BROKEN)
+    person.choose_file(ASSETS / "panda.jpg")
+    expect(person.page.locator(".sl-banner")).to_be_visible()
+    person.traffic.settle()
+    person.holds("panda.jpg")
+    person.choose_model("lite0")
+    person.shows("panda.jpg")
+    person.said_nothing()
+
+
+# ---------------------------------------------------------------- a newer picture or model, an older answer
+
+
+def test_the_model_chosen_last_is_shown(person: Hasty, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two models are chosen while a file is uploaded, and the first takes longer than the second."""
+    gate = Gate(monkeypatch, "viz.ui.app.trace_of", lambda shown, *_: shown.model == PUBLISHED)
+    uploads = person.hold_uploads()
+    person.choose_file(ASSETS / "china.jpg")
+    person.choose_model(PUBLISHED)
+    person.choose_model("lite0")
+    until(person.page, lambda: bool(uploads))
+    uploads[0].continue_()
+    gate.reached(person)
+    person.page.wait_for_selector(".sl[data-state=shown]")
+    gate.opened.set()
+    person.traffic.settle()
+    assert person.page.input_value("#model input") == "lite0"
+    assert "TD-ResNet" not in person.text(".sl-about")
+
+
+def test_the_picture_that_came_last_is_drawn(person: Hasty) -> None:
+    """The browser decodes the first picture after the second."""
+    person.page.evaluate(
+        """() => {
+          const Real = window.Image;
+          window.late = [];
+          window.Image = function () {
+            const image = new Real(), first = !window.late.length;
+            Object.defineProperty(image, "onload", { set(call) {
+              if (first) window.late.push(call); else image.addEventListener("load", call);
+            } });
+            return image;
+          };
+        }"""
+    )
+    person.choose_file(ASSETS / "panda.jpg")
+    person.page.wait_for_function("() => window.late.length === 1")
+    person.upload(ASSETS / "chelsea.jpg")
+    person.page.evaluate("() => window.late[0]()")
+    person.shows("chelsea.jpg")
+
+
+def test_a_slow_preview_does_not_stand_for_a_newer_picture(person: Hasty, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second picture while the tabs still follow the first: every tab follows it, too."""
+    drawn: list[str] = []
+
+    def stops(trace: Any, **_: Any) -> bool:
+        drawn.append(trace.picture.name)
+        return drawn == ["panda.jpg"]
+
+    gate = Gate(monkeypatch, "viz.ui.figure_tab.figure", stops)
+    person.page.get_by_role("tab", name="Figure").click()
+    person.choose_file(ASSETS / "panda.jpg")
+    gate.reached(person)
+    before = person.key
+    person.choose_file(ASSETS / "rocket.jpg")
+    person.page.wait_for_function("(k) => document.querySelector('.sl').dataset.key !== k", arg=before)
+    gate.opened.set()
+    person.traffic.settle()
+    assert drawn[0] == "panda.jpg" and drawn[-1] == "rocket.jpg"
+    preview = person.page.locator("#preview img")
+    shown = preview.get_attribute("src")
+    for palette in ("viridis", "fits the map"):
+        person.page.locator("#figure-palette input").click()
+        person.page.locator("li[role=option]", has_text=palette).click()
+        person.traffic.settle()
+    assert drawn[-2:] == ["rocket.jpg"] * 2 and preview.get_attribute("src") == shown
+
+
+def test_every_tab_follows_the_newest_picture(person: Hasty, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All tabs still work on the first picture while the second one is shown."""
+    gates = [
+        Gate(monkeypatch, f"viz.ui.{tab}.trace_of", held_first())
+        for tab in ("channels_tab", "attribution_tab", "faithfulness_tab", "figure_tab")
+    ]
+    person.choose_file(ASSETS / "panda.jpg")
+    for gate in gates:
+        gate.reached(person)
+    person.page.wait_for_selector(".sl[data-state=shown]")
+    before = person.key
+    person.choose_file(ASSETS / "rocket.jpg")
+    person.page.wait_for_function("(k) => document.querySelector('.sl').dataset.key !== k", arg=before)
+    best = person.text(".sl-top button >> nth=0").split("\n")[0]
+    for gate in gates:
+        gate.opened.set()
+    person.traffic.settle()
+    assert "giant panda" not in best
+    for name in ("Attribution", "Faithfulness"):
+        person.page.get_by_role("tab", name=name).click()
+        assert best in person.page.locator(f"#{name.lower()}-class input").input_value(), name
+
+
+def held_first() -> Callable[..., bool]:
+    """True for the first call alone."""
+    calls: list[None] = []
+
+    def first(*_: Any) -> bool:
+        calls.append(None)
+        return len(calls) == 1
+
+    return first
+
+
+@pytest.mark.parametrize(
+    ("tab", "held"),
+    [("Compare", "viz.ui.compare_tab.compare_message"), ("Attribution", "viz.ui.attribution_tab.attribution_message")],
+)
+def test_a_grid_of_the_picture_before_says_so(
+    person: Hasty, tab: str, held: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person.upload(ASSETS / "panda.jpg")
+    gate = Gate(monkeypatch, held, lambda *_, **__: True)
+    person.page.get_by_role("tab", name=tab).click()
+    person.page.click(f"#{tab.lower()}-start")
+    gate.reached(person)
+    before = person.key
+    person.choose_file(ASSETS / "rocket.jpg")
+    person.page.wait_for_function("(k) => document.querySelector('.sl').dataset.key !== k", arg=before)
+    gate.opened.set()
+    person.page.wait_for_selector(f"#{tab.lower()}-grid .cmp[data-state=shown]")
+    person.traffic.settle()
+    assert "panda.jpg" in person.text(f"#{tab.lower()}-grid .cmp-about")
+    expect(person.page.locator(f"#{tab.lower()}-grid .cmp-stale")).to_contain_text("has changed")
+
+
+def test_numbers_of_the_picture_before_do_not_stay(person: Hasty, monkeypatch: pytest.MonkeyPatch) -> None:
+    person.upload(ASSETS / "panda.jpg")
+    person.page.get_by_role("tab", name="Faithfulness").click()
+    for label in person.page.locator("#faithfulness-parts label").all():
+        label.locator("input").set_checked("Insertion" in label.inner_text())
+    gate = Gate(monkeypatch, "viz.ui.faithfulness_tab.faithful", lambda *_, **__: True)
+    person.page.click("#faithfulness-start")
+    gate.reached(person)
+    before = person.key
+    person.choose_file(ASSETS / "rocket.jpg")
+    person.page.wait_for_function("(k) => document.querySelector('.sl').dataset.key !== k", arg=before)
+    gate.opened.set()
+    expect(person.page.locator("#faithfulness-start")).to_be_visible()
+    person.traffic.settle()
+    expect(person.page.locator("#faithfulness-result")).to_have_count(0)
+    expect(person.page.locator("#faithfulness-files")).to_have_count(0)
+    # Measured for what is above, they stay.
+    person.page.click("#faithfulness-start")
+    expect(person.page.locator("#faithfulness-files")).to_be_visible()
+    person.traffic.settle()
+    expect(person.page.locator("#faithfulness-result")).to_contain_text("rocket.jpg")
+
+
+def test_a_refusal_leaves_measured_numbers(person: Hasty, bad: Path) -> None:
+    person.upload(ASSETS / "panda.jpg")
+    person.page.get_by_role("tab", name="Faithfulness").click()
+    for label in person.page.locator("#faithfulness-parts label").all():
+        label.locator("input").set_checked("Insertion" in label.inner_text())
+    person.page.click("#faithfulness-start")
+    expect(person.page.locator("#faithfulness-files")).to_be_visible()
+    person.choose_file(bad)
+    person.refused("not a picture")
+    person.traffic.settle()
+    expect(person.page.locator("#faithfulness-result")).to_contain_text("panda.jpg")
+    expect(person.page.locator("#faithfulness-files")).to_be_visible()
+
+
+def test_turns() -> None:
+    turns = Turns()
+    second = turns.begin("a", 2)
+    other = turns.begin("b", 1)
+    assert second() and other()
+    first = turns.begin("a", 1)  # it came later, but was asked earlier
+    assert not first() and second()
+    third = turns.begin("a", 3)
+    assert not second() and third() and other()
+    turns.leave("a")
+    assert not third() and other()
+
+
+# ---------------------------------------------------------------- files of any name
+
+
+def picture_of(data: bytes, name: str, folder: Path) -> Path:
+    path = folder / name
+    path.write_bytes(data)
+    return path
+
+
+def drop(person: Hasty, path: Path) -> None:
+    """Drag a file, or a folder, from the desktop on the picture input."""
+    session = person.context.new_cdp_session(person.page)
+    area = person.page.locator("#picture").bounding_box()
+    assert area is not None
+    at = {"x": area["x"] + area["width"] / 2, "y": area["y"] + area["height"] / 2}
+    data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "data": data, **at})
+    session.detach()
+
+
+# A file that was copied in a folder, as Ctrl+V hands it over.
+PASTE = """([name, text]) => {
+  const data = new DataTransfer();
+  data.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name));
+  document.body.dispatchEvent(new ClipboardEvent("paste", { bubbles: true, cancelable: true, clipboardData: data }));
+}"""
+
+
+def paste(person: Hasty, path: Path) -> None:
+    person.page.evaluate(PASTE, [path.name, base64.b64encode(path.read_bytes()).decode()])
+
+
+def choose(person: Hasty, path: Path) -> None:
+    person.choose_file(path)
+
+
+GIVEN = {"chosen": choose, "dropped": drop, "pasted": paste}
+JPEG = (ASSETS / "rocket.jpg").read_bytes()
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64)
+
+
+@pytest.mark.parametrize("given", GIVEN)
+@pytest.mark.parametrize("name", ["photo", "x.jpg.download", "IMG.JPG", "scan.jfif", "photo.dat"])
+def test_a_picture_of_any_name_is_shown(person: Hasty, given: str, name: str, tmp_path: Path) -> None:
+    GIVEN[given](person, picture_of(JPEG, name, tmp_path))
+    person.shows(f"{name} ·")
+    person.traffic.settle()
+    person.said_nothing()
+    # In the input, too, although the server cannot name its kind.
+    image = person.page.locator("#picture img")
+    until(person.page, lambda: bool(image.evaluate("(e) => e.complete && e.naturalWidth > 0")))
+    # And in place of a picture that is there.
+    GIVEN[given](person, picture_of((ASSETS / "china.jpg").read_bytes(), f"other {name}", tmp_path))
+    person.shows(f"other {name} ·")
+    person.traffic.settle()
+    assert person.notices() == []
+
+
+@pytest.mark.parametrize("given", GIVEN)
+@pytest.mark.parametrize(
+    "file",
+    [
+        ("photo.heic", HEIC, "HEIC pictures cannot be read here; convert the picture to JPEG or PNG."),
+        ("photo", HEIC, "HEIC pictures cannot be read here; convert the picture to JPEG or PNG."),
+        ("notes.txt", b"milk, bread", "This is not a picture that can be read; use JPEG"),
+        ("film.mp4", b"\0\0\0\x18ftypisom" + bytes(64), "This is not a picture that can be read; use JPEG"),
+        ("drawing", b'<svg xmlns="http://www.w3.org/2000/svg"/>', "export the drawing as PNG"),
+        ("photo", JPEG[: len(JPEG) // 2], "The picture is damaged or cut off"),
+    ],
+)
+def test_a_wrong_file_of_any_name_is_refused_in_one_sentence(
+    person: Hasty, given: str, file: tuple[str, bytes, str], tmp_path: Path
+) -> None:
+    name, data, words = file
+    person.upload(ASSETS / "panda.jpg")
+    GIVEN[given](person, picture_of(data, name, tmp_path))
+    person.refused(words)
+    person.holds_nothing()
+    person.traffic.settle()
+    person.shows("panda.jpg")
+    assert person.notices() == []
+
+
+def test_a_dropped_folder_is_refused_in_one_sentence(person: Hasty, tmp_path: Path) -> None:
+    person.upload(ASSETS / "panda.jpg")
+    drop(person, tmp_path)
+    person.refused("A folder cannot be shown; drop one picture.")
+    person.holds("panda.jpg")
+    assert person.notices() == []
+
+
+def test_a_copied_picture_is_pasted_with_the_keyboard(person: Hasty) -> None:
+    person.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    person.page.evaluate(
+        """async (text) => {
+          const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+          const bitmap = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
+          const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+          canvas.getContext("2d").drawImage(bitmap, 0, 0);
+          const blob = await canvas.convertToBlob({ type: "image/png" });
+          await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
+        }""",
+        base64.b64encode(JPEG).decode(),
+    )
+    person.page.keyboard.press("Control+V")
+    person.page.wait_for_selector(".sl[data-state=shown]")
+    person.traffic.settle()
+    person.shows("image.png")
+    height, width = viz.open_picture(ASSETS / "rocket.jpg").size
+    person.shows(f"{width} x {height}")
