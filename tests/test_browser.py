@@ -25,7 +25,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from playwright.sync_api import TimeoutError as TimedOut
 
 import viz
-from tests.visiting import NOTICES, PATIENCE, Traffic
+from tests.visiting import EVENTS, NOTICES, PATIENCE, Traffic
 from viz.engine import Engine
 from viz.maps import overlay, scale_for, symmetric
 from viz.networks.td_resnet import TDResNet, released_config
@@ -126,7 +126,8 @@ class Visitor:
             accept_downloads=True, **{"viewport": {"width": 1360, "height": 1000}, **context}
         )
         self.context.set_default_timeout(PATIENCE)
-        self.context.add_init_script(f"({NOTICES})()")
+        for script in (NOTICES, EVENTS):
+            self.context.add_init_script(f"({script})()")
         self.page: Page = self.context.new_page()
         self.traffic = Traffic(self.page, server.running.page.config)
         self.requests: list[str] = []
