@@ -25,7 +25,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from playwright.sync_api import TimeoutError as TimedOut
 
 import viz
-from tests.visiting import NOTICES, PATIENCE, Traffic
+from tests.visiting import EVENTS, NOTICES, PATIENCE, Traffic
 from viz.engine import Engine
 from viz.maps import overlay, scale_for, symmetric
 from viz.networks.td_resnet import TDResNet, released_config
@@ -126,7 +126,8 @@ class Visitor:
             accept_downloads=True, **{"viewport": {"width": 1360, "height": 1000}, **context}
         )
         self.context.set_default_timeout(PATIENCE)
-        self.context.add_init_script(f"({NOTICES})()")
+        for script in (NOTICES, EVENTS):
+            self.context.add_init_script(f"({script})()")
         self.page: Page = self.context.new_page()
         self.traffic = Traffic(self.page, server.running.page.config)
         self.requests: list[str] = []
@@ -210,6 +211,35 @@ def visitor(browser: Browser, server: Server) -> Iterator[Visitor]:
     person.context.close()
 
 
+class Looker(Visitor):
+    """One who stays for several tests: each looks at a picture and sets what it needs of the view."""
+
+    def look_at(self, name: str) -> None:
+        if f" {name} ·" not in self.text(".sl-about"):
+            self.upload(ASSETS / name)
+        self.page.set_checked(".sl-showbox", False)
+        for control, value in (
+            ("map", "class_map"),
+            ("scale", "steps"),
+            ("palette", "inferno"),
+            ("interp", "bilinear"),
+        ):
+            self.choose(control, value)
+
+
+@pytest.fixture(scope="module")
+def staying(browser: Browser, server: Server) -> Iterator[Looker]:
+    person = Looker(browser, server)
+    yield person
+    person.context.close()
+
+
+@pytest.fixture
+def looker(staying: Looker) -> Iterator[Looker]:
+    yield staying
+    assert staying.errors == []
+
+
 def reference(server: Server, name: str) -> viz.Trace:
     return server.engine.trace(viz.open_picture(ASSETS / name), "lite0-tdam")
 
@@ -258,11 +288,10 @@ def test_from_upload_to_an_opened_pdf(visitor: Visitor, server: Server, tmp_path
 
 @pytest.mark.parametrize("interpolation", ["cells", "bilinear", "bicubic"])
 @pytest.mark.parametrize("name", ["chelsea.jpg", "moose.jpg"])
-def test_canvas_equals_the_export(visitor: Visitor, server: Server, name: str, interpolation: str) -> None:
-    visitor.upload(ASSETS / name)
+def test_canvas_equals_the_export(looker: Looker, server: Server, name: str, interpolation: str) -> None:
+    looker.look_at(name)
     trace = reference(server, name)
-    visitor.page.uncheck(".sl-showbox")
-    visitor.choose("interp", interpolation)
+    looker.choose("interp", interpolation)
     rgb = display_rgb(trace.picture)
     gate = trace.heatmap("spatial_gate", 2)
     steps = range(1, trace.steps + 1)
@@ -275,13 +304,13 @@ def test_canvas_equals_the_export(visitor: Visitor, server: Server, name: str, i
         (gate.name, "raw", "viridis", 0.8, gate, scale_for(gate, "raw")),
         (gate.name, "image", "grey", 1.0, gate, scale_for(gate, "image")),
     ]
-    visitor.page.locator(".sl-step").evaluate("(e) => { e.value = 2; e.dispatchEvent(new Event('input')); }")
+    looker.page.locator(".sl-step").evaluate("(e) => { e.value = 2; e.dispatchEvent(new Event('input')); }")
     for value, mode, palette, opacity, heat, scale in cases:
-        visitor.choose("map", value)
-        visitor.choose("scale", mode)
-        visitor.choose("palette", palette)
-        visitor.set_range("opacity", 100 * opacity)
-        drawn = visitor.canvas().astype(float)
+        looker.choose("map", value)
+        looker.choose("scale", mode)
+        looker.choose("palette", palette)
+        looker.set_range("opacity", 100 * opacity)
+        drawn = looker.canvas().astype(float)
         wanted = overlay(
             rgb,
             heat,
@@ -298,16 +327,16 @@ def test_canvas_equals_the_export(visitor: Visitor, server: Server, name: str, i
             assert difference[rows, cols].max() <= 3
 
 
-def test_nothing_is_drawn_outside_what_the_network_saw(visitor: Visitor, server: Server) -> None:
-    visitor.upload(ASSETS / "china.jpg")
-    visitor.set_range("opacity", 100)
+def test_nothing_is_drawn_outside_what_the_network_saw(looker: Looker, server: Server) -> None:
+    looker.look_at("china.jpg")
+    looker.set_range("opacity", 100)
     trace = reference(server, "china.jpg")
     rows, cols = trace.geometry.seen_pixels()
     outside = np.ones(trace.picture.size, dtype=bool)
     outside[rows, cols] = False
     photo = trace.picture.rgb.astype(float)
-    assert np.abs(visitor.canvas().astype(float) - photo)[outside].mean() < 2
-    assert np.abs(visitor.canvas().astype(float) - photo)[~outside].mean() > 15
+    assert np.abs(looker.canvas().astype(float) - photo)[outside].mean() < 2
+    assert np.abs(looker.canvas().astype(float) - photo)[~outside].mean() > 15
 
 
 def test_stepping_and_looking_make_no_request_and_no_forward(visitor: Visitor, server: Server) -> None:
@@ -360,40 +389,40 @@ def test_two_people_do_not_disturb_each_other(browser: Browser, server: Server) 
         person.context.close()
 
 
-def test_diverging_palette_is_centred_on_the_neutral_value(visitor: Visitor, server: Server) -> None:
-    visitor.upload(ASSETS / "panda.jpg")
+def test_diverging_palette_is_centred_on_the_neutral_value(looker: Looker, server: Server) -> None:
+    looker.look_at("panda.jpg")
     trace = reference(server, "panda.jpg")
     score = trace.heatmap("spatial_score", 2)
-    visitor.page.focus(".sl-frame")
-    visitor.page.keyboard.press("End")
-    visitor.choose("map", score.name)
-    visitor.choose("scale", "image")
-    visitor.choose("palette", "diverging")
-    visitor.set_range("opacity", 100)
+    looker.page.focus(".sl-frame")
+    looker.page.keyboard.press("End")
+    looker.choose("map", score.name)
+    looker.choose("scale", "image")
+    looker.choose("palette", "diverging")
+    looker.set_range("opacity", 100)
     scale = symmetric(scale_for(score, "image"), 0.0)
     wanted = overlay(display_rgb(trace.picture), score, scale, palette_name="diverging", opacity=1.0).astype(float)
     rows, cols = score.geometry.seen_pixels(wanted.shape[:2])
-    assert np.abs(visitor.canvas().astype(float) - wanted)[rows, cols].mean() <= 2
+    assert np.abs(looker.canvas().astype(float) - wanted)[rows, cols].mean() <= 2
 
 
-def test_fixed_numbers_are_checked(visitor: Visitor) -> None:
-    visitor.upload(ASSETS / "panda.jpg")
-    visitor.choose("scale", "fixed")
-    visitor.set_range("low", 5)
-    visitor.set_range("high", 2)
-    assert "lower one first" in visitor.text(".sl-readout")
-    visitor.set_range("high", 30)
-    assert "lower one first" not in visitor.text(".sl-readout")
-    assert [t.split()[0] for t in visitor.page.locator(".sl-ticks span").all_inner_texts()[:3]] == ["30", "17.5", "5"]
+def test_fixed_numbers_are_checked(looker: Looker) -> None:
+    looker.look_at("panda.jpg")
+    looker.choose("scale", "fixed")
+    looker.set_range("low", 5)
+    looker.set_range("high", 2)
+    assert "lower one first" in looker.text(".sl-readout")
+    looker.set_range("high", 30)
+    assert "lower one first" not in looker.text(".sl-readout")
+    assert [t.split()[0] for t in looker.page.locator(".sl-ticks span").all_inner_texts()[:3]] == ["30", "17.5", "5"]
 
 
-def test_typed_box_is_put_in_order_and_kept_inside(visitor: Visitor) -> None:
-    visitor.upload(ASSETS / "chelsea.jpg")
+def test_typed_box_is_put_in_order_and_kept_inside(looker: Looker) -> None:
+    looker.look_at("chelsea.jpg")
     for key, value in (("x0", 200), ("y0", 150), ("x1", -40), ("y1", 99_999)):
-        visitor.page.fill(f".sl-own input[data-k={key}]", str(value))
-    visitor.page.keyboard.press("Tab")
-    visitor.settle()
-    typed = [visitor.page.input_value(f".sl-own input[data-k={k}]") for k in ("x0", "y0", "x1", "y1")]
+        looker.page.fill(f".sl-own input[data-k={key}]", str(value))
+    looker.page.keyboard.press("Tab")
+    looker.settle()
+    typed = [looker.page.input_value(f".sl-own input[data-k={k}]") for k in ("x0", "y0", "x1", "y1")]
     assert typed == ["0", "150", "200", "300"]
 
 
@@ -462,27 +491,27 @@ def test_boxes_are_those_of_the_library_and_mine_is_measured(visitor: Visitor, s
     assert float(visitor.rows()[0][6]) == pytest.approx(viz.iou(box.xyxy, mine), abs=2e-3)  # type: ignore[arg-type]
 
 
-def test_hover_reads_the_native_cell(visitor: Visitor, server: Server) -> None:
-    visitor.upload(ASSETS / "astronaut.jpg")
+def test_hover_reads_the_native_cell(looker: Looker, server: Server) -> None:
+    looker.look_at("astronaut.jpg")
     trace = reference(server, "astronaut.jpg")
     gate = trace.heatmap("spatial_gate", 2)
-    visitor.choose("map", gate.name)
-    visitor.page.focus(".sl-frame")
-    visitor.page.keyboard.press("ArrowRight")
-    area = visitor.page.locator(".sl-base").bounding_box()
+    looker.choose("map", gate.name)
+    looker.page.focus(".sl-frame")
+    looker.page.keyboard.press("ArrowRight")
+    area = looker.page.locator(".sl-base").bounding_box()
     assert area is not None
     x0, y0, x1, y1 = trace.geometry.seen
     height, width = trace.picture.size
     x, y = x0 + (x1 - x0) * 3.5 / 7, y0 + (y1 - y0) * 1.5 / 7
-    visitor.page.mouse.move(area["x"] + x / width * area["width"], area["y"] + y / height * area["height"])
-    visitor.settle()
-    said = visitor.text(".sl-readout")
+    looker.page.mouse.move(area["x"] + x / width * area["width"], area["y"] + y / height * area["height"])
+    looker.settle()
+    said = looker.text(".sl-readout")
     assert "row 2, column 4" in said
     value = float(re.search(r"has ([-\d.e]+)", said).group(1))  # type: ignore[union-attr]
     assert value == pytest.approx(float(gate.native[1, 3]), rel=1e-3)
-    visitor.page.mouse.move(area["x"] + 1, area["y"] + 1)
-    visitor.settle()
-    assert "did not see" in visitor.text(".sl-readout")
+    looker.page.mouse.move(area["x"] + 1, area["y"] + 1)
+    looker.settle()
+    assert "did not see" in looker.text(".sl-readout")
 
 
 def test_channel_plot_and_feature_maps(visitor: Visitor, server: Server, tmp_path: Path) -> None:
@@ -592,12 +621,25 @@ def boxes_overlap(a: Locator, b: Locator) -> bool:
     )
 
 
+SIZES = ((390, 844), (768, 1024), (1360, 1000))
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [(390, 844), (768, 1024), (1360, 1000)])
-def test_fits_and_is_readable(browser: Browser, server: Server, size: tuple[int, int], scheme: str) -> None:
-    person = Visitor(browser, server, viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+def test_fits_and_is_readable(browser: Browser, server: Server, scheme: str) -> None:
+    """Opened on a phone, then turned and taken to larger screens."""
+    width, height = SIZES[0]
+    person = Visitor(browser, server, viewport={"width": width, "height": height}, color_scheme=scheme)
     person.upload(ASSETS / "chelsea.jpg")
-    assert person.page.evaluate("() => document.documentElement.scrollWidth") <= size[0]
+    for width, height in SIZES:
+        person.page.set_viewport_size({"width": width, "height": height})
+        person.settle()
+        fits_and_is_readable(person, width)
+    assert person.errors == []
+    person.context.close()
+
+
+def fits_and_is_readable(person: Visitor, width: int) -> None:
+    assert person.page.evaluate("() => document.documentElement.scrollWidth") <= width
     parts = [person.page.locator(f".sl-{n}") for n in ("frame", "bar", "readout", "steps", "caption", "strip", "top")]
     for i, a in enumerate(parts):
         for b in parts[i + 1 :]:
@@ -609,8 +651,6 @@ def test_fits_and_is_readable(browser: Browser, server: Server, size: tuple[int,
         ".filter(e => e.offsetParent && e.getBoundingClientRect().height < 43).map(e => e.className)"
     )
     assert small == []
-    assert person.errors == []
-    person.context.close()
 
 
 # WCAG contrast of the viewer's texts against the first ground that is not transparent.

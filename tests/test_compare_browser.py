@@ -560,4 +560,4 @@ def test_the_page_carries_no_object_of_ours(server: Server) -> None:
         plain = isinstance(value, str | int | float | bool | type(None))
         return [] if plain or getattr(value, "__module__", "").startswith("gradio.") else [value]
 
-    assert strange(server.page.config["components"]) == []
+    assert strange(server.running.page.config["components"]) == []

@@ -431,45 +431,41 @@ JPEG = (ASSETS / "rocket.jpg").read_bytes()
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64)
 
 
+# Each kind of name into an empty input, and in place of a picture of another kind of name.
+NAMES = [("photo", "IMG.JPG", "scan.jfif", "notes"), ("IMG.PNG", "photo.dat", "x.jpg.download", "photo.webp")]
+REFUSED = [
+    ("photo.heic", HEIC, "HEIC pictures cannot be read here; convert the picture to JPEG or PNG."),
+    ("notes.txt", b"milk, bread", "This is not a picture that can be read; use JPEG"),
+    ("photo", HEIC, "HEIC pictures cannot be read here; convert the picture to JPEG or PNG."),
+    ("film.mp4", b"\0\0\0\x18ftypisom" + bytes(64), "This is not a picture that can be read; use JPEG"),
+    ("drawing", b'<svg xmlns="http://www.w3.org/2000/svg"/>', "export the drawing as PNG"),
+    ("cut", JPEG[: len(JPEG) // 2], "The picture is damaged or cut off"),
+]
+
+
 @pytest.mark.parametrize("given", GIVEN)
-@pytest.mark.parametrize("name", ["photo", "x.jpg.download", "IMG.JPG", "scan.jfif", "photo.dat"])
-def test_a_picture_of_any_name_is_shown(person: Hasty, given: str, name: str, tmp_path: Path) -> None:
-    GIVEN[given](person, picture_of(JPEG, name, tmp_path))
-    person.shows(f"{name} ·")
-    person.traffic.settle()
-    person.said_nothing()
-    # In the input, too, although the server cannot name its kind.
+@pytest.mark.parametrize("names", NAMES, ids=["first without ending", "first with ending"])
+def test_a_picture_of_any_name_is_shown(person: Hasty, given: str, names: tuple[str, ...], tmp_path: Path) -> None:
     image = person.page.locator("#picture img")
-    until(person.page, lambda: bool(image.evaluate("(e) => e.complete && e.naturalWidth > 0")))
-    # And in place of a picture that is there.
-    GIVEN[given](person, picture_of((ASSETS / "china.jpg").read_bytes(), f"other {name}", tmp_path))
-    person.shows(f"other {name} ·")
-    person.traffic.settle()
+    for name in names:
+        GIVEN[given](person, picture_of(JPEG, name, tmp_path))
+        person.shows(f" {name} ·")
+        person.traffic.settle()
+        person.said_nothing()
+        # In the input, too, although the server cannot name its kind.
+        until(person.page, lambda: bool(image.evaluate("(e) => e.complete && e.naturalWidth > 0")))
     assert person.notices() == []
 
 
 @pytest.mark.parametrize("given", GIVEN)
-@pytest.mark.parametrize(
-    "file",
-    [
-        ("photo.heic", HEIC, "HEIC pictures cannot be read here; convert the picture to JPEG or PNG."),
-        ("photo", HEIC, "HEIC pictures cannot be read here; convert the picture to JPEG or PNG."),
-        ("notes.txt", b"milk, bread", "This is not a picture that can be read; use JPEG"),
-        ("film.mp4", b"\0\0\0\x18ftypisom" + bytes(64), "This is not a picture that can be read; use JPEG"),
-        ("drawing", b'<svg xmlns="http://www.w3.org/2000/svg"/>', "export the drawing as PNG"),
-        ("photo", JPEG[: len(JPEG) // 2], "The picture is damaged or cut off"),
-    ],
-)
-def test_a_wrong_file_of_any_name_is_refused_in_one_sentence(
-    person: Hasty, given: str, file: tuple[str, bytes, str], tmp_path: Path
-) -> None:
-    name, data, words = file
+def test_a_wrong_file_of_any_name_is_refused_in_one_sentence(person: Hasty, given: str, tmp_path: Path) -> None:
     person.upload(ASSETS / "panda.jpg")
-    GIVEN[given](person, picture_of(data, name, tmp_path))
-    person.refused(words)
-    person.holds_nothing()
-    person.traffic.settle()
-    person.shows("panda.jpg")
+    for name, data, words in REFUSED:
+        GIVEN[given](person, picture_of(data, name, tmp_path))
+        person.refused(words)
+        person.holds_nothing()
+        person.traffic.settle()
+        person.shows("panda.jpg")
     assert person.notices() == []
 
 

@@ -287,21 +287,30 @@ def test_a_stop_goes_into_the_figure(walker: Walker, server: FamilyServer) -> No
     assert walker.text("#panels").count("story: pooling weights") == 2, "once in the default figure, once added"
 
 
-@pytest.mark.parametrize("size", [(390, 844), (1280, 900)])
 @pytest.mark.parametrize("family", NAMES)
-def test_fits_and_is_readable(
-    browser: Browser, server: FamilyServer, family: str, size: tuple[int, int], tmp_path: Path
-) -> None:
-    person = Walker(browser, server, viewport={"width": size[0], "height": size[1]})
+def test_fits_and_is_readable(browser: Browser, server: FamilyServer, family: str, tmp_path: Path) -> None:
+    """Opened on a phone, then taken to a desktop."""
+    person = Walker(browser, server, viewport={"width": 390, "height": 844})
     person.open(family)
     trace = reference(server, family)
     person.go(4)
+    fits_and_is_readable(person, trace, 390)
+    person.page.screenshot(path=str(tmp_path / f"{family}-phone.png"), full_page=True)
+    person.page.set_viewport_size({"width": 1280, "height": 900})
+    person.settle()
+    fits_and_is_readable(person, trace, 1280)
+    person.page.screenshot(path=str(tmp_path / f"{family}-desktop.png"), full_page=True)
+    assert person.errors == []
+    person.context.close()
+
+
+def fits_and_is_readable(person: Walker, trace: viz.Trace, width: int) -> None:
     person.page.mouse.click(*person.point_at(trace, *(v / 2 for v in trace.picture.size[::-1])))
     person.settle()
-    assert person.page.evaluate("() => document.documentElement.scrollWidth") <= size[0]
+    assert person.page.evaluate("() => document.documentElement.scrollWidth") <= width
     for part in ("main", "frame", "caption", "strip"):
         area = person.page.locator(f".sl-{part}").bounding_box()
-        assert area is not None and area["x"] >= 0 and area["x"] + area["width"] <= size[0], part
+        assert area is not None and area["x"] >= 0 and area["x"] + area["width"] <= width, part
     chosen, strip = (person.page.locator(s).bounding_box() for s in (".sl-strip [aria-pressed=true]", ".sl-strip"))
     assert chosen is not None and strip is not None and chosen["x"] + chosen["width"] <= strip["x"] + strip["width"] + 1
     names = ("frame", "bar", "readout", "steps", "caption", "vector", "kernel", "strip", "top")
@@ -312,6 +321,3 @@ def test_fits_and_is_readable(
             assert not boxes_overlap(a, b), (a, b)
     ratios = [r for r in person.page.evaluate(CONTRAST) if r[0] != "SPAN"]  # kernel squares carry the palette's colours
     assert min(r for _, r in ratios) >= 4.5, sorted(ratios, key=lambda r: r[1])[:3]
-    person.page.screenshot(path=str(tmp_path / f"{family}-{size[0]}.png"), full_page=True)
-    assert person.errors == []
-    person.context.close()

@@ -29,6 +29,41 @@ NOTICES = """() => {
   }).observe(document, { childList: true, subtree: true });
 }"""
 
+# Which events the page has asked for and has no answer to. That a stream of answers is open says nothing: after a quick
+# answer the host may open one that stays until the next event.
+EVENTS = """() => {
+  window.awaited = new Set();
+  const early = new Set(); // answers that came before the number of their event
+  const native = window.fetch;
+  const answered = (id) => window.awaited.delete(id) || early.add(id);
+  const listen = async (stream) => {
+    const lines = stream.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = "";
+    for (;;) {
+      const { done, value } = await lines.read();
+      if (done) return;
+      const parts = (rest + value).split("\\n");
+      rest = parts.pop();
+      for (const part of parts) {
+        const message = part.startsWith("data:") ? JSON.parse(part.slice(5)) : {};
+        if (message.msg === "process_completed") answered(message.event_id);
+      }
+    }
+  };
+  window.fetch = async (...asked) => {
+    const url = String(asked[0].url || asked[0]);
+    const answer = await native(...asked);
+    if (url.includes("/queue/join") && answer.ok) {
+      const id = (await answer.clone().json()).event_id;
+      early.delete(id) || window.awaited.add(id);
+    }
+    if (!url.includes("/queue/data") || !answer.body) return answer;
+    const [theirs, ours] = answer.body.tee();
+    listen(ours).catch(() => {}); // ended by the page
+    return new Response(theirs, answer);
+  };
+}"""
+
 
 class Traffic:
     """What a page asks of its server, and whether all of it has been answered.
@@ -51,7 +86,8 @@ class Traffic:
         if "/heartbeat" in request.url:  # the host's own sign of life, which never ends
             return
         self.urls.append(request.url)
-        self._open.add(request)
+        if "/queue/data" not in request.url:  # see `EVENTS`
+            self._open.add(request)
         function = function_of(request)
         if function is not None:
             self.functions.append(function)
@@ -65,7 +101,7 @@ class Traffic:
         last = {function: i for i, function in enumerate(self.functions)}
         begun = last.get(self._first)
         followed = begun is None or all(last.get(f, -1) > begun for f in self._followers)
-        return followed and not self._open
+        return followed and not self._open and not self.page.evaluate("() => window.awaited.size")
 
     def settle(self) -> None:
         """Wait until the page has all its answers and has drawn them."""
