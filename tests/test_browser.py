@@ -389,20 +389,30 @@ def test_two_people_do_not_disturb_each_other(browser: Browser, server: Server) 
         person.context.close()
 
 
-def test_diverging_palette_is_centred_on_the_neutral_value(looker: Looker, server: Server) -> None:
-    looker.look_at("panda.jpg")
-    trace = reference(server, "panda.jpg")
-    score = trace.heatmap("spatial_score", 2)
-    looker.page.focus(".sl-frame")
-    looker.page.keyboard.press("End")
-    looker.choose("map", score.name)
-    looker.choose("scale", "image")
-    looker.choose("palette", "diverging")
-    looker.set_range("opacity", 100)
-    scale = symmetric(scale_for(score, "image"), 0.0)
-    wanted = overlay(display_rgb(trace.picture), score, scale, palette_name="diverging", opacity=1.0).astype(float)
-    rows, cols = score.geometry.seen_pixels(wanted.shape[:2])
-    assert np.abs(looker.canvas().astype(float) - wanted)[rows, cols].mean() <= 2
+def test_diverging_palette_is_centred_on_the_neutral_value(visitor: Visitor, server: Server) -> None:
+    visitor.upload(ASSETS / "panda.jpg")
+    before = visitor.key
+    visitor.page.click("#model input")
+    visitor.page.get_by_role("option", name="lite0-ema", exact=True).click()
+    visitor.shown_after(before)
+    trace = server.engine.trace(viz.open_picture(ASSETS / "panda.jpg"), "lite0-ema")
+    gate = trace.heatmap("group_gate", channel=0)
+    assert gate.neutral == pytest.approx(0.632, abs=1e-3)
+    visitor.page.uncheck(".sl-showbox")
+    visitor.choose("map", "attention.group_gate@0")
+    visitor.choose("scale", "image")
+    visitor.choose("palette", "diverging")
+    visitor.set_range("opacity", 100)
+    scale = symmetric(scale_for(gate, "image"), gate.neutral or 0.0)
+    wanted = overlay(display_rgb(trace.picture), gate, scale, palette_name="diverging", opacity=1.0).astype(float)
+    rows, cols = gate.geometry.seen_pixels(wanted.shape[:2])
+    assert np.abs(visitor.canvas().astype(float) - wanted)[rows, cols].mean() <= 2
+    # A map without a neutral value has no middle: it keeps the palette of other maps.
+    visitor.choose("map", "mean(attention.row_gate)")
+    visitor.choose("scale", "image")
+    row = trace.heatmap("row_gate", part="mean")
+    wanted = overlay(display_rgb(trace.picture), row, scale_for(row, "image"), opacity=1.0).astype(float)
+    assert np.abs(visitor.canvas().astype(float) - wanted)[rows, cols].mean() <= 2
 
 
 def test_fixed_numbers_are_checked(looker: Looker) -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 
 import viz
 import viz.engine
-from tests.tiny import as_model, scene, tiny_model, tiny_network
+from tests.tiny import as_model, scene, tiny_model, tiny_network, with_neutral
 from viz.cli import main
 from viz.comparison import agreement, compare, compare_folder, spearman, top_overlap
 from viz.comparison.agreement import ranks, sampled, top_cells
@@ -483,7 +483,7 @@ def test_long_titles_are_whole(three: Model, preset: str, count: int) -> None:
 
 
 def test_the_palette_is_chosen_by_the_map(three: Model) -> None:
-    trace = three.trace(scene())
+    trace = with_neutral(three.trace(scene()), "spatial_score")
     made = compare(trace.picture, [trace, trace], ["class_map", "spatial_score"])
     shown = made.to_figure(steps=[-1], palette="auto")
     assert [c.palette for c in shown.contents] == ["inferno", "diverging"]

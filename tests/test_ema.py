@@ -136,11 +136,10 @@ def test_maps_follow_from_the_probed_values() -> None:
             torch.testing.assert_close(out[n, own], part[0] * seen["group_gate"][n, g])
 
 
-def test_a_gate_at_its_neutral_value() -> None:
+def test_a_gate_at_one_half_is_not_neutral() -> None:
     module, x = _module(), _x(2, 12, 5, 7)
-    neutral = probes_of(module)["group_gate"].neutral
-    assert neutral == 0.5
-    with edited(module, {"group_gate": lambda v, _: torch.full_like(v, neutral)}):
+    assert all(probe.neutral is None for probe in probes_of(module).values())
+    with edited(module, {"group_gate": lambda v, _: torch.full_like(v, 0.5)}):
         torch.testing.assert_close(module(x), 0.5 * x)
 
 

@@ -168,7 +168,7 @@ def test_tdam_has_no_gate_before_step_two() -> None:
 def test_any_probe_can_be_replaced() -> None:
     found = reliance(Passes.of(tiny_model()), bright_tiny(), zero(), probes=["spatial_score"])[0]
     assert {r.gates for r in found.replaced} == {("spatial_score",)}
-    assert found.replaced[0].how == "neutral" and not found.replaced[0].reason
+    assert [bool(r.reason) for r in found.replaced[:2]] == [True, False], "no neutral value, but a mean"
 
 
 def bright_tiny(n: int = 1) -> Tensor:

@@ -71,7 +71,10 @@ def test_a_run(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert not any(s["control"] == "reliance" for s in plain["table"])
     assert {s["source"] for s in gated["table"] if s["control"] == "deletion"} == {"cam", "attention:spatial_gate"}
     drop = [s for s in gated["table"] if s["measure"] == "probability_drop"]
-    assert len(drop) == 12 and all(s["n"] == 2 and s["low"] <= s["mean"] <= s["high"] for s in drop)
+    # Neither of PSA's gates has a neutral value alone.
+    without = {s["variant"] for s in drop if s["n"] == 0}
+    assert without == {"channel_gate: neutral", "spatial_gate: neutral"} and len(drop) == 12
+    assert all(s["n"] == 2 and s["low"] <= s["mean"] <= s["high"] for s in drop if s["variant"] not in without)
     assert gated["failed_count"] == 1 and plain["picture_bytes"] == gated["picture_bytes"]
     assert gated["failed"][0][0] == "lost.png" and set(found["words"]) == {"reliance", "deletion"}
     assert len(table.read_text().splitlines()) == 1 + len(plain["table"]) + len(gated["table"])

@@ -20,7 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 from PIL import Image
 
-from tests.tiny import scene, tiny_model
+from tests.tiny import scene, tiny_model, with_neutral
 from viz.errors import FigureError, ModelError, ProbeError
 from viz.figures import PRESETS, FigureSpec, Panel, figure, figure_from_record
 from viz.figures.content import contents, letter_of, percent
@@ -292,7 +292,9 @@ def test_scales(trace: Trace) -> None:
     fixed = figure(trace, "class_map:1,channel_gate:2", scale="fixed", fixed=(-1, 3)).contents
     assert (fixed[0].scale.low, fixed[0].scale.high) == (-1, 3)  # type: ignore[union-attr]
     assert fixed[1].source == "range over all steps"
-    signed = figure(trace, "spatial_score:2,spatial_gate:2", palette="diverging").contents
+    signed = figure(
+        with_neutral(trace, "spatial_score"), "spatial_score:2,spatial_gate:2", palette="diverging"
+    ).contents
     assert signed[0].scale.low == -signed[0].scale.high  # type: ignore[union-attr]
     assert signed[1].palette == "inferno"
 

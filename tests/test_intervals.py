@@ -116,7 +116,7 @@ def test_pxap_has_the_width_of_pictures_drawn_again() -> None:
     pictures = np.array([_histogram(rng) for _ in range(60)])
     made = Shape(lambda source: 3, 10, 1).empty("cam")
     for i, one in enumerate(pictures):
-        made.add({"px": pack_counts(one)}, 0, lambda i=i: picture_weights(f"p{i}.jpg"))  # type: ignore[misc]
+        made.add({"px": pack_counts(one)}, np.zeros(1, np.int64), lambda i=i: picture_weights(f"p{i}.jpg"))  # type: ignore[misc]
     found = pxap_interval(made)
     again = [pxap(pictures[rng.integers(0, 60, 60)].sum(axis=0)) for _ in range(4000)]
     low, high = np.percentile(again, [2.5, 97.5])

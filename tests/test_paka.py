@@ -397,9 +397,9 @@ def test_probes() -> None:
     }
     records = {r.name: r for r in sink.records(1)}
     assert {n: (r.kind, r.values.shape, r.bounds, r.neutral) for n, r in records.items() if n.startswith("0.")} == {
-        "0.channel_logits": ("joint", (8, 5, 4), (-np.inf, np.inf), 0.0),
-        "0.tap_logits": ("kernel", (9, 5, 4), (-np.inf, np.inf), 0.0),
-        "0.kernel_attention": ("kernel", (9, 5, 4), (0.0, 2.0), 1.0),
+        "0.channel_logits": ("joint", (8, 5, 4), (-np.inf, np.inf), None),
+        "0.tap_logits": ("kernel", (9, 5, 4), (-np.inf, np.inf), None),
+        "0.kernel_attention": ("kernel", (9, 5, 4), (0.0, 2.0), None),
     }
     a = 1 + np.tanh(records["0.channel_logits"].values[:, None] + records["0.tap_logits"].values[None])
     np.testing.assert_allclose(records["0.kernel_attention"].values, a.mean(axis=0), atol=1e-6)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.tiny import scene, tiny_model
+from tests.tiny import scene, tiny_model, with_neutral
 from viz.errors import FigureError, ModelError, ProbeError
 from viz.figures.plots import channel_plot, steps_plot, to_html, top5_plot
 from viz.trace import Trace
@@ -45,7 +45,9 @@ def test_the_first_searchlight_has_nothing_to_compare(trace: Trace) -> None:
     assert len(figure.data) == 2
     texts = [a.text for a in figure.layout.annotations]
     assert any("first searchlight: nothing to compare" in t for t in texts)
-    assert "neutral 0" in texts
+    assert not any("neutral" in t for t in texts)
+    named = channel_plot(with_neutral(trace, "channel_logits"), PATH, 2, label="channel_logits")
+    assert "neutral 0" in [a.text for a in named.layout.annotations]
 
 
 def test_parts_stand_below_each_other_and_say_their_range(trace: Trace) -> None:

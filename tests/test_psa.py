@@ -135,12 +135,11 @@ def test_sequential_spatial_branch_reads_the_gated_input() -> None:
 
 
 @BOTH
-def test_a_gate_at_its_neutral_value(form: Form) -> None:
+def test_a_gate_at_one_half_is_not_neutral(form: Form) -> None:
     module, x = _module(form), _x(2, 16, 5, 7)
     gate = _seen(module, x)["channel_gate"][:, :, None, None]
-    neutral = probes_of(module)["spatial_gate"].neutral
-    assert neutral == 0.5
-    with edited(module, {"spatial_gate": lambda v, _: torch.full_like(v, neutral)}):
+    assert all(probe.neutral is None for probe in probes_of(module).values())
+    with edited(module, {"spatial_gate": lambda v, _: torch.full_like(v, 0.5)}):
         out = module(x)
     torch.testing.assert_close(out, x * (gate + 0.5) if form is ParallelPSA else x * gate * 0.5)
 

@@ -167,7 +167,7 @@ def test_a_click_lays_the_kernel_over_the_photo_at_its_true_reach(walker: Walker
     numbers = [float(t) for t in grid.locator("span").all_inner_texts()]
     assert numbers == pytest.approx([t.value for t in taps], rel=6e-3, abs=1e-6)
     said = walker.text(".sl-ksaid")
-    assert "dilation 4" in said and "1 is neutral" in said and "7 cells to each side" in said
+    assert "dilation 4" in said and "1 is plain convolution" in said and "7 cells to each side" in said
     # The squares on the overlay: painted in the middle of each tap's box, bare halfway between two taps.
     factor = display_rgb(trace.picture).shape[1] / trace.picture.size[1]
     alpha = """([x, y]) => document.querySelector('.sl-over').getContext('2d').getImageData(x, y, 1, 1).data[3]"""

@@ -123,7 +123,8 @@ def test_records_explain_the_output_of_the_module() -> None:
         assert place.shape == (7, 9) and gate.shape == (32,)
         low, high = records["spatial_gate"].bounds
         assert low <= place.min() and place.max() <= high
-        assert records["channel_logits"].neutral == 0.0
+        # A searchlight of 0 makes both gates 1/2: a quarter of the map is left.
+        assert all(r.neutral is None for r in records.values())
 
 
 @torch.inference_mode()

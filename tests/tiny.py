@@ -12,7 +12,7 @@ from viz.engine import Model
 from viz.geometry import Preprocessing
 from viz.networks.base import StepNetwork
 from viz.networks.td_resnet import TDResNet, TDResNetConfig
-from viz.trace import ClassHead
+from viz.trace import ClassHead, Trace
 from viz.zoo.cards import ModelCard, labels_for
 
 
@@ -58,3 +58,9 @@ def scene(height: int = 120, width: int = 180, seed: int = 0) -> NDArray[np.uint
     rgb = np.stack([255 * x / width, 255 * y / height, 80 + 0 * x], axis=-1)
     rgb[(y - height / 3) ** 2 + (x - width / 4) ** 2 < (min(height, width) / 6) ** 2] = (250, 240, 40)
     return np.clip(rgb + rng.normal(0, 12, rgb.shape), 0, 255).astype(np.uint8)
+
+
+def with_neutral(trace: Trace, label: str, neutral: float = 0.0) -> Trace:
+    """A trace whose values of one label have a neutral value, as those of some networks have."""
+    records = tuple(replace(r, neutral=neutral) if r.label == label else r for r in trace.records)
+    return replace(trace, records=records)

@@ -15,6 +15,7 @@ from viz.cli import PRECISIONS, _usage
 from viz.cli_sets import (
     ROWS_SUFFIX,
     add_attribution_options,
+    add_choice_of_samples,
     attribution_options,
     open_data,
     progress_bar,
@@ -49,6 +50,9 @@ def add_evaluate(commands: Any) -> None:
     more = p.add_argument_group("thresholds")
     more.add_argument("--tune-on", metavar="S2", help="split that thresholds are tuned on; default: cross-validated")
     more.add_argument("--folds", type=int, default=5, metavar="N", help="of the cross-validation; default 5")
+    more.add_argument(
+        "--splits", type=int, default=20, metavar="N", help="random splits into folds to average over; default 20"
+    )
     more.add_argument("--same-pictures", action="store_true", help="tune on the reported pictures (optimistic)")
     more.add_argument("--interval", type=float, default=0.01, help="between thresholds; default 0.01")
     more.add_argument(
@@ -61,7 +65,7 @@ def add_evaluate(commands: Any) -> None:
     out.add_argument("--markdown", metavar="FILE")
     out.add_argument("--html", metavar="FILE", help="one self-contained page with the best and worst cases")
     work = p.add_argument_group("work")
-    work.add_argument("--limit", type=int, metavar="N", help="only N samples, chosen by a hash of their names")
+    add_choice_of_samples(work)
     work.add_argument("--batch", type=int, metavar="N", help="pictures at once; default 2 on a CPU, 32 on a GPU")
     work.add_argument("--threads", type=int, default=1, metavar="N", help="of one process on the CPU; default 1")
     work.add_argument("--readers", type=int, metavar="N", help="threads that open pictures ahead; default 4 on a GPU")
@@ -133,6 +137,7 @@ def _plan(args: argparse.Namespace, me: Processes) -> Plan:
         tune_on=open_data(args, args.tune_on) if args.tune_on else None,
         tuning="same" if args.same_pictures else None,
         folds=args.folds,
+        splits=args.splits,
         device=device,
         models_folder=args.models,
     )

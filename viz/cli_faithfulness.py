@@ -16,6 +16,7 @@ from viz.cli import GEOMETRIES, _add_run_options, _usage
 from viz.cli_sets import (
     ROWS_SUFFIX,
     add_attribution_options,
+    add_choice_of_samples,
     attribution_options,
     open_data,
     progress_bar,
@@ -70,7 +71,7 @@ def add_faithfulness(commands: Any) -> None:
     how.add_argument("--seed", type=int, metavar="N", help="of everything random; default 0")
     add_attribution_options(p)
     work = p.add_argument_group("work")
-    work.add_argument("--limit", type=int, metavar="N", help="only N samples, chosen by a hash of their names")
+    add_choice_of_samples(work)
     work.add_argument("--threads", type=int, default=1, metavar="N", help="of one process on the CPU; default 1")
     work.add_argument("--geometry", choices=GEOMETRIES, help="how a picture is fitted; default the model's own")
     work.add_argument("--fresh", action="store_true", help="throw finished rows of an earlier run away")

@@ -30,6 +30,17 @@ def add_attribution_options(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--baseline", choices=("mean", "black"), default="mean", help="what covers; default mean")
 
 
+def add_choice_of_samples(group: Any) -> None:
+    """Add the options that choose samples, read by `open_data`."""
+    group.add_argument("--limit", type=int, metavar="N", help="only N samples, chosen by a hash of their names")
+    group.add_argument(
+        "--leave-out",
+        nargs="+",
+        metavar="ID",
+        help="samples of the reported split to leave out, as paths in the data set",
+    )
+
+
 def attribution_options(args: argparse.Namespace) -> AttributionOptions:
     """The options of `add_attribution_options`; a value out of range ends the command with a sentence."""
     from viz.attribution import AttributionOptions
@@ -41,11 +52,13 @@ def attribution_options(args: argparse.Namespace) -> AttributionOptions:
 
 
 def open_data(args: argparse.Namespace, split: str | None) -> Dataset:
-    """The data set of ``--data`` and ``--layout``, cut to ``--limit``."""
+    """The data set of ``--data`` and ``--layout``, cut to ``--limit``; the reported split without ``--leave-out``."""
     from viz.datasets import open_dataset
     from viz.evaluation.run import some_of
 
     found = open_dataset(Path(args.data), split, layout=args.layout)
+    if args.leave_out and split == args.split:
+        found = found.without(args.leave_out)
     return found if args.limit is None else some_of(found, args.limit)
 
 

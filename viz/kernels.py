@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from viz.attention.probe import probes_of
+from viz.attention.probe import AttentionRecord, probes_of
 from viz.attention.vista import DILATIONS, GatedMessage
 from viz.errors import ProbeError
 from viz.geometry import Geometry, Rect
@@ -117,6 +117,12 @@ def cell_at(point: tuple[float, float], shape: tuple[int, int], geometry: Geomet
     x, y = geometry.to_network(point)
     row, column = int(y * shape[0] / geometry.network[0]), int(x * shape[1] / geometry.network[1])
     return min(row, shape[0] - 1), min(column, shape[1] - 1)
+
+
+def middle_of(record: AttentionRecord) -> float | None:
+    """The middle of a diverging palette for a value: its neutral value; of a kernel attention 1, which is plain
+    convolution (of the kernel as it was learned, so that the network around it need not be plain)."""
+    return 1.0 if record.neutral is None and record.label == "kernel_attention" else record.neutral
 
 
 def directions(values: NDArray[np.float32], neutral: float | None) -> NDArray[np.float32]:

@@ -36,7 +36,8 @@ class Heatmap:
         title: what is drawn, e.g. ``spatial_gate, step 2``.
         unit: unit in words.
         bounds: range the operation can take, infinite where unbounded.
-        neutral: value that changes nothing, if any.
+        neutral: middle of a diverging palette, if there is one: of a gate the value that leaves the network plain, of a
+            kernel attention plain convolution, of shares the even one, of attributions no part in the answer.
         step: computation step, 1-based.
         interpolation: used by `values`.
         name: full probe name, or ``class_map``.

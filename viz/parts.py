@@ -5,8 +5,8 @@
 - ``mean``: mean over the channels of a joint value, or over the taps of a kernel.
 - ``log``: log2 of a share times the number of cells: 0 is the even share. For values that sum to 1 over the cells.
 - ``gated``: the module's input after its channel gate, mean over the channels.
-- ``departure``: mean over the taps of \\|value - neutral\\| of a kernel; of PAKA's kernel attention, 0 everywhere is
-  plain convolution.
+- ``departure``: mean over the taps of \\|A - 1\\| of PAKA's kernel attention A (0 everywhere is plain convolution);
+  of other kernels \\|A\\|.
 - ``directions``: length of the pull of each cell's kernel, see `viz.kernels.directions`.
 - ``ranks``: sum of the outer products of the ranks up to this one (``ranks(spatial_map_2)`` adds v1 m1 + v2 m2), mean
   over the channels or one channel.
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from viz.attention.probe import AttentionRecord
 from viz.errors import ProbeError
 from viz.geometry import Geometry, Interpolation
-from viz.kernels import directions, kernel_size
+from viz.kernels import directions, kernel_size, middle_of
 from viz.maps import Heatmap
 
 Part = Literal["mean", "log", "gated", "departure", "directions", "ranks", "total"]
@@ -71,7 +71,7 @@ def part_words(label: str, part: str | None, channel: int | None = None) -> str:
         "mean": f"{words}, mean",
         "log": f"{words} x cells, log2",
         "gated": f"{words} after the channel gate",
-        "departure": "departure from plain" if label == "kernel_attention" else f"{words}, departure from neutral",
+        "departure": "departure from plain" if label == "kernel_attention" else f"{words}, departure from 0",
         "directions": "pull of the kernel" if label == "kernel_attention" else f"{words}, pull",
         "total": f"{words}, all messages",
     }.get(part or "", words)
@@ -129,7 +129,7 @@ def _mean(records: Sequence[AttentionRecord], record: AttentionRecord, channel: 
     if record.kind not in ("joint", "kernel"):
         raise _refused(record, "mean", "a joint value or a kernel")
     over = mean_over(record)
-    return record.values.mean(axis=0), f"{record.unit}, mean over the {over}", record.bounds, record.neutral
+    return record.values.mean(axis=0), f"{record.unit}, mean over the {over}", record.bounds, middle_of(record)
 
 
 def mean_over(record: AttentionRecord) -> str:
@@ -181,18 +181,18 @@ def _gated(records: Sequence[AttentionRecord], record: AttentionRecord, channel:
 
 
 def _departure(records: Sequence[AttentionRecord], record: AttentionRecord, channel: int | None) -> _Made:
-    if record.kind != "kernel" or record.neutral is None:
-        raise _refused(record, "departure", "a kernel with a neutral value")
-    most = max(abs(b - record.neutral) for b in record.bounds)
-    values = np.abs(record.values - record.neutral).mean(axis=0)
-    plain = "plain convolution" if record.label == "kernel_attention" else "neutral"
-    return values, f"mean |A - {record.neutral:g}|, 0 is {plain}", (0.0, most), None
+    if record.kind != "kernel":
+        raise _refused(record, "departure", "a kernel")
+    middle = middle_of(record) or 0.0
+    most = max(abs(b - middle) for b in record.bounds)
+    plain = "plain convolution" if record.label == "kernel_attention" else "no weight"
+    return np.abs(record.values - middle).mean(axis=0), f"mean |A - {middle:g}|, 0 is {plain}", (0.0, most), None
 
 
 def _directions(records: Sequence[AttentionRecord], record: AttentionRecord, channel: int | None) -> _Made:
     if record.kind != "kernel":
         raise _refused(record, "directions", "a kernel")
-    pull = directions(record.values, record.neutral)
+    pull = directions(record.values, middle_of(record))
     return np.hypot(pull[0], pull[1]), "length of the mean pull, 0 is even", (0.0, np.inf), None
 
 

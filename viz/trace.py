@@ -20,7 +20,7 @@ from viz.environment import plain_torch
 from viz.errors import ModelError, ProbeError
 from viz.finite import check_answer, notes_on
 from viz.geometry import Geometry, Interpolation, Mode, prepare
-from viz.kernels import KernelTap, ModuleFacts, cell_at, facts_of, kernel_at, strengths_of
+from viz.kernels import KernelTap, ModuleFacts, cell_at, facts_of, kernel_at, middle_of, strengths_of
 from viz.maps import Heatmap, overlay, scale_for
 from viz.networks.base import StepNetwork
 from viz.parts import Part, derive, split_name
@@ -329,7 +329,7 @@ class Trace(ReadOnlyArrays):
             title,
             unit=r.unit,
             bounds=r.bounds,
-            neutral=r.neutral,
+            neutral=middle_of(r),
             step=r.step,
             interpolation=interpolation,
             name=r.name,

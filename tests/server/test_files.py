@@ -121,10 +121,10 @@ def test_urls_of_other_places_are_refused(running: Running) -> None:
         5,
         "file:///x",
     ):
-        answer = visitor.join(0, [{**sent, "url": url}, "lite0", "own", None, 1])
+        answer = visitor.join(0, [None, {**sent, "url": url}, "lite0", "own", 1])
         assert (answer.status_code, answer.json()) == (403, {"detail": REFUSED}), url
     own = f"{running.url}gradio_api/file={sent['path']}"
-    made = visitor.answer(0, [{**sent, "url": own}, "lite0", "own", None, 1])
+    made = visitor.answer(0, [None, {**sent, "url": own}, "lite0", "own", 1])
     assert made["success"]
 
 
@@ -166,7 +166,7 @@ def test_exports_can_be_fetched_and_nothing_tells_where_they_lie(running: Runnin
     uploaded = visitor.upload(PANDA)
     texts = [uploaded.text, visitor.get("/").text, visitor.get("/config").text, visitor.get(f"{API}/info").text]
     sent = {"path": uploaded.json()[0], "meta": {"_type": "gradio.FileData"}}
-    texts.append(json.dumps(visitor.answer(0, [sent, "lite0", "own", None, 1])))
+    texts.append(json.dumps(visitor.answer(0, [None, sent, "lite0", "own", 1])))
     numbers = {f.name: n for n, f in running.page.fns.items()}
     write = running.page.fns[numbers["write"]]
     made = visitor.answer(numbers["write"], [_value(c) for c in write.inputs])

@@ -216,7 +216,7 @@ def test_unknown_handlers(running: Running, number: Any, route: str) -> None:
 
 @pytest.mark.parametrize("session", ["x" * 65, 5, ["x"], {"a": 1}, ""])
 def test_names_of_sessions(running: Running, session: Any) -> None:
-    body = {"fn_index": 0, "data": [None, "lite0", "own", None, 1], "session_hash": session}
+    body = {"fn_index": 0, "data": [None, None, "lite0", "own", 1], "session_hash": session}
     assert Client(running.url).post(f"{API}/queue/join", json=body).status_code == 400
 
 

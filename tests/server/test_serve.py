@@ -87,12 +87,12 @@ def test_nothing_calls_out_and_nothing_is_left(tmp_path: Path) -> None:
         visitor = Client(url)
         assert visitor.get("/").status_code == 200
         sent = visitor.uploaded()
-        assert visitor.answer(0, [sent, "lite0", "own", None, 1])["success"]
+        assert visitor.answer(0, [None, sent, "lite0", "own", 1])["success"]
         for address in ("http://evil.example/x.png", "https://huggingface.co/", "http://169.254.169.254/"):
             assert visitor.get(f"{API}/file={address}").status_code == 403
             assert visitor.get(f"{API}/proxy={address}").status_code == 404
             for value in ({"path": address}, {**sent, "url": address}, {"path": address, "url": address}):
-                assert visitor.join(0, [value, "lite0", "own", None, 1]).status_code == 403
+                assert visitor.join(0, [None, value, "lite0", "own", 1]).status_code == 403
         assert visitor.post(f"{API}/run-history/connect", json={"bucket_id": "a/b"}).status_code == 404
         for i in range(2000):
             visitor.session = f"s{i}"

@@ -67,10 +67,10 @@ class EMA(nn.Module):
         self.probe_channel_softmax_3x3 = Probe(
             FAMILY, "channel", "channel_softmax_3x3", bounds=share, unit="softmax, sums to 1 in each group"
         )
-        self.probe_cross_map_1 = Probe(FAMILY, "joint", "cross_map_1", neutral=0.0, unit="logit, 3x3 branch's part")
-        self.probe_cross_map_2 = Probe(FAMILY, "joint", "cross_map_2", neutral=0.0, unit="logit, 1x1 branch's part")
-        self.probe_group_logits = Probe(FAMILY, "joint", "group_logits", neutral=0.0, unit="logit before the sigmoid")
-        self.probe_group_gate = Probe(FAMILY, "joint", "group_gate", bounds=gate, neutral=0.5, unit="gate of a group")
+        self.probe_cross_map_1 = Probe(FAMILY, "joint", "cross_map_1", unit="logit, 3x3 branch's part")
+        self.probe_cross_map_2 = Probe(FAMILY, "joint", "cross_map_2", unit="logit, 1x1 branch's part")
+        self.probe_group_logits = Probe(FAMILY, "joint", "group_logits", unit="logit before the sigmoid")
+        self.probe_group_gate = Probe(FAMILY, "joint", "group_gate", bounds=gate, unit="gate of a group")
 
     def extra_repr(self) -> str:
         return f"{self.channels}, groups={self.groups}"

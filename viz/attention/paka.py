@@ -90,10 +90,10 @@ class AdaptiveConv2d(nn.Module):
         if self.bias is not None:
             bound = 1 / math.sqrt(weight[0].numel())
             nn.init.uniform_(self.bias, -bound, bound)
-        self.probe_channel_logits = Probe(FAMILY, "joint", "channel_logits", neutral=0.0, unit="logit")
-        self.probe_tap_logits = Probe(FAMILY, "kernel", "tap_logits", neutral=0.0, unit="logit")
+        self.probe_channel_logits = Probe(FAMILY, "joint", "channel_logits", unit="logit")
+        self.probe_tap_logits = Probe(FAMILY, "kernel", "tap_logits", unit="logit")
         self.probe_kernel_attention = Probe(
-            FAMILY, "kernel", "kernel_attention", bounds=(0.0, 2.0), neutral=1.0, unit="mean factor on the weights"
+            FAMILY, "kernel", "kernel_attention", bounds=(0.0, 2.0), unit="mean factor on the weights"
         )
 
     def kernel(self) -> Tensor:

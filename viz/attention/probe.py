@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -38,7 +38,8 @@ class AttentionRecord(ReadOnlyArrays):
         step: the computation step that uses the value, 1-based.
         values: float32 copy, shape by kind.
         bounds: the range the operation can take; infinite where it has no bound.
-        neutral: the value that changes nothing, or None.
+        neutral: the one value that makes the network plain, that is, as it answers without its attention, when all of
+            this probe's values are set to it and everything else stays as computed; None where no single value does.
         unit: in words, e.g. ``gate`` or ``logit``.
     """
 
@@ -66,7 +67,8 @@ class Probe(nn.Module):
         kind: what the axes after the batch mean, see `AttentionRecord`.
         label: name of the value, the same word in every family.
         bounds: range the operation can take.
-        neutral: value that changes nothing, if any.
+        neutral: see `AttentionRecord`. What it is depends on the network around the module, often on learned numbers:
+            the network says so (`viz.networks.base.StepNetwork.neutrals`), and `probes_of` keeps it up to date.
         unit: unit in words.
     """
 
@@ -104,6 +106,15 @@ class Probe(nn.Module):
         return f"{self.kind} {self.label}"
 
 
+@runtime_checkable
+class SaysNeutral(Protocol):
+    """A network that says which values of its probes make it plain."""
+
+    def neutrals(self) -> Mapping[str, float | None]:
+        """Neutral values by full probe name, see `AttentionRecord`; probes that are left out keep their own."""
+        ...
+
+
 @dataclass
 class Sink:
     """Collects copies of probed values during one forward pass.
@@ -136,12 +147,18 @@ _EDITS: ContextVar[Mapping[int, Edit] | None] = ContextVar("searchlight_edits", 
 
 
 def probes_of(network: nn.Module) -> dict[str, Probe]:
-    """All probes of a network by their full name: the path of their module and their label."""
+    """All probes of a network by their full name: the path of their module and their label.
+
+    Their neutral values are brought up to date: training or loading may have changed the numbers behind them.
+    """
     found: dict[str, Probe] = {}
     for path, module in network.named_modules():
         if isinstance(module, Probe):
             parent = path.rpartition(".")[0]
             found[f"{parent}.{module.label}" if parent else module.label] = module
+    if isinstance(network, SaysNeutral):
+        for name, neutral in network.neutrals().items():
+            found[name].neutral = neutral
     return found
 
 

@@ -42,12 +42,10 @@ class _PolarizedAttention(nn.Module):
         self.probe_channel_pool = Probe(
             FAMILY, "spatial", "channel_pool", bounds=(0.0, 1.0), unit="pooling weight, sums to 1 over the positions"
         )
-        self.probe_channel_logits = Probe(
-            FAMILY, "channel", "channel_logits", neutral=0.0, unit="logit before the sigmoid"
-        )
-        self.probe_channel_gate = Probe(FAMILY, "channel", "channel_gate", bounds=(0.0, 1.0), neutral=0.5, unit="gate")
+        self.probe_channel_logits = Probe(FAMILY, "channel", "channel_logits", unit="logit before the sigmoid")
+        self.probe_channel_gate = Probe(FAMILY, "channel", "channel_gate", bounds=(0.0, 1.0), unit="gate")
         self.probe_spatial_query = Probe(
-            FAMILY, "channel", "spatial_query", neutral=0.0, unit="mean query of the spatial branch, no softmax"
+            FAMILY, "channel", "spatial_query", unit="mean query of the spatial branch, no softmax"
         )
 
     def _channel_gate(self, x: Tensor, step: int) -> Tensor:
@@ -88,15 +86,11 @@ class ParallelPSA(_PolarizedAttention):
     def __init__(self, inplanes: int, planes: int | None = None) -> None:
         _check(inplanes, planes, "parallel")
         super().__init__(inplanes, _conv1x1(inplanes // 2, inplanes))
-        self.probe_spatial_score = Probe(
-            FAMILY, "spatial", "spatial_score", neutral=0.0, unit="score before the softmax"
-        )
+        self.probe_spatial_score = Probe(FAMILY, "spatial", "spatial_score", unit="score before the softmax")
         self.probe_spatial_softmax = Probe(
             FAMILY, "spatial", "spatial_softmax", bounds=(0.0, 1.0), unit="softmax, sums to 1 over the positions"
         )
-        self.probe_spatial_gate = Probe(
-            FAMILY, "spatial", "spatial_gate", bounds=PARALLEL_GATE_BOUNDS, neutral=0.5, unit="gate"
-        )
+        self.probe_spatial_gate = Probe(FAMILY, "spatial", "spatial_gate", bounds=PARALLEL_GATE_BOUNDS, unit="gate")
 
     def forward(self, x: Tensor, step: int = 1) -> Tensor:
         """Return (N, C, h, w) from x (N, C, h, w); records carry `step`."""
@@ -146,10 +140,8 @@ class SequentialPSA(_PolarizedAttention):
         self.probe_value_softmax = Probe(
             FAMILY, "joint", "value_softmax", bounds=(0.0, 1.0), unit="softmax, each row sums to 1 over the positions"
         )
-        self.probe_spatial_score = Probe(
-            FAMILY, "spatial", "spatial_score", neutral=0.0, unit="score before the sigmoid"
-        )
-        self.probe_spatial_gate = Probe(FAMILY, "spatial", "spatial_gate", bounds=(0.0, 1.0), neutral=0.5, unit="gate")
+        self.probe_spatial_score = Probe(FAMILY, "spatial", "spatial_score", unit="score before the sigmoid")
+        self.probe_spatial_gate = Probe(FAMILY, "spatial", "spatial_gate", bounds=(0.0, 1.0), unit="gate")
 
     def forward(self, x: Tensor, step: int = 1) -> Tensor:
         """Return (N, C, h, w) from x (N, C, h, w); records carry `step`."""

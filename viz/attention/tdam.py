@@ -126,15 +126,13 @@ class Searchlight(nn.Module):
         if gated:
             self.probe_bottom = Probe(FAMILY, "joint", "bottom", unit="activation")
             self.probe_channel_logits = Probe(
-                FAMILY, "channel", "channel_logits", neutral=0.0, unit="searchlight before the sigmoid"
+                FAMILY, "channel", "channel_logits", unit="searchlight before the sigmoid"
             )
         if self.has_channel_step:
             bounds = (-torch.inf, torch.inf) if channel_nonlinearity == "none" else (0.0, 1.0)
             self.probe_channel_gate = Probe(FAMILY, "channel", "channel_gate", bounds=bounds, unit="gate")
         if self.has_spatial_step:
-            self.probe_spatial_score = Probe(
-                FAMILY, "spatial", "spatial_score", neutral=0.0, unit="score before the sigmoid"
-            )
+            self.probe_spatial_score = Probe(FAMILY, "spatial", "spatial_score", unit="score before the sigmoid")
             self.probe_spatial_gate = Probe(FAMILY, "spatial", "spatial_gate", bounds=(0.0, 1.0), unit="gate")
 
     def channel_logits(self, bottom: Tensor, top: Tensor) -> Tensor:

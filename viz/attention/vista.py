@@ -187,8 +187,8 @@ class GatedMessage(nn.Module):
         for q in range(1, len(DILATIONS) + 1):
             for role in ("prediction", "emitting", "receiving"):
                 label = f"kernel_{role}_{q}"
-                _add_probe(self, Probe(FAMILY, "kernel", label, neutral=0.0, unit="predicted kernel weight"))
-            _add_probe(self, Probe(FAMILY, "joint", f"energy_{q}", neutral=0.0, unit="energy before the gate"))
+                _add_probe(self, Probe(FAMILY, "kernel", label, unit="predicted kernel weight"))
+            _add_probe(self, Probe(FAMILY, "joint", f"energy_{q}", unit="energy before the gate"))
             if gate == "structured":
                 _add_rank_probes(self, q, rank)
             _add_probe(self, Probe(FAMILY, "joint", f"structured_{q}", bounds=bounds, unit="gate of the message"))

@@ -141,9 +141,7 @@ class InferredMessage(nn.Module):
         self.strength = nn.Parameter(torch.tensor(float(strength)))
 
         self.probe_kernel = Probe(FAMILY, "kernel", "kernel", unit="predicted kernel weight")
-        self.probe_energy = Probe(
-            FAMILY, "joint", "energy", bounds=(-1.0, 1.0), neutral=0.0, unit="support of place and channel"
-        )
+        self.probe_energy = Probe(FAMILY, "joint", "energy", bounds=(-1.0, 1.0), unit="support of place and channel")
         for t in range(1, rank + 1):
             self.add_module(
                 f"probe_map_{t}", Probe(FAMILY, "spatial", f"spatial_map_{t}", bounds=(0.0, 1.0), unit="inferred map")
@@ -153,7 +151,6 @@ class InferredMessage(nn.Module):
                 "channel",
                 f"channel_vector_{t}",
                 bounds=(0.0, float(channels)),
-                neutral=1.0,
                 unit="inferred channel weight, mean 1",
             )
             self.add_module(f"probe_vector_{t}", vector)

@@ -26,6 +26,8 @@ from viz.picture import Picture, open_picture
 Box = tuple[float, float, float, float]
 FarEdge = Literal["exclusive", "inclusive"]
 MOST_PROBLEMS = 100
+# Kind of problem of a sample that was left out by name.
+LEFT_OUT = "left out"
 
 
 class DatasetError(VizError):
@@ -170,6 +172,21 @@ class Dataset:
         keep = [s.class_index is not None for s in self.samples]
         return self._only(keep, "not an ImageNet class", "has a label that is not an ImageNet class")
 
+    def without(self, names: Sequence[str]) -> Dataset:
+        """The data set without the samples of these ids or pictures; they become problems. Samples keep their index.
+
+        Raises:
+            DatasetError: a name that no sample has.
+        """
+        known = {name for s in self.samples for name in (s.id, s.group)}
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise DatasetError(
+                f"The data set {self.name} has no sample {unknown[0]!r} to leave out; give its path in the data set."
+            )
+        keep = [s.id not in names and s.group not in names for s in self.samples]
+        return self._only(keep, LEFT_OUT, "was left out on request")
+
     def _only(self, keep: Sequence[bool], kind: str, why: str) -> Dataset:
         problems = Problems(list(self.problems), Counter(dict(self.problem_counts)))
         for sample, kept in zip(self.samples, keep, strict=True):
@@ -245,6 +262,7 @@ def _size(size: Sequence[int]) -> str:
 
 
 __all__ = [
+    "LEFT_OUT",
     "MOST_PROBLEMS",
     "Box",
     "Dataset",

@@ -16,7 +16,7 @@ from viz.errors import ModelError, VizError
 from viz.evaluation.journal import Journal
 from viz.evaluation.options import Options
 from viz.evaluation.proof import MADE_FROM
-from viz.evaluation.tuning import Tuning
+from viz.evaluation.tuning import SPLITS, Tuning
 from viz.evaluation.words import NO_THRESHOLD, protocol_words, tuning_words
 from viz.finite import cause
 from viz.intervals import interval
@@ -32,7 +32,8 @@ class Setting:
 
     Attributes:
         cards: of the models, in order. data: the data set that is reported, then that for tuning, if any.
-        tuning: how thresholds are chosen. folds: of the cross-validation. device: kind of device of the networks.
+        tuning: how thresholds are chosen. folds: of the cross-validation. repeats: of it, each with other folds.
+        device: kind of device of the networks.
     """
 
     cards: tuple[ModelCard, ...]
@@ -41,6 +42,12 @@ class Setting:
     tuning: Tuning
     folds: int = 5
     device: str = "cpu"
+    repeats: int = SPLITS
+
+    @property
+    def splits(self) -> int:
+        """Splits into folds that numbers are the mean over."""
+        return self.repeats if self.tuning == "cross-validated" else 1
 
     @property
     def sides(self) -> int:
@@ -148,10 +155,11 @@ def tuning_part(journal: Journal, setting: Setting) -> dict[str, Any]:
     second = setting.data[1] if split else None
     return {
         "mode": setting.tuning,
-        "words": tuning_words(setting.tuning, setting.folds, None if second is None else second.split)
+        "words": tuning_words(setting.tuning, setting.folds, None if second is None else second.split, setting.splits)
         if any(s.boxes for s in setting.data[0])
         else NO_THRESHOLD,
         "folds": setting.folds if setting.tuning == "cross-validated" else None,
+        "splits": setting.splits if setting.tuning == "cross-validated" else None,
         "split": None if second is None else second.split,
         "fingerprint": None if second is None else second.fingerprint,
         "samples": None if second is None else len(second),

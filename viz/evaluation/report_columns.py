@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from viz.datasets.core import LEFT_OUT
 from viz.evaluation.results import Result
 
 Row = Mapping[str, Any]
@@ -143,7 +144,9 @@ def data_words(result: Result) -> str:
     same = data["pictures"] == data["samples"]
     of = "pictures" if same else f"samples of {data['pictures']} pictures"
     chosen = f", chosen of {data['chosen_of']} by a hash of their names" if data["chosen_of"] else ""
-    return f"{data['name']}{split}: {data['samples']} {of}{chosen}"
+    named = data["index_problems"].get(LEFT_OUT, 0)
+    left_out = f", {named} left out by name" if named else ""
+    return f"{data['name']}{split}: {data['samples']} {of}{chosen}{left_out}"
 
 
 def counted_words(result: Result) -> str:

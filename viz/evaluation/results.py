@@ -11,7 +11,8 @@
                     the picture's edge), empty_masks (masks without an object, not used),
                     without_class (samples whose label is no class of the network), without_boxes, with_masks
     tuning          mode: "cross-validated" | "split" | "same"; words: one sentence: where thresholds come from;
-                    folds, split, fingerprint, samples, failed_count of the tuning split (None where they do not apply)
+                    folds, splits (into folds; numbers are the mean over them), split, fingerprint,
+                    samples, failed_count of the tuning split (None where they do not apply)
     protocol        size, geometry, interval, thresholds (how many), levels, deltas [30, 50, 70], classes ("label" or
                     "predicted"), precision, mixed_precision, batch, threads, device, attribution, words [sentences]
     bootstrap       level, draws, pxap_draws, words
@@ -26,7 +27,8 @@
             reported {"v1": {"30", "50", "70"}, "v2": {...}, "v2_mean"}: each {value, low, high, n} in percent at
                      thresholds from elsewhere (see tuning)
             thresholds {"v1": {"30": [one a fold], ...}, "v2": ...}: shares of a map's largest value (of the centred
-                     box: sides as shares of the square)
+                     box: sides as shares of the square), of the first split into folds
+            gt_known_splits None or {low, high}: the lowest and highest gt_known of single splits
             gt_known (reported v1 at 50), top1_loc, top5_loc: {value, low, high, n} or None for floors
             difference None or {value, low, high, n}: gt_known minus that of the first class map of the first model,
                      the same pictures, in points

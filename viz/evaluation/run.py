@@ -24,7 +24,7 @@ from viz.evaluation.results import Result
 from viz.evaluation.runner import Begin, run
 from viz.evaluation.summary import summarise
 from viz.evaluation.task import EvaluationTask
-from viz.evaluation.tuning import Tuning
+from viz.evaluation.tuning import SPLITS, Tuning
 from viz.parts import split_name
 from viz.picture import open_picture
 from viz.sources import MapSource, of_family
@@ -73,6 +73,7 @@ def plan(
     tune_on: Dataset | None = None,
     tuning: Tuning | None = None,
     folds: int = 5,
+    splits: int = SPLITS,
     device: str = "auto",
     models_folder: str | None = None,
 ) -> Plan:
@@ -80,7 +81,8 @@ def plan(
 
     Args:
         tune_on: another split, for thresholds. tuning: default ``split`` where `tune_on` is given, else
-            ``cross-validated``. folds: of the cross-validation.
+            ``cross-validated``. folds: of the cross-validation. splits: random splits into folds that its numbers are
+            the mean over.
 
     Raises:
         VizError and its kinds: one sentence each.
@@ -98,6 +100,8 @@ def plan(
         folds = min(folds, data.pictures)
     elif chosen == "cross-validated" and not 2 <= folds <= data.pictures:
         raise VizError(_folds(folds, data.pictures))
+    if not 1 <= splits <= 1000:
+        raise VizError(f"The number of splits must lie between 1 and 1000, not {splits}.")
     target = str(pick_device(device))
     cards, sources, left_out = [], [], []
     for name in models:
@@ -116,7 +120,7 @@ def plan(
         if all((card.name, source.text, NO_MAP) in left_out for card in cards):
             raise ProbeError(f"None of the models has {source.text}.")
     both = (data, *([] if tune_on is None else [tune_on]))
-    setting = Setting(tuple(cards), both, options, chosen, folds, target.partition(":")[0])
+    setting = Setting(tuple(cards), both, options, chosen, folds, target.partition(":")[0], splits)
     return Plan(setting, tuple(models), tuple(sources), tuple(left_out), target, models_folder)
 
 

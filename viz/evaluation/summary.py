@@ -51,18 +51,19 @@ def summarise(journal: Journal, setting: Setting, versions: Mapping[str, str]) -
     data = setting.data[0]
     check_unchanged(journal, setting.data)
     groups = [s.group for s in data]
-    folds = folds_of(groups, setting.sides)
-    shape = _shape(setting, setting.sides)
-    counts = tally(journal.rows(), 0, folds.tolist(), groups, shape)
+    folds = np.stack([folds_of(groups, setting.sides, split) for split in range(setting.splits)])
+    counts = tally(journal.rows(), 0, folds, groups, _shape(setting, setting.sides, setting.splits))
     others: Mapping[Key, Tally] = {}
     if setting.tuning == "split":
         second = setting.data[1]
-        others = tally(journal.rows(), 1, [0] * len(second), [s.group for s in second], _shape(setting, 1))
+        others = tally(
+            journal.rows(), 1, np.zeros((1, len(second)), np.int64), [s.group for s in second], _shape(setting, 1)
+        )
     if not any(found.n.sum() or found.masks for found in counts.values()):
         raise VizError(_nothing(journal, data))
     chosen = {key: _chosen(counts[key], setting, others.get(key)) for key in counts if counts[key].n.sum()}
     steps = {key: _step(setting, key) for key in counts}
-    found = outcomes(journal.rows(), folds.tolist(), chosen, steps)
+    found = outcomes(journal.rows(), folds, chosen, steps)
     reference = _reference(setting, found)
     # A centred box says nothing of pixels: without boxes it has no row.
     measured = [key for key in counts if counts[key].n.sum() or counts[key].masks]
@@ -89,33 +90,29 @@ def summarise(journal: Journal, setting: Setting, versions: Mapping[str, str]) -
     return result | {"notes": notes_of(result)}
 
 
-def _shape(setting: Setting, folds: int) -> Shape:
-    levels = len(setting.options.thresholds.levels)
-    return Shape(
-        lambda s: len(SIDES) if s == "centre_box" else levels, len(setting.options.thresholds.values) + 2, folds
-    )
+def _shape(setting: Setting, folds: int, splits: int = 1) -> Shape:
+    levels, bins = len(setting.options.thresholds.levels), len(setting.options.thresholds.values) + 2
+    return Shape(lambda s: len(SIDES) if s == "centre_box" else levels, bins, folds, splits)
 
 
 def _chosen(counts: Tally, setting: Setting, other: Tally | None) -> NDArray[np.int64]:
-    """(versions, deltas, folds) levels.
+    """(splits, versions, deltas, folds) levels; -1 in a split that would choose from no picture at all.
 
     Raises:
-        VizError: a threshold would be chosen from no picture at all.
+        VizError: the first split would.
     """
     tuning = setting.tuning
     if tuning == "split" and (other is None or not other.n.sum()):
         raise VizError("No sample of the split that thresholds are tuned on has a box and could be read.")
-    if tuning == "cross-validated" and (counts.n.sum() - counts.n).min() < 1:
+    can = (counts.n.sum(axis=1) - counts.n.max(axis=1) >= 1) | (tuning != "cross-validated")
+    if not can[0]:
         raise VizError("Cross-validation needs samples with boxes in at least two folds; use another split for tuning.")
-    return np.array(
-        [
-            [
-                levels_for(counts.right[:, v, d], tuning, None if other is None else other.right[:, v, d].sum(axis=0))
-                for d in range(len(DELTAS))
-            ]
-            for v in range(len(VERSIONS))
-        ]
-    )
+    levels = np.full((len(can), len(VERSIONS), len(DELTAS), counts.n.shape[1]), -1, np.int64)
+    for split, v, d in np.ndindex(levels.shape[:3]):
+        if can[split]:
+            tuned = None if other is None else other.right[0, :, v, d].sum(axis=0)
+            levels[split, v, d] = levels_for(counts.right[split, :, v, d], tuning, tuned)
+    return levels
 
 
 def _nothing(journal: Journal, data: Dataset) -> str:
@@ -138,24 +135,24 @@ def _step(setting: Setting, key: Key) -> int:
     return step - 1 if step > 0 else steps + step
 
 
-def _reference(setting: Setting, found: Mapping[Key, Outcomes]) -> tuple[Key, dict[int, bool]] | None:
-    """The first class map of the first model, and whether each sample is right by it: what others are compared with."""
+def _reference(setting: Setting, found: Mapping[Key, Outcomes]) -> tuple[Key, dict[int, float]] | None:
+    """The first class map of the first model and how often each sample is right by it; others are compared with it."""
     texts = [s.text for s in setting.options.sources if s.kind == "class map"]
     key = next(((0, t) for t in texts if (0, t) in found), None)
     if key is None:
         return None
     out = found[key]
-    return key, {place: bool(r[0, MIDDLE]) for place, r in zip(out.place, out.right, strict=True)}
+    return key, {place: float(r[0, MIDDLE]) for place, r in zip(out.place, out.right, strict=True)}
 
 
 def _difference(
-    key: Key, out: Outcomes, reference: tuple[Key, dict[int, bool]] | None, data: Dataset
+    key: Key, out: Outcomes, reference: tuple[Key, dict[int, float]] | None, data: Dataset
 ) -> dict[str, Any] | None:
     """In points, over the samples that both have."""
     if reference is None or reference[0] == key:
         return None
     both = [k for k, place in enumerate(out.place) if place in reference[1]]
-    gaps = [float(out.right[k][0, MIDDLE]) - float(reference[1][out.place[k]]) for k in both]
+    gaps = [float(out.right[k][0, MIDDLE]) - reference[1][out.place[k]] for k in both]
     return percent(gaps, [data[out.place[k]].group for k in both]) if both else None
 
 
@@ -166,7 +163,7 @@ def _row(
     out: Outcomes | None,
     chosen: NDArray[np.int64] | None,
     *,
-    reference: tuple[Key, dict[int, bool]] | None,
+    reference: tuple[Key, dict[int, float]] | None,
 ) -> dict[str, Any]:
     source = parse_source(key[1])
     head = {
@@ -175,7 +172,7 @@ def _row(
         "step": None if key[0] < 0 else _step(setting, key) + 1,
         "kind": source.kind,
         "title": _title(source, None if key[0] < 0 else setting.cards[key[0]].family),
-        "n": int(counts.n.sum()),
+        "n": int(counts.n[0].sum()),
         "n_masks": counts.masks,
     }
     boxes = None
@@ -197,8 +194,8 @@ def _boxes_part(
 ) -> dict[str, Any]:
     groups = [setting.data[0][place].group for place in out.place]
     right = np.array(out.right)  # (N, versions, deltas)
-    total = counts.right.sum(axis=0)
-    n = int(counts.n.sum())
+    total = counts.right[0].sum(axis=0)
+    n = int(counts.n[0].sum())
     axis = np.array(SIDES) if key[1] == "centre_box" else setting.options.thresholds.levels / 255
     names = [str(d) for d in DELTAS]
     most: dict[str, Any] = {
@@ -217,12 +214,13 @@ def _boxes_part(
         "max": most,
         "reported": reported,
         "thresholds": {
-            v: {d: [round(float(axis[k]), 4) for k in chosen[i, j]] for j, d in enumerate(names)}
+            v: {d: [round(float(axis[k]), 4) for k in chosen[0, i, j]] for j, d in enumerate(names)}
             for i, v in enumerate(VERSIONS)
         },
         "gt_known": reported["v1"]["50"],
-        "top1_loc": percent(known & (rank < 1), groups) if answered else None,
-        "top5_loc": percent(known & (rank < 5), groups) if answered else None,
+        "gt_known_splits": _over_splits(out, n),
+        "top1_loc": percent(known * (rank < 1), groups) if answered else None,
+        "top5_loc": percent(known * (rank < 5), groups) if answered else None,
         "curve": {
             "thresholds": [round(float(a), 4) for a in axis],
             **{
@@ -230,6 +228,16 @@ def _boxes_part(
                 for i, v in enumerate(VERSIONS)
             },
         },
+    }
+
+
+def _over_splits(out: Outcomes, n: int) -> dict[str, float] | None:
+    """Lowest and highest GT-known of the splits in percent: how much luck there is in one of them."""
+    if out.hits is None or np.isfinite(out.hits).sum() < 2:
+        return None
+    return {
+        "low": round(float(np.nanmin(out.hits)) * 100 / n, 2),
+        "high": round(float(np.nanmax(out.hits)) * 100 / n, 2),
     }
 
 

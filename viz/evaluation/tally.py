@@ -26,8 +26,8 @@ Key = tuple[int, str]
 class Tally:
     """Counts of one model and source on one data set.
 
-    `right` int64 (folds, 2 versions, deltas, L); `n` (folds,) samples with boxes; `pixels` (2, bins) and `drawn`
-    (draws, 2, bins) its bootstrap; `masks` samples with a mask.
+    `right` int64 (splits, folds, 2 versions, deltas, L); `n` (splits, folds) samples with boxes; `pixels` (2, bins) and
+    `drawn` (draws, 2, bins) its bootstrap; `masks` samples with a mask.
     """
 
     right: NDArray[np.int64]
@@ -36,13 +36,15 @@ class Tally:
     drawn: NDArray[np.float64]
     masks: int = 0
 
-    def add(self, entry: Mapping[str, Any], fold: int, weights: Callable[[], NDArray[np.float64]]) -> None:
-        """Count one entry. `weights` () gives the (draws,) bootstrap weights of its picture."""
-        shape = self.right.shape[2:]
+    def add(
+        self, entry: Mapping[str, Any], folds: NDArray[np.int64], weights: Callable[[], NDArray[np.float64]]
+    ) -> None:
+        """Count one entry: `folds` (splits,) of its picture; `weights` () gives its (draws,) bootstrap weights."""
+        shape, splits = self.right.shape[3:], np.arange(len(folds))
         if "b1" in entry:
-            self.n[fold] += 1
+            self.n[splits, folds] += 1
             for version, name in enumerate(("b1", "b2")):
-                self.right[fold, version] += unpack_bits(entry[name], shape)
+                self.right[splits, folds, version] += unpack_bits(entry[name], shape)
         if "px" in entry:
             self.masks += 1
             pixels = unpack_counts(entry["px"], (2, self.pixels.shape[1]))
@@ -52,18 +54,18 @@ class Tally:
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes that all tallies share: levels of a sweep by source, bins of a histogram, folds."""
+    """Sizes that all tallies share: levels of a sweep by source, bins of a histogram, folds and splits into them."""
 
     levels: Callable[[str], int]
     bins: int
     folds: int
+    splits: int = 1
 
     def empty(self, source: str) -> Tally:
         """A tally of nothing."""
-        right = np.zeros((self.folds, len(VERSIONS), len(DELTAS), self.levels(source)), np.int64)
-        return Tally(
-            right, np.zeros(self.folds, np.int64), np.zeros((2, self.bins)), np.zeros((PXAP_DRAWS, 2, self.bins))
-        )
+        sizes = (self.splits, self.folds)
+        right = np.zeros((*sizes, len(VERSIONS), len(DELTAS), self.levels(source)), np.int64)
+        return Tally(right, np.zeros(sizes, np.int64), np.zeros((2, self.bins)), np.zeros((PXAP_DRAWS, 2, self.bins)))
 
 
 def picture_weights(group: str) -> NDArray[np.float64]:
@@ -75,16 +77,19 @@ def picture_weights(group: str) -> NDArray[np.float64]:
 
 
 def tally(
-    rows: Iterable[Row], data: int, folds: Sequence[int], groups: Sequence[str], shape: Shape
+    rows: Iterable[Row], data: int, folds: NDArray[np.int64], groups: Sequence[str], shape: Shape
 ) -> dict[Key, Tally]:
-    """Counts by (model, source) of one data set. Floors belong to model 0 and are filed under model -1."""
+    """Counts by (model, source) of one data set; `folds` (splits, samples).
+
+    Floors belong to model 0 and are filed under model -1.
+    """
     found: dict[Key, Tally] = {}
     for row, source, entry in entries(rows, data):
         key = key_of(row, source)
         if key not in found:
             found[key] = shape.empty(source)
         place = int(row["i"])
-        found[key].add(entry, int(folds[place]), lambda group=groups[place]: picture_weights(group))  # type: ignore[misc]
+        found[key].add(entry, folds[:, place], lambda group=groups[place]: picture_weights(group))  # type: ignore[misc]
     return found
 
 
@@ -103,25 +108,30 @@ def entries(rows: Iterable[Row], data: int) -> Iterator[tuple[Row, str, Mapping[
 
 @dataclass
 class Outcomes:
-    """What each sample gives at the thresholds that were chosen: `right` {(version, delta)} and `iou` in order of
-    `place`; at most some bytes a sample."""
+    """What each sample gives at the thresholds that were chosen, in order of `place`; at most some bytes a sample.
+
+    `right` (versions, deltas): share of the splits in which the sample is right, 0 to 1; `iou` of the first split;
+    `hits` (splits,): samples that are right in each split (v1 at 50 %), NaN where a split chose no threshold.
+    """
 
     place: list[int] = field(default_factory=list)
     rank: list[int] = field(default_factory=list)
     iou: list[float] = field(default_factory=list)
-    right: list[NDArray[np.bool_]] = field(default_factory=list)
+    right: list[NDArray[np.float64]] = field(default_factory=list)
+    hits: NDArray[np.float64] | None = None
 
 
 def outcomes(
     rows: Iterable[Row],
-    folds: Sequence[int],
+    folds: NDArray[np.int64],
     chosen: Mapping[Key, NDArray[np.int64]],
     step_of: Mapping[Key, int],
 ) -> dict[Key, Outcomes]:
     """The reported data set's samples at the chosen levels.
 
     Args:
-        chosen: int64 (versions, deltas, folds), the level of each.
+        folds: (splits, samples). chosen: int64 (splits, versions, deltas, folds), the level of each; -1 in a split
+            that cannot choose.
         step_of: 0-based step whose answer top-1 localization asks for.
     """
     found: dict[Key, Outcomes] = {key: Outcomes() for key in chosen}
@@ -130,13 +140,17 @@ def outcomes(
         if "b1" not in entry or key not in chosen:
             continue
         place = int(row["i"])
-        levels = chosen[key][:, :, int(folds[place])]
+        levels = chosen[key][np.arange(len(folds)), :, :, folds[:, place]]
         ious = unpack_shares(entry["iou"])
-        bits = [unpack_bits(entry[name], (len(DELTAS), len(ious))) for name in ("b1", "b2")]
+        bits = np.stack([unpack_bits(entry[name], (len(DELTAS), len(ious))) for name in ("b1", "b2")])
+        # (splits, versions, deltas)
+        right = np.take_along_axis(bits[None], levels.clip(min=0)[..., None], axis=3)[..., 0].astype(np.float64)
+        right[levels < 0] = np.nan
         out = found[key]
         out.place.append(place)
-        out.iou.append(float(ious[levels[0, MIDDLE]]))
-        out.right.append(np.array([[b[d, levels[v, d]] for d in range(len(DELTAS))] for v, b in enumerate(bits)]))
+        out.iou.append(float(ious[levels[0, 0, MIDDLE]]))
+        out.right.append(np.nanmean(right, axis=0))
+        out.hits = right[:, 0, MIDDLE] + (0 if out.hits is None else out.hits)
         ranks = row.get("rank")
         out.rank.append(int(ranks[step_of[key]]) if ranks is not None else -1)
     for out in found.values():

@@ -11,14 +11,15 @@ EASY = 75.0
 NO_THRESHOLD = "PxAP is over all thresholds: none is chosen."
 
 
-def tuning_words(tuning: Tuning, folds: int, split: str | None) -> str:
+def tuning_words(tuning: Tuning, folds: int, split: str | None, splits: int = 1) -> str:
     """Where the thresholds come from."""
     if tuning == "split":
         return f"One threshold for the whole set, tuned on the split {split!r} and reported on another."
     if tuning == "cross-validated":
+        repeated = f"; numbers are the mean over {splits} random splits into folds" if splits > 1 else ""
         return (
-            f"One threshold for each of {folds} folds of pictures, tuned on the other folds; every picture is scored "
-            "at a threshold that it had no part in."
+            f"One threshold for each of {folds} folds of pictures, tuned on the other folds: every picture is scored "
+            f"at a threshold that it had no part in{repeated}."
         )
     return "One threshold for the whole set, tuned on the very pictures it is reported on: an optimistic number."
 

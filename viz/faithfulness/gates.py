@@ -125,15 +125,15 @@ def gate_bank(
 
 
 def neutral_edits(network: StepNetwork, names: Sequence[str]) -> dict[str, Edit] | None:
-    """Edits to each probe's neutral value; None where one of them has none."""
-    known = probes_of(network)
-    if any(known[name].neutral is None for name in names):
+    """Edits to the values that together make the network plain; None where there are none."""
+    values = network.joint_neutral(names)
+    if values is None:
         return None
 
-    def edit_of(probe: Probe) -> Edit:
-        return lambda value, step: torch.full_like(value, float(probe.neutral or 0.0))
+    def edit_of(neutral: float) -> Edit:
+        return lambda value, step: torch.full_like(value, neutral)
 
-    return {name: edit_of(known[name]) for name in names}
+    return {name: edit_of(value) for name, value in values.items()}
 
 
 def flat_edits(network: StepNetwork, names: Sequence[str]) -> dict[str, Edit]:

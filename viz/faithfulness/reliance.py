@@ -2,7 +2,7 @@
 
 Four replacements, from the most to the least outside what the network met in training:
 
-- ``neutral``: the value that changes nothing, where the operation has one;
+- ``neutral``: the value that makes the network plain, where there is one (of several gates: together);
 - ``flat``: the gate's own mean (over places; over channels for a channel gate): how much is kept, where is lost;
 - ``mean``: its mean over a set of pictures;
 - ``other``: its value for another picture, each of a set in turn, averaged.

@@ -14,6 +14,12 @@ _CURVES = {
     "road_morf": "ROAD, most relevant first",
     "road_lerf": "ROAD, least relevant first",
 }
+# What of a picture the networks saw, by the geometry of the request: figures of two geometries differ by points.
+_SEEN = {
+    "center_crop": "centre crop",
+    "squash": "whole picture, squashed to the network's square",
+    "letterbox": "whole picture with bars to the network's square",
+}
 _GAINS = ("gain_over_random", "gain_over_centre")
 
 
@@ -134,8 +140,12 @@ def _samples(result: Result) -> str:
     data = result["models"][0]["request"]["data"]
     counts = sorted({m["samples"] - m["failed_count"] for m in result["models"]})
     split = f", split {data[1]}" if data[1] else ""
-    of = result["models"][0]["chosen_of"]
-    return f"{counts[0]} pictures of {data[0]}{split}" + (f" (chosen of {of} by a hash of their names)" if of else "")
+    first = result["models"][0]
+    chosen = [f"chosen of {first['chosen_of']} by a hash of their names"] if first["chosen_of"] else []
+    chosen += [f"{len(first['left_out'])} left out by name"] if first.get("left_out") else []
+    seen = _SEEN[first["request"]["model"][2]]
+    more = f" ({', '.join(chosen)})" if chosen else ""
+    return f"{counts[0]} pictures of {data[0]}{split}{more}, {seen}"
 
 
 def _line(cells: Sequence[str]) -> str:

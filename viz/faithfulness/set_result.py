@@ -19,8 +19,9 @@ from viz.intervals import interval
 class SetResult:
     """The controls of one model over a data set.
 
-    `table` of means; `samples`, and of how many they were chosen (None: all there are); `failed_count`, and the first
-    that `failed` (id, reason); `request`: what was asked for; `picture_bytes`: digest of all pictures that were read.
+    `table` of means; `samples`, of how many they were chosen (None: all there are), and those that were `left_out` by
+    name; `failed_count`, and the first that `failed` (id, reason); `request`: what was asked for; `picture_bytes`:
+    digest of all pictures that were read.
     """
 
     model: str
@@ -29,6 +30,7 @@ class SetResult:
     step: int
     samples: int
     chosen_of: int | None
+    left_out: tuple[str, ...]
     picture_bytes: str
     failed_count: int
     failed: tuple[tuple[str, str], ...]

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from viz.attention.probe import match, probes_of
 from viz.datasets import Dataset, Sample, open_sample
+from viz.datasets.core import LEFT_OUT
 from viz.engine import Model, versions
 from viz.environment import plain_torch
 from viz.errors import NotFiniteError, ProbeError, VizError
@@ -318,6 +319,7 @@ def measure_set(
         task.step,
         len(task.samples),
         data.whole,
+        tuple(p.id for p in data.problems if p.kind == LEFT_OUT),
         digest_of(digests),
         len(failed),
         listed,

@@ -29,7 +29,7 @@ from viz.figures.raster import Raster, cells_extent, draw_photo, inside, opaque,
 from viz.figures.spec import FigureSpec
 from viz.figures.text import clipped, numbers, properties, width_of
 from viz.geometry import Rect
-from viz.kernels import directions
+from viz.kernels import directions, middle_of
 from viz.maps import palette
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class _Drawing:
     def arrows(self, axes: Any, content: Content) -> None:
         """Which way each cell's kernel pulls; the longest arrow fills its cell."""
         record = self.trace.record(content.panel.probe or "", content.panel.step)
-        pulls = directions(record.values, record.neutral)
+        pulls = directions(record.values, middle_of(record))
         h, w = pulls.shape[1:]
         x0, y0, x1, y1 = cells_extent(self.trace.geometry)
         wide, high = (x1 - x0) / w, (y1 - y0) / h

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor, nn
 
+from viz.attention.probe import probes_of
 from viz.errors import ModelError
 
 
@@ -40,6 +42,21 @@ class StepNetwork(nn.Module, ABC):
     @abstractmethod
     def class_weights(self) -> Tensor:
         """(classes, C): weights of the linear classifier over the features' spatial means."""
+
+    def neutrals(self) -> Mapping[str, float | None]:
+        """Neutral values of probes by full name, where they follow from this network; see `Probe`."""
+        return {}
+
+    def joint_neutral(self, names: Sequence[str]) -> dict[str, float] | None:
+        """Values of several probes (full names) that make the network plain when all of them are set and everything
+        else stays as computed; None where no values do.
+
+        Two gates that each have none can have one together: PSA's gates multiply each other. By default each probe's
+        own neutral value, where all have one.
+        """
+        known = probes_of(self)
+        values = {name: known[name].neutral for name in names}
+        return None if None in values.values() else {name: float(v) for name, v in values.items() if v is not None}
 
     def class_layer(self) -> nn.Module:
         """The module, without parameters, whose output is `StepOutput.features`; of several firings in one call of

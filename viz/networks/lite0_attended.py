@@ -75,6 +75,10 @@ class Lite0Attended(StepNetwork):
             `steps` maps (N, 112, h, w).
         """
 
+    def scale_value(self) -> float:
+        """The learned number that multiplies the module's result."""
+        return float(self.scale.detach())
+
     def train(self, mode: bool = True) -> Lite0Attended:
         """The backbone stays in evaluation mode: its batch norms must not move."""
         super().train(mode)

@@ -7,7 +7,8 @@ what else differs stands at each class.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -20,6 +21,11 @@ from viz.attention.vista_inferred import InferredGraph
 from viz.errors import CheckpointError
 from viz.networks.efficientnet_lite import TAP_CHANNELS
 from viz.networks.lite0_attended import CHANNELS, Lite0Attended, at_size
+
+
+def gate_of_one(scale: float) -> float | None:
+    """The value in (0, 1) of a sigmoid gate that times `scale` gives 1; None where no gate does."""
+    return 1 / scale if scale > 1 else None
 
 
 class Lite0PSA(Lite0Attended):
@@ -41,6 +47,13 @@ class Lite0PSA(Lite0Attended):
             module.conv_q_left.weight.mul_(self.QUERY_START)
             module.conv_v_left.weight.mul_(self.VALUE_START)
         super().__init__(module, 4.0, {})
+
+    def joint_neutral(self, names: Sequence[str]) -> dict[str, float] | None:
+        """Both gates at 1 / sqrt(scale); one of them alone has no neutral value, as the other differs from place to
+        place or from channel to channel."""
+        both = ["attention.channel_gate", "attention.spatial_gate"]
+        value = gate_of_one(self.scale_value())
+        return dict.fromkeys(both, math.sqrt(value)) if sorted(names) == both and value is not None else None
 
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
         return [self.attention(self.probe_bottom(taps[-1], 1))]
@@ -67,6 +80,12 @@ class Lite0EMA(Lite0Attended):
             module.gn.weight.mul_(self.NORM_START)
             module.conv3x3.weight.mul_(self.LOCAL_START)
         super().__init__(module, 2.0, {"groups": groups})
+
+    def neutrals(self) -> Mapping[str, float | None]:
+        """The gate that `scale` brings to 1, and its logit."""
+        gate = gate_of_one(self.scale_value())
+        logit = None if gate is None else math.log(gate / (1 - gate))
+        return {"attention.group_gate": gate, "attention.group_logits": logit}
 
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
         return [self.attention(self.probe_bottom(taps[-1], 1))]
@@ -102,6 +121,18 @@ class Lite0VISTA(Lite0Attended):
         arguments = {"rank": rank, "updates": updates, "dilations": list(dilations), "width": width, "gain": gain}
         # A map starts near 1/2, so that the messages together add about gain * rank / 2 of what is there.
         super().__init__(graph, 1 / (1 + gain * rank / 2), arguments, steps=updates)
+
+    def joint_neutral(self, names: Sequence[str]) -> dict[str, float] | None:
+        """The structured attention of all messages at the value where `scale` times 1 + sum of strength x attention
+        is 1; a single message has none, as the others differ from place to place."""
+        graph: Any = self.attention
+        every = {f"attention.messages.{name}.structured": m for name, m in graph.messages.items()}
+        strength, scale = sum(float(m.strength.detach()) for m in every.values()), self.scale_value()
+        if set(names) != set(every) or not strength or not scale:
+            return None
+        value = (1 / scale - 1) / strength
+        low, high = next(iter(every.values())).probe_structured.bounds
+        return dict.fromkeys(every, value) if low <= value <= high else None
 
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
         return list(self.attention([at_size(taps[0], taps[-1]), self.probe_bottom(taps[-1], 1)]))

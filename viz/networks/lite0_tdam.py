@@ -32,6 +32,7 @@ from viz.networks.efficientnet_lite import HEAD_CHANNELS, TOP_CHANNELS, Efficien
 Top = Literal["features", "feedback"]
 BACKBONE_PREFIX = "backbone."
 _FLOOR = 1e-3
+GATE_UNIT = "gate before it is divided by its mean"
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ class Lite0TDAM(StepNetwork):
     """x (N, 3, 224, 224) to logits (N, 1000) in `steps` steps; step 1 equals plain Lite0 bit for bit.
 
     Buffers: `bottom_mean`, `bottom_std` (320,) of the last block's map.
-    Probes: those of `Searchlight`, each with the step that uses the result (2 .. steps).
+    Probes: those of `Searchlight`, each with the step that uses the result (2 .. steps). The gates are those of the
+    sigmoid, 0..1; what multiplies the map is a gate divided by its own mean.
     """
 
     family: ClassVar[str | None] = "tdam"
@@ -84,6 +86,10 @@ class Lite0TDAM(StepNetwork):
         self.config = Lite0TDAMConfig(steps, width, sequence, top)
         self.backbone = EfficientNetLite0()
         self.searchlight = Searchlight(TOP_CHANNELS, HEAD_CHANNELS, "joint_concat", sequence, width=width)
+        for label in ("channel_gate", "spatial_gate"):
+            if hasattr(self.searchlight, f"probe_{label}"):
+                # What multiplies the map is the gate over its mean: a gate that is even changes nothing.
+                getattr(self.searchlight, f"probe_{label}").unit = GATE_UNIT
         self.bottom_mean: Tensor
         self.bottom_std: Tensor
         self.register_buffer("bottom_mean", torch.zeros(TOP_CHANNELS))
@@ -146,6 +152,13 @@ class Lite0TDAM(StepNetwork):
     def forward_steps(self, x: Tensor, steps: int | None = None) -> list[StepOutput]:
         self.checked_steps(steps)
         return self.forward_maps(self.backbone.trunk(x), steps)
+
+    def neutrals(self) -> Mapping[str, float | None]:
+        """A searchlight of 0 gives every place and every channel the same gate, and its mean takes that out again.
+
+        The gates themselves have no neutral value, or all: any number does that is the same everywhere.
+        """
+        return {"searchlight.channel_logits": 0.0}
 
     def class_weights(self) -> Tensor:
         return self.backbone.class_weights()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from viz.attention.probe import AttentionRecord
 from viz.frames import MOST_FRAMES, Frame
 from viz.stories.common import Found, answer_frame, at, input_frame, paths_with, span, thinned, view_frame, within
 
@@ -46,18 +47,23 @@ def _module(trace: Trace, found: Found, where: str, several: bool) -> list[Frame
             frames.append(view_frame(trace, record, title, words, "mean"))
     frames += _maps(trace, found, where)
     if groups > MOST_GROUPS or several:
-        words = f"Gate{where}, mean over {groups} groups: {{span}}; it rests at 0.5. Single groups are in the list."
+        words = f"Gate{where}, mean over {groups} groups: {{span}}{_unchanged(gate)}. Single groups are in the list."
         frames.append(view_frame(trace, gate, "gate", words, "mean"))
     else:
         for g in range(groups):
             words = (
                 f"Gate of group {g + 1} of {groups}{where}, on its {_width(found, groups)}channels of the input: "
-                "{span}; it rests at 0.5. All groups share one scale."
+                f"{{span}}{_unchanged(gate)}. All groups share one scale."
             )
             frames.append(view_frame(trace, gate, f"gate {g + 1}", words, channel=g))
     if not where:
         return frames
     return [replace(f, title=f"{gate.path}: {f.title}") for f in frames]
+
+
+def _unchanged(gate: AttentionRecord) -> str:
+    """What the gate's middle value is, where it has one that leaves the network plain."""
+    return "" if gate.neutral is None else f"; {gate.neutral:.3g} everywhere leaves the network plain"
 
 
 def _width(found: Found, groups: int) -> str:
@@ -70,7 +76,7 @@ def _maps(trace: Trace, found: Found, where: str) -> list[Frame]:
     if one := found.get("cross_map_1"):
         words = (
             f"Map 1{where}, mean over the groups: the 3x3 branch, whose channels are weighed by a learned constant "
-            "that is the same for every picture. {span}; 0 is neutral."
+            "that is the same for every picture. {span}; the gate is the sigmoid of both maps' sum."
         )
         frames.append(view_frame(trace, one, "map 1", words, "mean"))
     if two := found.get("cross_map_2"):
@@ -82,7 +88,7 @@ def _maps(trace: Trace, found: Found, where: str) -> list[Frame]:
             told = f" Those weights: {span(np.asarray(share.values))}, even would be {even:.3g}."
         words = (
             f"Map 2{where}, mean over the groups: the 1x1 branch, whose channels are weighed by what the 3x3 branch "
-            f"found in this picture. {{span}}; 0 is neutral.{told}"
+            f"found in this picture. {{span}}; 0 adds nothing to map 1.{told}"
         )
         frames.append(view_frame(trace, two, "map 2", words, "mean", vector=share))
     return frames

@@ -67,7 +67,7 @@ def _level(trace: Trace, record: AttentionRecord, found: Found) -> list[Frame]:
         f"Dilation {d}: how far the {k}x{k} kernel of each place (mean over the channels) is from plain convolution, "
         f"mean of |A - 1|: {{span}}; 0 is plain, 1 the most. The levels so far reach {reach} {cells} to each side."
     )
-    centre = f"Dilation {d}, centre tap: what each place keeps of itself, {{span}} of 0 to 2; 1 is neutral."
+    centre = f"Dilation {d}, centre tap: what each place keeps of itself, {{span}} of 0 to 2; 1 is plain convolution."
     pull = (
         f"Dilation {d}: which way each kernel pulls. Colour and arrows: the mean direction of the taps above 1, less "
         "those below; length {span}, 0 is even. Click the picture for one kernel in numbers."

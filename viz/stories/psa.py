@@ -57,13 +57,13 @@ def _module(trace: Trace, found: Found, where: str, path: str) -> list[Frame]:
     softmax = found.get("spatial_softmax")
     after = "softmax over the places" if softmax else "sigmoid"
     if score:
-        words = f"Spatial score{where} before the {after}: {{span}}; 0 is neutral."
+        words = f"Spatial score{where} before the {after}: {{span}}."
         frames.append(view_frame(trace, score, "spatial score", words))
     if softmax:
         words = f"Softmax of the score{where}, as log2 of share x cells: {{span}}; 0 is the even share."
         frames.append(view_frame(trace, softmax, "spatial softmax", words, "log"))
     gate = found["spatial_gate"]
-    words = f"Spatial gate{where}: {{span}}; it rests at 0.5, the colours reach equally far to both sides of it."
+    words = f"Spatial gate{where}: {{span}}; it rests at 0.5."
     if softmax:
         words += " The sigmoid of a softmax stays within a hair of 0.5: read the softmax before it."
     frames.append(view_frame(trace, gate, "spatial gate", words))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from viz.frames import Frame
-from viz.stories.common import prediction
+from viz.stories.common import prediction, span
 
 if TYPE_CHECKING:
     from viz.trace import Trace
@@ -15,6 +15,14 @@ def plain(trace: Trace) -> tuple[Frame, ...]:
     """A network without attention: one stop."""
     caption = f"One pass, no attention module: {prediction(trace, 1)}."
     return (Frame(1, "step 1", caption, trace.records),)
+
+
+def _factor(trace: Trace, step: int) -> str:
+    """What multiplies the map where that is not the gate itself: our own network divides a gate by its mean."""
+    gates = [r.values for r in trace.records if r.label == "spatial_gate" and r.step == step]
+    if trace.card.network != "lite0_tdam" or not gates:
+        return ""
+    return f" The map is multiplied by the spatial gate over its mean: {span(gates[-1] / gates[-1].mean())}."
 
 
 def tdam(trace: Trace) -> tuple[Frame, ...]:
@@ -30,7 +38,7 @@ def tdam(trace: Trace) -> tuple[Frame, ...]:
         else:
             caption = (
                 f"Step {t}: the result of step {t - 1} makes a searchlight, the searchlight gates the input of the "
-                f"upper layers, and they answer again. It says {said}."
+                f"upper layers, and they answer again. It says {said}.{_factor(trace, t)}"
             )
         frames.append(Frame(t, f"step {t}", caption, records))
     return tuple(frames)

@@ -91,7 +91,7 @@ def _rank(trace: Trace, found: Found, rank: int, lead: str, name: str) -> Frame:
     words = f"{lead.capitalize()}, message {name}: map m{rank}, {{span}} of 0 to 1"
     if vector is None:
         return view_frame(trace, record, f"{lead}: m{rank}", words + ".")
-    words += f"; beside it vector v{rank} over the channels, {span(vector.values)}, neutral 1."
+    words += f"; beside it vector v{rank} over the channels, {span(vector.values)}, mean 1."
     return view_frame(trace, record, f"{lead}: m{rank}, v{rank}", words, vector=vector)
 
 

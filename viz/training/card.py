@@ -100,7 +100,7 @@ def write_cards(
     tdam: dict[str, Any] = {
         "name": "lite0-tdam",
         "family": "tdam",
-        "title": "EfficientNet-Lite0 with a TDAM searchlight that looks for the other object",
+        "title": "EfficientNet-Lite0 with a TDAM searchlight that looks away from what was named",
         "network": "lite0_tdam",
         "arguments": json.loads(meta["config"]),
         "file": target.name,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from viz.attention.probe import AttentionRecord
 from viz.errors import ProbeError
 from viz.frames import Frame, View
-from viz.kernels import ModuleFacts, kernel_size
+from viz.kernels import ModuleFacts, kernel_size, middle_of
 from viz.maps import Heatmap
 from viz.parts import PARTS, Part, mean_over, part_words
 from viz.stories.paka import KERNEL, composed_reach
@@ -194,7 +194,7 @@ def kernel_entries(trace: Trace) -> list[dict[str, Any]]:
                 "group": group_title(trace, first.path),
                 "label": words(first.label),
                 "unit": first.unit,
-                "neutral": first.neutral,
+                "neutral": middle_of(first),
                 "bounds": [bound(b) for b in first.bounds],
                 "k": kernel_size(first.values),
                 "dilation": facts.dilation,

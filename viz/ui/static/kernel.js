@@ -125,8 +125,8 @@ function paintKernelPanel() {
   const [low, high] = rangeOf(taps.map((t) => t.value));
   const bounds = kernel.bounds.every((b) => b !== null) ? ` of ${number(kernel.bounds[0])} to ${number(kernel.bounds[1])}` : "";
   const reach = kernel.reach !== null && kernel.reach > kernel.dilation ? ` Dashed: what this and the levels before reach together, ${kernel.reach} cells to each side.` : "";
-  const middle = neutral === 1 ? "1 is neutral, a plain convolution" : `${number(neutral)} is neutral`;
-  said.textContent = `${lead}: cell row ${cell[0] + 1}, column ${cell[1] + 1} has ${number(low)} to ${number(high)}${bounds} (${kernel.unit}); ${low === neutral && high === neutral ? "exactly neutral" : middle}.${reach}`;
+  const middle = neutral === 1 ? "1 is plain convolution" : "0 weighs nothing";
+  said.textContent = `${lead}: cell row ${cell[0] + 1}, column ${cell[1] + 1} has ${number(low)} to ${number(high)}${bounds} (${kernel.unit}); ${low === neutral && high === neutral ? `exactly ${number(neutral)}` : middle}.${reach}`;
   grid.style.setProperty("--k", kernel.k);
   grid.replaceChildren(...taps.map((tap) => {
     const span = document.createElement("span"), rgb = lutColour(LUTS.diverging, scale, tap.value);
