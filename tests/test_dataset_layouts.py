@@ -208,6 +208,12 @@ def test_xml_in_no_encoding_of_text_is_refused(tmp_path: Path, data: bytes, says
         read_xml(write(tmp_path / "a.xml", data))
 
 
+def test_xml_with_a_namespace_has_its_objects(tmp_path: Path) -> None:
+    text = xml(thing("dog", 1, 2, 3, 4)).replace("<annotation>", '<annotation xmlns="http://example.org/voc">')
+    root = read_xml(write(tmp_path / "a.xml", text.encode()))
+    assert root.tag == "annotation" and root.findtext("object/name") == "dog"
+
+
 # --- folders and Tiny ImageNet ----------------------------------------------------------------------------------------
 
 

@@ -137,7 +137,9 @@ def _by(encoding: str, data: bytes, name: str, why: str) -> str:
 
 
 def read_xml(path: Path) -> ElementTree.Element:
-    """The root of a small XML file. Document types and entities are refused, so nothing can expand or be fetched.
+    """The root of a small XML file, its tags without namespaces.
+
+    Document types and entities are refused, so nothing can expand or be fetched.
 
     Raises:
         DatasetError: as `read_bytes`; in an unknown encoding; not XML; with a document type; or nested too deeply.
@@ -155,6 +157,8 @@ def read_xml(path: Path) -> ElementTree.Element:
         level = [child for element in level for child in element]
     if level:
         raise DatasetError(f"{shown(path.name)} is nested too deeply.")
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
     return root
 
 
