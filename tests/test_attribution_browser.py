@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Locator, expect, sync_playwright
 import viz
 from tests.test_browser import ASSETS, FLAGS, LOOPBACK, Server, Visitor, chromium_path
 from tests.test_compare_browser import FOLDER, CompareServer, all_ended
-from tests.visiting import PATIENCE, hold_until_stopped, until
+from tests.visiting import LONG, PATIENCE, hold_until_stopped, until
 from viz.comparison import Comparison, compare
 from viz.ui.attribution_entries import layer_choices, method_choices
 from viz.zoo.cards import class_number
@@ -85,7 +85,7 @@ class Asker(Visitor):
         key = "document.querySelector('#attribution-grid .cmp').dataset.key"
         before = self.page.evaluate(f"() => {key} || null")
         self.page.click("#attribution-start")
-        self.page.wait_for_function(f"(k) => ({key} || null) !== k", arg=before)
+        self.page.wait_for_function(f"(k) => ({key} || null) !== k", arg=before, timeout=LONG)
         self.traffic.settle()
 
     def table(self, name: str) -> list[list[str]]:

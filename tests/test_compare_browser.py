@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 import viz
 from tests.family_models import offer_families
 from tests.test_browser import ASSETS, FLAGS, Server, Visitor, chromium_path, write_published
-from tests.visiting import PATIENCE, hold_until_stopped
+from tests.visiting import LONG, PATIENCE, hold_until_stopped
 from viz.comparison import Comparison, compare
 from viz.maps import overlay
 from viz.ui.running import Running
@@ -80,7 +80,9 @@ class Comparer(Visitor):
         self.tick(*names)
         before = self.page.get_attribute(".cmp", "data-key")
         self.page.click("#compare-start")
-        self.page.wait_for_function("(k) => (document.querySelector('.cmp').dataset.key || null) !== k", arg=before)
+        self.page.wait_for_function(
+            "(k) => (document.querySelector('.cmp').dataset.key || null) !== k", arg=before, timeout=LONG
+        )
         self.traffic.settle()
 
     def also(self, *methods: str) -> None:

@@ -16,7 +16,7 @@ from tests.family_models import family_model
 from tests.test_attribution_browser import Asker
 from tests.test_browser import ASSETS, FLAGS, Server, chromium_path
 from tests.test_compare_browser import FOLDER, CompareServer, all_ended
-from tests.visiting import PATIENCE, hold_until_stopped
+from tests.visiting import LONG, PATIENCE, hold_until_stopped
 from viz.attention.probe import edited
 from viz.faithfulness import PARTS, WORDS, Report, faithful
 from viz.geometry import prepare
@@ -53,7 +53,7 @@ class Doubter(Asker):
 
     def measure(self) -> None:
         self.page.click("#faithfulness-start")
-        expect(self.page.locator("#faithfulness-files")).to_be_visible()
+        expect(self.page.locator("#faithfulness-files")).to_be_visible(timeout=LONG)
         self.traffic.settle()
 
     def cells(self, name: str) -> list[list[str]]:

@@ -13,6 +13,8 @@ from playwright.sync_api import Page, Request, expect
 
 # Milliseconds. No test is right because something took less than this: it only ends a test that would wait for ever.
 PATIENCE = 45_000
+# For a computation of hundreds of passes, which may get a small share of the processor.
+LONG = 10 * PATIENCE
 expect.set_options(timeout=PATIENCE)
 
 # Notices leave the page after some seconds; a test that comes late still wants to know what they said.
