@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, expect, sync_playwright
+from playwright.sync_api import Locator, expect
 
 import viz
-from tests.test_browser import ASSETS, FLAGS, LOOPBACK, Server, Visitor, chromium_path
+from tests.test_browser import ASSETS, LOOPBACK, Server, Visitor
 from tests.test_compare_browser import FOLDER, CompareServer, all_ended
-from tests.visiting import LONG, PATIENCE, hold_until_stopped, until
+from tests.visiting import LONG, PATIENCE, Chrome, hold_until_stopped, until
 from viz.comparison import Comparison, compare
 from viz.ui.attribution_entries import layer_choices, method_choices
 from viz.zoo.cards import class_number
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-maps")]
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-attribution")]
 
 GATE = "searchlight.spatial_gate"
 TDAM, FAST = "lite0-tdam", ["gradcam", "guided_backprop"]
@@ -36,18 +36,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running.close()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as driver:
-        chrome = driver.chromium.launch(executable_path=chromium_path(), args=FLAGS)
-        yield chrome
-        chrome.close()
-
-
 class Asker(Visitor):
     """A visitor who asks for attributions."""
 
-    def __init__(self, browser: Browser, server: Server, **context: Any) -> None:
+    def __init__(self, browser: Chrome, server: Server, **context: Any) -> None:
         super().__init__(browser, server, **context)
         self.page.on("console", lambda m: self.errors.append(f"{m.text} {m.location}") if m.type == "error" else None)
 
@@ -103,11 +95,11 @@ class Asker(Visitor):
 
 
 @pytest.fixture
-def person(browser: Browser, server: Server) -> Iterator[Asker]:
+def person(browser: Chrome, server: Server) -> Iterator[Asker]:
     someone = Asker(browser, server)
     yield someone
     assert someone.errors == [] and someone.outside() == []
-    someone.context.close()
+    someone.close()
 
 
 def python(server: Server, name: str, maps: list[str], model: str = TDAM, **options: Any) -> Comparison:
@@ -297,7 +289,7 @@ def test_a_new_picture_above_is_said(person: Asker) -> None:
     expect(person.grid.locator(".cmp-stale")).to_be_visible()
 
 
-def test_phone(browser: Browser, server: Server) -> None:
+def test_phone(browser: Chrome, server: Server) -> None:
     phone = Asker(browser, server, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     phone.upload(ASSETS / "panda.jpg")
     phone.open_tab()
@@ -316,7 +308,7 @@ def test_phone(browser: Browser, server: Server) -> None:
     if FOLDER:
         phone.page.screenshot(path=f"{FOLDER}/attribution-phone.png", full_page=True)
     assert phone.errors == [] and phone.outside() == []
-    phone.context.close()
+    phone.close()
 
 
 def test_what_is_offered(server: Server) -> None:

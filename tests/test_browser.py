@@ -7,7 +7,6 @@ import base64
 import io
 import json
 import re
-import shutil
 import socket
 import subprocess
 import threading
@@ -21,11 +20,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 from playwright.sync_api import TimeoutError as TimedOut
 
 import viz
-from tests.visiting import EVENTS, NOTICES, PATIENCE, Traffic
+from tests.visiting import Chrome, Traffic
 from viz.engine import Engine
 from viz.maps import overlay, scale_for, symmetric
 from viz.networks.td_resnet import TDResNet, released_config
@@ -37,19 +36,7 @@ from viz.zoo.paths import bundled
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 ASSETS = bundled("assets")
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 LOOPBACK = ("127.", "::1", "localhost")
-
-
-def chromium_path() -> str:
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        found = shutil.which(name)
-        if found:
-            return found
-    raise RuntimeError("Install Chromium: the browser tests drive it.")
 
 
 class Server:
@@ -110,26 +97,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         socket.getaddrinfo = resolve
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as driver:
-        chrome = driver.chromium.launch(executable_path=chromium_path(), args=FLAGS)
-        yield chrome
-        chrome.close()
-
-
 class Visitor:
     """One person at the page: collects page errors and every request."""
 
-    def __init__(self, browser: Browser, server: Server, **context: Any) -> None:
-        self.context = browser.new_context(
-            accept_downloads=True, **{"viewport": {"width": 1360, "height": 1000}, **context}
-        )
-        self.context.set_default_timeout(PATIENCE)
-        for script in (NOTICES, EVENTS):
-            self.context.add_init_script(f"({script})()")
+    def __init__(self, browser: Chrome, server: Server, **context: Any) -> None:
+        self.context = browser.context(server.url, **context)
         self.page: Page = self.context.new_page()
-        self.traffic = Traffic(self.page, server.running.page.config)
+        self.traffic = Traffic(self.page)
         self.requests: list[str] = []
         self.errors: list[str] = []
         self.page.on("request", lambda r: self.requests.append(r.url))
@@ -139,6 +113,9 @@ class Visitor:
         self.page.wait_for_selector(".sl")
         self.page.wait_for_selector("#samples button")
         self.page.wait_for_selector("#picture input[type=file]", state="attached")
+
+    def close(self) -> None:
+        self.page.close()
 
     def upload(self, path: Path | str) -> None:
         """Choose a file that will be shown, and wait until the whole page knows of it."""
@@ -204,11 +181,11 @@ class Visitor:
 
 
 @pytest.fixture
-def visitor(browser: Browser, server: Server) -> Iterator[Visitor]:
+def visitor(browser: Chrome, server: Server) -> Iterator[Visitor]:
     person = Visitor(browser, server)
     yield person
     assert person.errors == []
-    person.context.close()
+    person.close()
 
 
 class Looker(Visitor):
@@ -228,10 +205,10 @@ class Looker(Visitor):
 
 
 @pytest.fixture(scope="module")
-def staying(browser: Browser, server: Server) -> Iterator[Looker]:
+def staying(browser: Chrome, server: Server) -> Iterator[Looker]:
     person = Looker(browser, server)
     yield person
-    person.context.close()
+    person.close()
 
 
 @pytest.fixture
@@ -363,7 +340,7 @@ def test_stepping_and_looking_make_no_request_and_no_forward(visitor: Visitor, s
     assert server.engine.forwards == forwards
 
 
-def test_same_picture_and_model_again_costs_no_forward(browser: Browser, server: Server) -> None:
+def test_same_picture_and_model_again_costs_no_forward(browser: Chrome, server: Server) -> None:
     first = Visitor(browser, server)
     first.upload(ASSETS / "coffee.jpg")
     forwards = server.engine.forwards
@@ -371,11 +348,11 @@ def test_same_picture_and_model_again_costs_no_forward(browser: Browser, server:
     second.upload(ASSETS / "coffee.jpg")
     assert server.engine.forwards == forwards
     assert first.key == second.key
-    first.context.close()
-    second.context.close()
+    first.close()
+    second.close()
 
 
-def test_two_people_do_not_disturb_each_other(browser: Browser, server: Server) -> None:
+def test_two_people_do_not_disturb_each_other(browser: Chrome, server: Server) -> None:
     one, two = Visitor(browser, server), Visitor(browser, server)
     one.page.set_input_files("#picture input[type=file]", str(ASSETS / "rocket.jpg"))
     two.page.set_input_files("#picture input[type=file]", str(ASSETS / "flower.jpg"))
@@ -386,7 +363,7 @@ def test_two_people_do_not_disturb_each_other(browser: Browser, server: Server) 
         label = reference(server, name).top(-1, 1)[0].label
         assert label in person.text(".sl-caption")
         assert person.errors == []
-        person.context.close()
+        person.close()
 
 
 def test_diverging_palette_is_centred_on_the_neutral_value(visitor: Visitor, server: Server) -> None:
@@ -635,7 +612,7 @@ SIZES = ((390, 844), (768, 1024), (1360, 1000))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_fits_and_is_readable(browser: Browser, server: Server, scheme: str) -> None:
+def test_fits_and_is_readable(browser: Chrome, server: Server, scheme: str) -> None:
     """Opened on a phone, then turned and taken to larger screens."""
     width, height = SIZES[0]
     person = Visitor(browser, server, viewport={"width": width, "height": height}, color_scheme=scheme)
@@ -645,7 +622,7 @@ def test_fits_and_is_readable(browser: Browser, server: Server, scheme: str) -> 
         person.settle()
         fits_and_is_readable(person, width)
     assert person.errors == []
-    person.context.close()
+    person.close()
 
 
 def fits_and_is_readable(person: Visitor, width: int) -> None:

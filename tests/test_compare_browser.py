@@ -18,17 +18,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import expect
 
 import viz
 from tests.family_models import offer_families
-from tests.test_browser import ASSETS, FLAGS, Server, Visitor, chromium_path, write_published
-from tests.visiting import LONG, PATIENCE, hold_until_stopped
+from tests.test_browser import ASSETS, Server, Visitor, write_published
+from tests.visiting import LONG, PATIENCE, Chrome, hold_until_stopped
 from viz.comparison import Comparison, compare
 from viz.maps import overlay
 from viz.ui.running import Running
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-compare")]
 
 BOTH = ["lite0", "lite0-tdam"]
 # A folder for screenshots to look at; none are taken without it.
@@ -54,14 +54,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = CompareServer(models)
     yield running
     running.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as driver:
-        chrome = driver.chromium.launch(executable_path=chromium_path(), args=FLAGS)
-        yield chrome
-        chrome.close()
 
 
 class Comparer(Visitor):
@@ -103,11 +95,11 @@ class Comparer(Visitor):
 
 
 @pytest.fixture
-def person(browser: Browser, server: Server) -> Iterator[Comparer]:
+def person(browser: Chrome, server: Server) -> Iterator[Comparer]:
     someone = Comparer(browser, server)
     yield someone
     assert someone.errors == []
-    someone.context.close()
+    someone.close()
 
 
 def python(server: Server, name: str, models: list[str], maps: Any = None, **options: Any) -> Comparison:
@@ -507,7 +499,7 @@ def test_a_new_picture_above_is_said(person: Comparer) -> None:
     assert person.page.locator(".cmp-stale").is_hidden()
 
 
-def test_phone(browser: Browser, server: Server) -> None:
+def test_phone(browser: Chrome, server: Server) -> None:
     phone = Comparer(browser, server, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     phone.upload(ASSETS / "china.jpg")
     phone.open_tab()
@@ -530,11 +522,11 @@ def test_phone(browser: Browser, server: Server) -> None:
     if FOLDER:
         phone.page.screenshot(path=f"{FOLDER}/compare-phone.png", full_page=True)
     assert phone.errors == []
-    phone.context.close()
+    phone.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_desktop(browser: Browser, server: Server, scheme: str) -> None:
+def test_desktop(browser: Chrome, server: Server, scheme: str) -> None:
     desk = Comparer(browser, server, viewport={"width": 1280, "height": 900}, color_scheme=scheme)
     desk.upload(ASSETS / "china.jpg")
     desk.open_tab()
@@ -547,7 +539,7 @@ def test_desktop(browser: Browser, server: Server, scheme: str) -> None:
     if FOLDER:
         desk.page.screenshot(path=f"{FOLDER}/compare-{scheme}.png", full_page=True)
     assert desk.errors == []
-    desk.context.close()
+    desk.close()
 
 
 def test_the_page_carries_no_object_of_ours(server: Server) -> None:

@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 import torch
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import expect
 
 import viz
 from tests.family_models import family_model
 from tests.test_attribution_browser import Asker
-from tests.test_browser import ASSETS, FLAGS, Server, chromium_path
+from tests.test_browser import ASSETS, Server
 from tests.test_compare_browser import FOLDER, CompareServer, all_ended
-from tests.visiting import LONG, PATIENCE, hold_until_stopped
+from tests.visiting import LONG, PATIENCE, Chrome, hold_until_stopped
 from viz.attention.probe import edited
 from viz.faithfulness import PARTS, WORDS, Report, faithful
 from viz.geometry import prepare
 from viz.ui.faithfulness_tab import note_of, part_choices, source_choices
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-maps")]
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-faithfulness")]
 
 PSA = "lite0-psa"
 
@@ -32,14 +32,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = CompareServer(tmp_path_factory.mktemp("models"))
     yield running
     running.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as driver:
-        chrome = driver.chromium.launch(executable_path=chromium_path(), args=FLAGS)
-        yield chrome
-        chrome.close()
 
 
 class Doubter(Asker):
@@ -70,11 +62,11 @@ class Doubter(Asker):
 
 
 @pytest.fixture
-def person(browser: Browser, server: Server) -> Iterator[Doubter]:
+def person(browser: Chrome, server: Server) -> Iterator[Doubter]:
     someone = Doubter(browser, server)
     yield someone
     assert someone.errors == [] and someone.outside() == []
-    someone.context.close()
+    someone.close()
 
 
 def check_reliance(shown: list[list[str]], report: Report) -> None:
@@ -214,7 +206,7 @@ def test_nothing_to_measure_is_said(person: Doubter) -> None:
     person.told("Choose a picture first.")
 
 
-def test_phone_and_a_plain_network(browser: Browser, server: Server) -> None:
+def test_phone_and_a_plain_network(browser: Chrome, server: Server) -> None:
     phone = Doubter(browser, server, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     phone.model("lite0")
     phone.upload(ASSETS / "panda.jpg")
@@ -232,7 +224,7 @@ def test_phone_and_a_plain_network(browser: Browser, server: Server) -> None:
     if FOLDER:
         phone.page.screenshot(path=f"{FOLDER}/faithfulness-phone.png", full_page=True)
     assert phone.errors == [] and phone.outside() == []
-    phone.context.close()
+    phone.close()
 
 
 def test_what_is_offered(server: Server) -> None:

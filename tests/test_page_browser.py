@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Route, expect, sync_playwright
+from playwright.sync_api import Route, expect
 
 import viz
-from tests.test_browser import ASSETS, FLAGS, Server, Visitor, chromium_path, write_published
-from tests.visiting import PATIENCE, function_of, until
+from tests.test_browser import ASSETS, Server, Visitor, write_published
+from tests.visiting import PATIENCE, Chrome, function_of, until
 from viz.ui.session import Turns
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-page")]
 
 PUBLISHED, BROKEN = "TD_RNet18_t2_m2_joint", "broken"
 INPUT = "#picture input[type=file]"
@@ -36,18 +36,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running.close()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as driver:
-        chrome = driver.chromium.launch(executable_path=chromium_path(), args=FLAGS)
-        yield chrome
-        chrome.close()
-
-
 class Hasty(Visitor):
     """A visitor who does not wait for answers."""
 
-    def __init__(self, browser: Browser, server: Server, **context: Any) -> None:
+    def __init__(self, browser: Chrome, server: Server, **context: Any) -> None:
         self.server = server
         super().__init__(browser, server, **context)
 
@@ -110,11 +102,11 @@ class Hasty(Visitor):
 
 
 @pytest.fixture
-def person(browser: Browser, server: Server) -> Iterator[Hasty]:
+def person(browser: Chrome, server: Server) -> Iterator[Hasty]:
     someone = Hasty(browser, server)
     yield someone
     assert someone.errors == []
-    someone.context.close()
+    someone.close()
 
 
 class Gate:

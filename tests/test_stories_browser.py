@@ -8,16 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import expect
 
 import viz
 from tests.family_models import NAMES, offer_families
-from tests.test_browser import ASSETS, CONTRAST, FLAGS, Server, Visitor, boxes_overlap, chromium_path
+from tests.test_browser import ASSETS, CONTRAST, Server, Visitor, boxes_overlap
+from tests.visiting import Chrome
 from viz.kernels import ModuleFacts, directions, kernel_at
 from viz.maps import Heatmap, overlay, scale_for, symmetric
 from viz.ui.payload import display_rgb, static
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-stories")]
 
 
 class FamilyServer(Server):
@@ -32,14 +33,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FamilyServer]:
     running = FamilyServer(tmp_path_factory.mktemp("models"))
     yield running
     running.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as driver:
-        chrome = driver.chromium.launch(executable_path=chromium_path(), args=FLAGS)
-        yield chrome
-        chrome.close()
 
 
 class Walker(Visitor):
@@ -68,11 +61,11 @@ class Walker(Visitor):
 
 
 @pytest.fixture
-def walker(browser: Browser, server: FamilyServer) -> Iterator[Walker]:
+def walker(browser: Chrome, server: FamilyServer) -> Iterator[Walker]:
     person = Walker(browser, server)
     yield person
     assert person.errors == []
-    person.context.close()
+    person.close()
 
 
 def reference(server: FamilyServer, family: str, name: str = "panda.jpg") -> viz.Trace:
@@ -288,7 +281,7 @@ def test_a_stop_goes_into_the_figure(walker: Walker, server: FamilyServer) -> No
 
 
 @pytest.mark.parametrize("family", NAMES)
-def test_fits_and_is_readable(browser: Browser, server: FamilyServer, family: str, tmp_path: Path) -> None:
+def test_fits_and_is_readable(browser: Chrome, server: FamilyServer, family: str, tmp_path: Path) -> None:
     """Opened on a phone, then taken to a desktop."""
     person = Walker(browser, server, viewport={"width": 390, "height": 844})
     person.open(family)
@@ -301,7 +294,7 @@ def test_fits_and_is_readable(browser: Browser, server: FamilyServer, family: st
     fits_and_is_readable(person, trace, 1280)
     person.page.screenshot(path=str(tmp_path / f"{family}-desktop.png"), full_page=True)
     assert person.errors == []
-    person.context.close()
+    person.close()
 
 
 def fits_and_is_readable(person: Walker, trace: viz.Trace, width: int) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import BrowserContext, Page, Request, expect, sync_playwright
 
 # Milliseconds. No test is right because something took less than this: it only ends a test that would wait for ever.
 PATIENCE = 45_000
@@ -31,55 +32,112 @@ NOTICES = """() => {
   }).observe(document, { childList: true, subtree: true });
 }"""
 
-# Which events the page has asked for and has no answer to. That a stream of answers is open says nothing: after a quick
-# answer the host may open one that stays until the next event.
+# What of the server's functions the page has asked for and has no answer to, and what it owes: an answer sets that off,
+# and it has not been asked for yet. That a stream of answers is open says nothing: the host may open
+# one after a quick answer that stays until the next event.
 EVENTS = """() => {
-  window.awaited = new Set();
-  const early = new Set(); // answers that came before the number of their event
-  const native = window.fetch;
-  const answered = (id) => window.awaited.delete(id) || early.add(id);
-  const listen = async (stream) => {
-    const lines = stream.pipeThrough(new TextDecoderStream()).getReader();
-    let rest = "";
-    for (;;) {
-      const { done, value } = await lines.read();
-      if (done) return;
-      const parts = (rest + value).split("\\n");
-      rest = parts.pop();
-      for (const part of parts) {
-        const message = part.startsWith("data:") ? JSON.parse(part.slice(5)) : {};
-        if (message.msg === "process_completed") answered(message.event_id);
-      }
-    }
+  const awaited = new Map(); // event: function
+  const early = new Map(); // answers that came before the number of their event
+  const owed = new Set();
+  window.pending = () => [...awaited.values(), ...owed];
+  const follows = (d, asked, answer) => d.backend_fn && (
+    d.trigger_after === asked && (answer.success || !d.trigger_only_on_success)
+    || d.targets.some(([id, event]) => event === "change" && answer.output.changed_state_ids?.includes(id)));
+  const answered = (asked, answer) => {
+    for (const d of window.gradio_config.dependencies) if (follows(d, asked, answer)) owed.add(d.id);
   };
+  const completed = (answer) => {
+    const event = answer.event_id;
+    if (!awaited.has(event)) return early.set(event, answer);
+    answered(awaited.get(event), answer);
+    awaited.delete(event);
+  };
+  // Sees each answer before the page does.
+  const listening = () => {
+    const decoder = new TextDecoder();
+    let rest = "";
+    return new TransformStream({ transform(chunk, control) {
+      const lines = (rest + decoder.decode(chunk, { stream: true })).split("\\n");
+      rest = lines.pop();
+      for (const line of lines) {
+        const message = line.startsWith("data:") ? JSON.parse(line.slice(5)) : {};
+        if (message.msg === "process_completed") completed(message);
+      }
+      control.enqueue(chunk);
+    } });
+  };
+  const native = window.fetch;
   window.fetch = async (...asked) => {
     const url = String(asked[0].url || asked[0]);
+    const queued = url.includes("/queue/join"), direct = url.includes("/run/predict");
+    const called = queued || direct ? JSON.parse(asked[1].body).fn_index : null;
+    if (called !== null) owed.delete(called);
     const answer = await native(...asked);
-    if (url.includes("/queue/join") && answer.ok) {
-      const id = (await answer.clone().json()).event_id;
-      early.delete(id) || window.awaited.add(id);
+    if (direct && answer.ok) answered(called, { success: true, output: await answer.clone().json() });
+    if (queued && answer.ok) {
+      const event = (await answer.clone().json()).event_id;
+      awaited.set(event, called);
+      if (early.has(event)) completed(early.get(event));
+      early.delete(event);
     }
     if (!url.includes("/queue/data") || !answer.body) return answer;
-    const [theirs, ours] = answer.body.tee();
-    listen(ours).catch(() => {}); // ended by the page
-    return new Response(theirs, answer);
+    return new Response(answer.body.pipeThrough(listening()), answer);
   };
 }"""
 
 
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--process-per-site", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+def chromium_path() -> str:
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        found = shutil.which(name)
+        if found:
+            return found
+    raise RuntimeError("Install Chromium: the browser tests drive it.")
+
+
+class Chrome:
+    """A Chromium whose pages of one kind of screen are tabs of one window: they share a process, which has the page's
+    scripts compiled already when the second one is opened."""
+
+    def __enter__(self) -> Chrome:
+        self._driver = sync_playwright().start()
+        self._browser = self._driver.chromium.launch(executable_path=chromium_path(), args=FLAGS)
+        self._contexts: dict[str, BrowserContext] = {}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._browser.close()
+        self._driver.stop()
+
+    def context(self, url: str, **screen: Any) -> BrowserContext:
+        """The window of a kind of screen, for pages of a server."""
+        key = f"{url} {sorted(screen.items())}"
+        if key not in self._contexts:
+            made = self._browser.new_context(
+                accept_downloads=True, **{"viewport": {"width": 1360, "height": 1000}, **screen}
+            )
+            made.set_default_timeout(PATIENCE)
+            for script in (NOTICES, EVENTS):
+                made.add_init_script(f"({script})()")
+            # A small page that stays open, and with it the process.
+            made.new_page().goto(url + "theme.css")
+            self._contexts[key] = made
+        return self._contexts[key]
+
+
 class Traffic:
-    """What a page asks of its server, and whether all of it has been answered.
+    """What a page asks of its server, and whether all of it has been answered."""
 
-    Args:
-        config: of the page's `Blocks`; it says which events follow the one that shows a picture.
-    """
-
-    def __init__(self, page: Page, config: dict[str, Any]) -> None:
+    def __init__(self, page: Page) -> None:
         self.page = page
         self.urls: list[str] = []
         self.functions: list[int] = []
         self._open: set[Request] = set()
-        self._first, self._followers = followers_of(config)
         page.on("request", self._asked)
         page.on("requestfinished", self._answered)
         page.on("requestfailed", self._answered)
@@ -99,33 +157,22 @@ class Traffic:
 
     @property
     def answered(self) -> bool:
-        """Nothing is under way, and all that follows the last showing of a picture has been asked for."""
-        last = {function: i for i, function in enumerate(self.functions)}
-        begun = last.get(self._first)
-        followed = begun is None or all(last.get(f, -1) > begun for f in self._followers)
-        return followed and not self._open and not self.page.evaluate("() => window.awaited.size")
+        """Nothing is under way, and all that an answer sets off has been asked for."""
+        return not self._open and not self.page.evaluate("() => window.pending().length")
+
+    def _told(self) -> str:
+        pending = self.page.evaluate("() => window.pending()")
+        return f"open: {[r.url for r in self._open]}, pending: {pending}, asked: {self.functions}"
 
     def settle(self) -> None:
         """Wait until the page has all its answers and has drawn them."""
         while True:
-            until(self.page, lambda: self.answered, lambda: f"open: {[r.url for r in self._open]}, {self.functions}")
+            until(self.page, lambda: self.answered, self._told)
             before = len(self.urls)
             # What an answer sets off is asked for and drawn before the second of two frames.
             self.page.evaluate("() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
             if self.answered and len(self.urls) == before:
                 return
-
-
-def followers_of(config: dict[str, Any]) -> tuple[int, set[int]]:
-    """The function that shows a picture, and those that run after it."""
-    events = config["dependencies"]
-    viewer = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == "viewer")
-    first = next(e["id"] for e in events if e["trigger_mode"] == "always_last" and viewer in e["outputs"])
-    after: set[int] = set()
-    for event in events:  # in the order in which they were wired, so that a follower's followers come later
-        if event["trigger_after"] == first or event["trigger_after"] in after:
-            after.add(event["id"])
-    return first, after
 
 
 def function_of(request: Request) -> int | None:

@@ -143,7 +143,7 @@ def build(engine: Engine) -> gr.Blocks:
                         attributions = AttributionTab(engine, pictures)
                     with gr.Tab("Faithfulness", elem_id="faithfulness"):
                         faithfulness = FaithfulnessTab(engine, pictures)
-                    with gr.Tab("Figure", elem_id="figure"):
+                    with gr.Tab("Figure", elem_id="figure") as figure_tab:
                         figures = FigureTab(engine, pictures)
                     with gr.Tab("Model card", elem_id="card"):
                         card = gr.Markdown(card_markdown(engine.catalogue, default), elem_id="card-text")
@@ -156,7 +156,7 @@ def build(engine: Engine) -> gr.Blocks:
             asked = [values[c] for c in (picture, model, geometry, shown)]
             return run(*asked, progress=progress, newest=newest)
 
-        first = gr.on(
+        gr.on(
             [picture.change, model.change, geometry.change],
             on_change,
             {picture, model, geometry, shown, turn},
@@ -172,11 +172,11 @@ def build(engine: Engine) -> gr.Blocks:
             lambda row: row[0], samples, picture, show_progress="hidden", queue=False, api_visibility="private"
         )
         canvas.refused(None, picture, picture, js=FORGET_REFUSED, api_visibility="private")
-        channels.listen(first, shown, canvas)
-        figures.listen(first, shown, canvas)
-        comparison.listen(first, shown)
-        attributions.listen(first, shown)
-        faithfulness.listen(first, shown)
+        # The tabs follow what is shown: a refused file, or the same picture again, leaves them as they are.
+        channels.listen(shown, canvas)
+        figures.listen(shown, canvas, figure_tab)
+        for tab in (comparison, attributions, faithfulness):
+            tab.listen(shown)
 
         def left(request: gr.Request) -> None:
             turns.leave(request.session_hash)
@@ -188,7 +188,7 @@ def build(engine: Engine) -> gr.Blocks:
             lambda name: card_markdown(engine.catalogue, name), model, card, queue=False, api_visibility="private"
         )
         # A brought file is known only after it was opened once.
-        first.success(
+        shown.change(
             lambda now: gr.skip() if now is None else card_markdown(engine.catalogue, now.model),
             shown,
             card,

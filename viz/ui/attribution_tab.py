@@ -189,8 +189,8 @@ class AttributionTab:
             return gr.skip()
         return gr.update(value=[str(p) for p in paths], visible=True)
 
-    def listen(self, after: Any, shown: gr.State) -> None:
-        """Wire the events; `after` is the event that brings a new trace."""
+    def listen(self, shown: gr.State) -> None:
+        """Wire the events; `shown` is what the visitor looks at."""
 
         def started(values: dict[Any, Any], request: gr.Request, progress: gr.Progress = PROGRESS) -> tuple[Any, ...]:
             methods, layers = values[self.methods], values[self.layers]
@@ -203,7 +203,7 @@ class AttributionTab:
         def exported(event: gr.EventData, now: Attributed | None) -> Any:
             return self.export(event._data, now)
 
-        after.success(
+        shown.change(
             self.refresh,
             [shown, self.methods, self.computed],
             [self.cls, self.methods, self.layers, self.grid],

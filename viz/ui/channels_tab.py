@@ -191,13 +191,13 @@ class ChannelsTab:
         except VizError as error:
             return gr.HTML(extra=error_message(str(error)))
 
-    def listen(self, after: Any, shown: gr.State, canvas: gr.HTML) -> None:
-        """Wire the events; `after` is the event that brings a new trace."""
+    def listen(self, shown: gr.State, canvas: gr.HTML) -> None:
+        """Wire the events; `shown` is what the visitor looks at."""
         # One after the other, so that nothing of an older picture comes after what a newer one brought.
         quiet: dict[str, Any] = {**FOLLOWS, "concurrency_id": "channels"}
         drawn = [self.plot, self.pick, self.weak, self.save]
-        after.success(self.refresh, [shown, self.which], [self.note, self.which, *drawn], **quiet)
-        after.success(lambda: gr.update(value=None, visible=False), None, self.saved, **quiet)
+        shown.change(self.refresh, [shown, self.which], [self.note, self.which, *drawn], **quiet)
+        shown.change(lambda: gr.update(value=None, visible=False), None, self.saved, **quiet)
         self.which.input(self.draw, [self.which, shown], [self.note, *drawn], **quiet)
         self.save.click(
             self.write, [self.which, shown], self.saved, api_visibility="private", concurrency_id="channels"

@@ -201,8 +201,8 @@ class CompareTab:
             return gr.skip()
         return gr.update(value=[str(p) for p in paths], visible=True)
 
-    def listen(self, after: Any, shown: gr.State) -> None:
-        """Wire the events; `after` is the event that brings a new trace."""
+    def listen(self, shown: gr.State) -> None:
+        """Wire the events; `shown` is what the visitor looks at."""
 
         def started(values: dict[Any, Any], request: gr.Request, progress: gr.Progress = PROGRESS) -> tuple[Any, ...]:
             with self.stop.running.started(request.session_hash) as check:
@@ -246,7 +246,7 @@ class CompareTab:
             concurrency_limit=2,
         )
         self.stop.listen()
-        after.success(self.stale, [shown, self.compared], self.grid, concurrency_id="compare", **FOLLOWS)
+        shown.change(self.stale, [shown, self.compared], self.grid, concurrency_id="compare", **FOLLOWS)
         # Another picture may have come while the models ran.
         job.then(self.stale, [shown, self.compared], self.grid, concurrency_id="compare", **QUIET)
         self.grid.export_grid(

@@ -230,8 +230,8 @@ class FaithfulnessTab:
             gr.update(value=[str(p) for p in paths], visible=True),
         ]
 
-    def listen(self, after: Any, shown: gr.State) -> None:
-        """Wire the events; `after` is the event that brings a new trace."""
+    def listen(self, shown: gr.State) -> None:
+        """Wire the events; `shown` is what the visitor looks at."""
 
         def started(values: dict[Any, Any], request: gr.Request, progress: gr.Progress = PROGRESS) -> list[Any]:
             asked = Asked(values[self.source], values[self.cls], values[self.step], tuple(values[self.parts] or ()))
@@ -244,7 +244,7 @@ class FaithfulnessTab:
         offered = [self.note, self.source, self.cls, self.parts]
         # One after the other, so that the choices of an older picture never come after those of a newer one.
         turn: dict[str, Any] = {"concurrency_id": "faithfulness"}
-        after.success(self.refresh, [shown, self.measured], [*offered, self.step, *self._results], **FOLLOWS, **turn)
+        shown.change(self.refresh, [shown, self.measured], [*offered, self.step, *self._results], **FOLLOWS, **turn)
         self.step.input(self.stepped, [shown, self.step, self.source, self.parts], offered, **FOLLOWS, **turn)
         job = self.stop.run(
             self.start.click,

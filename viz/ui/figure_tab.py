@@ -29,6 +29,8 @@ from viz.ui.session import Pictures, Shown, trace_of
 
 PREVIEW_DPI = 130
 FORMATS = ("pdf", "svg", "png")
+# Runs in the browser before the preview is asked for: says in the first input whether anyone can see it.
+ASK_IF_OPEN = """(seen, ...values) => [document.querySelector("#preview")?.checkVisibility() ?? false, ...values]"""
 
 
 def default_panels(trace: Trace) -> list[str]:
@@ -184,8 +186,10 @@ class FigureTab:
         )
         return figure(trace_of(shown, self.engine, self.pictures), spec=spec)
 
-    def draw(self, shown: Shown | None, *values: Any) -> str:
-        """The live preview, as an inline picture."""
+    def draw(self, seen: bool, shown: Shown | None, *values: Any) -> Any:
+        """The live preview, as an inline picture; nothing new while the tab is closed."""
+        if not seen:
+            return gr.skip()
         try:
             data = self._figure(shown, values).to_bytes("png", PREVIEW_DPI)
         except VizError as error:
@@ -225,16 +229,18 @@ class FigureTab:
         panels = gr.update(choices=choices, value=kept if same else default_panels(trace))
         return panels, gr.update(value=None, visible=False)
 
-    def listen(self, after: Any, shown: gr.State, canvas: gr.HTML) -> None:
-        """Wire the events; `after` is the event that brings a new trace."""
+    def listen(self, shown: gr.State, canvas: gr.HTML, tab: gr.Tab) -> None:
+        """Wire the events; `shown` is what the visitor looks at, `tab` holds this."""
         # One after the other, so that nothing of an older picture comes after what a newer one brought.
         quiet: dict[str, Any] = {**FOLLOWS, "concurrency_id": "figure"}
-        shown_inputs = [shown, *self._inputs]
-        after.success(self.refresh, [shown, self.panels], [self.panels, self.files], **quiet).then(
-            self.draw, shown_inputs, self.preview, **quiet
-        )
+        seen = gr.Checkbox(visible=False)
+        preview: dict[str, Any] = {
+            "fn": self.draw, "inputs": [seen, shown, *self._inputs], "outputs": self.preview, "js": ASK_IF_OPEN, **quiet
+        }  # fmt: skip
+        shown.change(self.refresh, [shown, self.panels], [self.panels, self.files], **quiet).then(**preview)
+        tab.select(**{**preview, "js": "(seen, ...values) => [true, ...values]"})
         for component in self._inputs:
-            component.input(self.draw, shown_inputs, self.preview, **quiet)
+            component.input(**preview)
         self.scale.input(
             lambda s: [gr.update(visible=s == "fixed")] * 2, self.scale, [self.low, self.high], queue=False, **quiet
         )
@@ -268,7 +274,7 @@ class FigureTab:
         taken = [
             self.panels, self.palette, self.interpolation, self.opacity, self.scale, self.low, self.high, self.threshold
         ]  # fmt: skip
-        canvas.add_panel(added, self.panels, taken, **quiet).then(self.draw, shown_inputs, self.preview, **quiet)
+        canvas.add_panel(added, self.panels, taken, **quiet).then(**preview)
 
 
 def _one_of(value: Any, allowed: Sequence[str]) -> Any:
