@@ -18,7 +18,7 @@ from playwright.sync_api import Locator, expect
 import viz
 from tests.test_browser import ASSETS, LOOPBACK, Server, Visitor
 from tests.test_compare_browser import FOLDER, CompareServer, all_ended
-from tests.visiting import LONG, PATIENCE, Chrome, hold_until_stopped, until
+from tests.visiting import LONG, PATIENCE, Chrome, compute_quickly, hold_until_stopped, until
 from viz.comparison import Comparison, compare
 from viz.ui.attribution_entries import layer_choices, method_choices
 from viz.zoo.cards import class_number
@@ -219,13 +219,16 @@ def test_another_class_and_a_layer(person: Asker, server: Server) -> None:
     assert "no value of this map here" in person.grid.locator(".cmp-says").last.inner_text()
 
 
-def test_a_slow_method_says_its_cost_and_a_plain_network_has_no_attention(person: Asker, server: Server) -> None:
+def test_a_slow_method_says_its_cost_and_a_plain_network_has_no_attention(
+    person: Asker, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     person.model("lite0")
     person.upload(ASSETS / "rocket.jpg")
     person.open_tab()
     offered = person.page.locator("#attribution-methods label").all_inner_texts()
     assert any("slow: 50 passes" in t for t in offered) and any("slow: 170 passes" in t for t in offered)
     assert person.page.locator("#attribution-layers").count() == 0
+    compute_quickly(monkeypatch)
     person.tick("occlusion")
     person.compute()
     assert person.grid.locator(".cmp-head strong").all_inner_texts() == ["class map", "occlusion"]
@@ -234,6 +237,7 @@ def test_a_slow_method_says_its_cost_and_a_plain_network_has_no_attention(person
 
 
 def test_stop(person: Asker, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    compute_quickly(monkeypatch)
     person.upload(ASSETS / "moose.jpg")
     person.open_tab()
     person.tick("occlusion", "integrated")
@@ -247,6 +251,7 @@ def test_stop(person: Asker, server: Server, monkeypatch: pytest.MonkeyPatch) ->
     # A pass that has begun is finished first.
     assert all_ended(), "the thread still computes"
     monkeypatch.undo()
+    compute_quickly(monkeypatch)
     model, picture = server.engine.model(TDAM), viz.open_picture(ASSETS / "moose.jpg")
     assert model._lock.acquire(timeout=PATIENCE / 1000), "the model is still locked"
     model._lock.release()

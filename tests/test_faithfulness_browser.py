@@ -16,7 +16,7 @@ from tests.family_models import family_model
 from tests.test_attribution_browser import Asker
 from tests.test_browser import ASSETS, Server
 from tests.test_compare_browser import FOLDER, CompareServer, all_ended
-from tests.visiting import LONG, PATIENCE, Chrome, hold_until_stopped
+from tests.visiting import LONG, PATIENCE, Chrome, compute_quickly, hold_until_stopped
 from viz.attention.probe import edited
 from viz.faithfulness import PARTS, WORDS, Report, faithful
 from viz.geometry import prepare
@@ -84,20 +84,28 @@ def check_reliance(shown: list[list[str]], report: Report) -> None:
         assert line[2][0] in "+-" and (r.top1_kept == 1) == (line[4] == "kept")
 
 
-def test_all_quick_controls_are_pythons(person: Doubter, server: Server, tmp_path: Path) -> None:
+def take_files(person: Doubter, folder: Path) -> dict[str, Path]:
+    files = {}
+    for link in person.page.locator("#faithfulness-files a").all():
+        with person.page.expect_download() as download:
+            link.click()
+        target = folder / download.value.suggested_filename
+        download.value.save_as(target)
+        files[target.suffix] = target
+    return files
+
+
+def test_all_quick_controls_are_pythons(
+    person: Doubter, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute_quickly(monkeypatch)
     person.model(PSA)
     person.upload(ASSETS / "panda.jpg")
     person.open_tab("Faithfulness")
     person.measure()
     picture = viz.open_picture(ASSETS / "panda.jpg")
     report = faithful(server.engine.model(PSA), picture, source="attention:spatial_gate")
-    files = {}
-    for link in person.page.locator("#faithfulness-files a").all():
-        with person.page.expect_download() as download:
-            link.click()
-        target = tmp_path / download.value.suggested_filename
-        download.value.save_as(target)
-        files[target.suffix] = target
+    files = take_files(person, tmp_path)
     assert set(files) == {".json", ".csv"} and files[".csv"].name.startswith("panda-lite0-psa")
     assert files[".csv"].read_text() == report.to_csv()
     assert json.loads(files[".json"].read_text()) == json.loads(json.dumps(report.to_json()))
@@ -123,7 +131,8 @@ def test_all_quick_controls_are_pythons(person: Doubter, server: Server, tmp_pat
         person.page.screenshot(path=f"{FOLDER}/faithfulness.png", full_page=True)
 
 
-def test_another_map_class_and_step(person: Doubter, server: Server) -> None:
+def test_another_map_class_and_step(person: Doubter, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    compute_quickly(monkeypatch)
     person.upload(ASSETS / "chelsea.jpg")
     person.open_tab("Faithfulness")
     person.page.locator("#faithfulness-step label", has_text="1").click()
@@ -155,7 +164,7 @@ def test_another_map_class_and_step(person: Doubter, server: Server) -> None:
     expect(person.page.locator("#faithfulness-result")).to_have_count(0)
 
 
-def test_a_changed_answer_is_named(person: Doubter, server: Server) -> None:
+def test_a_changed_answer_is_named(person: Doubter, server: Server, tmp_path: Path) -> None:
     person.model("vivid-ema")
     person.upload(ASSETS / "chelsea.jpg")
     person.open_tab("Faithfulness")
@@ -167,7 +176,11 @@ def test_a_changed_answer_is_named(person: Doubter, server: Server) -> None:
     with torch.inference_mode(), edited(model.network, edits):
         best = model.head.labels[int(model.network(x)[0].argmax())]
     rows = person.cells("reliance")
-    check_reliance(rows, faithful(model, ASSETS / "chelsea.jpg", source="attention", parts=("reliance",)))
+    report = faithful(model, ASSETS / "chelsea.jpg", source="attention", parts=("reliance",))
+    check_reliance(rows, report)
+    # At the library's usual options.
+    record = json.loads(take_files(person, tmp_path)[".json"].read_text())
+    assert record["options"] == json.loads(json.dumps(report.to_json()["options"]))
     neutral = next(r for r in rows if "neutral" in r[0])
     assert neutral[4] == f"changed to {best}"
     assert any(r[4].startswith("kept in ") for r in rows)
@@ -206,7 +219,8 @@ def test_nothing_to_measure_is_said(person: Doubter) -> None:
     person.told("Choose a picture first.")
 
 
-def test_phone_and_a_plain_network(browser: Chrome, server: Server) -> None:
+def test_phone_and_a_plain_network(browser: Chrome, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    compute_quickly(monkeypatch)
     phone = Doubter(browser, server, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     phone.model("lite0")
     phone.upload(ASSETS / "panda.jpg")

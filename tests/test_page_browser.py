@@ -17,7 +17,7 @@ from playwright.sync_api import Route, expect
 
 import viz
 from tests.test_browser import ASSETS, Server, Visitor, write_published
-from tests.visiting import PATIENCE, Chrome, function_of, until
+from tests.visiting import PATIENCE, Chrome, compute_quickly, function_of, until
 from viz.ui.session import Turns
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-page")]
@@ -332,6 +332,7 @@ def test_a_grid_of_the_picture_before_says_so(
 
 
 def test_numbers_of_the_picture_before_do_not_stay(person: Hasty, monkeypatch: pytest.MonkeyPatch) -> None:
+    compute_quickly(monkeypatch)
     person.upload(ASSETS / "panda.jpg")
     person.page.get_by_role("tab", name="Faithfulness").click()
     for label in person.page.locator("#faithfulness-parts label").all():
@@ -354,7 +355,8 @@ def test_numbers_of_the_picture_before_do_not_stay(person: Hasty, monkeypatch: p
     expect(person.page.locator("#faithfulness-result")).to_contain_text("rocket.jpg")
 
 
-def test_a_refusal_leaves_measured_numbers(person: Hasty, bad: Path) -> None:
+def test_a_refusal_leaves_measured_numbers(person: Hasty, bad: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compute_quickly(monkeypatch)
     person.upload(ASSETS / "panda.jpg")
     person.page.get_by_role("tab", name="Faithfulness").click()
     for label in person.page.locator("#faithfulness-parts label").all():

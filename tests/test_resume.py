@@ -400,14 +400,25 @@ def test_whatever_is_done_to_a_line_the_result_is_that_of_a_fresh_run(
 # --- controls over a data set ----------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    folder = tmp_path / "pictures"
+def _write_pictures(folder: Path) -> Path:
     folder.mkdir()
     for i in range(6):
         Image.fromarray(scene(64, 64, seed=i)).save(folder / f"{i}.png")
     (folder / "index.csv").write_text("image,label\n" + "".join(f"{i}.png,a\n" for i in range(6)))
     return folder
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    return _write_pictures(tmp_path / "pictures")
+
+
+@pytest.fixture(scope="module")
+def controlled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str, Any]]:
+    """Pictures, the rows of a finished run over them, and its result."""
+    base = tmp_path_factory.mktemp("controlled")
+    folder = _write_pictures(base / "pictures")
+    return folder, base / "rows", _controls(folder, base / "rows", "deletion")[0]
 
 
 def _controls(pictures: Path, folder: Path, *controls: str) -> tuple[dict[str, Any], list[int]]:
@@ -417,7 +428,7 @@ def _controls(pictures: Path, folder: Path, *controls: str) -> tuple[dict[str, A
         return ran.append
 
     asked = Request(("cam",), controls, options=Controls(points=2, seeds=1))  # type: ignore[arg-type]
-    found = measure_set(tiny_model(), open_dataset(pictures), asked, folder, begin=begin)
+    found = measure_set(tiny_model(2), open_dataset(pictures), asked, folder, begin=begin)
     assert found is not None
     return found.to_json(), ran
 
@@ -458,10 +469,13 @@ def test_a_picture_that_comes_back_changes_the_mean_gates(pictures: Path, tmp_pa
     ],
 )
 def test_a_row_of_the_controls_without_its_values_is_measured_again(
-    change: Callable[[list[dict[str, Any]]], Any], pictures: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    change: Callable[[list[dict[str, Any]]], Any],
+    controlled: tuple[Path, Path, dict[str, Any]],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    whole, _ = _controls(pictures, tmp_path / "rows", "deletion")
-    part = _part(tmp_path / "rows")
+    pictures, finished, whole = controlled
+    part = _part(Path(shutil.copytree(finished, tmp_path / "rows")))
     first, second = part.read_text().splitlines(True)
     part.write_text(_edited(first, change) + second)
     caplog.clear()

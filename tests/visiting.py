@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, Request, expect, sync_playwright
 
+from viz.attribution.methods import DEFAULT_OPTIONS
+from viz.faithfulness.report import QUICK
+
 # Milliseconds. No test is right because something took less than this: it only ends a test that would wait for ever.
 PATIENCE = 45_000
 # For a computation of hundreds of passes, which may get a small share of the processor.
@@ -190,6 +193,17 @@ def until(page: Page, true: Callable[[], bool], told: Callable[[], str] = lambda
         if time.monotonic() > deadline:
             raise AssertionError(f"Waited {PATIENCE // 1000} seconds; {told()}.")
         page.wait_for_timeout(20)  # lets the page's events in
+
+
+def compute_quickly(patch: pytest.MonkeyPatch) -> None:
+    """Fewer passes for every attribution and control at its usual options, asked for by the page or by Python."""
+    fewer: list[tuple[Any, dict[str, Any]]] = [
+        (DEFAULT_OPTIONS, {"n_steps": 4, "stride": 32}),
+        (QUICK, {"points": 3, "road_points": 2, "seeds": 1, "draws": 2, "samples": 2}),
+    ]
+    for options, values in fewer:
+        for name, value in values.items():
+            patch.setitem(vars(options), name, value)
 
 
 def hold_until_stopped(patch: pytest.MonkeyPatch, tab: str, signs: int = 3) -> None:

@@ -107,6 +107,8 @@ def start(
     _set_folder(str(folder))
     page = build(engine)
     page.state_session_capacity = 200
+    # Gradio would put all past events in a table after each one, for a page of statistics that is off.
+    page._queue.compute_analytics_summary = lambda records: {}  # type: ignore[method-assign]
     app = fastapi.FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     gr.mount_gradio_app(
         app,
