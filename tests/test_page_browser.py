@@ -179,6 +179,18 @@ def test_a_refused_file_leaves_the_input_each_time(person: Hasty, bad: Path, tmp
         person.shows("panda.jpg")
 
 
+def test_a_refusal_asks_for_nothing_else(person: Hasty, bad: Path) -> None:
+    """What is shown stays, so no tab has anything to follow."""
+    person.upload(ASSETS / "panda.jpg")
+    followed = len(set(person.traffic.functions))
+    person.traffic.functions.clear()
+    person.choose_file(bad)
+    person.refused("not a picture")
+    person.traffic.settle()
+    person.holds_nothing()
+    assert followed > 5 and len(set(person.traffic.functions)) == 1
+
+
 def test_a_refusal_while_the_next_file_is_uploaded(person: Hasty, bad: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate(monkeypatch, "viz.ui.app.open_picture", lambda path: path.name == bad.name)
     person.choose_file(bad)
@@ -273,6 +285,26 @@ def test_a_slow_preview_does_not_stand_for_a_newer_picture(person: Hasty, monkey
         person.page.locator("li[role=option]", has_text=palette).click()
         person.traffic.settle()
     assert drawn[-2:] == ["rocket.jpg"] * 2 and preview.get_attribute("src") == shown
+
+
+def test_the_preview_is_drawn_when_it_is_seen(person: Hasty, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+
+    def noted(trace: Any, **more: Any) -> Any:
+        drawn.append(trace.picture.name)
+        return viz.figure(trace, **more)
+
+    monkeypatch.setattr("viz.ui.figure_tab.figure", noted)
+    preview, seen = person.page.locator("#preview img"), ""
+    for count, name in enumerate(("panda.jpg", "rocket.jpg")):
+        person.page.get_by_role("tab", name="Channels").click()
+        person.upload(ASSETS / name)
+        assert len(drawn) == count, "nobody sees it"
+        person.page.get_by_role("tab", name="Figure").click()
+        until(person.page, lambda: len(drawn) == count + 1)  # noqa: B023
+        person.traffic.settle()
+        assert drawn[-1] == name and preview.get_attribute("src") != seen
+        seen = preview.get_attribute("src") or ""
 
 
 def test_every_tab_follows_the_newest_picture(person: Hasty, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,20 +121,20 @@ class ChannelsTab:
         return trace, trace.record(name, int(step))
 
     def refresh(self, shown: Shown | None, value: str | None) -> list[Any]:
-        """After a new trace: which vectors there are, and the plot of one of them."""
-        hidden = gr.update(visible=False)
+        """After a new trace: which vectors there are, the plot of one of them, and no old file."""
+        hidden, old = gr.update(visible=False), gr.update(value=None, visible=False)
         if shown is None:
-            return [gr.skip()] * 6
+            return [gr.skip()] * 7
         try:
             choices = choices_of(trace_of(shown, self.engine, self.pictures))
         except VizError as error:
-            return [str(error), *[hidden] * 5]
+            return [str(error), *[hidden] * 5, old]
         if not choices:
-            return ["This model has no channel attention.", *[hidden] * 5]
+            return ["This model has no channel attention.", *[hidden] * 5, old]
         values = [v for _, v in choices]
         chosen = value if value in values else values[0]
         note, *drawn = self.draw(chosen, shown)
-        return [note, gr.update(choices=choices, value=chosen, visible=True), *drawn]
+        return [note, gr.update(choices=choices, value=chosen, visible=True), *drawn, old]
 
     def draw(self, value: str | None, shown: Shown | None) -> list[Any]:
         """What must be said, the plot, the strongest and weakest channels and the file of one vector."""
@@ -196,8 +196,7 @@ class ChannelsTab:
         # One after the other, so that nothing of an older picture comes after what a newer one brought.
         quiet: dict[str, Any] = {**FOLLOWS, "concurrency_id": "channels"}
         drawn = [self.plot, self.pick, self.weak, self.save]
-        shown.change(self.refresh, [shown, self.which], [self.note, self.which, *drawn], **quiet)
-        shown.change(lambda: gr.update(value=None, visible=False), None, self.saved, **quiet)
+        shown.change(self.refresh, [shown, self.which], [self.note, self.which, *drawn, self.saved], **quiet)
         self.which.input(self.draw, [self.which, shown], [self.note, *drawn], **quiet)
         self.save.click(
             self.write, [self.which, shown], self.saved, api_visibility="private", concurrency_id="channels"
