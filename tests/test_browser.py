@@ -527,6 +527,7 @@ def test_channel_plot_and_feature_maps(visitor: Visitor, server: Server, tmp_pat
     alone.goto(target.as_uri())
     expect(alone.locator(".js-plotly-plot .main-svg").first).to_be_visible()
     assert all(u.startswith(("file:", "data:", "blob:")) for u in asked)
+    alone.close()
 
 
 def test_a_brought_checkpoint_can_be_chosen(visitor: Visitor) -> None:

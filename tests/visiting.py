@@ -16,9 +16,9 @@ from viz.attribution.methods import DEFAULT_OPTIONS
 from viz.faithfulness.report import QUICK
 
 # Milliseconds. No test is right because something took less than this: it only ends a test that would wait for ever.
-PATIENCE = 45_000
+PATIENCE = 240_000
 # For a computation of hundreds of passes, which may get a small share of the processor.
-LONG = 10 * PATIENCE
+LONG = 3 * PATIENCE
 expect.set_options(timeout=PATIENCE)
 
 # Notices leave the page after some seconds; a test that comes late still wants to know what they said.
@@ -109,7 +109,7 @@ class Chrome:
 
     def __enter__(self) -> Chrome:
         self._driver = sync_playwright().start()
-        self._browser = self._driver.chromium.launch(executable_path=chromium_path(), args=FLAGS)
+        self._browser = self._driver.chromium.launch(executable_path=chromium_path(), args=FLAGS, timeout=PATIENCE)
         self._contexts: dict[str, BrowserContext] = {}
         return self
 
