@@ -461,15 +461,23 @@ def test_boxes_of_class_maps_alone(three: Model, tmp_path: Path) -> None:
     assert again.boxes == "class_maps" and again.to_bytes("pdf") == (tmp_path / "some.pdf").read_bytes()
 
 
+METHODS = ["integrated_gradients", "guided_backprop", "gradcam(spatial_gate)"]
+
+
+@pytest.fixture(scope="module")
+def explained(three: Model) -> viz.Trace:
+    trace = three.trace(viz.open_picture(scene()))
+    for method in METHODS:
+        trace = three.attribute(trace, method, class_index=388)
+    return trace
+
+
 @pytest.mark.parametrize("count", [2, 4, 6])
 @pytest.mark.parametrize("preset", ["cvpr", "eccv"])
-def test_long_titles_are_whole(three: Model, preset: str, count: int) -> None:
-    picture = viz.open_picture(scene())
-    trace = three.trace(picture)
-    for method in ("integrated_gradients", "guided_backprop", "gradcam(spatial_gate)"):
-        trace = three.attribute(trace, method, class_index=388)
-    maps = ["integrated_gradients", "guided_backprop", "gradcam(spatial_gate)", "class_map", "spatial_gate", "bottom#0"]
-    shown = compare(picture, [trace] * count, maps[:count], class_index=388).to_figure([-1], preset=preset)
+def test_long_titles_are_whole(explained: viz.Trace, preset: str, count: int) -> None:
+    maps = [*METHODS, "class_map", "spatial_gate", "bottom#0"]
+    made = compare(explained.picture, [explained] * count, maps[:count], class_index=388)
+    shown = made.to_figure([-1], preset=preset)
     layout = shown.layout
     for content, box in zip(shown.contents, layout.panels, strict=True):
         assert " ".join(box.lines).replace("\u00a0", " ") == f"({content.letter}) {content.title}".replace(
