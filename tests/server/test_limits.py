@@ -94,6 +94,53 @@ def test_a_handler_of_the_queue_is_not_run_past_it(slow: tuple[Slow, Running]) -
     assert Client(running.url).post(f"{API}/run/predict", json=body).status_code == 404
 
 
+BRIEF = Limits(head_seconds=0.4)
+
+
+def raw(url: str) -> socket.socket:
+    host, port = url.removeprefix("http://").rstrip("/").split(":")
+    return socket.create_connection((host, int(port)), timeout=30)
+
+
+def ended(connection: socket.socket) -> bool:
+    """Whether the other side closes; what it has sent is read until then."""
+    with connection:
+        try:
+            while connection.recv(65536):
+                pass
+        except ConnectionResetError:
+            pass
+    return True
+
+
+@pytest.mark.parametrize("slow", [BRIEF], indirect=True)
+def test_a_connection_that_asks_for_nothing_is_closed(slow: tuple[Slow, Running]) -> None:
+    page, running = slow
+    host = running.url.removeprefix("http://").rstrip("/")
+    whole = f"GET /config HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+    for parts in ([], [whole[:20]], [whole, whole[:-2]]):  # nothing, half a head, half a head after an answered one
+        connection = raw(running.url)
+        for part in parts:
+            connection.sendall(part)
+        assert ended(connection), "else recv raises when its time is over"
+    # Who waits for an answer is left alone, however long it takes.
+    threading.Timer(4 * BRIEF.head_seconds, page.go.set).start()
+    assert Client(running.url).answer(0, [1])["output"]["data"] == [2]
+
+
+@pytest.mark.parametrize("slow", [Limits(connections=6)], indirect=True)
+def test_idle_connections_give_way(slow: tuple[Slow, Running]) -> None:
+    page, running = slow
+    page.go.set()
+    held = [raw(running.url) for _ in range(30)]
+    normal = Client(running.url)
+    for i in range(3):
+        assert normal.answer(0, [i])["output"]["data"] == [i + 1]
+    assert all(ended(c) for c in held[:20])
+    for connection in held[20:]:
+        connection.close()
+
+
 class Queue:
     """As much of Gradio's queue as `Jobs` uses."""
 
@@ -387,7 +434,8 @@ def test_limits_are_positive_and_told_in_readme() -> None:
         f"{said.json_bytes // 1024} KiB a message",
         f"{said.session_jobs} unanswered jobs a session", f"{said.jobs} in all", f"{said.uploads} uploads at a time",
         f"{said.stored_bytes // 2**30} GiB", f"{said.requests} requests at a time",
-        f"{said.log_bytes // 1024} KiB of log",
+        f"{said.log_bytes // 1024} KiB of log", f"{said.connections} connections",
+        f"{said.head_seconds:.0f} seconds",
     ):  # fmt: skip
         assert words in text, words
 

@@ -17,6 +17,8 @@ class Limits:
         file_bytes: one uploaded picture.
         files: files of one upload.
         uploads: uploads that come in at the same time, of all visitors.
+        connections: open ones; of those that ask for nothing the oldest goes first.
+        head_seconds: a connection that begins no request for that long, or ends its head not, is closed.
         stall_seconds: a body that brings nothing for that long is given up.
         session_jobs: unanswered jobs of one session; session_name: characters of a session's name.
         jobs: unanswered jobs of all sessions.
@@ -31,6 +33,8 @@ class Limits:
     file_bytes: int = 40 * MIB
     files: int = 4
     uploads: int = 8
+    connections: int = 768
+    head_seconds: float = 20.0
     stall_seconds: float = 30.0
     session_jobs: int = 48
     session_name: int = 64

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,6 +26,7 @@ from viz.engine import Engine, pick_device
 from viz.errors import VizError
 from viz.ui.server.access import Access
 from viz.ui.server.answers import Answers
+from viz.ui.server.connections import Connection
 from viz.ui.server.guard import Guard
 from viz.ui.server.jobs import Jobs
 from viz.ui.server.limits import Limits
@@ -131,7 +133,7 @@ def start(
     guard = Guard(app, folder, access, limits, Jobs(page._queue, limits), page.fns, entries(folder))
     config = uvicorn.Config(
         guard,
-        http="h11",
+        http=partial(Connection, limits=limits),  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
         log_level="warning",
