@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import logging
 import resource
@@ -23,6 +24,7 @@ from starlette.formparsers import MultiPartException
 from tests.server.client import API, PANDA, Client
 from viz.engine import Engine
 from viz.ui.server.bodies import BodyError, read_json, watched_upload
+from viz.ui.server.connections import Connection
 from viz.ui.server.jobs import BusyError, Jobs
 from viz.ui.server.limits import Limits
 from viz.ui.server.log import BoundedLog, bounded_stderr
@@ -126,6 +128,25 @@ def test_a_connection_that_asks_for_nothing_is_closed(slow: tuple[Slow, Running]
     # Who waits for an answer is left alone, however long it takes.
     threading.Timer(4 * BRIEF.head_seconds, page.go.set).start()
     assert Client(running.url).answer(0, [1])["output"]["data"] == [2]
+
+
+@pytest.mark.parametrize("slow", [BRIEF], indirect=True)
+def test_a_connection_that_is_gone_is_forgotten(slow: tuple[Slow, Running]) -> None:
+    """Its visitor leaves before the answer is there."""
+    page, running = slow
+    session = Client(running.url)
+    assert session.join(0, [1]).status_code == 200
+    connection = raw(running.url)
+    host = running.url.removeprefix("http://").rstrip("/")
+    connection.sendall(f"GET {API}/queue/data?session_hash={session.session} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    assert connection.recv(1)
+    connection.close()
+    session.http.close()
+    page.go.set()
+    until = time.monotonic() + 60
+    while [c for c in gc.get_objects() if type(c) is Connection]:
+        assert time.monotonic() < until
+        time.sleep(BRIEF.head_seconds)
 
 
 @pytest.mark.parametrize("slow", [Limits(connections=6)], indirect=True)
