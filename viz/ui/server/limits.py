@@ -18,7 +18,7 @@ class Limits:
         files: files of one upload.
         uploads: uploads that come in at the same time, of all visitors.
         connections: open ones; of those that ask for nothing the oldest goes first.
-        head_seconds: a connection that begins no request for that long, or ends its head not, is closed.
+        head_seconds: a connection on which no head of a request comes whole for that long is closed.
         stall_seconds: a body that brings nothing for that long is given up.
         session_jobs: unanswered jobs of one session; session_name: characters of a session's name.
         jobs: unanswered jobs of all sessions.
