@@ -34,8 +34,10 @@ class Connection(H11Protocol):
         """Begin; the longest waiting one gives way where there are too many."""
         super().connection_made(transport)
         self._watch()
-        if len(self.connections) > self._limits.connections:
-            others = [c for c in self.connections if isinstance(c, Connection) and c.idle and c is not self]
+        # uvicorn forgets a connection only some time after it was closed: of many made at once, each closes another.
+        standing = [c for c in self.connections if not c.transport.is_closing()]
+        if len(standing) > self._limits.connections:
+            others = [c for c in standing if isinstance(c, Connection) and c.idle and c is not self]
             min(others, key=lambda c: c.began, default=self).transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
