@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -504,25 +505,38 @@ def _torchrun(processes: int, data: Path, out: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("processes")
-def test_one_two_and_three_processes_and_a_killed_run_give_identical_files(data: Path, tmp_path: Path) -> None:
-    whole = tmp_path / "one.json"
-    started = subprocess.run(
-        [sys.executable, "-m", "viz", *_command(data, whole)], env=ENV, check=True, capture_output=True, timeout=300
-    )
-    assert started.stdout.decode().split() == [str(whole)]
+def test_one_two_and_three_processes_and_a_killed_run_give_identical_files(
+    data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole, killed = tmp_path / "one.json", tmp_path / "killed.json"
+    part, before = _kill(data, killed)
+    # What a kill in the middle of writing would leave.
+    part.write_text(before + line_of(8, [{"i": 1}])[:20])
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the other processes are told by `ENV`
+    try:
+        assert main(_command(data, whole)) == 0
+        assert capfd.readouterr().out.split() == [str(whole)]
+        assert main(_command(data, killed)) == 0
+        assert "going on after" in capfd.readouterr().err
+    finally:
+        torch.set_num_threads(threads)
+    assert part.read_text().startswith(before[: before.rfind("\n") + 1])
+    assert killed.read_bytes() == whole.read_bytes()
+    chunks = [read[0] for line in part.read_text().splitlines(True) if (read := read_line(line)) is not None]
+    assert len(chunks) == len(set(chunks)) == 10
     for count in (2, 3):
         _torchrun(count, data, tmp_path / f"{count}.json")
         assert (tmp_path / f"{count}.json").read_bytes() == whole.read_bytes()
         parts = sorted((tmp_path / f"{count}.json.rows").glob("part-*.jsonl"))
         assert len(parts) == count and all(p.stat().st_size for p in parts)
-    _kill_and_resume(data, tmp_path, whole)
 
 
-def _kill_and_resume(data: Path, tmp_path: Path, whole: Path) -> None:
-    killed = tmp_path / "killed.json"
-    rows = tmp_path / "killed.json.rows"
+def _kill(data: Path, out: Path) -> tuple[Path, str]:
+    """Start a run and kill it after two chunks: its file of rows, and what that holds."""
+    rows = out.with_name(out.name + ".rows")
     process = subprocess.Popen(
-        [sys.executable, "-m", "viz", *_command(data, killed)], env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "viz", *_command(data, out)], env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     try:
         until = time.monotonic() + 120
@@ -532,19 +546,9 @@ def _kill_and_resume(data: Path, tmp_path: Path, whole: Path) -> None:
         process.send_signal(signal.SIGKILL)
     finally:
         process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL and not killed.exists()
+    assert process.returncode == -signal.SIGKILL and not out.exists()
     part = _part(rows)
-    before = part.read_text()
-    # What a kill in the middle of writing would leave.
-    part.write_text(before + line_of(8, [{"i": 1}])[:20])
-    again = subprocess.run(
-        [sys.executable, "-m", "viz", *_command(data, killed)], env=ENV, check=True, capture_output=True, timeout=300
-    )
-    assert b"going on after" in again.stderr
-    assert part.read_text().startswith(before[: before.rfind("\n") + 1])
-    assert killed.read_bytes() == whole.read_bytes()
-    chunks = [read[0] for line in part.read_text().splitlines(True) if (read := read_line(line)) is not None]
-    assert len(chunks) == len(set(chunks)) == 10
+    return part, part.read_text()
 
 
 _NO_SHARED_DISK = """

@@ -30,6 +30,7 @@ from viz.ui.server.connections import Connection
 from viz.ui.server.guard import Guard
 from viz.ui.server.jobs import Jobs
 from viz.ui.server.limits import Limits
+from viz.ui.server.messages import say_what_is_seen
 from viz.ui.server.storage import entries
 
 FIRST_PORT, PORTS = 7860, 100
@@ -111,6 +112,7 @@ def start(
     page.state_session_capacity = 200
     # Gradio would put all past events in a table after each one, for a page of statistics that is off.
     page._queue.compute_analytics_summary = lambda records: {}  # type: ignore[method-assign]
+    say_what_is_seen(page._queue)
     app = fastapi.FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     gr.mount_gradio_app(
         app,
