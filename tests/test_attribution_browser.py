@@ -136,12 +136,12 @@ def take(person: Asker, kind: str, folder: Path) -> dict[str, Path]:
 
 
 def test_numbers_values_and_files_are_pythons(person: Asker, server: Server, tmp_path: Path) -> None:
-    person.upload(ASSETS / "panda.jpg")
+    person.upload(ASSETS / "coffee.jpg")
     person.open_tab()
     person.tick("Grad-CAM", "guided")
     person.compute()
     maps = [GATE, "class_map", *FAST]
-    made = python(server, "panda.jpg", maps)
+    made = python(server, "coffee.jpg", maps)
     names = ["native attention", "class map", "Grad-CAM", "guided backpropagation"]
     assert person.grid.locator(".cmp-head strong").all_inner_texts() == names
     for step in (1, 2):
@@ -238,7 +238,7 @@ def test_a_slow_method_says_its_cost_and_a_plain_network_has_no_attention(
 
 def test_stop(person: Asker, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     compute_quickly(monkeypatch)
-    person.upload(ASSETS / "moose.jpg")
+    person.upload(ASSETS / "flower.jpg")
     person.open_tab()
     person.tick("occlusion", "integrated")
     expect(person.page.locator("#attribution-stop")).to_be_hidden()
@@ -252,7 +252,7 @@ def test_stop(person: Asker, server: Server, monkeypatch: pytest.MonkeyPatch) ->
     assert all_ended(), "the thread still computes"
     monkeypatch.undo()
     compute_quickly(monkeypatch)
-    model, picture = server.engine.model(TDAM), viz.open_picture(ASSETS / "moose.jpg")
+    model, picture = server.engine.model(TDAM), viz.open_picture(ASSETS / "flower.jpg")
     assert model._lock.acquire(timeout=PATIENCE / 1000), "the model is still locked"
     model._lock.release()
     kept = server.engine.trace(picture, TDAM).attributions
@@ -263,7 +263,7 @@ def test_stop(person: Asker, server: Server, monkeypatch: pytest.MonkeyPatch) ->
     assert person.grid.get_attribute("data-state") == "empty"
     person.tick("integrated")
     person.compute()
-    same_numbers(person.table("pairs"), python(server, "moose.jpg", [GATE, "class_map", "integrated_gradients"]), 2)
+    same_numbers(person.table("pairs"), python(server, "flower.jpg", [GATE, "class_map", "integrated_gradients"]), 2)
     fresh = viz.load(TDAM, "cpu")
     trace = fresh.attribute(fresh.trace(picture), "integrated_gradients", step=1, class_index=kept_class(server))
     again = server.engine.trace(picture, TDAM).attribution("integrated_gradients", 1, kept_class(server))
@@ -273,8 +273,8 @@ def test_stop(person: Asker, server: Server, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def kept_class(server: Server) -> int:
-    """The class that the tab takes for the moose by itself."""
-    return int(server.engine.trace(viz.open_picture(ASSETS / "moose.jpg"), TDAM).top(-1, 1)[0].class_index)
+    """The class that the tab takes by itself."""
+    return int(server.engine.trace(viz.open_picture(ASSETS / "flower.jpg"), TDAM).top(-1, 1)[0].class_index)
 
 
 def test_nothing_to_do_is_said(person: Asker) -> None:
@@ -285,7 +285,7 @@ def test_nothing_to_do_is_said(person: Asker) -> None:
 
 
 def test_a_new_picture_above_is_said(person: Asker) -> None:
-    person.upload(ASSETS / "panda.jpg")
+    person.upload(ASSETS / "coffee.jpg")
     person.open_tab()
     person.tick("Grad-CAM")
     person.compute()
@@ -296,7 +296,7 @@ def test_a_new_picture_above_is_said(person: Asker) -> None:
 
 def test_phone(browser: Chrome, server: Server) -> None:
     phone = Asker(browser, server, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    phone.upload(ASSETS / "panda.jpg")
+    phone.upload(ASSETS / "coffee.jpg")
     phone.open_tab()
     phone.tick("Grad-CAM")
     phone.compute()
@@ -317,11 +317,11 @@ def test_phone(browser: Chrome, server: Server) -> None:
 
 
 def test_what_is_offered(server: Server) -> None:
-    trace = server.engine.trace(viz.open_picture(ASSETS / "panda.jpg"), "lite0-psa")
+    trace = server.engine.trace(viz.open_picture(ASSETS / "coffee.jpg"), "lite0-psa")
     assert [m for _, m in method_choices(trace)] == ["gradcam", "integrated_gradients", "guided_backprop", "occlusion"]
     layers = layer_choices(trace)
     assert ("Grad-CAM at spatial gate", "gradcam(spatial_gate)") in layers and len(layers) == 6
-    assert layer_choices(server.engine.trace(viz.open_picture(ASSETS / "panda.jpg"), "lite0")) == []
+    assert layer_choices(server.engine.trace(viz.open_picture(ASSETS / "coffee.jpg"), "lite0")) == []
     assert class_number(trace.head.labels, "giant panda") == 388
 
 
@@ -339,7 +339,7 @@ def inked(person: Asker) -> list[float]:
 
 
 def test_compare_names_its_maps_and_boxes_class_maps_alone(person: Asker) -> None:
-    person.upload(ASSETS / "panda.jpg")
+    person.upload(ASSETS / "coffee.jpg")
     person.open_tab("Compare")
     order = [t.strip() for t in person.page.locator("#compare-models label").all_inner_texts()]
     wanted = ["lite0", "lite0-tdam", "lite0-psa", "lite0-ema", "lite0-vista", "lite0-paka"]

@@ -100,13 +100,13 @@ def test_all_quick_controls_are_pythons(
 ) -> None:
     compute_quickly(monkeypatch)
     person.model(PSA)
-    person.upload(ASSETS / "panda.jpg")
+    person.upload(ASSETS / "flower.jpg")
     person.open_tab("Faithfulness")
     person.measure()
-    picture = viz.open_picture(ASSETS / "panda.jpg")
+    picture = viz.open_picture(ASSETS / "flower.jpg")
     report = faithful(server.engine.model(PSA), picture, source="attention:spatial_gate")
     files = take_files(person, tmp_path)
-    assert set(files) == {".json", ".csv"} and files[".csv"].name.startswith("panda-lite0-psa")
+    assert set(files) == {".json", ".csv"} and files[".csv"].name.startswith("flower-lite0-psa")
     assert files[".csv"].read_text() == report.to_csv()
     assert json.loads(files[".json"].read_text()) == json.loads(json.dumps(report.to_json()))
     check_reliance(person.cells("reliance"), report)
@@ -193,6 +193,7 @@ def test_stop(person: Doubter, server: Server, source: str, monkeypatch: pytest.
     person.page.click("#faithfulness-source input")
     person.page.locator("li[role=option]", has_text=source).click()
     person.choose_parts("road" if source == "class map" else "stability")
+    compute_quickly(monkeypatch)
     hold_until_stopped(monkeypatch, "viz.ui.faithfulness_tab")
     person.page.click("#faithfulness-start")
     expect(person.page.locator("#faithfulness-note").get_by_text("%").first).to_be_visible()
@@ -201,6 +202,7 @@ def test_stop(person: Doubter, server: Server, source: str, monkeypatch: pytest.
     # One pass of a slow method, or one curve, is finished first.
     assert all_ended(), "the thread still measures"
     monkeypatch.undo()
+    compute_quickly(monkeypatch)
     model = server.engine.model("lite0-tdam")
     assert model._lock.acquire(timeout=PATIENCE / 1000), "the model is still locked"
     model._lock.release()
@@ -223,7 +225,7 @@ def test_phone_and_a_plain_network(browser: Chrome, server: Server, monkeypatch:
     compute_quickly(monkeypatch)
     phone = Doubter(browser, server, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     phone.model("lite0")
-    phone.upload(ASSETS / "panda.jpg")
+    phone.upload(ASSETS / "flower.jpg")
     phone.open_tab("Faithfulness")
     assert "no gate to replace" in phone.text("#faithfulness-note")
     expect(phone.page.locator("#faithfulness-parts label")).to_have_count(len(PARTS) - 1)
@@ -242,7 +244,7 @@ def test_phone_and_a_plain_network(browser: Chrome, server: Server, monkeypatch:
 
 
 def test_what_is_offered(server: Server) -> None:
-    picture = viz.open_picture(ASSETS / "panda.jpg")
+    picture = viz.open_picture(ASSETS / "flower.jpg")
     plain, psa = server.engine.trace(picture, "lite0"), server.engine.trace(picture, PSA)
     assert "no attention module" in note_of(plain) and "no attention" not in note_of(psa)
     assert [p for _, p in part_choices(psa)] == list(PARTS)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.tiny import scene, tiny_model
+from tests.tiny import as_model, scene, tiny_model, tiny_network
 from viz.attention.probe import _EDITS, _SINK
 from viz.errors import ProbeError
 from viz.picture import open_picture
@@ -44,7 +44,7 @@ def resident() -> int:
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_two_hundred_traces_leave_nothing() -> None:
-    model = tiny_model(2)
+    model = as_model(tiny_network(2), size=(64, 64))
     pictures = [open_picture(scene(96, 120, seed)) for seed in range(4)]
     keys = list(model.network.state_dict())
     for picture in pictures * 8:  # allocators settle

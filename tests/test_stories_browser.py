@@ -38,7 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FamilyServer]:
 class Walker(Visitor):
     """A visitor of one family's model."""
 
-    def open(self, family: str, picture: str = "panda.jpg") -> None:
+    def open(self, family: str, picture: str = "coffee.jpg") -> None:
         self.page.click("#model input")
         self.page.locator("ul[role=listbox] li", has_text=f"vivid-{family}").click()
         self.upload(ASSETS / picture)
@@ -68,7 +68,7 @@ def walker(browser: Chrome, server: FamilyServer) -> Iterator[Walker]:
     person.close()
 
 
-def reference(server: FamilyServer, family: str, name: str = "panda.jpg") -> viz.Trace:
+def reference(server: FamilyServer, family: str, name: str = "coffee.jpg") -> viz.Trace:
     return server.engine.trace(viz.open_picture(ASSETS / name), f"vivid-{family}")
 
 
@@ -209,7 +209,7 @@ def test_directions_are_drawn_as_arrows_and_as_hues(walker: Walker, server: Fami
 
 
 def test_kernels_in_the_browser_are_those_of_python(walker: Walker, server: FamilyServer) -> None:
-    trace = reference(server, "paka", "moose.jpg")
+    trace = reference(server, "paka", "flower.jpg")
     record = trace.record("kernel_attention", 3)
     for stride in (1, 2):
         facts = ModuleFacts(4, stride)
