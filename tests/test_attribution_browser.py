@@ -23,7 +23,7 @@ from viz.comparison import Comparison, compare
 from viz.ui.attribution_entries import layer_choices, method_choices
 from viz.zoo.cards import class_number
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-attribution")]
+pytestmark = pytest.mark.browser
 
 GATE = "searchlight.spatial_gate"
 TDAM, FAST = "lite0-tdam", ["gradcam", "guided_backprop"]

@@ -33,7 +33,7 @@ from viz.ui.payload import display_rgb
 from viz.ui.server.start import start
 from viz.zoo.paths import bundled
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 
 ASSETS = bundled("assets")
 LOOPBACK = ("127.", "::1", "localhost")

@@ -28,7 +28,7 @@ from viz.comparison import Comparison, compare
 from viz.maps import overlay
 from viz.ui.running import Running
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-compare")]
+pytestmark = pytest.mark.browser
 
 BOTH = ["lite0", "lite0-tdam"]
 # A folder for screenshots to look at; none are taken without it.

@@ -504,7 +504,6 @@ def _torchrun(processes: int, data: Path, out: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("processes")
 def test_one_two_and_three_processes_and_a_killed_run_give_identical_files(
     data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -566,7 +565,6 @@ with joined("cpu") as me:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("processes")
 def test_machines_that_share_no_disk_send_their_rows_to_the_first(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(_NO_SHARED_DISK.format(root=str(ROOT), base=str(tmp_path / "rows")))

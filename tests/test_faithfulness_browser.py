@@ -22,7 +22,7 @@ from viz.faithfulness import PARTS, WORDS, Report, faithful
 from viz.geometry import prepare
 from viz.ui.faithfulness_tab import note_of, part_choices, source_choices
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-faithfulness")]
+pytestmark = pytest.mark.browser
 
 PSA = "lite0-psa"
 

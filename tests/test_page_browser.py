@@ -20,7 +20,7 @@ from tests.test_browser import ASSETS, Server, Visitor, write_published
 from tests.visiting import PATIENCE, Chrome, compute_quickly, function_of, until
 from viz.ui.session import Turns
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-page")]
+pytestmark = pytest.mark.browser
 
 PUBLISHED, BROKEN = "TD_RNet18_t2_m2_joint", "broken"
 INPUT = "#picture input[type=file]"

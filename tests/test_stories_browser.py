@@ -18,7 +18,7 @@ from viz.kernels import ModuleFacts, directions, kernel_at
 from viz.maps import Heatmap, overlay, scale_for, symmetric
 from viz.ui.payload import display_rgb, static
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser-stories")]
+pytestmark = pytest.mark.browser
 
 
 class FamilyServer(Server):
