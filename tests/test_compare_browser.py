@@ -106,7 +106,7 @@ class Pair(Comparer):
     """One who stays for several tests and looks at two models on one picture."""
 
     def anew(self) -> None:
-        """The view as it is after Compare."""
+        """Class maps with their boxes at the last step; a test sets for itself what else it needs."""
         self.open_tab()
         self.page.check(".cmp-showbox")
         for select in self.page.locator(".cmp-map:visible").all():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +41,19 @@ class Client:
         body = {"fn_index": number, "data": data, "session_hash": self.session, "event_data": None, **more}
         return self.post(f"{API}/queue/join", json=body)
 
-    def answer(self, number: int, data: list[Any]) -> dict[str, Any]:
-        """What a handler answers, from the queue."""
-        joined = self.join(number, data)
-        assert joined.status_code == 200, joined.text
+    def messages(self) -> Iterator[dict[str, Any]]:
+        """What the queue tells this session, up to the first answer."""
         with self.http.stream("GET", f"{API}/queue/data", params={"session_hash": self.session}) as lines:
             for line in lines.iter_lines():
                 if line.startswith("data: "):
                     message = json.loads(line[6:])
+                    yield message
                     if message["msg"] == "process_completed":
-                        return dict(message)
+                        return
         raise AssertionError("The stream ended without an answer.")
+
+    def answer(self, number: int, data: list[Any]) -> dict[str, Any]:
+        """What a handler answers, from the queue."""
+        joined = self.join(number, data)
+        assert joined.status_code == 200, joined.text
+        return list(self.messages())[-1]

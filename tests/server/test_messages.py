@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import gradio as gr
 import pytest
 
-from tests.server.client import API, Client
+from tests.server.client import Client
 from viz.engine import Engine
 from viz.ui.server.start import start
 
@@ -27,13 +25,6 @@ def test_a_place_in_the_queue_is_told_where_it_is_shown(show_progress: str, told
     with start(lambda engine: one_handler(show_progress), Engine("cpu"), port=0) as running:
         visitor = Client(running.url)
         assert visitor.join(0, [1]).status_code == 200
-        seen = []
-        with visitor.http.stream("GET", f"{API}/queue/data", params={"session_hash": visitor.session}) as lines:
-            for line in lines.iter_lines():
-                if line.startswith("data: "):
-                    message = json.loads(line[6:])
-                    seen.append(message["msg"])
-                    if message["msg"] == "process_completed":
-                        assert message["output"]["data"] == [2]
-                        break
-        assert seen == told
+        messages = list(visitor.messages())
+    assert messages[-1]["output"]["data"] == [2]
+    assert [m["msg"] for m in messages] == told

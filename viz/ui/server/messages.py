@@ -9,8 +9,8 @@ from gradio.server_messages import EstimationMessage, EventMessage, ProcessStart
 def say_what_is_seen(queue: Queue) -> None:
     """Leave out where an event stands in the queue, for events whose progress the page does not show.
 
-    At each such message the page reads the state of all its components: an upload, which sets off seven hidden events,
-    took a seventh more of the processor with them (page, browser and server together).
+    At each such message Gradio's page copies the state of every component that any event shows or reads, and an upload
+    sets off many hidden events.
     """
     send = queue.send_message
 
