@@ -2,190 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
-import base64
-import io
 import json
 import re
-import socket
 import subprocess
-import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
-from playwright.sync_api import TimeoutError as TimedOut
+from playwright.sync_api import expect
 
 import viz
-from tests.visiting import Chrome, Traffic
-from viz.engine import Engine
+from tests.browser.people import ASSETS, CONTRAST, LOOPBACK, Server, Visitor, boxes_overlap
+from tests.browser.visiting import Chrome
 from viz.maps import overlay, scale_for, symmetric
-from viz.networks.td_resnet import TDResNet, released_config
-from viz.ui.app import build, look
 from viz.ui.payload import display_rgb
-from viz.ui.server.start import start
-from viz.zoo.paths import bundled
 
 pytestmark = pytest.mark.browser
-
-ASSETS = bundled("assets")
-LOOPBACK = ("127.", "::1", "localhost")
-
-
-class Server:
-    """The page in this process, and every address that this process tried to reach."""
-
-    def __init__(self, models: Path) -> None:
-        self.engine = Engine(device="cpu", models=models)
-        self.prepare()
-        self.reached: list[str] = []
-        self.running = start(build, self.engine, port=0, **look())
-        self.url = self.running.url
-
-    def close(self) -> None:
-        self.running.close()
-
-    def prepare(self) -> None:
-        """What the engine offers beside the bundled models."""
-
-
-def write_published(folder: Path) -> None:
-    """A file as the authors' script writes them, with random weights."""
-    torch.manual_seed(0)
-    state = {f"module.{k}": v for k, v in TDResNet(released_config(18)).state_dict().items()}
-    saved = {"epoch": 1, "arch": "tdresnet18", "state_dict": state, "args": argparse.Namespace(lr=0.1), "version": 2}
-    torch.save(saved, folder / "TD_RNet18_t2_m2_joint.pth.tar")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    models = tmp_path_factory.mktemp("models")
-    write_published(models)
-    reached: list[str] = []
-    lock = threading.Lock()
-    connect, resolve = socket.socket.connect, socket.getaddrinfo
-
-    def note(host: object) -> None:
-        with lock:
-            reached.append(str(host))
-
-    def watched_connect(self: socket.socket, address: Any) -> None:
-        if self.family in (socket.AF_INET, socket.AF_INET6):
-            note(address[0])
-        connect(self, address)
-
-    def watched_resolve(host: Any, *rest: Any, **more: Any) -> Any:
-        note(host)
-        return resolve(host, *rest, **more)
-
-    socket.socket.connect = watched_connect  # type: ignore[method-assign, assignment]
-    socket.getaddrinfo = watched_resolve
-    running = Server(models)
-    running.reached = reached
-    try:
-        yield running
-    finally:
-        running.close()
-        socket.socket.connect = connect  # type: ignore[method-assign]
-        socket.getaddrinfo = resolve
-
-
-class Visitor:
-    """One person at the page: collects page errors and every request."""
-
-    def __init__(self, browser: Chrome, server: Server, **context: Any) -> None:
-        self.context = browser.context(server.url, **context)
-        self.page: Page = self.context.new_page()
-        self.traffic = Traffic(self.page)
-        self.requests: list[str] = []
-        self.errors: list[str] = []
-        self.page.on("request", lambda r: self.requests.append(r.url))
-        self.page.on("pageerror", lambda e: self.errors.append(str(e)))
-        theme = "?__theme=dark" if context.get("color_scheme") == "dark" else "?__theme=light"
-        self.page.goto(server.url + theme)
-        self.page.wait_for_selector(".sl")
-        self.page.wait_for_selector("#samples button")
-        self.page.wait_for_selector("#picture input[type=file]", state="attached")
-
-    def close(self) -> None:
-        self.page.close()
-
-    def upload(self, path: Path | str) -> None:
-        """Choose a file that will be shown, and wait until the whole page knows of it."""
-        before = self.key
-        self.page.set_input_files("#picture input[type=file]", str(path))
-        self.shown_after(before, Path(path).name)
-
-    def shown_after(self, before: str, what: str = "What was asked for") -> None:
-        """Wait until something else than before is shown, and all that follows has come."""
-        try:
-            self.page.wait_for_function("(k) => (document.querySelector('.sl').dataset.key || '') !== k", arg=before)
-        except TimedOut:
-            asked = [u for u in self.requests if any(w in u for w in ("upload", "queue", "heartbeat"))]
-            told = f"{what} did not appear; errors {self.errors}, banner {self.said}, requests {asked}."
-            raise AssertionError(told) from None
-        self.traffic.settle()
-
-    @property
-    def said(self) -> str | None:
-        """The sentence that the viewer shows about a refused file."""
-        return self.page.get_attribute(".sl", "data-error")
-
-    def settle(self) -> None:
-        """Wait until nothing is queued for drawing."""
-        self.page.evaluate("() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
-
-    def notices(self) -> list[str]:
-        """What the page has told in passing so far."""
-        told: list[str] = self.page.evaluate("() => window.noticed.map((e) => e.textContent)")
-        return told
-
-    def told(self, words: str) -> None:
-        """Wait until the page has told something in passing."""
-        self.page.wait_for_function("(w) => window.noticed.some((e) => e.textContent.includes(w))", arg=words)
-
-    @property
-    def key(self) -> str:
-        return self.page.get_attribute(".sl", "data-key") or ""
-
-    @property
-    def step(self) -> int:
-        return int(self.page.get_attribute(".sl", "data-step") or 0)
-
-    def text(self, selector: str) -> str:
-        return self.page.locator(selector).inner_text()
-
-    def choose(self, name: str, value: str) -> None:
-        self.page.select_option(f".sl-{name}", value)
-        self.settle()
-
-    def set_range(self, name: str, value: float) -> None:
-        self.page.locator(f".sl-{name}").evaluate(
-            "(e, v) => { e.value = v; e.dispatchEvent(new Event('input', { bubbles: true })); }", str(value)
-        )
-        self.settle()
-
-    def canvas(self) -> NDArray[np.uint8]:
-        uri = self.page.evaluate("() => document.querySelector('.sl-base').toDataURL('image/png')")
-        return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).convert("RGB"))
-
-    def rows(self) -> list[list[str]]:
-        return [re.split(r"\t", line) for line in self.page.locator(".sl-table tbody tr").all_inner_texts()]
-
-
-@pytest.fixture
-def visitor(browser: Chrome, server: Server) -> Iterator[Visitor]:
-    person = Visitor(browser, server)
-    yield person
-    assert person.errors == []
-    person.close()
 
 
 class Looker(Visitor):
@@ -597,18 +432,6 @@ def test_keyboard_alone(visitor: Visitor) -> None:
     assert outline != "none", "the focus is not visible"
 
 
-def boxes_overlap(a: Locator, b: Locator) -> bool:
-    p, q = a.bounding_box(), b.bounding_box()
-    if p is None or q is None:
-        return False
-    return (
-        p["x"] < q["x"] + q["width"] - 1
-        and q["x"] < p["x"] + p["width"] - 1
-        and p["y"] < q["y"] + q["height"] - 1
-        and q["y"] < p["y"] + p["height"] - 1
-    )
-
-
 SIZES = ((390, 844), (768, 1024), (1360, 1000))
 
 
@@ -639,23 +462,6 @@ def fits_and_is_readable(person: Visitor, width: int) -> None:
         ".filter(e => e.offsetParent && e.getBoundingClientRect().height < 43).map(e => e.className)"
     )
     assert small == []
-
-
-# WCAG contrast of the viewer's texts against the first ground that is not transparent.
-CONTRAST = """() => {
-  const lin = x => (x /= 255) <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4;
-  const lum = c => { const v = c.map(lin); return 0.2126 * v[0] + 0.7152 * v[1] + 0.0722 * v[2]; };
-  const parse = s => (s.match(/[\\d.]+/g) || []).map(Number);
-  const ground = e => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor);
-                        if (c.length === 3 || c[3] > 0.9) return c; } return [255, 255, 255]; };
-  const out = [];
-  for (const e of document.querySelectorAll('.sl *')) {
-    if (!e.offsetParent || ![...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim())) continue;
-    const a = lum(parse(getComputedStyle(e).color).slice(0, 3)), b = lum(ground(e).slice(0, 3));
-    out.push([e.className || e.tagName, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)]);
-  }
-  return out;
-}"""
 
 
 def test_no_request_leaves_the_machine(visitor: Visitor, server: Server) -> None:

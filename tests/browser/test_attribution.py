@@ -16,9 +16,8 @@ from PIL import Image
 from playwright.sync_api import Locator, expect
 
 import viz
-from tests.test_browser import ASSETS, LOOPBACK, Server, Visitor
-from tests.test_compare_browser import FOLDER, CompareServer, all_ended
-from tests.visiting import LONG, PATIENCE, Chrome, compute_quickly, hold_until_stopped, until
+from tests.browser.people import ASSETS, FOLDER, LOOPBACK, Server, Visitor
+from tests.browser.visiting import LONG, PATIENCE, Chrome, all_ended, compute_quickly, hold_until_stopped, until
 from viz.comparison import Comparison, compare
 from viz.ui.attribution_entries import layer_choices, method_choices
 from viz.zoo.cards import class_number
@@ -27,13 +26,6 @@ pytestmark = pytest.mark.browser
 
 GATE = "searchlight.spatial_gate"
 TDAM, FAST = "lite0-tdam", ["gradcam", "guided_backprop"]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = CompareServer(tmp_path_factory.mktemp("models"))
-    yield running
-    running.close()
 
 
 class Asker(Visitor):

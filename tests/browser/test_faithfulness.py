@@ -12,11 +12,10 @@ import torch
 from playwright.sync_api import expect
 
 import viz
+from tests.browser.people import ASSETS, FOLDER, Server
+from tests.browser.test_attribution import Asker
+from tests.browser.visiting import LONG, PATIENCE, Chrome, all_ended, compute_quickly, hold_until_stopped
 from tests.family_models import family_model
-from tests.test_attribution_browser import Asker
-from tests.test_browser import ASSETS, Server
-from tests.test_compare_browser import FOLDER, CompareServer, all_ended
-from tests.visiting import LONG, PATIENCE, Chrome, compute_quickly, hold_until_stopped
 from viz.attention.probe import edited
 from viz.faithfulness import PARTS, WORDS, Report, faithful
 from viz.geometry import prepare
@@ -25,13 +24,6 @@ from viz.ui.faithfulness_tab import note_of, part_choices, source_choices
 pytestmark = pytest.mark.browser
 
 PSA = "lite0-psa"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = CompareServer(tmp_path_factory.mktemp("models"))
-    yield running
-    running.close()
 
 
 class Doubter(Asker):

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import base64
 import csv
-import gc
 import io
 import json
-import os
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,39 +18,15 @@ from PIL import Image
 from playwright.sync_api import expect
 
 import viz
-from tests.family_models import offer_families
-from tests.test_browser import ASSETS, Server, Visitor, write_published
-from tests.visiting import LONG, PATIENCE, Chrome, hold_until_stopped
+from tests.browser.people import ASSETS, BROKEN, FOLDER, PUBLISHED, Server, Visitor
+from tests.browser.visiting import LONG, PATIENCE, Chrome, all_ended, hold_until_stopped
 from viz.comparison import Comparison, compare
 from viz.maps import overlay
-from viz.ui.running import Running
 
 pytestmark = pytest.mark.browser
 
 BOTH = ["lite0", "lite0-tdam"]
-# A folder for screenshots to look at; none are taken without it.
-FOLDER = os.environ.get("SEARCHLIGHT_SCREENSHOTS", "")
 GATE = "searchlight.spatial_gate"
-
-
-PUBLISHED, BROKEN = "TD_RNet18_t2_m2_joint", "broken"
-
-
-class CompareServer(Server):
-    """The page with the families' random networks beside its own models."""
-
-    def prepare(self) -> None:
-        offer_families(self.engine)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    models = tmp_path_factory.mktemp("models")
-    write_published(models)
-    (models / f"{BROKEN}.pth").write_bytes(b"no checkpoint")
-    running = CompareServer(models)
-    yield running
-    running.close()
 
 
 class Comparer(Visitor):
@@ -427,16 +400,6 @@ def test_attributions_are_pythons_and_computed_once(
     person.compare(*BOTH)
     assert person.page.input_value(".cmp-map >> nth=0") == "gradcam"
     assert person.notices() == []
-
-
-def all_ended() -> bool:
-    """Whether all visitors' computations come to an end."""
-    deadline = time.monotonic() + PATIENCE / 1000
-    while time.monotonic() < deadline:
-        if not any(len(found) for found in gc.get_objects() if type(found) is Running):
-            return True
-        time.sleep(0.1)
-    return False
 
 
 def test_stop_ends_the_thread_and_the_next_computation_works(

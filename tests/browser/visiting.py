@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import time
@@ -14,6 +15,7 @@ from playwright.sync_api import BrowserContext, Page, Request, expect, sync_play
 
 from viz.attribution.methods import DEFAULT_OPTIONS
 from viz.faithfulness.report import QUICK
+from viz.ui.running import Running
 
 # Milliseconds. No test is right because something took less than this: it only ends a test that would wait for ever.
 PATIENCE = 240_000
@@ -92,6 +94,7 @@ EVENTS = """() => {
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--process-per-site", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--js-flags=--no-script-streaming",  # it compiles a script for each page, though their process has it compiled
 ]  # fmt: skip
 
 
@@ -229,3 +232,13 @@ def hold_until_stopped(patch: pytest.MonkeyPatch, tab: str, signs: int = 3) -> N
         return wait
 
     patch.setattr(module, "telling", held)
+
+
+def all_ended() -> bool:
+    """Whether all visitors' computations come to an end."""
+    deadline = time.monotonic() + PATIENCE / 1000
+    while time.monotonic() < deadline:
+        if not any(len(found) for found in gc.get_objects() if type(found) is Running):
+            return True
+        time.sleep(0.1)
+    return False

@@ -16,24 +16,13 @@ import pytest
 from playwright.sync_api import Route, expect
 
 import viz
-from tests.test_browser import ASSETS, Server, Visitor, write_published
-from tests.visiting import PATIENCE, Chrome, compute_quickly, function_of, until
+from tests.browser.people import ASSETS, BROKEN, PUBLISHED, Server, Visitor
+from tests.browser.visiting import PATIENCE, Chrome, compute_quickly, function_of, until
 from viz.ui.session import Turns
 
 pytestmark = pytest.mark.browser
 
-PUBLISHED, BROKEN = "TD_RNet18_t2_m2_joint", "broken"
 INPUT = "#picture input[type=file]"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    models = tmp_path_factory.mktemp("models")
-    write_published(models)
-    (models / f"{BROKEN}.pth").write_bytes(b"no checkpoint")
-    running = Server(models)
-    yield running
-    running.close()
 
 
 class Hasty(Visitor):

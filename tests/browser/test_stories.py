@@ -11,28 +11,14 @@ import pytest
 from playwright.sync_api import expect
 
 import viz
-from tests.family_models import NAMES, offer_families
-from tests.test_browser import ASSETS, CONTRAST, Server, Visitor, boxes_overlap
-from tests.visiting import Chrome
+from tests.browser.people import ASSETS, CONTRAST, Server, Visitor, boxes_overlap
+from tests.browser.visiting import Chrome
+from tests.family_models import NAMES
 from viz.kernels import ModuleFacts, directions, kernel_at
 from viz.maps import Heatmap, overlay, scale_for, symmetric
 from viz.ui.payload import display_rgb, static
 
 pytestmark = pytest.mark.browser
-
-
-class FamilyServer(Server):
-    """The page with the random families beside the bundled models."""
-
-    def prepare(self) -> None:
-        offer_families(self.engine)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FamilyServer]:
-    running = FamilyServer(tmp_path_factory.mktemp("models"))
-    yield running
-    running.close()
 
 
 class Walker(Visitor):
@@ -61,19 +47,19 @@ class Walker(Visitor):
 
 
 @pytest.fixture
-def walker(browser: Chrome, server: FamilyServer) -> Iterator[Walker]:
+def walker(browser: Chrome, server: Server) -> Iterator[Walker]:
     person = Walker(browser, server)
     yield person
     assert person.errors == []
     person.close()
 
 
-def reference(server: FamilyServer, family: str, name: str = "coffee.jpg") -> viz.Trace:
+def reference(server: Server, family: str, name: str = "coffee.jpg") -> viz.Trace:
     return server.engine.trace(viz.open_picture(ASSETS / name), f"vivid-{family}")
 
 
 @pytest.mark.parametrize("family", NAMES)
-def test_walking_a_story(walker: Walker, server: FamilyServer, family: str) -> None:
+def test_walking_a_story(walker: Walker, server: Server, family: str) -> None:
     walker.open(family)
     trace = reference(server, family)
     walker.requests.clear()
@@ -128,7 +114,7 @@ def shown_scale(trace: viz.Trace, stop: int) -> tuple[Heatmap, str, float, float
 
 
 @pytest.mark.parametrize(("family", "stop"), [("psa", 5), ("ema", 8), ("vista", 9), ("paka", 7)])
-def test_a_stop_shows_what_python_draws(walker: Walker, server: FamilyServer, family: str, stop: int) -> None:
+def test_a_stop_shows_what_python_draws(walker: Walker, server: Server, family: str, stop: int) -> None:
     walker.open(family)
     trace = reference(server, family)
     walker.go(stop)
@@ -143,7 +129,7 @@ def test_a_stop_shows_what_python_draws(walker: Walker, server: FamilyServer, fa
     assert float(ticks[0]) == pytest.approx(high, rel=1e-3) and float(ticks[2]) == pytest.approx(low, rel=1e-3)
 
 
-def test_a_click_lays_the_kernel_over_the_photo_at_its_true_reach(walker: Walker, server: FamilyServer) -> None:
+def test_a_click_lays_the_kernel_over_the_photo_at_its_true_reach(walker: Walker, server: Server) -> None:
     walker.open("paka")
     trace = reference(server, "paka")
     stop = next(i for i, f in enumerate(trace.frames, 1) if f.title == "d = 4: departure")
@@ -186,7 +172,7 @@ def test_a_click_lays_the_kernel_over_the_photo_at_its_true_reach(walker: Walker
     assert (grid.get_attribute("data-row"), grid.get_attribute("data-column")) == (str(row + 1), str(column))
 
 
-def test_directions_are_drawn_as_arrows_and_as_hues(walker: Walker, server: FamilyServer) -> None:
+def test_directions_are_drawn_as_arrows_and_as_hues(walker: Walker, server: Server) -> None:
     walker.open("paka")
     trace = reference(server, "paka")
     walker.page.uncheck(".sl-showbox")
@@ -208,7 +194,7 @@ def test_directions_are_drawn_as_arrows_and_as_hues(walker: Walker, server: Fami
     assert max(bare, none) < 0.7 * arrows and arrows < 0.7 * hues
 
 
-def test_kernels_in_the_browser_are_those_of_python(walker: Walker, server: FamilyServer) -> None:
+def test_kernels_in_the_browser_are_those_of_python(walker: Walker, server: Server) -> None:
     trace = reference(server, "paka", "flower.jpg")
     record = trace.record("kernel_attention", 3)
     for stride in (1, 2):
@@ -229,7 +215,7 @@ def test_kernels_in_the_browser_are_those_of_python(walker: Walker, server: Fami
         assert pulls == pytest.approx(directions(record.values, 1.0).ravel().tolist(), abs=1e-6)
 
 
-def test_any_map_can_be_chosen_and_the_story_taken_up_again(walker: Walker, server: FamilyServer) -> None:
+def test_any_map_can_be_chosen_and_the_story_taken_up_again(walker: Walker, server: Server) -> None:
     walker.open("paka")
     trace = reference(server, "paka")
     walker.choose("map", "attention.levels.1.kernel_attention@5")
@@ -251,7 +237,7 @@ def test_any_map_can_be_chosen_and_the_story_taken_up_again(walker: Walker, serv
     assert not walker.page.locator(".sl-kernel").is_visible() and not walker.page.locator(".sl-showkernel").is_visible()
 
 
-def test_channels_tab_shows_weakest_maps_and_says_what_is_constant(walker: Walker, server: FamilyServer) -> None:
+def test_channels_tab_shows_weakest_maps_and_says_what_is_constant(walker: Walker, server: Server) -> None:
     walker.open("ema")
     expect(walker.page.locator("#channel-plot .js-plotly-plot")).to_be_visible()
     choice = walker.page.locator("#pick-weakest label").first
@@ -267,7 +253,7 @@ def test_channels_tab_shows_weakest_maps_and_says_what_is_constant(walker: Walke
     expect(walker.page.locator("#pick")).to_be_hidden()
 
 
-def test_a_stop_goes_into_the_figure(walker: Walker, server: FamilyServer) -> None:
+def test_a_stop_goes_into_the_figure(walker: Walker, server: Server) -> None:
     walker.open("psa")
     walker.page.get_by_role("tab", name="Figure").click()
     preview = walker.page.locator("#preview img")
@@ -281,7 +267,7 @@ def test_a_stop_goes_into_the_figure(walker: Walker, server: FamilyServer) -> No
 
 
 @pytest.mark.parametrize("family", NAMES)
-def test_fits_and_is_readable(browser: Chrome, server: FamilyServer, family: str, tmp_path: Path) -> None:
+def test_fits_and_is_readable(browser: Chrome, server: Server, family: str, tmp_path: Path) -> None:
     """Opened on a phone, then taken to a desktop."""
     person = Walker(browser, server, viewport={"width": 390, "height": 844})
     person.open(family)
