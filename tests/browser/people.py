@@ -8,7 +8,7 @@ import io
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -70,16 +70,25 @@ def write_published(folder: Path) -> None:
 class Visitor:
     """One person at the page: collects page errors and every request."""
 
-    def __init__(self, browser: Chrome, server: Server, **context: Any) -> None:
-        self.context = browser.context(server.url, **context)
+    def __init__(
+        self,
+        browser: Chrome,
+        server: Server,
+        *,
+        size: tuple[int, int] = (1360, 1000),
+        scheme: Literal["light", "dark"] = "light",
+        **device: Any,
+    ) -> None:
+        self.context = browser.context(server.url, **device)
         self.page: Page = self.context.new_page()
+        self.page.set_viewport_size({"width": size[0], "height": size[1]})
+        self.page.emulate_media(color_scheme=scheme)
         self.traffic = Traffic(self.page)
         self.requests: list[str] = []
         self.errors: list[str] = []
         self.page.on("request", lambda r: self.requests.append(r.url))
         self.page.on("pageerror", lambda e: self.errors.append(str(e)))
-        theme = "?__theme=dark" if context.get("color_scheme") == "dark" else "?__theme=light"
-        self.page.goto(server.url + theme)
+        self.page.goto(f"{server.url}?__theme={scheme}")
         self.page.wait_for_selector(".sl")
         self.page.wait_for_selector("#samples button")
         self.page.wait_for_selector("#picture input[type=file]", state="attached")

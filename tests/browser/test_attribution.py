@@ -31,8 +31,8 @@ TDAM, FAST = "lite0-tdam", ["gradcam", "guided_backprop"]
 class Asker(Visitor):
     """A visitor who asks for attributions."""
 
-    def __init__(self, browser: Chrome, server: Server, **context: Any) -> None:
-        super().__init__(browser, server, **context)
+    def __init__(self, browser: Chrome, server: Server, **device: Any) -> None:
+        super().__init__(browser, server, **device)
         self.page.on("console", lambda m: self.errors.append(f"{m.text} {m.location}") if m.type == "error" else None)
 
     def model(self, name: str) -> None:
@@ -287,7 +287,7 @@ def test_a_new_picture_above_is_said(person: Asker) -> None:
 
 
 def test_phone(browser: Chrome, server: Server) -> None:
-    phone = Asker(browser, server, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    phone = Asker(browser, server, size=(390, 844), has_touch=True, is_mobile=True)
     phone.upload(ASSETS / "coffee.jpg")
     phone.open_tab()
     phone.tick("Grad-CAM")

@@ -485,7 +485,7 @@ def test_a_new_picture_above_is_said(person: Comparer) -> None:
 
 
 def test_phone(browser: Chrome, server: Server) -> None:
-    phone = Comparer(browser, server, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    phone = Comparer(browser, server, size=(390, 844), has_touch=True, is_mobile=True)
     phone.upload(ASSETS / "china.jpg")
     phone.open_tab()
     phone.compare(*BOTH, PUBLISHED)
@@ -511,8 +511,8 @@ def test_phone(browser: Chrome, server: Server) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_desktop(browser: Chrome, server: Server, scheme: str) -> None:
-    desk = Comparer(browser, server, viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+def test_desktop(browser: Chrome, server: Server, scheme: Any) -> None:
+    desk = Comparer(browser, server, size=(1280, 900), scheme=scheme)
     desk.upload(ASSETS / "china.jpg")
     desk.open_tab()
     desk.compare(*BOTH, PUBLISHED)

@@ -215,7 +215,7 @@ def test_nothing_to_measure_is_said(person: Doubter) -> None:
 
 def test_phone_and_a_plain_network(browser: Chrome, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     compute_quickly(monkeypatch)
-    phone = Doubter(browser, server, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    phone = Doubter(browser, server, size=(390, 844), has_touch=True, is_mobile=True)
     phone.model("lite0")
     phone.upload(ASSETS / "flower.jpg")
     phone.open_tab("Faithfulness")

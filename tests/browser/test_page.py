@@ -28,9 +28,9 @@ INPUT = "#picture input[type=file]"
 class Hasty(Visitor):
     """A visitor who does not wait for answers."""
 
-    def __init__(self, browser: Chrome, server: Server, **context: Any) -> None:
+    def __init__(self, browser: Chrome, server: Server, **device: Any) -> None:
         self.server = server
-        super().__init__(browser, server, **context)
+        super().__init__(browser, server, **device)
 
     def choose_file(self, path: Path) -> None:
         self.page.set_input_files(INPUT, str(path))
@@ -38,6 +38,14 @@ class Hasty(Visitor):
     def choose_model(self, name: str) -> None:
         self.page.click("#model input")
         self.page.get_by_role("option", name=name, exact=True).click()
+
+    def see(self, name: str) -> None:
+        """Choose a picture, which may be the one that is shown."""
+        self.choose_file(ASSETS / name)
+        self.holds(name)
+        self.shows(name)
+        self.traffic.settle()
+        self.said_nothing()
 
     def holds(self, name: str) -> None:
         """Wait until the input shows an uploaded file."""
@@ -96,6 +104,20 @@ def person(browser: Chrome, server: Server) -> Iterator[Hasty]:
     yield someone
     assert someone.errors == []
     someone.close()
+
+
+@pytest.fixture(scope="module")
+def staying(browser: Chrome, server: Server) -> Iterator[Hasty]:
+    someone = Hasty(browser, server)
+    yield someone
+    someone.close()
+
+
+@pytest.fixture
+def stayer(staying: Hasty) -> Iterator[Hasty]:
+    """One who stays for several tests."""
+    yield staying
+    assert staying.errors == [] and staying.notices() == []
 
 
 class Gate:
@@ -460,36 +482,39 @@ REFUSED = [
 
 @pytest.mark.parametrize("given", GIVEN)
 @pytest.mark.parametrize("names", NAMES, ids=["first without ending", "first with ending"])
-def test_a_picture_of_any_name_is_shown(person: Hasty, given: str, names: tuple[str, ...], tmp_path: Path) -> None:
-    image = person.page.locator("#picture img")
+def test_a_picture_of_any_name_is_shown(
+    stayer: Hasty, given: str, names: tuple[str, ...], bad: Path, tmp_path: Path
+) -> None:
+    stayer.choose_file(bad)
+    stayer.refused("not a picture")
+    stayer.holds_nothing()
+    stayer.traffic.settle()
+    image = stayer.page.locator("#picture img")
     for name in names:
-        GIVEN[given](person, picture_of(JPEG, name, tmp_path))
-        person.shows(f" {name} ·")
-        person.traffic.settle()
-        person.said_nothing()
+        GIVEN[given](stayer, picture_of(JPEG, name, tmp_path))
+        stayer.shows(f" {name} ·")
+        stayer.traffic.settle()
+        stayer.said_nothing()
         # In the input, too, although the server cannot name its kind.
-        until(person.page, lambda: bool(image.evaluate("(e) => e.complete && e.naturalWidth > 0")))
-    assert person.notices() == []
+        until(stayer.page, lambda: bool(image.evaluate("(e) => e.complete && e.naturalWidth > 0")))
 
 
 @pytest.mark.parametrize("given", GIVEN)
-def test_a_wrong_file_of_any_name_is_refused_in_one_sentence(person: Hasty, given: str, tmp_path: Path) -> None:
-    person.upload(ASSETS / "coffee.jpg")
+def test_a_wrong_file_of_any_name_is_refused_in_one_sentence(stayer: Hasty, given: str, tmp_path: Path) -> None:
+    stayer.see("coffee.jpg")
     for name, data, words in REFUSED:
-        GIVEN[given](person, picture_of(data, name, tmp_path))
-        person.refused(words)
-        person.holds_nothing()
-        person.traffic.settle()
-        person.shows("coffee.jpg")
-    assert person.notices() == []
+        GIVEN[given](stayer, picture_of(data, name, tmp_path))
+        stayer.refused(words)
+        stayer.holds_nothing()
+        stayer.traffic.settle()
+        stayer.shows("coffee.jpg")
 
 
-def test_a_dropped_folder_is_refused_in_one_sentence(person: Hasty, tmp_path: Path) -> None:
-    person.upload(ASSETS / "coffee.jpg")
-    drop(person, tmp_path)
-    person.refused("A folder cannot be shown; drop one picture.")
-    person.holds("coffee.jpg")
-    assert person.notices() == []
+def test_a_dropped_folder_is_refused_in_one_sentence(stayer: Hasty, tmp_path: Path) -> None:
+    stayer.see("coffee.jpg")
+    drop(stayer, tmp_path)
+    stayer.refused("A folder cannot be shown; drop one picture.")
+    stayer.holds("coffee.jpg")
 
 
 def test_a_copied_picture_is_pasted_with_the_keyboard(person: Hasty) -> None:

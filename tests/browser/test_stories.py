@@ -22,12 +22,24 @@ pytestmark = pytest.mark.browser
 
 
 class Walker(Visitor):
-    """A visitor of one family's model."""
+    """A visitor of one family's model, who stays for several tests."""
 
     def open(self, family: str, picture: str = "coffee.jpg") -> None:
         self.page.click("#model input")
         self.page.locator("ul[role=listbox] li", has_text=f"vivid-{family}").click()
         self.upload(ASSETS / picture)
+        self.family = family
+        assert self.stop == 1 and self.page.input_value(".sl-map") == "story"
+
+    def anew(self) -> None:
+        """The story from its beginning, with all that a test may have changed as it was."""
+        self.choose("map", "story")
+        self.page.check(".sl-showbox")
+        self.set_range("opacity", 55)
+        if self.page.locator(".sl-directions").is_visible():
+            self.choose("directions", "story")
+            self.page.check(".sl-showkernel")
+        self.go(1)
 
     @property
     def stop(self) -> int:
@@ -46,27 +58,38 @@ class Walker(Visitor):
         return area["x"] + x / width * area["width"], area["y"] + y / height * area["height"]
 
 
-@pytest.fixture
-def walker(browser: Chrome, server: Server) -> Iterator[Walker]:
+@pytest.fixture(scope="module")
+def staying(request: pytest.FixtureRequest, browser: Chrome, server: Server) -> Iterator[Walker]:
     person = Walker(browser, server)
+    person.open(request.param)
     yield person
-    assert person.errors == []
     person.close()
+
+
+@pytest.fixture
+def walker(staying: Walker) -> Iterator[Walker]:
+    """The visitor of a family's model; all tests of a family come one after the other."""
+    staying.anew()
+    yield staying
+    assert staying.errors == []
+
+
+def of(*families: str) -> pytest.MarkDecorator:
+    """Run a test on the stories of these families."""
+    return pytest.mark.parametrize("staying", families, indirect=True)
 
 
 def reference(server: Server, family: str, name: str = "coffee.jpg") -> viz.Trace:
     return server.engine.trace(viz.open_picture(ASSETS / name), f"vivid-{family}")
 
 
-@pytest.mark.parametrize("family", NAMES)
-def test_walking_a_story(walker: Walker, server: Server, family: str) -> None:
-    walker.open(family)
-    trace = reference(server, family)
+@of(*NAMES)
+def test_walking_a_story(walker: Walker, server: Server) -> None:
+    trace = reference(server, walker.family)
     walker.requests.clear()
     forwards = server.engine.forwards
     assert walker.stop == 1
     assert walker.page.get_attribute(".sl", "data-stops") == str(len(trace.frames))
-    assert walker.page.input_value(".sl-map") == "story"
     walker.page.focus(".sl-frame")
     before: np.ndarray | None = None
     for i, frame in enumerate(trace.frames, 1):
@@ -87,7 +110,7 @@ def test_walking_a_story(walker: Walker, server: Server, family: str) -> None:
         walker.page.keyboard.press("ArrowRight")
         walker.settle()
     note = walker.text(".sl-stripnote")
-    assert ("Every stop shows another quantity" in note) == (family == "psa")
+    assert ("Every stop shows another quantity" in note) == (walker.family == "psa")
     assert [u for u in walker.requests if "heartbeat" not in u] == []
     assert server.engine.forwards == forwards
 
@@ -113,10 +136,10 @@ def shown_scale(trace: viz.Trace, stop: int) -> tuple[Heatmap, str, float, float
     return heat, "diverging", scale.low, scale.high
 
 
-@pytest.mark.parametrize(("family", "stop"), [("psa", 5), ("ema", 8), ("vista", 9), ("paka", 7)])
-def test_a_stop_shows_what_python_draws(walker: Walker, server: Server, family: str, stop: int) -> None:
-    walker.open(family)
-    trace = reference(server, family)
+@of(*NAMES)
+def test_a_stop_shows_what_python_draws(walker: Walker, server: Server) -> None:
+    stop = {"psa": 5, "ema": 8, "vista": 9, "paka": 7}[walker.family]
+    trace = reference(server, walker.family)
     walker.go(stop)
     walker.set_range("opacity", 100)
     heat, palette, low, high = shown_scale(trace, stop)
@@ -129,8 +152,8 @@ def test_a_stop_shows_what_python_draws(walker: Walker, server: Server, family: 
     assert float(ticks[0]) == pytest.approx(high, rel=1e-3) and float(ticks[2]) == pytest.approx(low, rel=1e-3)
 
 
+@of("paka")
 def test_a_click_lays_the_kernel_over_the_photo_at_its_true_reach(walker: Walker, server: Server) -> None:
-    walker.open("paka")
     trace = reference(server, "paka")
     stop = next(i for i, f in enumerate(trace.frames, 1) if f.title == "d = 4: departure")
     walker.go(stop)
@@ -172,10 +195,11 @@ def test_a_click_lays_the_kernel_over_the_photo_at_its_true_reach(walker: Walker
     assert (grid.get_attribute("data-row"), grid.get_attribute("data-column")) == (str(row + 1), str(column))
 
 
+@of("paka")
 def test_directions_are_drawn_as_arrows_and_as_hues(walker: Walker, server: Server) -> None:
-    walker.open("paka")
     trace = reference(server, "paka")
     walker.page.uncheck(".sl-showbox")
+    walker.page.uncheck(".sl-showkernel")
     painted = """() => {
       const c = document.querySelector('.sl-over');
       const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
@@ -194,6 +218,7 @@ def test_directions_are_drawn_as_arrows_and_as_hues(walker: Walker, server: Serv
     assert max(bare, none) < 0.7 * arrows and arrows < 0.7 * hues
 
 
+@of("paka")
 def test_kernels_in_the_browser_are_those_of_python(walker: Walker, server: Server) -> None:
     trace = reference(server, "paka", "flower.jpg")
     record = trace.record("kernel_attention", 3)
@@ -215,7 +240,8 @@ def test_kernels_in_the_browser_are_those_of_python(walker: Walker, server: Serv
         assert pulls == pytest.approx(directions(record.values, 1.0).ravel().tolist(), abs=1e-6)
 
 
-def test_any_map_can_be_chosen_and_the_story_taken_up_again(walker: Walker, server: Server) -> None:
+def test_any_map_can_be_chosen_and_the_story_taken_up_again(browser: Chrome, server: Server) -> None:
+    walker = Walker(browser, server)
     walker.open("paka")
     trace = reference(server, "paka")
     walker.choose("map", "attention.levels.1.kernel_attention@5")
@@ -235,10 +261,12 @@ def test_any_map_can_be_chosen_and_the_story_taken_up_again(walker: Walker, serv
     walker.shown_after(before)
     assert walker.page.input_value(".sl-map") == "class_map"
     assert not walker.page.locator(".sl-kernel").is_visible() and not walker.page.locator(".sl-showkernel").is_visible()
+    assert walker.errors == []
+    walker.close()
 
 
+@of("ema")
 def test_channels_tab_shows_weakest_maps_and_says_what_is_constant(walker: Walker, server: Server) -> None:
-    walker.open("ema")
     expect(walker.page.locator("#channel-plot .js-plotly-plot")).to_be_visible()
     choice = walker.page.locator("#pick-weakest label").first
     channel = int(choice.inner_text().split()[0])
@@ -253,8 +281,8 @@ def test_channels_tab_shows_weakest_maps_and_says_what_is_constant(walker: Walke
     expect(walker.page.locator("#pick")).to_be_hidden()
 
 
+@of("psa")
 def test_a_stop_goes_into_the_figure(walker: Walker, server: Server) -> None:
-    walker.open("psa")
     walker.page.get_by_role("tab", name="Figure").click()
     preview = walker.page.locator("#preview img")
     expect(preview).to_be_visible()
@@ -266,19 +294,24 @@ def test_a_stop_goes_into_the_figure(walker: Walker, server: Server) -> None:
     assert walker.text("#panels").count("story: pooling weights") == 2, "once in the default figure, once added"
 
 
-@pytest.mark.parametrize("family", NAMES)
-def test_fits_and_is_readable(browser: Chrome, server: Server, family: str, tmp_path: Path) -> None:
-    """Opened on a phone, then taken to a desktop."""
-    person = Walker(browser, server, viewport={"width": 390, "height": 844})
-    person.open(family)
-    trace = reference(server, family)
+PHONE, DESKTOP = (390, 844), (1280, 900)
+
+
+@of(*NAMES)
+def test_fits_and_is_readable(walker: Walker, server: Server, tmp_path: Path) -> None:
+    trace = reference(server, walker.family)
+    for name, size in (("phone", PHONE), ("desktop", DESKTOP)):
+        walker.page.set_viewport_size({"width": size[0], "height": size[1]})
+        walker.go(4)
+        fits_and_is_readable(walker, trace, size[0])
+        walker.page.screenshot(path=str(tmp_path / f"{walker.family}-{name}.png"), full_page=True)
+
+
+def test_opened_on_a_phone(browser: Chrome, server: Server) -> None:
+    person = Walker(browser, server, size=PHONE)
+    person.open("paka")
     person.go(4)
-    fits_and_is_readable(person, trace, 390)
-    person.page.screenshot(path=str(tmp_path / f"{family}-phone.png"), full_page=True)
-    person.page.set_viewport_size({"width": 1280, "height": 900})
-    person.settle()
-    fits_and_is_readable(person, trace, 1280)
-    person.page.screenshot(path=str(tmp_path / f"{family}-desktop.png"), full_page=True)
+    fits_and_is_readable(person, reference(server, "paka"), PHONE[0])
     assert person.errors == []
     person.close()
 

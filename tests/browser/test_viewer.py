@@ -8,6 +8,7 @@ import subprocess
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -26,10 +27,10 @@ pytestmark = pytest.mark.browser
 class Looker(Visitor):
     """One who stays for several tests: each looks at a picture and sets what it needs of the view."""
 
-    def look_at(self, name: str) -> None:
+    def look_at(self, name: str, *, boxes: bool = False) -> None:
         if f" {name} ·" not in self.text(".sl-about"):
             self.upload(ASSETS / name)
-        self.page.set_checked(".sl-showbox", False)
+        self.page.set_checked(".sl-showbox", boxes)
         for control, value in (
             ("map", "class_map"),
             ("scale", "steps"),
@@ -37,6 +38,7 @@ class Looker(Visitor):
             ("interp", "bilinear"),
         ):
             self.choose(control, value)
+        self.set_range("opacity", 55)
 
 
 @pytest.fixture(scope="module")
@@ -283,34 +285,34 @@ def test_refused_files_say_why_and_lose_nothing(visitor: Visitor, tmp_path: Path
         expect(banner).to_be_hidden()
 
 
-def test_boxes_are_those_of_the_library_and_mine_is_measured(visitor: Visitor, server: Server) -> None:
-    visitor.upload(ASSETS / "chelsea.jpg")
+def test_boxes_are_those_of_the_library_and_mine_is_measured(looker: Looker, server: Server) -> None:
+    looker.look_at("chelsea.jpg", boxes=True)
     trace = reference(server, "chelsea.jpg")
-    visitor.page.focus(".sl-frame")
-    visitor.page.keyboard.press("Home")
+    looker.page.focus(".sl-frame")
+    looker.page.keyboard.press("Home")
     for threshold, components in ((50, "largest"), (65, "all"), (80, "all")):
-        visitor.set_range("threshold", threshold)
-        visitor.choose("components", components)
+        looker.set_range("threshold", threshold)
+        looker.choose("components", components)
         wanted = viz.boxes(trace.class_map(1), threshold / 100, components)  # type: ignore[arg-type]
-        got = [tuple(int(v) for v in row[1:5]) for row in visitor.rows()]
+        got = [tuple(int(v) for v in row[1:5]) for row in looker.rows()]
         assert got == [b.xyxy for b in wanted]
-    visitor.set_range("threshold", 50)
-    visitor.choose("components", "largest")
-    visitor.page.check(".sl-draw")
-    canvas = visitor.page.locator(".sl-base")
+    looker.set_range("threshold", 50)
+    looker.choose("components", "largest")
+    looker.page.check(".sl-draw")
+    canvas = looker.page.locator(".sl-base")
     canvas.scroll_into_view_if_needed()
     area = canvas.bounding_box()
     assert area is not None
     width, height = trace.picture.size[1], trace.picture.size[0]
-    visitor.page.mouse.move(area["x"] + area["width"] * 0.25, area["y"] + area["height"] * 0.2)
-    visitor.page.mouse.down()
-    visitor.page.mouse.move(area["x"] + area["width"] * 0.75, area["y"] + area["height"] * 0.9, steps=4)
-    visitor.page.mouse.up()
-    visitor.settle()
-    mine = tuple(float(visitor.page.input_value(f".sl-own input[data-k={k}]")) for k in ("x0", "y0", "x1", "y1"))
+    looker.page.mouse.move(area["x"] + area["width"] * 0.25, area["y"] + area["height"] * 0.2)
+    looker.page.mouse.down()
+    looker.page.mouse.move(area["x"] + area["width"] * 0.75, area["y"] + area["height"] * 0.9, steps=4)
+    looker.page.mouse.up()
+    looker.settle()
+    mine = tuple(float(looker.page.input_value(f".sl-own input[data-k={k}]")) for k in ("x0", "y0", "x1", "y1"))
     assert np.allclose(mine, (0.25 * width, 0.2 * height, 0.75 * width, 0.9 * height), atol=2)
     box = viz.boxes(trace.class_map(1), 0.5)[0]
-    assert float(visitor.rows()[0][6]) == pytest.approx(viz.iou(box.xyxy, mine), abs=2e-3)  # type: ignore[arg-type]
+    assert float(looker.rows()[0][6]) == pytest.approx(viz.iou(box.xyxy, mine), abs=2e-3)  # type: ignore[arg-type]
 
 
 def test_hover_reads_the_native_cell(looker: Looker, server: Server) -> None:
@@ -336,27 +338,27 @@ def test_hover_reads_the_native_cell(looker: Looker, server: Server) -> None:
     assert "did not see" in looker.text(".sl-readout")
 
 
-def test_channel_plot_and_feature_maps(visitor: Visitor, server: Server, tmp_path: Path) -> None:
-    visitor.upload(ASSETS / "panda.jpg")
-    plot = visitor.page.locator("#channel-plot .js-plotly-plot")
+def test_channel_plot_and_feature_maps(looker: Looker, server: Server, tmp_path: Path) -> None:
+    looker.look_at("panda.jpg")
+    plot = looker.page.locator("#channel-plot .js-plotly-plot")
     expect(plot).to_be_visible()
-    choice = visitor.page.locator("#pick label").first
+    choice = looker.page.locator("#pick label").first
     channel = int(choice.inner_text().split()[0])
     choice.click()
-    expect(visitor.page.locator(".sl-readout")).to_contain_text(f"channel {channel}")
+    expect(looker.page.locator(".sl-readout")).to_contain_text(f"channel {channel}")
     trace = reference(server, "panda.jpg")
     bottom = trace.heatmap("bottom", 2, channel=channel)
-    said = visitor.text(".sl-readout")
+    said = looker.text(".sl-readout")
     numbers = [float(n) for n in re.findall(r"-?\d+\.?\d*(?:e[-+]\d+)?", said.split(":")[1])]
     assert numbers[:2] == pytest.approx(bottom.raw_range, rel=1e-3)
-    visitor.page.click("#save-plot")
-    link = visitor.page.locator("#saved-plot a").first
+    looker.page.click("#save-plot")
+    link = looker.page.locator("#saved-plot a").first
     expect(link).to_be_visible()
-    with visitor.page.expect_download() as download:
+    with looker.page.expect_download() as download:
         link.click()
     target = tmp_path / "plot.html"
     download.value.save_as(target)
-    alone = visitor.context.new_page()
+    alone = looker.context.new_page()
     asked: list[str] = []
     alone.on("request", lambda r: asked.append(r.url))
     alone.goto(target.as_uri())
@@ -378,30 +380,30 @@ def test_a_brought_checkpoint_can_be_chosen(visitor: Visitor) -> None:
     expect(visitor.page.locator("#card-text")).to_contain_text("re-runs only the last stage")
 
 
-def test_another_class_is_shown(visitor: Visitor, server: Server) -> None:
-    visitor.upload(ASSETS / "panda.jpg")
-    visitor.page.click("#more button >> nth=0")
-    field = visitor.page.locator("#other-class input")
+def test_another_class_is_shown(looker: Looker, server: Server) -> None:
+    looker.look_at("panda.jpg")
+    looker.page.click("#more button >> nth=0")
+    field = looker.page.locator("#other-class input")
     field.fill("tench")
-    visitor.page.keyboard.press("Enter")
-    expect(visitor.page.locator(".sl-readout")).to_contain_text("tench")
-    visitor.choose("scale", "image")
-    heat = reference(server, "panda.jpg").class_map(visitor.step, 0)
-    assert f"{heat.raw_range[1]:.4g}" in visitor.text(".sl-readout")
+    looker.page.keyboard.press("Enter")
+    expect(looker.page.locator(".sl-readout")).to_contain_text("tench")
+    looker.choose("scale", "image")
+    heat = reference(server, "panda.jpg").class_map(looker.step, 0)
+    assert f"{heat.raw_range[1]:.4g}" in looker.text(".sl-readout")
 
 
-def test_view_goes_into_the_figure(visitor: Visitor) -> None:
-    visitor.upload(ASSETS / "panda.jpg")
-    visitor.page.get_by_role("tab", name="Figure").click()
-    expect(visitor.page.locator("#preview img")).to_be_visible()
-    before = visitor.page.locator("#preview img").get_attribute("src")
-    visitor.choose("palette", "viridis")
-    visitor.page.click(".sl-add")
-    visitor.page.wait_for_function(
+def test_view_goes_into_the_figure(looker: Looker) -> None:
+    looker.look_at("panda.jpg")
+    looker.page.get_by_role("tab", name="Figure").click()
+    expect(looker.page.locator("#preview img")).to_be_visible()
+    before = looker.page.locator("#preview img").get_attribute("src")
+    looker.choose("palette", "viridis")
+    looker.page.click(".sl-add")
+    looker.page.wait_for_function(
         "(s) => { const i = document.querySelector('#preview img'); return i && i.src !== s; }",
         arg=before,
     )
-    assert visitor.page.locator("#figure input[aria-label='Palette'], #figure-palette input").first.input_value() == (
+    assert looker.page.locator("#figure input[aria-label='Palette'], #figure-palette input").first.input_value() == (
         "viridis"
     )
 
@@ -436,10 +438,9 @@ SIZES = ((390, 844), (768, 1024), (1360, 1000))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_fits_and_is_readable(browser: Chrome, server: Server, scheme: str) -> None:
+def test_fits_and_is_readable(browser: Chrome, server: Server, scheme: Literal["light", "dark"]) -> None:
     """Opened on a phone, then turned and taken to larger screens."""
-    width, height = SIZES[0]
-    person = Visitor(browser, server, viewport={"width": width, "height": height}, color_scheme=scheme)
+    person = Visitor(browser, server, size=SIZES[0], scheme=scheme)
     person.upload(ASSETS / "chelsea.jpg")
     for width, height in SIZES:
         person.page.set_viewport_size({"width": width, "height": height})

@@ -107,7 +107,7 @@ def chromium_path() -> str:
 
 
 class Chrome:
-    """A Chromium whose pages of one kind of screen are tabs of one window: they share a process, which has the page's
+    """A Chromium whose pages of one kind of device are tabs of one window: they share a process, which has the page's
     scripts compiled already when the second one is opened."""
 
     def __enter__(self) -> Chrome:
@@ -120,13 +120,11 @@ class Chrome:
         self._browser.close()
         self._driver.stop()
 
-    def context(self, url: str, **screen: Any) -> BrowserContext:
-        """The window of a kind of screen, for pages of a server."""
-        key = f"{url} {sorted(screen.items())}"
+    def context(self, url: str, **device: Any) -> BrowserContext:
+        """The window of a kind of device, for pages of a server."""
+        key = f"{url} {sorted(device.items())}"
         if key not in self._contexts:
-            made = self._browser.new_context(
-                accept_downloads=True, **{"viewport": {"width": 1360, "height": 1000}, **screen}
-            )
+            made = self._browser.new_context(accept_downloads=True, **device)
             made.set_default_timeout(PATIENCE)
             for script in (NOTICES, EVENTS):
                 made.add_init_script(f"({script})()")
