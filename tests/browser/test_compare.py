@@ -75,35 +75,46 @@ def person(browser: Chrome, server: Server) -> Iterator[Comparer]:
     someone.close()
 
 
-class Pair(Comparer):
-    """One who stays for several tests and looks at two models on one picture."""
+class Stayer(Comparer):
+    """One who stays for several tests: each says what it compares, and sets what else it needs."""
 
-    def anew(self) -> None:
-        """Class maps with their boxes at the last step; a test sets for itself what else it needs."""
+    compared: tuple[str, ...] = ()
+
+    def see(self, name: str, *models: str) -> None:
+        """A comparison as it is when it is new: class maps with their boxes at the last step."""
+        if f" {name} ·" not in self.text(".sl-about"):
+            self.upload(ASSETS / name)
         self.open_tab()
+        if self.compared != (name, *models):
+            self.compare(*models)
+            self.compared = (name, *models)
         self.page.check(".cmp-showbox")
         for select in self.page.locator(".cmp-map:visible").all():
             select.select_option("class_map")
+        for control, value in (("scale", "shared"), ("palette", "inferno"), ("interp", "bilinear")):
+            self.pick(control, value)
+        self.page.select_option(".cmp-class", index=0)
+        for control, number in (("opacity", 55), ("threshold", 50)):
+            self.page.locator(f".cmp-{control}").evaluate(
+                "(e, v) => { e.value = v; e.dispatchEvent(new Event('input')); }", str(number)
+            )
+        self.page.click(".cmp-clear")
         self.page.focus(".cmp-grid")
         self.page.keyboard.press("End")
         self.settle()
 
 
 @pytest.fixture(scope="module")
-def the_pair(browser: Chrome, server: Server) -> Iterator[Pair]:
-    someone = Pair(browser, server)
-    someone.upload(ASSETS / "coffee.jpg")
-    someone.open_tab()
-    someone.compare(*BOTH)
+def staying(browser: Chrome, server: Server) -> Iterator[Stayer]:
+    someone = Stayer(browser, server)
     yield someone
     someone.close()
 
 
 @pytest.fixture
-def pair(the_pair: Pair) -> Iterator[Pair]:
-    the_pair.anew()
-    yield the_pair
-    assert the_pair.errors == []
+def stayer(staying: Stayer) -> Iterator[Stayer]:
+    yield staying
+    assert staying.errors == []
 
 
 def python(server: Server, name: str, models: list[str], maps: Any = None, **options: Any) -> Comparison:
@@ -135,166 +146,6 @@ def same_numbers(shown: list[list[str]], wanted: list[list[str]]) -> None:
                 assert float(a) == pytest.approx(float(b), abs=0.0011)
 
 
-@pytest.mark.parametrize("name", ["china.jpg", "flower.jpg"])
-def test_the_tables_are_pythons(person: Comparer, server: Server, name: str) -> None:
-    person.upload(ASSETS / name)
-    person.open_tab()
-    person.compare(*BOTH, PUBLISHED)
-    label = person.page.locator(".cmp-class option").first.inner_text()
-    assert label == server.engine.trace(viz.open_picture(ASSETS / name), "lite0").top(-1, 1)[0].label
-    made = python(server, name, [*BOTH, PUBLISHED])
-    assert len({c.trace.geometry.seen for c in made.columns}) == 2, "the published model crops in another way"
-    for step in (made.steps, 1):
-        person.page.locator(".cmp-step").evaluate(
-            "(e, v) => { e.value = v; e.dispatchEvent(new Event('input')); }", str(step)
-        )
-        person.settle()
-        same_numbers(person.table("pairs"), pair_rows(made, step))
-        for i, row in enumerate(person.table("boxes")):
-            box = made.box_of(i, step)
-            assert box is not None and [int(v) for v in row[1:5]] == list(box.xyxy)
-    assert "different parts of the picture" in person.text(".cmp-notes")
-    # Other maps: a gate has no value at the first step, and everything says so.
-    maps = ["class_map", GATE, "class_map"]
-    person.page.locator(".cmp-map").nth(1).select_option(GATE)
-    person.settle()
-    made = python(server, name, [*BOTH, PUBLISHED], maps)
-    same_numbers(person.table("pairs"), pair_rows(made, 1))
-    assert "no value of this map here" in person.page.locator(".cmp-says").nth(1).inner_text()
-    assert "no value at this step" in person.text(".cmp-notes")
-    person.page.click(".cmp-next")
-    person.settle()
-    same_numbers(person.table("pairs"), pair_rows(made, 2))
-
-
-SIX = [*BOTH, "vivid-psa", "vivid-ema", "vivid-vista", "vivid-paka"]
-
-
-def test_six_families_with_their_own_maps(person: Comparer, server: Server, tmp_path: Path) -> None:
-    person.upload(ASSETS / "coffee.jpg")
-    person.open_tab()
-    person.compare(*SIX)
-    same_numbers(person.table("pairs"), pair_rows(python(server, "coffee.jpg", SIX), 3))
-    maps = ["class_map"]
-    for i in range(1, 6):
-        select = person.page.locator(".cmp-map").nth(i)
-        values = [o.get_attribute("value") for o in select.locator("option").all()]
-        assert len(values) > 1
-        # The last one offered: derived maps and single channels come last.
-        select.select_option(values[1 if i == 1 else -1])
-        maps.append(str(values[1 if i == 1 else -1]).replace("@", "#"))
-    person.settle()
-    made = python(server, "coffee.jpg", SIX, maps)
-    for step in (3, 2, 1):
-        same_numbers(person.table("pairs"), pair_rows(made, step))
-        for i, row in enumerate(person.table("boxes")):
-            box = made.box_of(i, step)
-            assert row[1:5] == (["none", "", "", ""] if box is None else [str(v) for v in box.xyxy])
-        person.page.click(".cmp-prev")
-        person.settle()
-    pdf = take(person, "pdf", tmp_path)[".pdf"]
-    assert pdf.read_bytes() == made.to_figure(interpolation="bilinear", boxes="class_maps").to_bytes("pdf")
-    if FOLDER:
-        person.page.screenshot(path=f"{FOLDER}/compare-six.png", full_page=True)
-        (Path(FOLDER) / "compare-six.pdf").write_bytes(pdf.read_bytes())
-
-
-@pytest.mark.parametrize("scale", ["shared", "each"])
-def test_panels_equal_pythons_overlay(pair: Pair, server: Server, scale: Any) -> None:
-    pair.page.uncheck(".cmp-showbox")
-    pair.pick("scale", scale)
-    pair.page.locator(".cmp-map").nth(1).select_option(GATE)
-    pair.page.locator(".cmp-opacity").evaluate("(e) => { e.value = 100; e.dispatchEvent(new Event('input')); }")
-    for maps in (["class_map", GATE], ["class_map", "class_map"]):
-        pair.page.locator(".cmp-map").nth(1).select_option(maps[1])
-        made = python(server, "coffee.jpg", BOTH, maps, scale=scale)
-        for how in ("cells", "bilinear", "bicubic"):
-            pair.pick("interp", how)
-            for i, column in enumerate(made.columns):
-                drawn = pair.panel(i)
-                heat = column.heatmaps[-1]
-                assert heat is not None
-                wanted = overlay(np.zeros_like(drawn), heat, made.scale(i), opacity=1, interpolation=how)  # type: ignore[arg-type]
-                rows, columns = heat.geometry.seen_pixels(drawn.shape[:2])
-                difference = np.abs(drawn.astype(float) - wanted.astype(float))[rows, columns]
-                # Rounding may take the neighbouring colour, no more.
-                assert difference.max() <= 6 and difference.mean() < 0.1, (maps, how, i)
-    low, high = (made.scale(1).low, made.scale(1).high)
-    ends = pair.page.locator(".cmp-ends").last.inner_text().split()
-    assert [float(v) for v in ends] == pytest.approx([low, high], rel=1e-3)
-    assert pair.page.locator(".cmp-bars .cmp-lut").count() == (1 if scale == "shared" else 0)
-
-
-def test_one_cursor_for_all_and_no_request(person: Comparer, server: Server) -> None:
-    person.upload(ASSETS / "china.jpg")
-    person.open_tab()
-    person.compare(*BOTH, PUBLISHED)
-    person.traffic.settle()
-    person.requests.clear()
-    forwards = server.engine.forwards
-    frame = person.page.locator(".cmp-frame").nth(2)
-    frame.scroll_into_view_if_needed()
-    size = frame.bounding_box()
-    assert size is not None
-    made = python(server, "china.jpg", [*BOTH, PUBLISHED])
-    height, width = made.picture.size
-    for x, y in ((0.5, 0.5), (0.42, 0.3), (0.03, 0.5)):
-        person.page.mouse.move(size["x"] + x * size["width"], size["y"] + y * size["height"])
-        person.settle()
-        shown = [v.inner_text() for v in person.page.locator(".cmp-value").all()]
-        for text, column in zip(shown, made.columns, strict=True):
-            heat = column.heatmaps[-1]
-            assert heat is not None
-            value = heat.at((height, width), "cells")[int(y * height), int(x * width)]
-            if np.isnan(value):
-                assert text == "outside the crop"
-            else:
-                assert float(text.split()[0]) == pytest.approx(float(value), rel=2e-3)
-    assert "outside the crop" in person.text(".cmp-readout")
-    person.page.mouse.move(5, 5)
-    person.page.focus(".cmp-grid")
-    for key in ("Home", "ArrowRight", "ArrowRight", "ArrowLeft", "Shift+ArrowUp", "Shift+ArrowLeft"):
-        person.page.keyboard.press(key)
-    person.settle()
-    assert person.page.get_attribute(".cmp", "data-step") == "1"
-    assert person.text(".cmp-readout").startswith(f"x {width // 2 - width // 40}, y ")
-    for name, value in (("scale", "each"), ("palette", "diverging"), ("interp", "cells"), ("scale", "shared")):
-        person.pick(name, value)
-    person.page.select_option(".cmp-class", index=1)
-    for name in ("opacity", "threshold"):
-        person.page.locator(f".cmp-{name}").evaluate("(e) => { e.value = 70; e.dispatchEvent(new Event('input')); }")
-    person.settle()
-    assert [u for u in person.requests if "heartbeat" not in u] == []
-    assert server.engine.forwards == forwards
-
-
-def test_own_box(pair: Pair, server: Server) -> None:
-    assert pair.table("boxes")[0][-1] == "draw one"
-    for key, value in (("x0", 40), ("y0", 30), ("x1", 300), ("y1", 9999)):
-        pair.page.fill(f".cmp-own [data-k={key}]", str(value))
-    pair.page.keyboard.press("Tab")
-    pair.settle()
-    made = python(server, "coffee.jpg", BOTH)
-    height, width = made.picture.size
-    wanted = python(server, "coffee.jpg", BOTH, box=(40, 30, 300, height)).user_iou()
-    assert [float(r[-1]) for r in pair.table("boxes")] == pytest.approx(wanted.tolist(), abs=6e-4)
-    pair.page.check(".cmp-draw")
-    frame = pair.page.locator(".cmp-frame").nth(1)
-    frame.scroll_into_view_if_needed()
-    size = frame.bounding_box()
-    assert size is not None
-    pair.page.mouse.move(size["x"] + 0.2 * size["width"], size["y"] + 0.25 * size["height"])
-    pair.page.mouse.down()
-    pair.page.mouse.move(size["x"] + 0.6 * size["width"], size["y"] + 0.75 * size["height"], steps=4)
-    pair.page.mouse.up()
-    pair.settle()
-    drawn = [int(pair.page.input_value(f".cmp-own [data-k={k}]")) for k in ("x0", "y0", "x1", "y1")]
-    assert drawn == pytest.approx([0.2 * width, 0.25 * height, 0.6 * width, 0.75 * height], abs=3)
-    pair.page.click(".cmp-clear")
-    pair.settle()
-    assert pair.table("boxes")[0][-1] == "draw one"
-
-
 def take(person: Comparer, kind: str, folder: Path) -> dict[str, Path]:
     before = person.page.locator("#compare-files a").all_inner_texts()
     person.page.click(f".cmp-exports [data-format={kind}]")
@@ -311,18 +162,87 @@ def take(person: Comparer, kind: str, folder: Path) -> dict[str, Path]:
     return found
 
 
-def test_exports(person: Comparer, server: Server, tmp_path: Path) -> None:
-    person.upload(ASSETS / "china.jpg")
-    person.open_tab()
-    person.compare(*BOTH, PUBLISHED)
-    person.page.locator(".cmp-map").nth(1).select_option(GATE)
-    person.pick("scale", "each")
-    person.page.select_option(".cmp-class", index=1)
-    label = person.page.input_value(".cmp-class")
+@pytest.mark.parametrize("name", ["flower.jpg", "china.jpg"])
+def test_the_tables_are_pythons(stayer: Stayer, server: Server, name: str) -> None:
+    stayer.see(name, *BOTH, PUBLISHED)
+    label = stayer.page.locator(".cmp-class option").first.inner_text()
+    assert label == server.engine.trace(viz.open_picture(ASSETS / name), "lite0").top(-1, 1)[0].label
+    made = python(server, name, [*BOTH, PUBLISHED])
+    assert len({c.trace.geometry.seen for c in made.columns}) == 2, "the published model crops in another way"
+    for step in (made.steps, 1):
+        stayer.page.locator(".cmp-step").evaluate(
+            "(e, v) => { e.value = v; e.dispatchEvent(new Event('input')); }", str(step)
+        )
+        stayer.settle()
+        same_numbers(stayer.table("pairs"), pair_rows(made, step))
+        for i, row in enumerate(stayer.table("boxes")):
+            box = made.box_of(i, step)
+            assert box is not None and [int(v) for v in row[1:5]] == list(box.xyxy)
+    assert "different parts of the picture" in stayer.text(".cmp-notes")
+    # Other maps: a gate has no value at the first step, and everything says so.
+    maps = ["class_map", GATE, "class_map"]
+    stayer.page.locator(".cmp-map").nth(1).select_option(GATE)
+    stayer.settle()
+    made = python(server, name, [*BOTH, PUBLISHED], maps)
+    same_numbers(stayer.table("pairs"), pair_rows(made, 1))
+    assert "no value of this map here" in stayer.page.locator(".cmp-says").nth(1).inner_text()
+    assert "no value at this step" in stayer.text(".cmp-notes")
+    stayer.page.click(".cmp-next")
+    stayer.settle()
+    same_numbers(stayer.table("pairs"), pair_rows(made, 2))
+
+
+def test_one_cursor_for_all_and_no_request(stayer: Stayer, server: Server) -> None:
+    stayer.see("china.jpg", *BOTH, PUBLISHED)
+    stayer.traffic.settle()
+    stayer.requests.clear()
+    forwards = server.engine.forwards
+    frame = stayer.page.locator(".cmp-frame").nth(2)
+    frame.scroll_into_view_if_needed()
+    size = frame.bounding_box()
+    assert size is not None
+    made = python(server, "china.jpg", [*BOTH, PUBLISHED])
+    height, width = made.picture.size
+    for x, y in ((0.5, 0.5), (0.42, 0.3), (0.03, 0.5)):
+        stayer.page.mouse.move(size["x"] + x * size["width"], size["y"] + y * size["height"])
+        stayer.settle()
+        shown = [v.inner_text() for v in stayer.page.locator(".cmp-value").all()]
+        for text, column in zip(shown, made.columns, strict=True):
+            heat = column.heatmaps[-1]
+            assert heat is not None
+            value = heat.at((height, width), "cells")[int(y * height), int(x * width)]
+            if np.isnan(value):
+                assert text == "outside the crop"
+            else:
+                assert float(text.split()[0]) == pytest.approx(float(value), rel=2e-3)
+    assert "outside the crop" in stayer.text(".cmp-readout")
+    stayer.page.mouse.move(5, 5)
+    stayer.page.focus(".cmp-grid")
+    for key in ("Home", "ArrowRight", "ArrowRight", "ArrowLeft", "Shift+ArrowUp", "Shift+ArrowLeft"):
+        stayer.page.keyboard.press(key)
+    stayer.settle()
+    assert stayer.page.get_attribute(".cmp", "data-step") == "1"
+    assert stayer.text(".cmp-readout").startswith(f"x {width // 2 - width // 40}, y ")
+    for name, value in (("scale", "each"), ("palette", "diverging"), ("interp", "cells"), ("scale", "shared")):
+        stayer.pick(name, value)
+    stayer.page.select_option(".cmp-class", index=1)
+    for name in ("opacity", "threshold"):
+        stayer.page.locator(f".cmp-{name}").evaluate("(e) => { e.value = 70; e.dispatchEvent(new Event('input')); }")
+    stayer.settle()
+    assert [u for u in stayer.requests if "heartbeat" not in u] == []
+    assert server.engine.forwards == forwards
+
+
+def test_exports(stayer: Stayer, server: Server, tmp_path: Path) -> None:
+    stayer.see("china.jpg", *BOTH, PUBLISHED)
+    stayer.page.locator(".cmp-map").nth(1).select_option(GATE)
+    stayer.pick("scale", "each")
+    stayer.page.select_option(".cmp-class", index=1)
+    label = stayer.page.input_value(".cmp-class")
     for key, value in (("x0", 100), ("y0", 50), ("x1", 400), ("y1", 300)):
-        person.page.fill(f".cmp-own [data-k={key}]", str(value))
-    person.page.keyboard.press("Tab")
-    person.settle()
+        stayer.page.fill(f".cmp-own [data-k={key}]", str(value))
+    stayer.page.keyboard.press("Tab")
+    stayer.settle()
     made = python(
         server,
         "china.jpg",
@@ -332,10 +252,10 @@ def test_exports(person: Comparer, server: Server, tmp_path: Path) -> None:
         scale="each",
         box=(100, 50, 400, 300),
     )
-    assert json.loads(take(person, "json", tmp_path)[".json"].read_text()) == json.loads(json.dumps(made.to_json()))
-    text = take(person, "csv", tmp_path)[".csv"].read_text()
+    assert json.loads(take(stayer, "json", tmp_path)[".json"].read_text()) == json.loads(json.dumps(made.to_json()))
+    text = take(stayer, "csv", tmp_path)[".csv"].read_text()
     assert text == made.to_csv() and len(list(csv.DictReader(io.StringIO(text)))) == made.steps * 6
-    files = take(person, "pdf", tmp_path)
+    files = take(stayer, "pdf", tmp_path)
     assert set(files) == {".pdf", ".json", ".npz", ".tex"}
     assert files[".pdf"].read_bytes() == made.to_figure(interpolation="bilinear", boxes="class_maps").to_bytes("pdf")
     fonts = subprocess.run(["pdffonts", str(files[".pdf"])], capture_output=True, text=True, check=True).stdout
@@ -344,7 +264,108 @@ def test_exports(person: Comparer, server: Server, tmp_path: Path) -> None:
     page = np.asarray(Image.open(next(tmp_path.glob("page*.png"))).convert("RGB")).astype(float)
     assert page.std() > 20, "the page of the PDF is blank"
     for kind, magic in (("svg", b"<?xml"), ("png", b"\x89PNG")):
-        assert take(person, kind, tmp_path)[f".{kind}"].read_bytes().startswith(magic)
+        assert take(stayer, kind, tmp_path)[f".{kind}"].read_bytes().startswith(magic)
+
+
+SIX = [*BOTH, "vivid-psa", "vivid-ema", "vivid-vista", "vivid-paka"]
+
+
+def test_six_families_with_their_own_maps(stayer: Stayer, server: Server, tmp_path: Path) -> None:
+    stayer.see("coffee.jpg", *SIX)
+    same_numbers(stayer.table("pairs"), pair_rows(python(server, "coffee.jpg", SIX), 3))
+    maps = ["class_map"]
+    for i in range(1, 6):
+        select = stayer.page.locator(".cmp-map").nth(i)
+        values = [o.get_attribute("value") for o in select.locator("option").all()]
+        assert len(values) > 1
+        # The last one offered: derived maps and single channels come last.
+        select.select_option(values[1 if i == 1 else -1])
+        maps.append(str(values[1 if i == 1 else -1]).replace("@", "#"))
+    stayer.settle()
+    made = python(server, "coffee.jpg", SIX, maps)
+    for step in (3, 2, 1):
+        same_numbers(stayer.table("pairs"), pair_rows(made, step))
+        for i, row in enumerate(stayer.table("boxes")):
+            box = made.box_of(i, step)
+            assert row[1:5] == (["none", "", "", ""] if box is None else [str(v) for v in box.xyxy])
+        stayer.page.click(".cmp-prev")
+        stayer.settle()
+    pdf = take(stayer, "pdf", tmp_path)[".pdf"]
+    assert pdf.read_bytes() == made.to_figure(interpolation="bilinear", boxes="class_maps").to_bytes("pdf")
+    if FOLDER:
+        stayer.page.screenshot(path=f"{FOLDER}/compare-six.png", full_page=True)
+        (Path(FOLDER) / "compare-six.pdf").write_bytes(pdf.read_bytes())
+
+
+@pytest.mark.parametrize("scale", ["shared", "each"])
+def test_panels_equal_pythons_overlay(stayer: Stayer, server: Server, scale: Any) -> None:
+    stayer.see("coffee.jpg", *BOTH)
+    stayer.page.uncheck(".cmp-showbox")
+    stayer.pick("scale", scale)
+    stayer.page.locator(".cmp-map").nth(1).select_option(GATE)
+    stayer.page.locator(".cmp-opacity").evaluate("(e) => { e.value = 100; e.dispatchEvent(new Event('input')); }")
+    for maps in (["class_map", GATE], ["class_map", "class_map"]):
+        stayer.page.locator(".cmp-map").nth(1).select_option(maps[1])
+        made = python(server, "coffee.jpg", BOTH, maps, scale=scale)
+        for how in ("cells", "bilinear", "bicubic"):
+            stayer.pick("interp", how)
+            for i, column in enumerate(made.columns):
+                drawn = stayer.panel(i)
+                heat = column.heatmaps[-1]
+                assert heat is not None
+                wanted = overlay(np.zeros_like(drawn), heat, made.scale(i), opacity=1, interpolation=how)  # type: ignore[arg-type]
+                rows, columns = heat.geometry.seen_pixels(drawn.shape[:2])
+                difference = np.abs(drawn.astype(float) - wanted.astype(float))[rows, columns]
+                # Rounding may take the neighbouring colour, no more.
+                assert difference.max() <= 6 and difference.mean() < 0.1, (maps, how, i)
+    low, high = (made.scale(1).low, made.scale(1).high)
+    ends = stayer.page.locator(".cmp-ends").last.inner_text().split()
+    assert [float(v) for v in ends] == pytest.approx([low, high], rel=1e-3)
+    assert stayer.page.locator(".cmp-bars .cmp-lut").count() == (1 if scale == "shared" else 0)
+
+
+def test_own_box(stayer: Stayer, server: Server) -> None:
+    stayer.see("coffee.jpg", *BOTH)
+    assert stayer.table("boxes")[0][-1] == "draw one"
+    for key, value in (("x0", 40), ("y0", 30), ("x1", 300), ("y1", 9999)):
+        stayer.page.fill(f".cmp-own [data-k={key}]", str(value))
+    stayer.page.keyboard.press("Tab")
+    stayer.settle()
+    made = python(server, "coffee.jpg", BOTH)
+    height, width = made.picture.size
+    wanted = python(server, "coffee.jpg", BOTH, box=(40, 30, 300, height)).user_iou()
+    assert [float(r[-1]) for r in stayer.table("boxes")] == pytest.approx(wanted.tolist(), abs=6e-4)
+    stayer.page.check(".cmp-draw")
+    frame = stayer.page.locator(".cmp-frame").nth(1)
+    frame.scroll_into_view_if_needed()
+    size = frame.bounding_box()
+    assert size is not None
+    stayer.page.mouse.move(size["x"] + 0.2 * size["width"], size["y"] + 0.25 * size["height"])
+    stayer.page.mouse.down()
+    stayer.page.mouse.move(size["x"] + 0.6 * size["width"], size["y"] + 0.75 * size["height"], steps=4)
+    stayer.page.mouse.up()
+    stayer.settle()
+    drawn = [int(stayer.page.input_value(f".cmp-own [data-k={k}]")) for k in ("x0", "y0", "x1", "y1")]
+    assert drawn == pytest.approx([0.2 * width, 0.25 * height, 0.6 * width, 0.75 * height], abs=3)
+    stayer.page.click(".cmp-clear")
+    stayer.settle()
+    assert stayer.table("boxes")[0][-1] == "draw one"
+
+
+def test_boxes_drawn_behind_another_tab_stay_lines(stayer: Stayer) -> None:
+    stayer.see("coffee.jpg", *BOTH)
+    stayer.page.get_by_role("tab", name="Channels").click()
+    expect(stayer.page.locator(".cmp-grid")).to_be_hidden()
+    stayer.page.locator(".cmp-showbox").evaluate("(e) => e.dispatchEvent(new Event('input', { bubbles: true }))")
+    stayer.page.locator(".cmp-step").evaluate("(e) => { e.value = 1; e.dispatchEvent(new Event('input')); }")
+    stayer.settle()
+    covered = stayer.page.evaluate(
+        """() => [...document.querySelectorAll('.cmp-over')].map((c) => {
+            const data = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+            return data.filter((v, i) => i % 4 === 3 && v > 0).length / (c.width * c.height);
+        })"""
+    )
+    assert len(covered) == len(BOTH) and all(0 < share < 0.1 for share in covered), covered
 
 
 def forbid(*_: Any, **__: Any) -> Any:
@@ -428,21 +449,6 @@ def test_stop_ends_the_thread_and_the_next_computation_works(
     person.also("Grad-CAM")
     person.compare(*BOTH)
     same_numbers(person.table("pairs"), pair_rows(python(server, "chelsea.jpg", BOTH), 2))
-
-
-def test_boxes_drawn_behind_another_tab_stay_lines(pair: Pair) -> None:
-    pair.page.get_by_role("tab", name="Channels").click()
-    expect(pair.page.locator(".cmp-grid")).to_be_hidden()
-    pair.page.locator(".cmp-showbox").evaluate("(e) => e.dispatchEvent(new Event('input', { bubbles: true }))")
-    pair.page.locator(".cmp-step").evaluate("(e) => { e.value = 1; e.dispatchEvent(new Event('input')); }")
-    pair.settle()
-    covered = pair.page.evaluate(
-        """() => [...document.querySelectorAll('.cmp-over')].map((c) => {
-            const data = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
-            return data.filter((v, i) => i % 4 === 3 && v > 0).length / (c.width * c.height);
-        })"""
-    )
-    assert len(covered) == len(BOTH) and all(0 < share < 0.1 for share in covered), covered
 
 
 def test_nothing_yet_and_what_cannot_be_done(person: Comparer) -> None:
