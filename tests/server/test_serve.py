@@ -179,3 +179,15 @@ def test_no_room_for_the_folder(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     assert main(["serve", "--no-browser", "--port", "0"]) == 1
     assert "temporary folder" in capsys.readouterr().err
+
+
+def test_importing_the_page_touches_no_stub_file() -> None:
+    code = """
+import sys
+touched = []
+sys.addaudithook(lambda event, of: touched.append(of[0]) if event == "open" and str(of[0]).endswith(".pyi") else None)
+import viz.ui.app
+sys.exit(" ".join(map(str, touched)) or None)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
