@@ -25,7 +25,10 @@ pytestmark = pytest.mark.browser
 
 
 class Looker(Visitor):
-    """One who stays for several tests: each looks at a picture and sets what it needs of the view."""
+    """One who stays for several tests: each looks at a picture and sets what it needs of the view.
+
+    A page holds two connections, and Chromium makes six to one server: no more than three pages are open at a time.
+    """
 
     def look_at(self, name: str, *, boxes: bool = False) -> None:
         if f" {name} ·" not in self.text(".sl-about"):
@@ -98,6 +101,32 @@ def test_from_upload_to_an_opened_pdf(visitor: Visitor, server: Server, tmp_path
     assert page.std() > 20, "the page of the PDF is blank"
     with np.load(names[".npz"]) as maps:
         assert any(np.allclose(maps[k], trace.class_map(1).native) for k in maps if maps[k].shape == (7, 7))
+
+
+def test_same_picture_and_model_again_costs_no_forward(browser: Chrome, server: Server) -> None:
+    first = Visitor(browser, server)
+    first.upload(ASSETS / "coffee.jpg")
+    forwards = server.engine.forwards
+    second = Visitor(browser, server)
+    second.upload(ASSETS / "coffee.jpg")
+    assert server.engine.forwards == forwards
+    assert first.key == second.key
+    first.close()
+    second.close()
+
+
+def test_two_people_do_not_disturb_each_other(browser: Chrome, server: Server) -> None:
+    one, two = Visitor(browser, server), Visitor(browser, server)
+    one.page.set_input_files("#picture input[type=file]", str(ASSETS / "rocket.jpg"))
+    two.page.set_input_files("#picture input[type=file]", str(ASSETS / "flower.jpg"))
+    for person, name in ((one, "rocket.jpg"), (two, "flower.jpg")):
+        person.page.wait_for_selector(".sl[data-state=shown]")
+        person.settle()
+        assert name in person.text(".sl-about")
+        label = reference(server, name).top(-1, 1)[0].label
+        assert label in person.text(".sl-caption")
+        assert person.errors == []
+        person.close()
 
 
 @pytest.mark.parametrize("interpolation", ["cells", "bilinear", "bicubic"])
@@ -175,32 +204,6 @@ def test_stepping_and_looking_make_no_request_and_no_forward(visitor: Visitor, s
     # The page's own keep-alive is not ours to count.
     assert [u for u in visitor.requests if "heartbeat" not in u] == []
     assert server.engine.forwards == forwards
-
-
-def test_same_picture_and_model_again_costs_no_forward(browser: Chrome, server: Server) -> None:
-    first = Visitor(browser, server)
-    first.upload(ASSETS / "coffee.jpg")
-    forwards = server.engine.forwards
-    second = Visitor(browser, server)
-    second.upload(ASSETS / "coffee.jpg")
-    assert server.engine.forwards == forwards
-    assert first.key == second.key
-    first.close()
-    second.close()
-
-
-def test_two_people_do_not_disturb_each_other(browser: Chrome, server: Server) -> None:
-    one, two = Visitor(browser, server), Visitor(browser, server)
-    one.page.set_input_files("#picture input[type=file]", str(ASSETS / "rocket.jpg"))
-    two.page.set_input_files("#picture input[type=file]", str(ASSETS / "flower.jpg"))
-    for person, name in ((one, "rocket.jpg"), (two, "flower.jpg")):
-        person.page.wait_for_selector(".sl[data-state=shown]")
-        person.settle()
-        assert name in person.text(".sl-about")
-        label = reference(server, name).top(-1, 1)[0].label
-        assert label in person.text(".sl-caption")
-        assert person.errors == []
-        person.close()
 
 
 def test_diverging_palette_is_centred_on_the_neutral_value(visitor: Visitor, server: Server) -> None:
