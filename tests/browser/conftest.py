@@ -63,7 +63,5 @@ def server(the_server: Server) -> Server:
 
 @pytest.fixture
 def visitor(browser: Chrome, server: Server) -> Iterator[Visitor]:
-    person = Visitor(browser, server)
-    yield person
-    assert person.errors == []
-    person.close()
+    with Visitor(browser, server) as person:
+        yield person

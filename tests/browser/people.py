@@ -8,13 +8,13 @@ import io
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, expect
 from playwright.sync_api import TimeoutError as TimedOut
 
 from tests.browser.visiting import Chrome, Traffic
@@ -31,6 +31,7 @@ LOOPBACK = ("127.", "::1", "localhost")
 PUBLISHED, BROKEN = "TD_RNet18_t2_m2_joint", "broken"
 # A folder for screenshots to look at; none are taken without it.
 FOLDER = os.environ.get("SEARCHLIGHT_SCREENSHOTS", "")
+PHONE: dict[str, Any] = {"size": (390, 844), "has_touch": True, "is_mobile": True}
 
 
 class Server:
@@ -93,14 +94,41 @@ class Visitor:
         self.page.wait_for_selector("#samples button")
         self.page.wait_for_selector("#picture input[type=file]", state="attached")
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Leave the page, which has made no error."""
         self.page.close()
+        if kind is None:
+            self.went_well()
+
+    def went_well(self) -> None:
+        """Nothing went wrong so far."""
+        assert self.errors == []
 
     def upload(self, path: Path | str) -> None:
         """Choose a file that will be shown, and wait until the whole page knows of it."""
         before = self.key
         self.page.set_input_files("#picture input[type=file]", str(path))
         self.shown_after(before, Path(path).name)
+
+    def choose_model(self, name: str) -> None:
+        self.page.click("#model input")
+        self.page.get_by_role("option", name=name, exact=True).click()
+
+    def take_home(self, selector: str, folder: Path) -> dict[str, Path]:
+        """Download all that the links lead to; by ending."""
+        links = self.page.locator(selector)
+        expect(links.first).to_be_visible()
+        found = {}
+        for link in links.all():
+            with self.page.expect_download() as download:
+                link.click()
+            target = folder / download.value.suggested_filename
+            download.value.save_as(target)
+            found[target.suffix] = target
+        return found
 
     def shown_after(self, before: str, what: str = "What was asked for") -> None:
         """Wait until something else than before is shown, and all that follows has come."""
@@ -137,6 +165,24 @@ class Visitor:
     @property
     def step(self) -> int:
         return int(self.page.get_attribute(".sl", "data-step") or 0)
+
+    def beyond_the_edge(self, selector: str) -> list[str]:
+        """What is seen of a selector and ends right of the screen."""
+        found: list[str] = self.page.evaluate(
+            "([s, width]) => [...document.querySelectorAll(s)].filter(e => e.offsetParent"
+            " && e.getBoundingClientRect().right > width + 0.5).map(e => e.outerHTML.slice(0, 80))",
+            [selector, self.page.viewport_size["width"]],  # type: ignore[index]
+        )
+        return found
+
+    def too_small_to_touch(self, selector: str) -> list[str]:
+        """What is seen of a selector and is less than 44 pixels high or wide."""
+        found: list[str] = self.page.evaluate(
+            "(s) => [...document.querySelectorAll(s)].filter(e => e.offsetParent"
+            " && (e.offsetHeight < 44 || e.offsetWidth < 44)).map(e => e.outerHTML.slice(0, 80))",
+            selector,
+        )
+        return found
 
     def text(self, selector: str) -> str:
         return self.page.locator(selector).inner_text()

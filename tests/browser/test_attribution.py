@@ -16,7 +16,7 @@ from PIL import Image
 from playwright.sync_api import Locator, expect
 
 import viz
-from tests.browser.people import ASSETS, FOLDER, LOOPBACK, Server, Visitor
+from tests.browser.people import ASSETS, FOLDER, LOOPBACK, PHONE, Server, Visitor
 from tests.browser.visiting import LONG, PATIENCE, Chrome, all_ended, compute_quickly, hold_until_stopped, until
 from viz.comparison import Comparison, compare
 from viz.ui.attribution_entries import layer_choices, method_choices
@@ -34,10 +34,6 @@ class Asker(Visitor):
     def __init__(self, browser: Chrome, server: Server, **device: Any) -> None:
         super().__init__(browser, server, **device)
         self.page.on("console", lambda m: self.errors.append(f"{m.text} {m.location}") if m.type == "error" else None)
-
-    def model(self, name: str) -> None:
-        self.page.click("#model input")
-        self.page.get_by_role("option", name=name, exact=True).click()
 
     def open_tab(self, name: str = "Attribution") -> None:
         self.page.get_by_role("tab", name="Channels").scroll_into_view_if_needed()
@@ -82,16 +78,16 @@ class Asker(Visitor):
         )
         self.settle()
 
-    def outside(self) -> list[str]:
-        return [u for u in self.requests if not u.startswith(("data:", "blob:")) and not any(a in u for a in LOOPBACK)]
+    def went_well(self) -> None:
+        super().went_well()
+        inside = ("data:", "blob:")
+        assert [u for u in self.requests if not u.startswith(inside) and not any(a in u for a in LOOPBACK)] == []
 
 
 @pytest.fixture
 def person(browser: Chrome, server: Server) -> Iterator[Asker]:
-    someone = Asker(browser, server)
-    yield someone
-    assert someone.errors == [] and someone.outside() == []
-    someone.close()
+    with Asker(browser, server) as someone:
+        yield someone
 
 
 def python(server: Server, name: str, maps: list[str], model: str = TDAM, **options: Any) -> Comparison:
@@ -117,14 +113,7 @@ def same_numbers(shown: list[list[str]], made: Comparison, step: int) -> None:
 def take(person: Asker, kind: str, folder: Path) -> dict[str, Path]:
     person.grid.locator(f"[data-format={kind}]").click()
     expect(person.page.locator(f"#attribution-files a[download$='.{kind}']").first).to_be_visible()
-    found = {}
-    for link in person.page.locator("#attribution-files a").all():
-        with person.page.expect_download() as download:
-            link.click()
-        target = folder / download.value.suggested_filename
-        download.value.save_as(target)
-        found[target.suffix] = target
-    return found
+    return person.take_home("#attribution-files a", folder)
 
 
 def test_numbers_values_and_files_are_pythons(person: Asker, server: Server, tmp_path: Path) -> None:
@@ -214,7 +203,7 @@ def test_another_class_and_a_layer(person: Asker, server: Server) -> None:
 def test_a_slow_method_says_its_cost_and_a_plain_network_has_no_attention(
     person: Asker, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    person.model("lite0")
+    person.choose_model("lite0")
     person.upload(ASSETS / "rocket.jpg")
     person.open_tab()
     offered = person.page.locator("#attribution-methods label").all_inner_texts()
@@ -287,25 +276,17 @@ def test_a_new_picture_above_is_said(person: Asker) -> None:
 
 
 def test_phone(browser: Chrome, server: Server) -> None:
-    phone = Asker(browser, server, size=(390, 844), has_touch=True, is_mobile=True)
-    phone.upload(ASSETS / "coffee.jpg")
-    phone.open_tab()
-    phone.tick("Grad-CAM")
-    phone.compute()
-    wide = phone.page.evaluate(
-        "() => [...document.querySelectorAll('#attribution-grid, #attribution-grid *, #attribution-methods')].filter("
-        "e => e.offsetParent && !e.closest('table') && e.getBoundingClientRect().right > 390.5).map(e => e.className)"
-    )
-    assert wide == []
-    small = phone.page.evaluate(
-        "() => [...document.querySelectorAll('#attribution-grid button, #attribution-grid select')].filter("
-        "e => e.offsetParent && (e.offsetHeight < 44 || e.offsetWidth < 44)).length"
-    )
-    assert small == 0
-    if FOLDER:
-        phone.page.screenshot(path=f"{FOLDER}/attribution-phone.png", full_page=True)
-    assert phone.errors == [] and phone.outside() == []
-    phone.close()
+    with Asker(browser, server, **PHONE) as phone:
+        phone.upload(ASSETS / "coffee.jpg")
+        phone.open_tab()
+        phone.tick("Grad-CAM")
+        phone.compute()
+        # Tables scroll by themselves.
+        grid = "#attribution-grid"
+        assert phone.beyond_the_edge(f"{grid}, {grid} :not(table, table *), #attribution-methods") == []
+        assert phone.too_small_to_touch(f"{grid} button, {grid} select") == []
+        if FOLDER:
+            phone.page.screenshot(path=f"{FOLDER}/attribution-phone.png", full_page=True)
 
 
 def test_what_is_offered(server: Server) -> None:

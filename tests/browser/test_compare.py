@@ -18,7 +18,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 import viz
-from tests.browser.people import ASSETS, BROKEN, FOLDER, PUBLISHED, Server, Visitor
+from tests.browser.people import ASSETS, BROKEN, FOLDER, PHONE, PUBLISHED, Server, Visitor
 from tests.browser.visiting import LONG, PATIENCE, Chrome, all_ended, hold_until_stopped
 from viz.comparison import Comparison, compare
 from viz.maps import overlay
@@ -69,10 +69,8 @@ class Comparer(Visitor):
 
 @pytest.fixture
 def person(browser: Chrome, server: Server) -> Iterator[Comparer]:
-    someone = Comparer(browser, server)
-    yield someone
-    assert someone.errors == []
-    someone.close()
+    with Comparer(browser, server) as someone:
+        yield someone
 
 
 class Stayer(Comparer):
@@ -106,15 +104,14 @@ class Stayer(Comparer):
 
 @pytest.fixture(scope="module")
 def staying(browser: Chrome, server: Server) -> Iterator[Stayer]:
-    someone = Stayer(browser, server)
-    yield someone
-    someone.close()
+    with Stayer(browser, server) as someone:
+        yield someone
 
 
 @pytest.fixture
 def stayer(staying: Stayer) -> Iterator[Stayer]:
     yield staying
-    assert staying.errors == []
+    staying.went_well()
 
 
 def python(server: Server, name: str, models: list[str], maps: Any = None, **options: Any) -> Comparison:
@@ -152,14 +149,7 @@ def take(person: Comparer, kind: str, folder: Path) -> dict[str, Path]:
     wanted = person.page.locator(f"#compare-files a[download$='.{kind}']")
     expect(wanted.first).to_be_visible()
     assert before != person.page.locator("#compare-files a").all_inner_texts()
-    found = {}
-    for link in person.page.locator("#compare-files a").all():
-        with person.page.expect_download() as download:
-            link.click()
-        target = folder / download.value.suggested_filename
-        download.value.save_as(target)
-        found[target.suffix] = target
-    return found
+    return person.take_home("#compare-files a", folder)
 
 
 @pytest.mark.parametrize("name", ["flower.jpg", "china.jpg"])
@@ -491,46 +481,35 @@ def test_a_new_picture_above_is_said(person: Comparer) -> None:
 
 
 def test_phone(browser: Chrome, server: Server) -> None:
-    phone = Comparer(browser, server, size=(390, 844), has_touch=True, is_mobile=True)
-    phone.upload(ASSETS / "china.jpg")
-    phone.open_tab()
-    phone.compare(*BOTH, PUBLISHED)
-    frames = [f.bounding_box() for f in phone.page.locator(".cmp-frame").all()]
-    assert all(f is not None for f in frames)
-    left = [round(f["x"]) for f in frames if f is not None]
-    assert left[0] == left[2] != left[1], "two columns"
-    assert all(f["width"] > 125 for f in frames if f is not None)
-    wide = phone.page.evaluate(
-        "() => [...document.querySelectorAll('.cmp, .cmp *, #compare-models')].filter(e => e.offsetParent"
-        " && !e.closest('table') && e.getBoundingClientRect().right > 390.5).map(e => e.className)"
-    )
-    assert wide == []
-    small = phone.page.evaluate(
-        "() => [...document.querySelectorAll('.cmp button, .cmp select')].filter("
-        "e => e.offsetParent && (e.offsetHeight < 44 || e.offsetWidth < 44)).length"
-    )
-    assert small == 0
-    if FOLDER:
-        phone.page.screenshot(path=f"{FOLDER}/compare-phone.png", full_page=True)
-    assert phone.errors == []
-    phone.close()
+    with Comparer(browser, server, **PHONE) as phone:
+        phone.upload(ASSETS / "china.jpg")
+        phone.open_tab()
+        phone.compare(*BOTH, PUBLISHED)
+        frames = [f.bounding_box() for f in phone.page.locator(".cmp-frame").all()]
+        assert all(f is not None for f in frames)
+        left = [round(f["x"]) for f in frames if f is not None]
+        assert left[0] == left[2] != left[1], "two columns"
+        assert all(f["width"] > 125 for f in frames if f is not None)
+        # Tables scroll by themselves.
+        assert phone.beyond_the_edge(".cmp, .cmp :not(table, table *), #compare-models") == []
+        assert phone.too_small_to_touch(".cmp button, .cmp select") == []
+        if FOLDER:
+            phone.page.screenshot(path=f"{FOLDER}/compare-phone.png", full_page=True)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_desktop(browser: Chrome, server: Server, scheme: Any) -> None:
-    desk = Comparer(browser, server, size=(1280, 900), scheme=scheme)
-    desk.upload(ASSETS / "china.jpg")
-    desk.open_tab()
-    desk.compare(*BOTH, PUBLISHED)
-    desk.page.locator(".cmp-map").nth(1).select_option(GATE)
-    box = desk.page.locator(".cmp-frame").first.bounding_box()
-    assert box is not None
-    desk.page.locator(".cmp-frame").first.hover()
-    assert desk.page.evaluate("() => document.documentElement.scrollWidth") <= 1280
-    if FOLDER:
-        desk.page.screenshot(path=f"{FOLDER}/compare-{scheme}.png", full_page=True)
-    assert desk.errors == []
-    desk.close()
+    with Comparer(browser, server, size=(1280, 900), scheme=scheme) as desk:
+        desk.upload(ASSETS / "china.jpg")
+        desk.open_tab()
+        desk.compare(*BOTH, PUBLISHED)
+        desk.page.locator(".cmp-map").nth(1).select_option(GATE)
+        box = desk.page.locator(".cmp-frame").first.bounding_box()
+        assert box is not None
+        desk.page.locator(".cmp-frame").first.hover()
+        assert desk.page.evaluate("() => document.documentElement.scrollWidth") <= 1280
+        if FOLDER:
+            desk.page.screenshot(path=f"{FOLDER}/compare-{scheme}.png", full_page=True)
 
 
 def test_the_page_carries_no_object_of_ours(server: Server) -> None:

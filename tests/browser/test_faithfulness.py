@@ -12,7 +12,7 @@ import torch
 from playwright.sync_api import expect
 
 import viz
-from tests.browser.people import ASSETS, FOLDER, Server
+from tests.browser.people import ASSETS, FOLDER, PHONE, Server
 from tests.browser.test_attribution import Asker
 from tests.browser.visiting import LONG, PATIENCE, Chrome, all_ended, compute_quickly, hold_until_stopped
 from tests.family_models import family_model
@@ -55,10 +55,8 @@ class Doubter(Asker):
 
 @pytest.fixture
 def person(browser: Chrome, server: Server) -> Iterator[Doubter]:
-    someone = Doubter(browser, server)
-    yield someone
-    assert someone.errors == [] and someone.outside() == []
-    someone.close()
+    with Doubter(browser, server) as someone:
+        yield someone
 
 
 def check_reliance(shown: list[list[str]], report: Report) -> None:
@@ -76,28 +74,17 @@ def check_reliance(shown: list[list[str]], report: Report) -> None:
         assert line[2][0] in "+-" and (r.top1_kept == 1) == (line[4] == "kept")
 
 
-def take_files(person: Doubter, folder: Path) -> dict[str, Path]:
-    files = {}
-    for link in person.page.locator("#faithfulness-files a").all():
-        with person.page.expect_download() as download:
-            link.click()
-        target = folder / download.value.suggested_filename
-        download.value.save_as(target)
-        files[target.suffix] = target
-    return files
-
-
 def test_all_quick_controls_are_pythons(
     person: Doubter, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compute_quickly(monkeypatch)
-    person.model(PSA)
+    person.choose_model(PSA)
     person.upload(ASSETS / "flower.jpg")
     person.open_tab("Faithfulness")
     person.measure()
     picture = viz.open_picture(ASSETS / "flower.jpg")
     report = faithful(server.engine.model(PSA), picture, source="attention:spatial_gate")
-    files = take_files(person, tmp_path)
+    files = person.take_home("#faithfulness-files a", tmp_path)
     assert set(files) == {".json", ".csv"} and files[".csv"].name.startswith("flower-lite0-psa")
     assert files[".csv"].read_text() == report.to_csv()
     assert json.loads(files[".json"].read_text()) == json.loads(json.dumps(report.to_json()))
@@ -157,7 +144,7 @@ def test_another_map_class_and_step(person: Doubter, server: Server, monkeypatch
 
 
 def test_a_changed_answer_is_named(person: Doubter, server: Server, tmp_path: Path) -> None:
-    person.model("vivid-ema")
+    person.choose_model("vivid-ema")
     person.upload(ASSETS / "chelsea.jpg")
     person.open_tab("Faithfulness")
     person.choose_parts("reliance")
@@ -171,7 +158,7 @@ def test_a_changed_answer_is_named(person: Doubter, server: Server, tmp_path: Pa
     report = faithful(model, ASSETS / "chelsea.jpg", source="attention", parts=("reliance",))
     check_reliance(rows, report)
     # At the library's usual options.
-    record = json.loads(take_files(person, tmp_path)[".json"].read_text())
+    record = json.loads(person.take_home("#faithfulness-files a", tmp_path)[".json"].read_text())
     assert record["options"] == json.loads(json.dumps(report.to_json()["options"]))
     neutral = next(r for r in rows if "neutral" in r[0])
     assert neutral[4] == f"changed to {best}"
@@ -215,24 +202,18 @@ def test_nothing_to_measure_is_said(person: Doubter) -> None:
 
 def test_phone_and_a_plain_network(browser: Chrome, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     compute_quickly(monkeypatch)
-    phone = Doubter(browser, server, size=(390, 844), has_touch=True, is_mobile=True)
-    phone.model("lite0")
-    phone.upload(ASSETS / "flower.jpg")
-    phone.open_tab("Faithfulness")
-    assert "no gate to replace" in phone.text("#faithfulness-note")
-    expect(phone.page.locator("#faithfulness-parts label")).to_have_count(len(PARTS) - 1)
-    phone.choose_parts("insertion", "stability")
-    phone.measure()
-    wide = phone.page.evaluate(
-        "() => [...document.querySelectorAll('.fa, .fa *, #faithfulness-parts, #faithfulness-source')].filter("
-        "e => e.offsetParent && e.getBoundingClientRect().right > 390.5).map(e => e.outerHTML.slice(0, 80))"
-    )
-    assert wide == []
-    assert phone.page.evaluate("() => document.documentElement.scrollWidth") <= 390
-    if FOLDER:
-        phone.page.screenshot(path=f"{FOLDER}/faithfulness-phone.png", full_page=True)
-    assert phone.errors == [] and phone.outside() == []
-    phone.close()
+    with Doubter(browser, server, **PHONE) as phone:
+        phone.choose_model("lite0")
+        phone.upload(ASSETS / "flower.jpg")
+        phone.open_tab("Faithfulness")
+        assert "no gate to replace" in phone.text("#faithfulness-note")
+        expect(phone.page.locator("#faithfulness-parts label")).to_have_count(len(PARTS) - 1)
+        phone.choose_parts("insertion", "stability")
+        phone.measure()
+        assert phone.beyond_the_edge(".fa, .fa *, #faithfulness-parts, #faithfulness-source") == []
+        assert phone.page.evaluate("() => document.documentElement.scrollWidth") <= 390
+        if FOLDER:
+            phone.page.screenshot(path=f"{FOLDER}/faithfulness-phone.png", full_page=True)
 
 
 def test_what_is_offered(server: Server) -> None:

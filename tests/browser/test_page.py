@@ -35,10 +35,6 @@ class Hasty(Visitor):
     def choose_file(self, path: Path) -> None:
         self.page.set_input_files(INPUT, str(path))
 
-    def choose_model(self, name: str) -> None:
-        self.page.click("#model input")
-        self.page.get_by_role("option", name=name, exact=True).click()
-
     def see(self, name: str) -> None:
         """Choose a picture, which may be the one that is shown."""
         self.choose_file(ASSETS / name)
@@ -100,24 +96,22 @@ class Hasty(Visitor):
 
 @pytest.fixture
 def person(browser: Chrome, server: Server) -> Iterator[Hasty]:
-    someone = Hasty(browser, server)
-    yield someone
-    assert someone.errors == []
-    someone.close()
+    with Hasty(browser, server) as someone:
+        yield someone
 
 
 @pytest.fixture(scope="module")
 def staying(browser: Chrome, server: Server) -> Iterator[Hasty]:
-    someone = Hasty(browser, server)
-    yield someone
-    someone.close()
+    with Hasty(browser, server) as someone:
+        yield someone
 
 
 @pytest.fixture
 def stayer(staying: Hasty) -> Iterator[Hasty]:
     """One who stays for several tests."""
     yield staying
-    assert staying.errors == [] and staying.notices() == []
+    staying.went_well()
+    assert staying.notices() == []
 
 
 class Gate:

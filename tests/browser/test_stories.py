@@ -25,8 +25,7 @@ class Walker(Visitor):
     """A visitor of one family's model, who stays for several tests."""
 
     def open(self, family: str, picture: str = "coffee.jpg") -> None:
-        self.page.click("#model input")
-        self.page.locator("ul[role=listbox] li", has_text=f"vivid-{family}").click()
+        self.choose_model(f"vivid-{family}")
         self.upload(ASSETS / picture)
         self.family = family
         assert self.stop == 1 and self.page.input_value(".sl-map") == "story"
@@ -60,10 +59,9 @@ class Walker(Visitor):
 
 @pytest.fixture(scope="module")
 def staying(request: pytest.FixtureRequest, browser: Chrome, server: Server) -> Iterator[Walker]:
-    person = Walker(browser, server)
-    person.open(request.param)
-    yield person
-    person.close()
+    with Walker(browser, server) as person:
+        person.open(request.param)
+        yield person
 
 
 @pytest.fixture
@@ -71,7 +69,7 @@ def walker(staying: Walker) -> Iterator[Walker]:
     """The visitor of a family's model; all tests of a family come one after the other."""
     staying.anew()
     yield staying
-    assert staying.errors == []
+    staying.went_well()
 
 
 def of(*families: str) -> pytest.MarkDecorator:
@@ -241,28 +239,28 @@ def test_kernels_in_the_browser_are_those_of_python(walker: Walker, server: Serv
 
 
 def test_any_map_can_be_chosen_and_the_story_taken_up_again(browser: Chrome, server: Server) -> None:
-    walker = Walker(browser, server)
-    walker.open("paka")
-    trace = reference(server, "paka")
-    walker.choose("map", "attention.levels.1.kernel_attention@5")
-    walker.go(next(i for i, f in enumerate(trace.frames, 1) if f.step == 2))
-    assert "tap row 2, column 3" in walker.text(".sl-readout")
-    assert len(walker.rows()) == 1 and walker.rows()[0][0].isdigit(), "a map that a person chose has its box"
-    walker.go(2)
-    assert "no value" in walker.text(".sl-readout")
-    walker.choose("map", "story")
-    assert "story" in walker.rows()[0][0]
-    walker.go(len(trace.frames))
-    assert walker.rows()[0][0] == str(len(trace.frames)), "class maps of the story keep their boxes"
-    # A model without a story falls back to its class maps.
-    before = walker.key
-    walker.page.click("#model input")
-    walker.page.locator("ul[role=listbox] li", has_text="lite0-tdam").first.click()
-    walker.shown_after(before)
-    assert walker.page.input_value(".sl-map") == "class_map"
-    assert not walker.page.locator(".sl-kernel").is_visible() and not walker.page.locator(".sl-showkernel").is_visible()
-    assert walker.errors == []
-    walker.close()
+    with Walker(browser, server) as walker:
+        walker.open("paka")
+        trace = reference(server, "paka")
+        walker.choose("map", "attention.levels.1.kernel_attention@5")
+        walker.go(next(i for i, f in enumerate(trace.frames, 1) if f.step == 2))
+        assert "tap row 2, column 3" in walker.text(".sl-readout")
+        assert len(walker.rows()) == 1 and walker.rows()[0][0].isdigit(), "a map that a person chose has its box"
+        walker.go(2)
+        assert "no value" in walker.text(".sl-readout")
+        walker.choose("map", "story")
+        assert "story" in walker.rows()[0][0]
+        walker.go(len(trace.frames))
+        assert walker.rows()[0][0] == str(len(trace.frames)), "class maps of the story keep their boxes"
+        # A model without a story falls back to its class maps.
+        before = walker.key
+        walker.choose_model("lite0-tdam")
+        walker.shown_after(before)
+        assert walker.page.input_value(".sl-map") == "class_map"
+        assert (
+            not walker.page.locator(".sl-kernel").is_visible()
+            and not walker.page.locator(".sl-showkernel").is_visible()
+        )
 
 
 @of("ema")
@@ -308,12 +306,10 @@ def test_fits_and_is_readable(walker: Walker, server: Server, tmp_path: Path) ->
 
 
 def test_opened_on_a_phone(browser: Chrome, server: Server) -> None:
-    person = Walker(browser, server, size=PHONE)
-    person.open("paka")
-    person.go(4)
-    fits_and_is_readable(person, reference(server, "paka"), PHONE[0])
-    assert person.errors == []
-    person.close()
+    with Walker(browser, server, size=PHONE) as person:
+        person.open("paka")
+        person.go(4)
+        fits_and_is_readable(person, reference(server, "paka"), PHONE[0])
 
 
 def fits_and_is_readable(person: Walker, trace: viz.Trace, width: int) -> None:

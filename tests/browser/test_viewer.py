@@ -16,7 +16,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 import viz
-from tests.browser.people import ASSETS, CONTRAST, LOOPBACK, Server, Visitor, boxes_overlap
+from tests.browser.people import ASSETS, CONTRAST, LOOPBACK, PUBLISHED, Server, Visitor, boxes_overlap
 from tests.browser.visiting import Chrome
 from viz.maps import overlay, scale_for, symmetric
 from viz.ui.payload import display_rgb
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.browser
 class Looker(Visitor):
     """One who stays for several tests: each looks at a picture and sets what it needs of the view.
 
-    A page holds two connections, and Chromium makes six to one server: no more than three pages are open at a time.
+    Chromium makes six connections to one server, and a page at work holds two: no more than three are open at a time.
     """
 
     def look_at(self, name: str, *, boxes: bool = False) -> None:
@@ -46,15 +46,14 @@ class Looker(Visitor):
 
 @pytest.fixture(scope="module")
 def staying(browser: Chrome, server: Server) -> Iterator[Looker]:
-    person = Looker(browser, server)
-    yield person
-    person.close()
+    with Looker(browser, server) as person:
+        yield person
 
 
 @pytest.fixture
 def looker(staying: Looker) -> Iterator[Looker]:
     yield staying
-    assert staying.errors == []
+    staying.went_well()
 
 
 def reference(server: Server, name: str) -> viz.Trace:
@@ -79,15 +78,7 @@ def test_from_upload_to_an_opened_pdf(visitor: Visitor, server: Server, tmp_path
     preview = visitor.page.locator("#preview img")
     expect(preview).to_be_visible()
     visitor.page.click("#make-figure")
-    files = visitor.page.locator("#figure-files a")
-    expect(files.first).to_be_visible()
-    names = {}
-    for link in files.all():
-        with visitor.page.expect_download() as download:
-            link.click()
-        target = tmp_path / download.value.suggested_filename
-        download.value.save_as(target)
-        names[target.suffix] = target
+    names = visitor.take_home("#figure-files a", tmp_path)
     assert {".pdf", ".json", ".npz", ".tex", ".zip"} <= set(names)
     assert len(zipfile.ZipFile(names[".zip"]).namelist()) == 4
     assert all(path.stem.startswith("panda-lite0-tdam") for path in names.values())
@@ -104,29 +95,24 @@ def test_from_upload_to_an_opened_pdf(visitor: Visitor, server: Server, tmp_path
 
 
 def test_same_picture_and_model_again_costs_no_forward(browser: Chrome, server: Server) -> None:
-    first = Visitor(browser, server)
-    first.upload(ASSETS / "coffee.jpg")
-    forwards = server.engine.forwards
-    second = Visitor(browser, server)
-    second.upload(ASSETS / "coffee.jpg")
-    assert server.engine.forwards == forwards
-    assert first.key == second.key
-    first.close()
-    second.close()
+    with Visitor(browser, server) as first, Visitor(browser, server) as second:
+        first.upload(ASSETS / "coffee.jpg")
+        forwards = server.engine.forwards
+        second.upload(ASSETS / "coffee.jpg")
+        assert server.engine.forwards == forwards
+        assert first.key == second.key
 
 
 def test_two_people_do_not_disturb_each_other(browser: Chrome, server: Server) -> None:
-    one, two = Visitor(browser, server), Visitor(browser, server)
-    one.page.set_input_files("#picture input[type=file]", str(ASSETS / "rocket.jpg"))
-    two.page.set_input_files("#picture input[type=file]", str(ASSETS / "flower.jpg"))
-    for person, name in ((one, "rocket.jpg"), (two, "flower.jpg")):
-        person.page.wait_for_selector(".sl[data-state=shown]")
-        person.settle()
-        assert name in person.text(".sl-about")
-        label = reference(server, name).top(-1, 1)[0].label
-        assert label in person.text(".sl-caption")
-        assert person.errors == []
-        person.close()
+    with Visitor(browser, server) as one, Visitor(browser, server) as two:
+        one.page.set_input_files("#picture input[type=file]", str(ASSETS / "rocket.jpg"))
+        two.page.set_input_files("#picture input[type=file]", str(ASSETS / "flower.jpg"))
+        for person, name in ((one, "rocket.jpg"), (two, "flower.jpg")):
+            person.page.wait_for_selector(".sl[data-state=shown]")
+            person.settle()
+            assert name in person.text(".sl-about")
+            label = reference(server, name).top(-1, 1)[0].label
+            assert label in person.text(".sl-caption")
 
 
 @pytest.mark.parametrize("interpolation", ["cells", "bilinear", "bicubic"])
@@ -209,8 +195,7 @@ def test_stepping_and_looking_make_no_request_and_no_forward(visitor: Visitor, s
 def test_diverging_palette_is_centred_on_the_neutral_value(visitor: Visitor, server: Server) -> None:
     visitor.upload(ASSETS / "panda.jpg")
     before = visitor.key
-    visitor.page.click("#model input")
-    visitor.page.get_by_role("option", name="lite0-ema", exact=True).click()
+    visitor.choose_model("lite0-ema")
     visitor.shown_after(before)
     trace = server.engine.trace(viz.open_picture(ASSETS / "panda.jpg"), "lite0-ema")
     gate = trace.heatmap("group_gate", channel=0)
@@ -373,8 +358,7 @@ def test_channel_plot_and_feature_maps(looker: Looker, server: Server, tmp_path:
 def test_a_brought_checkpoint_can_be_chosen(visitor: Visitor) -> None:
     visitor.upload(ASSETS / "panda.jpg")
     before = visitor.key
-    visitor.page.click("#model input")
-    visitor.page.locator("ul[role=listbox] li", has_text="TD_RNet18").click()
+    visitor.choose_model(PUBLISHED)
     visitor.shown_after(before)
     assert "TD-ResNet-18" in visitor.text(".sl-about")
     options = visitor.page.locator(".sl-map option").all_inner_texts()
@@ -443,14 +427,12 @@ SIZES = ((390, 844), (768, 1024), (1360, 1000))
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_fits_and_is_readable(browser: Chrome, server: Server, scheme: Literal["light", "dark"]) -> None:
     """Opened on a phone, then turned and taken to larger screens."""
-    person = Visitor(browser, server, size=SIZES[0], scheme=scheme)
-    person.upload(ASSETS / "chelsea.jpg")
-    for width, height in SIZES:
-        person.page.set_viewport_size({"width": width, "height": height})
-        person.settle()
-        fits_and_is_readable(person, width)
-    assert person.errors == []
-    person.close()
+    with Visitor(browser, server, size=SIZES[0], scheme=scheme) as person:
+        person.upload(ASSETS / "chelsea.jpg")
+        for width, height in SIZES:
+            person.page.set_viewport_size({"width": width, "height": height})
+            person.settle()
+            fits_and_is_readable(person, width)
 
 
 def fits_and_is_readable(person: Visitor, width: int) -> None:
