@@ -1,4 +1,4 @@
-"""One page and one Chromium for all browser tests of a worker; each file finds the page without a trace."""
+"""One page and one Chromium for all browser tests of a worker; each file of tests starts with no trace held."""
 
 from __future__ import annotations
 

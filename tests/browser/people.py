@@ -98,7 +98,7 @@ class Visitor:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Leave the page, which has made no error."""
+        """Leave the page; a test that passed must have seen no error on it."""
         self.page.close()
         if kind is None:
             self.went_well()

@@ -1,4 +1,4 @@
-"""The page. Importing any part of it imports Gradio as it is wanted here: calling nobody, and writing no file."""
+"""The page. Importing any part of it imports Gradio, set up to call nobody and to write no files."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 def _import_gradio() -> None:
     """Import Gradio without its stub files.
 
-    Each time it is imported it makes one for every component, beside its own sources, which takes longer than all the
-    rest of the import. It makes none for a class that has no source file.
+    On every import it would write one for each component, beside its own sources: more work than the rest of the import
+    (benchmarks/page_import.py). It writes none for a class whose source file cannot be found.
     """
     found = inspect.getfile
 
