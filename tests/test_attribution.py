@@ -16,17 +16,17 @@ from torch import Tensor, nn
 from tests.family_models import vivid
 from tests.test_leaks import hooks
 from tests.tiny import scene, tiny_model, tiny_network
-from viz.attention.probe import capture, edited
 from viz.attribution import METHODS, AttributionOptions, attribute, parse_method
-from viz.engine import Engine
+from viz.capture.probe import capture, edited
 from viz.errors import ModelError, ProbeError, VizError
 from viz.figures.export import trace_json, trace_npz
 from viz.geometry import Preprocessing
-from viz.networks.base import StepNetwork
-from viz.networks.efficientnet_lite import EfficientNetLite0, ReLU6
-from viz.networks.lite0_tdam import Lite0TDAM
+from viz.models.backbone import lite0_state
+from viz.models.networks.base import StepNetwork
+from viz.models.networks.efficientnet_lite import EfficientNetLite0, ReLU6
+from viz.models.networks.lite0_tdam import Lite0TDAM
 from viz.picture import open_picture
-from viz.zoo.backbone import lite0_state
+from viz.run.engine import Engine
 
 CLASSES = 10
 OPTIONS = AttributionOptions(n_steps=6, window=32, stride=16, batch=4)

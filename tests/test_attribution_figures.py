@@ -13,15 +13,15 @@ from PIL import Image
 from tests.tiny import scene, tiny_model
 from viz.attribution import AttributionOptions
 from viz.cli import main
-from viz.comparison import compare
-from viz.comparison.choice import parse_map
-from viz.engine import Engine, Model
 from viz.errors import FigureError, ModelError, ProbeError, VizError
 from viz.figures import FigureSpec, Panel, figure, figure_from_record
 from viz.figures.attributions import with_attributions
 from viz.figures.compare_record import comparison_from_record
+from viz.figures.comparison import compare
+from viz.figures.comparison.choice import parse_map
 from viz.figures.shorthand import panel_text, parse_panel, parse_panels, with_class
 from viz.picture import Picture, open_picture
+from viz.run.engine import Engine, Model
 
 FEW = AttributionOptions(n_steps=2, window=48, stride=48, baseline="black")
 PANELS = (
@@ -215,7 +215,7 @@ def test_wrong_columns_are_refused_with_the_models_name(model: Model, picture: P
 def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     photo = tmp_path / "photo.png"
     Image.fromarray(scene()).save(photo)
-    monkeypatch.setattr("viz.engine.load", lambda name, *args, **options: renamed(str(name)))
+    monkeypatch.setattr("viz.run.engine.load", lambda name, *args, **options: renamed(str(name)))
     monkeypatch.setattr("viz.figures.record.load", lambda name, *args, **options: renamed(str(name)))
     out = tmp_path / "a.png"
     panels = "picture,gradcam:1,occlusion:2"

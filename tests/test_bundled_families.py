@@ -10,11 +10,11 @@ import torch
 
 import viz
 from viz.errors import CheckpointError
-from viz.networks.lite0_attended import Lite0Attended
+from viz.models.backbone import lite0_state
+from viz.models.modules import load_lite0_family
+from viz.models.networks.lite0_attended import Lite0Attended
 from viz.training.clutter_card import WITH_MAP, bars
 from viz.training.clutter_measure import GATES, NATIVE
-from viz.zoo.backbone import lite0_state
-from viz.zoo.modules import load_lite0_family
 
 ROOT = Path(__file__).parent.parent
 FAMILIES = ("psa", "ema", "vista", "paka")
@@ -48,7 +48,7 @@ def test_the_backbone_is_the_plain_one(family: str) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_gate_is_used(family: str) -> None:
     """With its values put to their mean over places and channels the network answers otherwise."""
-    from viz.attention.probe import edited
+    from viz.capture.probe import edited
 
     model = viz.load(f"lite0-{family}")
     assert isinstance(model.network, Lite0Attended)

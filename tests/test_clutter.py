@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from viz.errors import PictureError
-from viz.networks.lite0_attended import Lite0Attended
-from viz.networks.lite0_families import FAMILIES
+from viz.models.networks.lite0_attended import Lite0Attended
+from viz.models.networks.lite0_families import FAMILIES
 from viz.training.clutter_learn import (
     ClutterData,
     ClutterRecipe,

@@ -17,20 +17,20 @@ import pytest
 from PIL import Image
 
 import viz
-import viz.engine
+import viz.run.engine
 from tests.tiny import as_model, scene, tiny_model, tiny_network, with_neutral
 from viz.cli import main
-from viz.comparison import agreement, compare, compare_folder, spearman, top_overlap
-from viz.comparison.agreement import ranks, sampled, top_cells
-from viz.comparison.choice import MapChoice, parse_map
-from viz.comparison.folder import stems
-from viz.comparison.tables import rows_from_json, rows_of, summary
-from viz.engine import Model
+from viz.core.heatmap import Heatmap
 from viz.errors import FigureError, ModelError, PictureError, ProbeError, VizError
 from viz.figures.compare_record import comparison_from_record
+from viz.figures.comparison import agreement, compare, compare_folder, spearman, top_overlap
+from viz.figures.comparison.choice import MapChoice, parse_map
+from viz.figures.comparison.folder import stems
+from viz.figures.comparison.tables import rows_from_json, rows_of, summary
 from viz.figures.text import width_of
 from viz.geometry import Preprocessing, fit
-from viz.maps import Heatmap
+from viz.measures.agreement import ranks, sampled, top_cells
+from viz.run.engine import Model
 
 GATE = "layer4.0.RA_block.spatial_gate"
 
@@ -260,7 +260,7 @@ def test_channels_features_and_traces(three: Model) -> None:
 @pytest.mark.parametrize("family", ["psa", "ema", "vista", "paka"])
 def test_every_family_with_every_map_that_it_offers(family: str, three: Model) -> None:
     from tests.family_models import family_model
-    from viz.ui.entries import derived_entries, spatial_entries
+    from viz.page.entries import derived_entries, spatial_entries
 
     trace = family_model(family).trace(scene())
     other = compare(trace.picture, [three, trace]).columns[0].trace
@@ -548,7 +548,7 @@ def loads(monkeypatch: pytest.MonkeyPatch, three: Model, two: Model) -> list[str
             raise ModelError(f"There is no model {name!r}.")
         return {"three": three, "two": two}[name]
 
-    monkeypatch.setattr(viz.engine, "load", load)
+    monkeypatch.setattr(viz.run.engine, "load", load)
     return calls
 
 
@@ -572,7 +572,7 @@ def test_folder_in_python(folder: Path, three: Model, two: Model) -> None:
 def test_one_picture_on_the_command_line(
     folder: Path, loads: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    three, two = viz.engine.load("three"), viz.engine.load("two")
+    three, two = viz.run.engine.load("three"), viz.run.engine.load("two")
     loads.clear()
     out = tmp_path / "deep" / "out"
     more = ["--map", "class_map", "--map", "spatial_gate", "--scale", "each", "--step", "2", "--step", "-1"]

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from tests.tiny import as_model, scene, tiny_model, tiny_network
-from viz.comparison import compare, top_overlap
-from viz.comparison.build import scale_group
-from viz.comparison.tables import csv_text
-from viz.engine import Model
-from viz.trace import Trace
-from viz.ui.compare_entries import class_index, model_entry
+from viz.core.trace import Trace
+from viz.figures.comparison import compare, top_overlap
+from viz.figures.comparison.build import scale_group
+from viz.figures.comparison.tables import csv_text
+from viz.page.compare_entries import class_index, model_entry
+from viz.run.engine import Model
 
 
 def named(model: Model, name: str) -> Model:

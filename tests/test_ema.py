@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from tests.parity.case import draw_input, fill, read_case
 from tests.parity.runner import FIXTURES, run_case
-from viz.attention.ema import EMA
-from viz.attention.probe import Edit, Probe, capture, edited, probes_of
+from viz.capture.probe import Edit, Probe, capture, edited, probes_of
+from viz.families.ema.module import EMA
 
 
 def _module(channels: int = 12, groups: int = 4, seed: int = 0) -> EMA:

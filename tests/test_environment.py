@@ -19,7 +19,7 @@ import torch
 import viz
 from tests.tiny import tiny_model
 from viz.environment import plain_torch
-from viz.faithfulness.report import Options
+from viz.measures.faithfulness.report import Options
 
 PICTURE = Path(viz.__file__).parent.parent / "assets" / "panda.jpg"
 MODELS = ("lite0-tdam", "lite0-psa", "lite0-vista", "lite0-paka")

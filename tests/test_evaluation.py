@@ -19,22 +19,22 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-import viz.evaluation.task as task_module
+import viz.measures.localization.task as task_module
 from tests.localization_data import write_dataset
 from viz.cli import main
+from viz.core.sources import MapSource, parse_source
 from viz.datasets import open_dataset
 from viz.errors import VizError
-from viz.evaluation.journal import Journal, line_of, read_line
-from viz.evaluation.options import Options, sources_of
-from viz.evaluation.processes import whoami
-from viz.evaluation.report_markdown import to_markdown
-from viz.evaluation.results import Result, from_bytes, to_bytes
-from viz.evaluation.run import evaluate, plan, some_of
-from viz.evaluation.runner import run
-from viz.evaluation.tuning import best_level, folds_of, levels_for
-from viz.intervals import interval
-from viz.localization.protocol import Thresholds
-from viz.sources import MapSource, parse_source
+from viz.measures.intervals import interval
+from viz.measures.jobs.journal import Journal, line_of, read_line
+from viz.measures.jobs.processes import whoami
+from viz.measures.jobs.runner import run
+from viz.measures.localization.options import Options, sources_of
+from viz.measures.localization.protocol import Thresholds
+from viz.measures.localization.report_markdown import to_markdown
+from viz.measures.localization.results import Result, from_bytes, to_bytes
+from viz.measures.localization.run import evaluate, plan, some_of
+from viz.measures.localization.tuning import best_level, folds_of, levels_for
 
 ROOT = Path(__file__).parents[1]
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
@@ -549,8 +549,8 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from tests.test_evaluation import Numbers
-from viz.evaluation.processes import joined
-from viz.evaluation.runner import run
+from viz.measures.jobs.processes import joined
+from viz.measures.jobs.runner import run
 with joined("cpu") as me:
     journal = run(Numbers(11), Path({base!r}) / str(me.rank), processes=me)
     if me.first:

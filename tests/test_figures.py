@@ -21,6 +21,8 @@ from matplotlib.figure import Figure as Canvas
 from PIL import Image
 
 from tests.tiny import scene, tiny_model, with_neutral
+from viz.core.heatmap import overlay, scale_for
+from viz.core.trace import Trace
 from viz.errors import FigureError, ModelError, ProbeError
 from viz.figures import PRESETS, FigureSpec, Panel, figure, figure_from_record
 from viz.figures.content import contents, letter_of, percent
@@ -33,8 +35,6 @@ from viz.figures.record import read_record
 from viz.figures.shorthand import default_panels, panel_text, parse_panel, parse_panels
 from viz.figures.text import numbers, width_of, wrapped
 from viz.files import as_json_bytes
-from viz.maps import overlay, scale_for
-from viz.trace import Trace
 
 SEVEN = "picture,class_map:1,class_map:2,class_map:3,spatial_gate:2,channel_gate:3,boxes:all"
 

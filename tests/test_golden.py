@@ -29,7 +29,7 @@ def test_the_bundled_models_answer_as_they_did(answers: dict[str, Answer]) -> No
 
 
 def test_every_bundled_model_has_golden_answers() -> None:
-    from viz.zoo.catalogue import Catalogue
+    from viz.models.catalogue import Catalogue
 
     assert {key.partition("/")[0] for key in GOLDEN} == set(Catalogue().bundled)
     assert set(GOLDEN) == {f"{m}/{p}" for m in MODELS for p in PICTURES}

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from tests.tiny import as_model, scene, tiny_model, tiny_network
-from viz.attention.probe import _EDITS, _SINK
+from viz.capture.probe import _EDITS, _SINK
 from viz.errors import ProbeError
 from viz.picture import open_picture
 

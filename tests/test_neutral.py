@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 import viz
-from viz.attention.probe import Edit, capture, edited, probes_of
-from viz.engine import Model
-from viz.faithfulness import faithful
-from viz.faithfulness.gates import GATES, neutral_edits
+from viz.capture.probe import Edit, capture, edited, probes_of
 from viz.geometry import prepare
-from viz.networks.base import StepNetwork
-from viz.networks.lite0_families import FAMILIES
-from viz.networks.lite0_tdam import Lite0TDAM
+from viz.measures.faithfulness import faithful
+from viz.measures.faithfulness.gates import GATES, neutral_edits
+from viz.models.networks.base import StepNetwork
+from viz.models.networks.lite0_families import FAMILIES
+from viz.models.networks.lite0_tdam import Lite0TDAM
+from viz.run.engine import Model
 
 ASSETS = Path(__file__).parents[1] / "assets"
 BUNDLED = ("lite0-tdam", "lite0-psa", "lite0-ema", "lite0-vista", "lite0-paka")

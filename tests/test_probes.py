@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.test_td_resnet import network_of
-from viz.attention.probe import Probe, capture, edited, match, muted, probes_of
+from viz.capture.probe import Probe, capture, edited, match, muted, probes_of
 from viz.errors import ProbeError
 
 

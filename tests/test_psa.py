@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from tests.parity.case import draw_input, fill, read_case
 from tests.parity.runner import FIXTURES, run_case
-from viz.attention.probe import Edit, Probe, capture, edited, probes_of
-from viz.attention.psa import ParallelPSA, SequentialPSA
+from viz.capture.probe import Edit, Probe, capture, edited, probes_of
+from viz.families.psa.module import ParallelPSA, SequentialPSA
 
 Form = type[ParallelPSA] | type[SequentialPSA]
 FORMS: list[Form] = [ParallelPSA, SequentialPSA]

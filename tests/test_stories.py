@@ -15,26 +15,26 @@ from torch import Tensor, nn
 
 from tests.family_models import NAMES, family_model
 from tests.tiny import as_model, scene
-from viz.attention.ema import EMA
-from viz.attention.paka import AdaptiveConv2d
-from viz.attention.probe import AttentionRecord, capture
-from viz.attention.psa import ParallelPSA
-from viz.attention.vista import AttentionGraph, GatedMessage
-from viz.draws import draw_statistics
+from viz.capture.probe import AttentionRecord, capture
+from viz.core.derived import PARTS
+from viz.core.frames import MOST_FRAMES
+from viz.core.kernels import ModuleFacts, cell_at, directions, facts_of, kernel_at
+from viz.core.trace import Trace
 from viz.errors import FigureError, ProbeError
+from viz.families.ema.module import EMA
+from viz.families.paka.module import AdaptiveConv2d
+from viz.families.psa.module import ParallelPSA
+from viz.families.vista.draws import draw_statistics
+from viz.families.vista.graph import AttentionGraph, GatedMessage
 from viz.figures import Figure, figure
 from viz.figures.shorthand import default_panels, panel_text, parse_panel
-from viz.frames import MOST_FRAMES
 from viz.geometry import Geometry
-from viz.kernels import ModuleFacts, cell_at, directions, facts_of, kernel_at
-from viz.networks.lite0_families import Lite0PAKA
-from viz.parts import PARTS
-from viz.trace import Trace
-from viz.ui.channels_tab import channel_records, choices_of, feature_probe, strongest, told, weakest
-from viz.ui.figure_tab import panel_choices
-from viz.ui.payload import viewer_message
-from viz.zoo.backbone import lite0_state
-from viz.zoo.cards import ModelCard
+from viz.models.backbone import lite0_state
+from viz.models.cards import ModelCard
+from viz.models.networks.lite0_families import Lite0PAKA
+from viz.page.channels_tab import channel_records, choices_of, feature_probe, strongest, told, weakest
+from viz.page.figure_tab import panel_choices
+from viz.page.payload import viewer_message
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 

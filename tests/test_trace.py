@@ -15,11 +15,11 @@ import torch
 from PIL import Image
 
 from tests.tiny import as_model, scene, tiny_model, tiny_network
-from viz.engine import Model
+from viz.core.trace import Prediction, Trace
 from viz.errors import ModelError, PictureError, ProbeError, VizError
 from viz.geometry import prepare
 from viz.picture import open_picture
-from viz.trace import Prediction, Trace
+from viz.run.engine import Model
 
 STEPS = 3
 

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-import viz.engine as engine_module
+import viz.run.engine as engine_module
 from tests.tiny import scene, tiny_model, tiny_network
-from viz.attention.probe import AttentionRecord
 from viz.attribution import AttributionOptions, attribute
-from viz.engine import Engine
+from viz.capture.probe import AttentionRecord
+from viz.core.derived import derive
+from viz.core.kernels import cell_at
 from viz.geometry import Geometry
-from viz.kernels import cell_at
-from viz.parts import derive
 from viz.picture import open_picture
+from viz.run.engine import Engine
 
 
 def test_a_step_without_a_class_shows_its_own_best_class() -> None:

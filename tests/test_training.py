@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from viz.errors import PictureError
-from viz.networks.lite0_tdam import Lite0TDAMConfig
+from viz.models.networks.lite0_tdam import Lite0TDAMConfig
 from viz.training import tdam
 from viz.training.card import write_cards
 from viz.training.collages import TEST_STYLE, TRAIN_STYLE, regions

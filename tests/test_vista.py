@@ -13,8 +13,8 @@ from torch import Tensor
 
 from tests.parity.case import draw_input, filled
 from tests.parity.runner import FIXTURES, find_cases, run_case
-from viz.attention.probe import capture, edited, probes_of
-from viz.attention.vista import (
+from viz.capture.probe import capture, edited, probes_of
+from viz.families.vista.graph import (
     BLOCK,
     AttentionGraph,
     Combination,

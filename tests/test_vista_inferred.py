@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from viz.attention.probe import capture, edited, probes_of
-from viz.attention.vista_inferred import PRIOR_LIMIT, InferredGraph, InferredMessage
-from viz.attention.vista_mean_field import objective, outer_sum, standardised, update_maps, update_vectors
+from viz.capture.probe import capture, edited, probes_of
+from viz.families.vista.inferred import PRIOR_LIMIT, InferredGraph, InferredMessage
+from viz.families.vista.mean_field import objective, outer_sum, standardised, update_maps, update_vectors
 
 CHANNELS = (3, 5, 8)
 

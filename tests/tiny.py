@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from viz.engine import Model
+from viz.core.trace import ClassHead, Trace
 from viz.geometry import Preprocessing
-from viz.networks.base import StepNetwork
-from viz.networks.td_resnet import TDResNet, TDResNetConfig
-from viz.trace import ClassHead, Trace
-from viz.zoo.cards import ModelCard, labels_for
+from viz.models.cards import ModelCard, labels_for
+from viz.models.networks.base import StepNetwork
+from viz.models.networks.td_resnet import TDResNet, TDResNetConfig
+from viz.run.engine import Model
 
 
 def tiny_network(steps: int = 3, seed: int = 0, classes: int = 1000) -> TDResNet:

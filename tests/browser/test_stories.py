@@ -14,9 +14,9 @@ import viz
 from tests.browser.people import ASSETS, CONTRAST, Server, Visitor, boxes_overlap
 from tests.browser.visiting import Chrome
 from tests.family_models import NAMES
-from viz.kernels import ModuleFacts, directions, kernel_at
-from viz.maps import Heatmap, overlay, scale_for, symmetric
-from viz.ui.payload import display_rgb, static
+from viz.core.heatmap import Heatmap, overlay, scale_for, symmetric
+from viz.core.kernels import ModuleFacts, directions, kernel_at
+from viz.page.payload import display_rgb, static
 
 pytestmark = pytest.mark.browser
 

@@ -18,8 +18,8 @@ from playwright.sync_api import expect
 import viz
 from tests.browser.people import ASSETS, CONTRAST, LOOPBACK, PUBLISHED, Server, Visitor, boxes_overlap
 from tests.browser.visiting import Chrome
-from viz.maps import overlay, scale_for, symmetric
-from viz.ui.payload import display_rgb
+from viz.core.heatmap import overlay, scale_for, symmetric
+from viz.page.payload import display_rgb
 
 pytestmark = pytest.mark.browser
 

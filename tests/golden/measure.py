@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from viz.engine import Model
-from viz.localization.boxes import boxes
-from viz.parts import split_name
-from viz.sources import OWN
-from viz.trace import Trace
+from viz.core.derived import split_name
+from viz.core.sources import OWN
+from viz.core.trace import Trace
+from viz.measures.localization.boxes import boxes
+from viz.run.engine import Model
 
 MODELS = ("lite0", "lite0-tdam", "lite0-psa", "lite0-ema", "lite0-vista", "lite0-paka")
 PICTURES = ("clutter.jpg", "panda.jpg", "astronaut.jpg")

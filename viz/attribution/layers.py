@@ -12,9 +12,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from viz.attention.probe import Probe, edited, match, probes_of
+from viz.capture.probe import Probe, edited, match, probes_of
 from viz.errors import ProbeError
-from viz.networks.base import StepNetwork
+from viz.models.networks.base import StepNetwork
 
 
 class Steps(nn.Module):

@@ -16,13 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from viz.attention.probe import muted
 from viz.attribution.layers import Steps, find_probe, tapped
 from viz.attribution.methods import DEFAULT_OPTIONS, AttributionOptions, MethodChoice, parse_method
+from viz.capture.probe import muted
 from viz.environment import plain_torch
 from viz.errors import ModelError, VizError
 from viz.geometry import Preprocessing
-from viz.networks.base import StepNetwork
+from viz.models.networks.base import StepNetwork
 from viz.plotting import import_matplotlib
 
 Progress = Callable[[float], None]
@@ -50,7 +50,7 @@ def attribute(
 
     A probe of kind spatial has one channel, so its Grad-CAM is the probe's value times one number, or 0 everywhere
     where that number is negative: gradient x activation says more there. Of a gate that is divided by its own mean
-    (`viz.networks.lite0_tdam`) gradient x activation sums to 0: it says where weight moved, not how much there is.
+    (`lite0_tdam`) gradient x activation sums to 0: it says where weight moved, not how much there is.
 
     The network is left as it is: no gradient is stored, no hook stays behind. While it runs, Captum's hooks may stand
     on the network, so no other thread may use it (`Model.attribute` sees to that).

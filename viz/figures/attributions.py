@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from viz.attribution.methods import DEFAULT_OPTIONS, AttributionOptions, parse_method
 
 if TYPE_CHECKING:
-    from viz.engine import Model
+    from viz.core.heatmap import Heatmap
+    from viz.core.trace import Attribution, Trace
     from viz.figures.content import Content
     from viz.figures.spec import FigureSpec, Panel
-    from viz.maps import Heatmap
-    from viz.trace import Attribution, Trace
+    from viz.run.engine import Model
 
 
 def asked_class(panel: Panel) -> int | str | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from viz.core.finite import notes_on
 from viz.errors import FigureError
 from viz.figures.attributions import options_in
 from viz.figures.content import Content, contents
@@ -23,11 +24,10 @@ from viz.figures.record import record_of
 from viz.figures.shorthand import default_panels, parse_panels, with_class
 from viz.figures.spec import FigureSpec, Panel
 from viz.files import as_json_bytes, write_whole
-from viz.finite import notes_on
-from viz.zoo.cards import class_number
+from viz.models.cards import class_number
 
 if TYPE_CHECKING:
-    from viz.trace import Trace
+    from viz.core.trace import Trace
 
 _log = logging.getLogger(__name__)
 # Text height of a letter or A4 page in the venues' kits, about.

@@ -18,21 +18,21 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from viz.comparison.build import Comparison, scale_group
+from viz.core.heatmap import symmetric
 from viz.errors import FigureError
 from viz.figures.build import Figure
 from viz.figures.compare_text import compare_latex, record_of_comparison, title_of
+from viz.figures.comparison.build import Comparison, scale_group
 from viz.figures.content import Content, letter_of
 from viz.figures.draw import _METADATA, FORMATS, _Drawing, settings
 from viz.figures.layout import COLUMN_GAP, MARGIN, Layout, Place, lay_out
 from viz.figures.presets import preset as preset_of
 from viz.figures.spec import MAX_PANELS, FigureSpec, Panel
 from viz.figures.text import width_of
-from viz.maps import symmetric
 
 if TYPE_CHECKING:
-    from viz.comparison.build import Column
-    from viz.trace import Trace
+    from viz.core.trace import Trace
+    from viz.figures.comparison.build import Column
 
 OWN_BOX = "white"
 Boxes = bool | Literal["class_maps"]

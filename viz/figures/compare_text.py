@@ -17,8 +17,8 @@ from viz.figures.record import _panel_entry, drawing_versions
 from viz.figures.text import drawable, numbers
 
 if TYPE_CHECKING:
-    from viz.comparison.build import Comparison
     from viz.figures.compare import CompareFigure
+    from viz.figures.comparison.build import Comparison
     from viz.figures.content import Content
 
 FIGURE_VERSION = 1

@@ -12,20 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viz.attribution.methods import AttributionOptions, parse_method
+from viz.core.derived import mean_over, one_of, part_words
+from viz.core.heatmap import Heatmap, Scale, finite_range, scale_for, symmetric
 from viz.errors import FigureError
+from viz.families.stages import module_words
 from viz.figures.attributions import attribution_map
 from viz.figures.spec import FigureSpec, Panel
 from viz.figures.text import drawable, missing
 from viz.geometry import Interpolation
-from viz.localization.boxes import Box, boxes
-from viz.maps import Heatmap, Scale, finite_range, scale_for, symmetric
-from viz.parts import mean_over, one_of, part_words
-from viz.stories.common import module_words
-from viz.zoo.cards import class_number
+from viz.measures.localization.boxes import Box, boxes
+from viz.models.cards import class_number
 
 if TYPE_CHECKING:
-    from viz.attention.probe import AttentionRecord
-    from viz.trace import Trace
+    from viz.capture.probe import AttentionRecord
+    from viz.core.trace import Trace
 
 
 @dataclass(frozen=True, eq=False)

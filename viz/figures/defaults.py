@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from viz.families.paka.stages import KERNEL
+from viz.families.vista.stages import main_message
 from viz.figures.spec import Panel
-from viz.stories.paka import KERNEL
-from viz.stories.vista import main_message
 
 if TYPE_CHECKING:
-    from viz.attention.probe import AttentionRecord
-    from viz.trace import Trace
+    from viz.capture.probe import AttentionRecord
+    from viz.core.trace import Trace
 
 
 def default_panels(trace: Trace, class_index: int | None = None) -> tuple[Panel, ...]:

@@ -22,6 +22,8 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
+from viz.core.heatmap import palette
+from viz.core.kernels import directions, middle_of
 from viz.errors import FigureError
 from viz.figures.content import Content
 from viz.figures.layout import TICK_GAP, BarBox, Layout, Place, line_height
@@ -29,11 +31,9 @@ from viz.figures.raster import Raster, cells_extent, draw_photo, inside, opaque,
 from viz.figures.spec import FigureSpec
 from viz.figures.text import clipped, numbers, properties, width_of
 from viz.geometry import Rect
-from viz.kernels import directions, middle_of
-from viz.maps import palette
 
 if TYPE_CHECKING:
-    from viz.trace import Trace
+    from viz.core.trace import Trace
 
 Format = Literal["pdf", "svg", "png"]
 FORMATS: tuple[Format, ...] = ("pdf", "svg", "png")

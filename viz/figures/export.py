@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from viz.engine import versions
+from viz.core.finite import missing
 from viz.figures.attributions import entry
-from viz.finite import missing
-from viz.localization.boxes import DEFAULT_THRESHOLD, boxes
+from viz.measures.localization.boxes import DEFAULT_THRESHOLD, boxes
+from viz.run.engine import versions
 
 if TYPE_CHECKING:
-    from viz.trace import Trace
-    from viz.zoo.cards import ModelCard
+    from viz.core.trace import Trace
+    from viz.models.cards import ModelCard
 
 TRACE_VERSION = 1
 

@@ -23,8 +23,8 @@ from viz.errors import FigureError, ProbeError
 from viz.figures.text import numbers
 
 if TYPE_CHECKING:
-    from viz.attention.probe import AttentionRecord
-    from viz.trace import Trace
+    from viz.capture.probe import AttentionRecord
+    from viz.core.trace import Trace
 
 # Contrast of at least 3:1 on white and on near-black.
 TEXT = "#7d828a"

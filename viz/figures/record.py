@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import matplotlib
 
-from viz.engine import Model, Precision, load, versions
 from viz.errors import FigureError, PictureError
 from viz.figures.attributions import entry, shown, with_attributions
 from viz.figures.export import finite, model_entry, picture_entry, predictions_entry
@@ -17,6 +16,7 @@ from viz.figures.presets import preset
 from viz.figures.spec import FigureSpec
 from viz.geometry import MODES
 from viz.picture import PictureSource, open_picture
+from viz.run.engine import Model, Precision, load, versions
 
 if TYPE_CHECKING:
     from viz.figures.build import Figure

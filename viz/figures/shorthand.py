@@ -3,7 +3,7 @@
     NAME [:STEP] [#CHANNEL] [@CLASS]
 
 NAME is ``picture``, ``class_map``, ``feature``, ``boxes``, ``boxes(PROBE)``, a probe's label or a probe's full name, or
-what follows from one, ``PART(PROBE)`` as in ``mean(bottom)`` (see `viz.parts`), or an attribution, ``gradcam``,
+what follows from one, ``PART(PROBE)`` as in ``mean(bottom)`` (see `viz.core.derived`), or an attribution, ``gradcam``,
 ``METHOD(PROBE)`` or ``boxes(METHOD)`` (see `viz.attribution`); CHANNEL is a channel, a group or a tap;
 STEP is a number, ``last``, or for boxes ``all``; CLASS is a number or a name.
 """
@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from viz.attribution.methods import is_method, parse_method
+from viz.core.derived import PARTS, Part
 from viz.errors import FigureError, VizError
 from viz.figures.defaults import default_panels
 from viz.figures.spec import MAX_TEXT, Panel
-from viz.parts import PARTS, Part
 
 __all__ = ["default_panels", "panel_text", "parse_panel", "parse_panels", "with_class"]
 

@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from viz.attribution.methods import DEFAULT_OPTIONS, AttributionOptions, parse_method
+from viz.core.derived import PARTS, Part
+from viz.core.heatmap import PALETTES
 from viz.errors import FigureError, VizError
 from viz.figures.presets import Font, preset
 from viz.geometry import INTERPOLATIONS, Interpolation
-from viz.localization.boxes import DEFAULT_THRESHOLD, Components
-from viz.maps import PALETTES
-from viz.parts import PARTS, Part
+from viz.measures.localization.boxes import DEFAULT_THRESHOLD, Components
 
 PanelKind = Literal["picture", "class_map", "map", "feature", "channels", "boxes", "attribution"]
 KINDS: tuple[PanelKind, ...] = get_args(PanelKind)
@@ -48,7 +48,7 @@ class Panel:
         order: of the bars of ``channels``.
         title: instead of the usual one; an empty text takes it away.
         opacity, interpolation, palette, threshold: instead of the figure's own.
-        part: for ``map``: what follows from the probe's value, see `viz.parts`. ``directions`` draws arrows as well.
+        part: for ``map``: what follows from the probe's value, see `viz.core.derived`. ``directions`` draws arrows.
         method: for ``attribution`` and ``boxes``: e.g. ``gradcam`` or ``gradcam(PROBE)``.
     """
 

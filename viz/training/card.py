@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from safetensors import safe_open
 
+from viz.models.backbone import LITE0_PACKAGE, LITE0_SHA256
 from viz.training.card_text import DATA, DEVIATIONS, LIMITS, PREPROCESSING, TASK, TRIED, WORDS
 from viz.training.hashes import sha256_of
-from viz.zoo.backbone import LITE0_PACKAGE, LITE0_SHA256
 
 Figures = Mapping[str, Mapping[str, Mapping[str, float]]]
 

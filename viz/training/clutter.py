@@ -21,17 +21,17 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from viz.errors import CheckpointError, VizError
-from viz.networks.base import StepNetwork
-from viz.networks.lite0_attended import Lite0Attended
-from viz.networks.lite0_families import FAMILIES, build_family
+from viz.models.backbone import load_lite0
+from viz.models.catalogue import Catalogue
+from viz.models.networks.base import StepNetwork
+from viz.models.networks.lite0_attended import Lite0Attended
+from viz.models.networks.lite0_families import FAMILIES, build_family
 from viz.training.clutter_bench import ClutterBench, Folders, open_bench, take, true_boxes
 from viz.training.clutter_cost import costs
 from viz.training.clutter_learn import ClutterRecipe, prepare, train
 from viz.training.clutter_measure import ordinary_figures, scene_figures
 from viz.training.clutter_views import ClutterPlan
 from viz.training.hashes import parameters_sha256
-from viz.zoo.backbone import load_lite0
-from viz.zoo.catalogue import Catalogue
 
 log = logging.getLogger(__name__)
 RECIPE = ClutterRecipe()

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from viz.engine import pick_device
+from viz.models.backbone import load_lite0
+from viz.run.engine import pick_device
 from viz.training.clutter_learn import ClutterData, plain_logits
 from viz.training.clutter_views import ClutterPlan, SceneSet, make_scenes
 from viz.training.features import Maps, cached_maps, whole_logits
@@ -18,7 +19,6 @@ from viz.training.pictures import Photo, read_photos
 from viz.training.scenes import Scene, read_scenes
 from viz.training.taps import cached_taps
 from viz.training.views import Pools, labels_of, make_pools, singles
-from viz.zoo.backbone import load_lite0
 
 SPLITS = ("train", "val", "test")
 

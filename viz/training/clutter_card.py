@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from safetensors import safe_open
 
-from viz.networks.lite0_families import build_family
+from viz.models.backbone import LITE0_PACKAGE, LITE0_SHA256
+from viz.models.networks.lite0_families import build_family
 from viz.training.card_text import PREPROCESSING
 from viz.training.clutter_table import tables
 from viz.training.clutter_text import DATA, DEVIATIONS, LIMITS, RESTS, SETS, SHARED, TASK, TITLES, WORDS
 from viz.training.hashes import sha256_of
-from viz.zoo.backbone import LITE0_PACKAGE, LITE0_SHA256
 
 FAMILIES = ("psa", "ema", "vista", "paka")
 # Families whose own map over places is asked to lie on the object.

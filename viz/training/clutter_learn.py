@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from viz.networks.efficientnet_lite import EfficientNetLite0
-from viz.networks.lite0_attended import Lite0Attended
+from viz.models.networks.efficientnet_lite import EfficientNetLite0
+from viz.models.networks.lite0_attended import Lite0Attended
 from viz.training.features import Maps
 from viz.training.taps import split
 

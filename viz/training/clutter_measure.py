@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from viz.attention.probe import Edit, capture, edited
+from viz.capture.probe import Edit, capture, edited
 from viz.datasets.core import Box
-from viz.faithfulness.gates import GATES
-from viz.networks.base import StepNetwork, StepOutput
-from viz.networks.efficientnet_lite import EfficientNetLite0
-from viz.networks.lite0_attended import Lite0Attended
-from viz.networks.lite0_tdam import Lite0TDAM
+from viz.measures.faithfulness.gates import GATES
+from viz.models.networks.base import StepNetwork, StepOutput
+from viz.models.networks.efficientnet_lite import EfficientNetLite0
+from viz.models.networks.lite0_attended import Lite0Attended
+from viz.models.networks.lite0_tdam import Lite0TDAM
 from viz.training.clutter_learn import rows
 from viz.training.features import Maps
 from viz.training.measure import Figure, figure, gate_mass, located

@@ -34,7 +34,7 @@ DEVIATIONS = {
     ],
     "vista": [
         "our variant: maps and channel vectors are inferred by alternating mean-field updates in the network; the "
-        "published code draws the vectors at random. The equations stand in viz/attention/vista_inferred.py",
+        "published code draws the vectors at random. The equations stand in viz/families/vista/inferred.py",
         "three scales of the lower part send (stride 8 averaged to stride 16, and two at stride 16); a step is one "
         "update",
     ],

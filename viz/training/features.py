@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from viz.networks.efficientnet_lite import TOP_CHANNELS, EfficientNetLite0
+from viz.models.networks.efficientnet_lite import TOP_CHANNELS, EfficientNetLite0
 from viz.training.collages import Collage, paint
 from viz.training.pictures import Photo
 

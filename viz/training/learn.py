@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from viz.networks.lite0_tdam import Lite0TDAM, Lite0TDAMConfig
+from viz.models.networks.lite0_tdam import Lite0TDAM, Lite0TDAMConfig
 from viz.training.features import Maps
 
 log = logging.getLogger(__name__)

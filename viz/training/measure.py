@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from viz.attention.probe import Edit, edited
+from viz.capture.probe import Edit, edited
 from viz.datasets.core import Box
-from viz.intervals import Interval, interval
-from viz.networks.lite0_tdam import Lite0TDAM
+from viz.measures.intervals import Interval, interval
+from viz.models.networks.lite0_tdam import Lite0TDAM
 from viz.training.collages import Collage
 from viz.training.features import CELLS, Maps
 from viz.training.learn import others

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from viz.networks.efficientnet_lite import TAP_CHANNELS, EfficientNetLite0
-from viz.networks.lite0_attended import at_size
+from viz.models.networks.efficientnet_lite import TAP_CHANNELS, EfficientNetLite0
+from viz.models.networks.lite0_attended import at_size
 from viz.training.features import Maps, stored, to_input
 from viz.training.pictures import Photo
 from viz.training.scenes import Scene, paint_scene

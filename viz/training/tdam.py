@@ -20,16 +20,16 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from viz.engine import pick_device
 from viz.errors import CheckpointError, VizError
-from viz.networks.lite0_tdam import Lite0TDAM, Lite0TDAMConfig
+from viz.models.backbone import load_lite0
+from viz.models.networks.lite0_tdam import Lite0TDAM, Lite0TDAMConfig
+from viz.run.engine import pick_device
 from viz.training.features import Maps, cached_maps, whole_logits
 from viz.training.hashes import parameters_sha256
 from viz.training.learn import Recipe, TrainingData, prepare, start_from_head, train
 from viz.training.measure import Figure, choose_ratio, collage_figures, loc_val_boxes, single_figures
 from viz.training.pictures import Photo, read_photos
 from viz.training.views import Plan, Pools, ViewSet, labels_of, make_pools, make_views, singles
-from viz.zoo.backbone import load_lite0
 
 log = logging.getLogger(__name__)
 NAME = "lite0-tdam"

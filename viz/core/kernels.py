@@ -1,0 +1,148 @@
+"""Per-pixel kernels in picture coordinates: where the taps of one cell's kernel lie, and which way the kernels pull."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from viz.capture.probe import AttentionRecord, probes_of
+from viz.errors import ProbeError
+from viz.families.vista.graph import DILATIONS, GatedMessage
+from viz.geometry import Geometry, Rect
+
+
+@dataclass(frozen=True)
+class ModuleFacts:
+    """What a module with per-pixel kernels is, whatever the picture.
+
+    Attributes:
+        dilation: distance of the taps in cells of the module's input.
+        stride: input cells from one output cell to the next.
+        strength: learned factor on the module's message, where it has one.
+    """
+
+    dilation: int = 1
+    stride: int = 1
+    strength: float | None = None
+
+
+def facts_of(network: nn.Module) -> Mapping[str, ModuleFacts]:
+    """Facts on the module around every probe of kind ``kernel``, by the probe's full name."""
+    found = {}
+    for name, probe in probes_of(network).items():
+        if probe.kind == "kernel":
+            module = network.get_submodule(name.rpartition(".")[0])
+            strength = getattr(module, "strength", None)
+            dilation = getattr(module, "dilation", 1)
+            if isinstance(module, GatedMessage):  # one module, three dilations, counted in the labels
+                dilation = DILATIONS[int(probe.label.rpartition("_")[2]) - 1]
+            found[name] = ModuleFacts(
+                int(dilation), int(getattr(module, "stride", 1)), None if strength is None else float(strength.detach())
+            )
+    return found
+
+
+@dataclass(frozen=True)
+class KernelTap:
+    """One tap of one cell's kernel.
+
+    Attributes:
+        index: row-major number of the tap. row, column: the input cell under it.
+        value: what the kernel has there. box: that cell in picture pixels (x0, y0, x1, y1).
+        inside: False where the tap reads padding, that is, nothing.
+    """
+
+    index: int
+    row: int
+    column: int
+    value: float
+    box: Rect
+    inside: bool
+
+
+def kernel_size(values: NDArray[np.float32]) -> int:
+    """k of values (k*k, h, w).
+
+    Raises:
+        ProbeError: no odd square number of taps.
+    """
+    size = math.isqrt(values.shape[0])
+    if values.ndim != 3 or size * size != values.shape[0] or size % 2 == 0:
+        raise ProbeError(f"A kernel has an odd square number of taps, not values of shape {values.shape}.")
+    return size
+
+
+def kernel_at(
+    values: NDArray[np.float32], cell: tuple[int, int], geometry: Geometry, facts: ModuleFacts | None = None
+) -> tuple[KernelTap, ...]:
+    """The taps of the kernel of one output cell, where they lie in the picture.
+
+    Tap j of cell (r, c) reads the input cell (s r + d (j // k - k // 2), s c + d (j % k - k // 2)), with stride s and
+    dilation d. Input cells tile the network's input evenly; there are s times as many as output cells (exact where the
+    stride divides their number).
+
+    Args:
+        values: (k*k, h, w), taps row-major. cell: (row, column) of the output cell.
+
+    Raises:
+        ProbeError: no such cell, or values that are no kernel.
+    """
+    facts = facts or ModuleFacts()
+    k, (h, w) = kernel_size(values), values.shape[1:]
+    if not (0 <= cell[0] < h and 0 <= cell[1] < w):
+        raise ProbeError(f"The map has rows 0 to {h - 1} and columns 0 to {w - 1}; there is no cell {cell}.")
+    rows, columns = h * facts.stride, w * facts.stride
+    high, wide = geometry.network[0] / rows, geometry.network[1] / columns
+    taps = []
+    for j in range(k * k):
+        row = facts.stride * cell[0] + facts.dilation * (j // k - k // 2)
+        column = facts.stride * cell[1] + facts.dilation * (j % k - k // 2)
+        box = geometry.box_to_picture((column * wide, row * high, (column + 1) * wide, (row + 1) * high))
+        x0, y0, x1, y1 = (float(v) for v in box)
+        inside = 0 <= row < rows and 0 <= column < columns
+        taps.append(KernelTap(j, row, column, float(values[j, cell[0], cell[1]]), (x0, y0, x1, y1), inside))
+    return tuple(taps)
+
+
+def cell_at(point: tuple[float, float], shape: tuple[int, int], geometry: Geometry) -> tuple[int, int] | None:
+    """(row, column) of the cell of a (h, w) map under a picture point (x, y), or None where the network saw nothing."""
+    x0, y0, x1, y1 = geometry.seen
+    if not (x0 <= point[0] < x1 and y0 <= point[1] < y1):
+        return None
+    x, y = geometry.to_network(point)
+    row, column = int(y * shape[0] / geometry.network[0]), int(x * shape[1] / geometry.network[1])
+    return min(row, shape[0] - 1), min(column, shape[1] - 1)
+
+
+def middle_of(record: AttentionRecord) -> float | None:
+    """The middle of a diverging palette for a value: its neutral value; of a kernel attention 1, which is plain
+    convolution (of the kernel as it was learned, so that the network around it need not be plain)."""
+    return 1.0 if record.neutral is None and record.label == "kernel_attention" else record.neutral
+
+
+def directions(values: NDArray[np.float32], neutral: float | None) -> NDArray[np.float32]:
+    """Which way each cell's kernel pulls: float32 (2, h, w), x to the right and y down.
+
+    The mean over the off-centre taps of (value - neutral) times the unit vector towards the tap: 0 where the kernel is
+    even; at most about 0.6 for a 3x3 kernel whose values differ from neutral by 1.
+
+    Args:
+        values: (k*k, h, w). neutral: what a tap without effect of its own has; None counts as 0.
+    """
+    k = kernel_size(values)
+    steps = np.arange(k, dtype=np.float64) - k // 2
+    y, x = (a.ravel() for a in np.meshgrid(steps, steps, indexing="ij"))
+    length = np.hypot(x, y)
+    towards = np.stack([x, y]) / np.where(length > 0, length, 1.0)
+    pulls = np.tensordot(towards, values.astype(np.float64) - (neutral or 0.0), axes=1) / max(1, k * k - 1)
+    return pulls.astype(np.float32)
+
+
+def strengths_of(facts: Mapping[str, ModuleFacts]) -> dict[str, float]:
+    """Learned factors of modules that have one, by the module's path; `facts` are by full probe name."""
+    return {name.rpartition(".")[0]: f.strength for name, f in facts.items() if f.strength is not None}

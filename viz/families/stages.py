@@ -1,0 +1,115 @@
+"""What the stories share: words for ranges, the first and the last stop, thinning."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from viz.capture.probe import AttentionRecord
+from viz.core.derived import Part
+from viz.core.frames import MOST_FRAMES, Frame, View
+
+if TYPE_CHECKING:
+    from viz.core.trace import Trace
+
+Found = dict[str, AttentionRecord]
+
+
+def prediction(trace: Trace, step: int) -> str:
+    """The best class of a step with its probability."""
+    best = trace.top(step, 1)[0]
+    return f"{best.label} ({best.probability:.1%})"
+
+
+def span(values: NDArray[np.floating]) -> str:
+    """Smallest and largest value, with enough digits to tell them apart; values that are not finite are told apart."""
+    finite = values[np.isfinite(values)]
+    if finite.size < values.size:
+        return f"{span(finite)}, elsewhere not finite" if finite.size else "nowhere finite"
+    low, high = float(values.min()), float(values.max())
+    extent = high - low
+    if extent <= 1e-7 * max(abs(low), abs(high), 1e-30):
+        return f"{low:.6g} everywhere"
+    decimals = max(0, 1 - math.floor(math.log10(extent)))
+    if decimals > 7 or max(abs(low), abs(high)) >= 1e5:
+        return f"{low:.4g} to {high:.4g}"
+    return f"{low:.{decimals}f} to {high:.{decimals}f}"
+
+
+def at(trace: Trace, path: str, step: int) -> Found:
+    """The records of one module at one step, by label."""
+    return {r.label: r for r in trace.records if r.path == path and r.step == step}
+
+
+def paths_with(trace: Trace, label: str) -> list[str]:
+    """Modules that have a probe of that label, in order of firing, which is by depth."""
+    return list(dict.fromkeys(r.path for r in trace.records if r.label == label))
+
+
+def module_words(trace: Trace, path: str) -> str:
+    """Scale and dilation of a message or level, where they are known: ``s16b, d = 3``; else nothing."""
+    found = [f for name, f in trace.facts.items() if name.rpartition(".")[0] == path]
+    dilations = {f.dilation for f in found}
+    if len(dilations) != 1:
+        return ""
+    dilation = dilations.pop()
+    scale = path.rpartition("messages.")[2].removesuffix(f"d{dilation}") if "messages." in path else ""
+    return f"{scale}, d = {dilation}" if scale else f"d = {dilation}"
+
+
+def within(path: str, paths: Sequence[str]) -> str:
+    """`` in PATH`` where there are several modules, else nothing."""
+    return f" in {path}" if len(paths) > 1 else ""
+
+
+def view_frame(
+    trace: Trace,
+    record: AttentionRecord,
+    title: str,
+    words: str,
+    part: Part | None = None,
+    *,
+    channel: int | None = None,
+    vector: AttentionRecord | None = None,
+    kernel: bool = False,
+    arrows: bool = False,
+    records: Sequence[AttentionRecord] = (),
+) -> Frame:
+    """A frame that shows a map of one record; ``{span}`` in the words becomes the range of what is drawn.
+
+    Args:
+        part, channel, arrows: see `View`. kernel: whether `record` is the kernel that a click opens.
+        vector: the channel vector beside the map. records: further values that the stop uses.
+    """
+    probe = record.label if part == "total" else record.name
+    view = View(probe, part, channel, None if vector is None else vector.name, record.name if kernel else None, arrows)
+    shown = view.heatmap(trace, record.step).native
+    used = {r.name: r for r in (record, *records, *([] if vector is None else [vector]))}
+    return Frame(record.step, title, words.replace("{span}", span(shown)), tuple(used.values()), view)
+
+
+def input_frame(trace: Trace, record: AttentionRecord | None, where: str) -> list[Frame]:
+    """The first stop: what the module gets."""
+    if record is None:
+        return []
+    words = (
+        f"The maps that reach the module{where}, mean over {record.values.shape[0]} channels: {{span}} ({record.unit})."
+    )
+    return [view_frame(trace, record, "input", words, "mean")]
+
+
+def answer_frame(trace: Trace, step: int, title: str, what: str) -> Frame:
+    """A stop that shows what the network answers with the attended maps."""
+    caption = f"{what} It says {prediction(trace, step)}. Shown: the class map of that class; 0 adds nothing to it."
+    return Frame(step, title, caption, (), View())
+
+
+def thinned(frames: Sequence[Frame], most: int = MOST_FRAMES) -> tuple[Frame, ...]:
+    """At most `most` frames, evenly chosen, the first and the last kept."""
+    if len(frames) <= most:
+        return tuple(frames)
+    return tuple(frames[round(i * (len(frames) - 1) / (most - 1))] for i in range(most))

@@ -1,0 +1,76 @@
+"""Attribution columns: the maps of every step, computed before the comparison is made, and what is said of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from viz.attribution.methods import AttributionOptions, parse_method
+from viz.core.trace import Trace
+from viz.errors import ProbeError
+from viz.figures.comparison.choice import MapChoice, class_of
+from viz.run.engine import Engine, Model
+
+if TYPE_CHECKING:
+    from viz.figures.comparison.build import Comparison
+
+
+def with_attributions(
+    trace: Trace,
+    model: str | Path | Model | Trace,
+    choice: MapChoice,
+    label: str,
+    *,
+    options: AttributionOptions,
+    engine: Engine,
+) -> Trace:
+    """The trace with the column's attribution at every step that has one; a trace that was given stays as it is.
+
+    Args:
+        model: as it was given to `compare`. label: class of a choice that names none.
+
+    Raises:
+        ProbeError: no step has one. ModelError, VizError: as from `Model.attribute`.
+    """
+    if choice.method is None or isinstance(model, Trace):
+        return trace
+    index, why = class_of(trace, choice, label), None
+    before = trace
+    for step in range(1, trace.steps + 1):
+        try:
+            if isinstance(model, Model):
+                trace = model.attribute(trace, choice.method, class_index=index, step=step, options=options)
+            else:
+                trace = engine.attribute(
+                    trace.picture,
+                    str(model),
+                    choice.method,
+                    trace.geometry.mode,
+                    class_index=index,
+                    step=step,
+                    options=options,
+                )
+        except ProbeError as error:  # a step that makes no use of the probe has no map
+            why = error
+    if trace is before and why is not None:
+        raise ProbeError(f"{trace.card.name}: {why}")
+    return trace
+
+
+def attribution_notes(made: Comparison) -> list[str]:
+    """For each method and its options, a sentence."""
+    out: dict[str, None] = {}
+    for column in made.columns:
+        if column.choice.method is None:
+            continue
+        found = next(
+            a
+            for a in column.trace.attributions
+            if a.method == column.choice.method and a.class_index == column.choice.class_index
+        )
+        settings = made.attribution.words(parse_method(found.method))
+        where = found.layer if "(" in found.method else f"the {found.layer}"
+        name = found.words.partition(" at ")[0]
+        how = f" ({settings})" if settings else ""
+        out[f"{name[:1].upper()}{name[1:]} at {where}{how}, computed with Captum {found.captum}."] = None
+    return list(out)

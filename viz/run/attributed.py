@@ -1,0 +1,115 @@
+"""Attribution of a traced picture: the model's own preparation, step and class, kept with the trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from viz.attribution.layers import find_probe
+from viz.attribution.methods import DEFAULT_OPTIONS, AttributionOptions, MethodChoice, parse_method
+from viz.attribution.run import attribute
+from viz.core.trace import Attribution, Trace
+from viz.environment import plain_torch
+from viz.errors import ModelError
+from viz.geometry import prepare
+from viz.models.cards import class_number
+from viz.models.networks.base import StepNetwork
+from viz.plotting import import_matplotlib
+
+if TYPE_CHECKING:
+    from viz.run.engine import Model
+
+# Seconds between two looks whether the work is still wanted.
+_LOOK = 0.2
+
+
+def definite_method(network: StepNetwork, method: MethodChoice | str) -> MethodChoice:
+    """The method with its probe's full name.
+
+    Raises:
+        VizError: unknown method. ProbeError: unknown probe, or one that is no map.
+    """
+    choice = parse_method(method)
+    return choice if choice.probe is None else replace(choice, probe=find_probe(network, choice.probe)[0])
+
+
+@plain_torch()
+def attributed(
+    model: Model,
+    trace: Trace,
+    method: MethodChoice | str,
+    *,
+    class_index: int | str | None = None,
+    step: int = -1,
+    options: AttributionOptions | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Trace:
+    """See `Model.attribute`."""
+    if trace.card.sha256 != model.card.sha256 or trace.card.name != model.card.name:
+        raise ModelError(f"The trace of {trace.card.name} belongs to another model than {model.card.name}.")
+    choice, options = definite_method(model.network, method), options or DEFAULT_OPTIONS
+    number = trace.step_number(step)
+    if class_index is None:
+        class_index = int(trace.logits[number - 1].argmax())
+    index = class_number(trace.head.labels, class_index)
+    known = trace.attribution_of(choice.text, number, index, options=options.used(choice))
+    if known is not None:
+        # The newest is what is shown.
+        others = tuple(a for a in trace.attributions if a is not known)
+        return trace if trace.attributions[-1] is known else replace(trace, attributions=(*others, known))
+    with _turn(model, choice, progress), model._lock:
+        x, _ = prepare(trace.picture, model.card.preprocessing, trace.geometry.mode)
+        values = attribute(
+            model.network,
+            x.to(device=model.device, dtype=model.dtype),
+            torch.tensor([index]),
+            choice,
+            step=number,
+            options=options,
+            preprocessing=model.card.preprocessing,
+            progress=progress,
+        )[0].numpy()
+    values.setflags(write=False)
+    info = choice.info
+    made = Attribution(
+        choice.text,
+        choice.words(),
+        number,
+        index,
+        choice.probe or info.layer,
+        values,
+        info.unit,
+        info.bounds,
+        0.0 if info.signed else None,
+        options.used(choice),
+        options.words(choice),
+        captum_version(),
+    )
+    return replace(trace, attributions=(*trace.attributions, made))
+
+
+@contextmanager
+def _turn(model: Model, choice: MethodChoice, progress: Callable[[float], None] | None) -> Iterator[None]:
+    """Wait until no other slow method runs: each holds its gradients of a whole batch, more than a gigabyte."""
+    if model._turn is None or not choice.info.slow:
+        yield
+        return
+    while not model._turn.acquire(timeout=_LOOK):
+        if progress is not None:
+            progress(0.0)  # whoever waits can stop
+    try:
+        yield
+    finally:
+        model._turn.release()
+
+
+def captum_version() -> str:
+    """The installed version of Captum."""
+    import_matplotlib()  # Captum does
+    from captum import __version__
+
+    return str(__version__)
