@@ -17,9 +17,10 @@ from viz.picture import Limits, Picture, open_picture
 
 if TYPE_CHECKING:
     from viz.attribution import AttributionOptions, attribute
-    from viz.capture.probe import AttentionRecord
-    from viz.core.frames import Frame
     from viz.core.heatmap import Heatmap, Scale
+    from viz.core.map_spec import MapSpec
+    from viz.core.record import Record
+    from viz.core.stage import Stage
     from viz.core.trace import Trace
     from viz.figures import Figure, figure
     from viz.figures.comparison import Comparison, compare
@@ -30,16 +31,17 @@ if TYPE_CHECKING:
 
 # What needs torch or matplotlib is imported when first used: `import viz` stays quick.
 _LAZY = {
-    "AttentionRecord": "viz.capture.probe",
+    "Record": "viz.core.record",
     "AttributionOptions": "viz.attribution",
     "Box": "viz.measures.localization.boxes",
     "Comparison": "viz.figures.comparison",
     "Engine": "viz.run.engine",
     "Figure": "viz.figures",
-    "Frame": "viz.core.frames",
+    "Stage": "viz.core.stage",
     "Geometry": "viz.geometry",
     "Preprocessing": "viz.geometry",
     "Heatmap": "viz.core.heatmap",
+    "MapSpec": "viz.core.map_spec",
     "Model": "viz.run.engine",
     "Scale": "viz.core.heatmap",
     "Trace": "viz.core.trace",
@@ -62,7 +64,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
-    "AttentionRecord",
+    "Record",
     "AttributionOptions",
     "Box",
     "CheckpointError",
@@ -70,10 +72,10 @@ __all__ = [
     "Engine",
     "Figure",
     "FigureError",
-    "Frame",
     "Geometry",
     "Heatmap",
     "Limits",
+    "MapSpec",
     "Model",
     "ModelError",
     "NotFiniteError",
@@ -82,6 +84,7 @@ __all__ = [
     "Preprocessing",
     "ProbeError",
     "Scale",
+    "Stage",
     "Trace",
     "VizError",
     "__version__",

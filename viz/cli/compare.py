@@ -16,7 +16,7 @@ from viz.cli.options import GEOMETRIES, add_run_options, pictures_of, usage
 from viz.errors import FigureError, VizError
 
 if TYPE_CHECKING:
-    from viz.attribution.methods import AttributionOptions
+    from viz.core.methods import AttributionOptions
     from viz.picture import Picture
     from viz.run.engine import Engine
 
@@ -103,7 +103,7 @@ def attribution_options(args: argparse.Namespace) -> AttributionOptions:
     Raises:
         VizError: a value out of range.
     """
-    from viz.attribution.methods import AttributionOptions
+    from viz.core.methods import AttributionOptions
 
     return AttributionOptions(**{k: getattr(args, k) for k in ATTRIBUTION if getattr(args, k) is not None})
 
@@ -175,9 +175,9 @@ def _compare(args: argparse.Namespace) -> int:
 
 def _checked(args: argparse.Namespace) -> tuple[float, ...] | None:
     """Refuse a slip on the command line before a model is loaded; the user's box."""
+    from viz.core.map_spec import parse
     from viz.figures import FigureSpec, Panel
     from viz.figures.comparison import FEWEST, MOST
-    from viz.figures.comparison.choice import parse_map
 
     args.model = args.model or []
     if args.record:
@@ -190,7 +190,7 @@ def _checked(args: argparse.Namespace) -> tuple[float, ...] | None:
         usage(f"give --map once, or {len(args.model)} times as --model, not {len(args.maps)} times.")
     try:
         for one in args.maps or ():
-            parse_map(one)
+            parse(one)
         attribution_options(args)
         FigureSpec((Panel("picture"),), args.preset, threshold=args.threshold, **_look(args))
     except VizError as error:

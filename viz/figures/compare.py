@@ -160,20 +160,13 @@ class _Grid(_Drawing):
 
 def is_boxed(column: Column, boxes: Boxes) -> bool:
     """Whether a column's display boxes are drawn."""
-    return column.choice.kind == "class_map" if boxes == "class_maps" else bool(boxes)
+    return column.map.kind == "cam" if boxes == "class_maps" else bool(boxes)
 
 
 def _panel(column: Column, step: int) -> Panel:
-    choice, own = column.choice, column.own_step(step)
     if column.heatmaps[step - 1] is None:
         return Panel("picture")
-    if choice.kind == "class_map":
-        return Panel("class_map", own, class_index=choice.class_index)
-    if choice.method is not None:
-        return Panel("attribution", own, class_index=choice.class_index, method=choice.method)
-    if choice.kind == "feature":
-        return Panel("feature", own, channel=choice.channel)
-    return Panel("map", own, probe=choice.probe, channel=choice.channel)
+    return Panel("map", column.map.at(column.own_step(step)))
 
 
 def _content(
@@ -193,7 +186,7 @@ def _content(
     neutrals = {_neutral(c) for c in (mates if made.scale_mode == "shared" else [column])}
     palette = spec.palette
     if palette == "auto":
-        signed = heat.neutral is not None and len(neutrals) == 1 and column.choice.kind != "class_map"
+        signed = heat.neutral is not None and len(neutrals) == 1 and column.map.kind != "cam"
         palette = "diverging" if signed else "inferno"
     if palette == "diverging" and (len(neutrals) > 1 or heat.neutral is None):
         palette = "inferno"

@@ -37,11 +37,11 @@ def title_of(made: Comparison, index: int, step: int, fits: Callable[[str], bool
     if column.heatmaps[step - 1] is None:
         return drawable(f"{name}: {at}no value of {column.quantity}")
     what = column.quantity
-    if column.choice.kind == "class_map" and column.choice.class_index is not None:
-        probability = float(column.trace.probabilities[own - 1, column.choice.class_index])
-        what = f"{column.trace.head.labels[column.choice.class_index]} {percent(probability)}"
-    elif column.choice.class_index is not None:
-        what = f"{column.quantity}, {column.trace.head.labels[column.choice.class_index]}"
+    if column.map.kind == "cam" and isinstance(column.map.cls, int):
+        probability = float(column.trace.probabilities[own - 1, column.map.cls])
+        what = f"{column.trace.head.labels[column.map.cls]} {percent(probability)}"
+    elif isinstance(column.map.cls, int):
+        what = f"{column.quantity}, {column.trace.head.labels[column.map.cls]}"
     return drawable(f"{name}: {at}{what}")
 
 
@@ -68,8 +68,8 @@ def record_of_comparison(made: CompareFigure) -> dict[str, Any]:
         "columns": [
             {
                 "label": c.label,
-                "asked": c.asked,
-                "map": c.choice.text,
+                "asked": str(c.asked),
+                "map": str(c.map),
                 "model": model_entry(c.trace.card),
                 "precision": c.trace.precision,
                 "geometry": c.trace.geometry.as_json(),
@@ -146,9 +146,9 @@ def compare_caption(made: CompareFigure) -> str:
 
 def _what(made: CompareFigure, index: int) -> str:
     c = made.comparison.columns[index]
-    if c.choice.class_index is not None:
-        return f"{c.quantity} of {c.trace.head.labels[c.choice.class_index]}"
-    return c.choice.text
+    if isinstance(c.map.cls, int):
+        return f"{c.quantity} of {c.trace.head.labels[c.map.cls]}"
+    return str(c.map)
 
 
 def _picture(made: CompareFigure) -> str:

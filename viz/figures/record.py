@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from viz.figures.content import Content
 
 _log = logging.getLogger(__name__)
-RECORD_VERSION = 1
+RECORD_VERSION = 2
+READABLE = (1, 2)
 MAX_RECORD_BYTES = 2**20
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 
@@ -101,7 +102,7 @@ def read_record(source: str | Path | dict[str, Any]) -> dict[str, Any]:
             raise FigureError(f"{path.name} is not a figure's record, or it is damaged.") from None
     if not isinstance(data, dict) or "record_version" not in data:
         raise FigureError("This is not a figure's record; take the .json file that lies beside a figure.")
-    if data["record_version"] != RECORD_VERSION:
+    if data["record_version"] not in READABLE:
         raise FigureError("The record is of another version of Searchlight and cannot be used.")
     for part in ("picture", "geometry", "model", "figure"):
         if not isinstance(data.get(part), dict):

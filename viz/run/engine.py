@@ -15,7 +15,9 @@ import numpy as np
 import torch
 
 from viz.allocator import give_back
-from viz.core.trace import ClassHead, Trace, trace_picture
+from viz.core.map_spec import MapSpec
+from viz.core.output import ClassHead
+from viz.core.trace import Trace
 from viz.environment import plain_torch
 from viz.errors import ModelError
 from viz.geometry import MODES, Mode
@@ -23,9 +25,10 @@ from viz.models.cards import ModelCard, labels_for
 from viz.models.catalogue import Catalogue
 from viz.models.networks.base import StepNetwork
 from viz.picture import Picture, PictureSource, open_picture
+from viz.run.forward import trace_picture
 
 if TYPE_CHECKING:
-    from viz.attribution.methods import AttributionOptions, MethodChoice
+    from viz.core.methods import AttributionOptions
 
 Precision = Literal["float32", "bfloat16", "float16"]
 MAX_ATTRIBUTIONS = 64
@@ -99,7 +102,7 @@ class Model:
     def attribute(
         self,
         trace: Trace,
-        method: MethodChoice | str,
+        method: MapSpec | str,
         *,
         class_index: int | str | None = None,
         step: int = -1,
@@ -285,7 +288,7 @@ class Engine:
         self,
         picture: Picture,
         name: str,
-        method: MethodChoice | str,
+        method: MapSpec | str,
         geometry: Mode | None = None,
         *,
         class_index: int | str | None = None,

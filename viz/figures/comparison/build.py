@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from viz.attribution.methods import DEFAULT_OPTIONS, AttributionOptions
 from viz.core.heatmap import Heatmap, Scale, finite_range
+from viz.core.map_spec import MapSpec, parse
+from viz.core.methods import DEFAULT_OPTIONS, AttributionOptions
 from viz.core.trace import Trace
 from viz.errors import ModelError, ProbeError, VizError
 from viz.figures.comparison.attributions import with_attributions
-from viz.figures.comparison.choice import MapChoice, definite, map_at, parse_map
+from viz.figures.comparison.columns import definite, map_at
 from viz.geometry import Mode
 from viz.measures.agreement import Agreement, agreement
 from viz.measures.localization.boxes import DEFAULT_THRESHOLD, Box, Components, boxes, iou
@@ -40,7 +41,7 @@ class Column:
 
     Attributes:
         label: the model's name; with the map's, where a model stands in several columns.
-        trace: what the model did. asked: the map as it was asked for. choice: with class or probe made definite.
+        trace: what the model did. asked: the map as it was asked for. map: with class and tap made definite.
         quantity: what is measured, in words.
         heatmaps: one a step of the comparison; None where the map has no value yet. After the last value that the
             model has, that one stands.
@@ -49,8 +50,8 @@ class Column:
 
     label: str
     trace: Trace
-    asked: str
-    choice: MapChoice
+    asked: MapSpec
+    map: MapSpec
     quantity: str
     heatmaps: tuple[Heatmap | None, ...]
     boxes: tuple[tuple[Box, ...], ...]
@@ -187,7 +188,7 @@ def _iou(a: Box | None, b: UserBox | None) -> float:
 def compare(
     picture: PictureSource,
     models: Sequence[str | Path | Model | Trace],
-    maps: str | Sequence[str | MapChoice] | None = None,
+    maps: str | Sequence[str | MapSpec] | None = None,
     *,
     class_index: int | str | None = None,
     scale: ColumnScale = "shared",
@@ -206,10 +207,8 @@ def compare(
         picture: a Picture, or what `viz.open_picture` takes.
         models: 2 to 6 names of the catalogue, paths of checkpoint files, loaded models, or traces of this picture
             (these cost no forward pass). The same model may stand in several columns with different maps.
-        maps: one for all columns or one for each: ``class_map``, ``class_map@CLASS``, a probe's label or full name,
-            ``PROBE#CHANNEL``, a derived map such as ``mean(PROBE)`` (see `viz.core.derived`), ``feature#CHANNEL``, or
-            an attribution such as ``gradcam`` (see `viz.attribution`; a given trace must hold it). Default: the class
-            map of one class for all.
+        maps: one for all columns or one for each, see `viz.core.map_spec`; an attribution must be in a given trace. A
+            map with a step is that step's in every row. Default: the class map of one class for all.
         class_index: number or name of that class; default the first model's best class at its last step.
         scale: ``shared`` or ``each``, see `Comparison`.
         threshold, components: of the display boxes, see `viz.boxes`.
@@ -231,7 +230,7 @@ def compare(
     opened = open_picture(picture)
     engine = engine or Engine()
     traces = _traces(opened, models, geometry, engine)
-    if any(c.method is not None for c in choices):
+    if any(c.kind == "attribution" for c in choices):
         label = _class_label(traces[0], class_index)
         traces = [
             with_attributions(t, m, c, label, options=attribution, engine=engine)
@@ -251,7 +250,7 @@ def compare(
 
 def compare_traces(
     traces: Sequence[Trace],
-    choices: Sequence[MapChoice],
+    choices: Sequence[MapSpec],
     *,
     class_index: int | str | None,
     scale: ColumnScale,
@@ -293,8 +292,7 @@ def _class_label(first: Trace, class_index: int | str | None) -> str:
 
 def _which(column: Column) -> str:
     """What tells a model's columns apart, the same for every picture: the quantity, and a class that was asked for."""
-    _, at, cls = column.asked.partition("@")
-    return f"{column.quantity} of {cls}" if at else column.quantity
+    return column.quantity if column.asked.cls is None else f"{column.quantity} of {column.asked.cls}"
 
 
 def user_box(box: Sequence[float] | None, picture: Picture) -> UserBox | None:
@@ -317,13 +315,13 @@ def user_box(box: Sequence[float] | None, picture: Picture) -> UserBox | None:
     return x0, y0, x1, y1
 
 
-def _choices(maps: str | Sequence[str | MapChoice] | None, count: int) -> list[MapChoice]:
-    given = [maps or "class_map"] if maps is None or isinstance(maps, str) else list(maps)
+def _choices(maps: str | Sequence[str | MapSpec] | None, count: int) -> list[MapSpec]:
+    given: list[str | MapSpec] = [maps or "cam"] if maps is None or isinstance(maps, str) else list(maps)
     if len(given) == 1:
         given = given * count
     if len(given) != count:
         raise VizError(f"Give one map for all {count} models or one for each, not {len(given)}.")
-    return [parse_map(m) for m in given]
+    return [parse(m) for m in given]
 
 
 def _traces(
@@ -345,16 +343,16 @@ def _traces(
     return out
 
 
-def _column(trace: Trace, choice: MapChoice, look: _Look) -> Column:
+def _column(trace: Trace, choice: MapSpec, look: _Look) -> Column:
     found, quantity = definite(trace, choice, look.label, look.attribution)
     heatmaps = tuple(map_at(trace, found, step, look.attribution) for step in range(1, trace.steps + 1))
     # A value that only the first steps have (an input, say) stands for the later ones as well.
     last = max((i for i, h in enumerate(heatmaps) if h is not None), default=-1)
     heatmaps = heatmaps[: last + 1] + heatmaps[last : last + 1] * (trace.steps - last - 1)
     if last < 0:
-        raise ProbeError(f"{choice.probe} of {trace.card.name} has no value at steps 1 to {trace.steps}.")
+        raise ProbeError(f"{choice} of {trace.card.name} has no value at steps 1 to {trace.steps}.")
     marked = tuple(() if h is None else tuple(boxes(h, look.threshold, look.components)) for h in heatmaps)
-    return Column(trace.card.name, trace, choice.text, found, quantity, heatmaps, marked)
+    return Column(trace.card.name, trace, choice, found, quantity, heatmaps, marked)
 
 
 def _lengthened(columns: Sequence[Column]) -> list[Column]:

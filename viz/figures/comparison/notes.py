@@ -61,13 +61,11 @@ def _scales(made: Comparison) -> list[str]:
 
 
 def _classes(made: Comparison) -> list[str]:
-    named = {
-        c.label: c.trace.head.labels[c.choice.class_index] for c in made.columns if c.choice.class_index is not None
-    }
+    named = {c.label: c.trace.head.labels[c.map.cls] for c in made.columns if isinstance(c.map.cls, int)}
     if not named:
         return []
-    kinds = {c.choice.kind for c in made.columns}
-    what = [words for kind, words in (("class_map", "class maps"), ("attribution", "attributions")) if kind in kinds]
+    kinds = {c.map.kind for c in made.columns}
+    what = [words for kind, words in (("cam", "class maps"), ("attribution", "attributions")) if kind in kinds]
     which = " and ".join(what).capitalize()
     if len(set(named.values())) == 1:
         return [f"{which} are of {next(iter(named.values()))}."]

@@ -45,8 +45,8 @@ def rows_of(made: Comparison) -> list[dict[str, Any]]:
                         "kind": "pair",
                         "a": a.label,
                         "b": b.label,
-                        "map_a": a.asked,
-                        "map_b": b.asked,
+                        "map_a": str(a.asked),
+                        "map_b": str(b.asked),
                         "step_a": a.own_step(step),
                         "step_b": b.own_step(step),
                         "spearman": number(found.spearman),
@@ -62,7 +62,7 @@ def rows_of(made: Comparison) -> list[dict[str, Any]]:
         for i, a in enumerate(made.columns):
             if made.box is not None:
                 row = dict.fromkeys(FIELDS) | common | {"kind": "mine", "a": a.label, "b": "mine"}
-                row |= {"map_a": a.asked, "step_a": a.own_step(step), "box_iou": number(mine[i])}
+                row |= {"map_a": str(a.asked), "step_a": a.own_step(step), "box_iou": number(mine[i])}
                 out.append(row | {"map_b": "", "reason": ""})
     return out
 
@@ -122,8 +122,8 @@ def _column_entry(made: Comparison, index: int) -> dict[str, Any]:
         "family": c.trace.card.family,
         "checkpoint_sha256": c.trace.card.sha256,
         "precision": c.trace.precision,
-        "asked": c.asked,
-        "map": c.choice.text,
+        "asked": str(c.asked),
+        "map": str(c.map),
         "quantity": c.quantity,
         "unit": c.unit,
         "cells": [int(n) for n in shape],

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 
 from viz.attribution import AttributionOptions
-from viz.attribution.methods import DEFAULT_OPTIONS
 from viz.core.finite import check_answer
+from viz.core.methods import DEFAULT_OPTIONS
 from viz.environment import plain_torch
 from viz.errors import ProbeError, VizError
 from viz.geometry import Mode as Geometry
@@ -268,6 +268,7 @@ def source_for(model: Model, source: str | Source, step: int, options: Options) 
         source,
         step,
         model.network.family,
+        steps=model.network.steps,
         options=options.attribution,
         preprocessing=model.card.preprocessing,
     )

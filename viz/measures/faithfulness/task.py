@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from viz.capture.probe import match, probes_of
+from viz.capture.probe import probes_of
 from viz.core.finite import check_answer
+from viz.core.record import match
 from viz.datasets import Dataset, Sample, open_sample
 from viz.datasets.core import LEFT_OUT
 from viz.environment import plain_torch
