@@ -92,7 +92,7 @@ def _numbers(name: str) -> dict[str, Any]:
         "precision": trace.precision,
         "logits": trace.logits,
         "features": trace.features[-1],
-        **{f"{r.name}@{r.step}": r.values for r in trace.records},
+        **{f"{r.name}:{r.step}": r.values for r in trace.records},
         **{a.method: a.values for a in trace.attributions},
     }
 

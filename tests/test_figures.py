@@ -416,10 +416,10 @@ def test_the_maps_are_the_networks_own(trace: Trace, tmp_path: Path) -> None:
     with np.load(path, allow_pickle=False) as maps:
         assert np.array_equal(maps["b.class_map@1"], made.contents[1].heatmaps[0].native)
         gate = trace.record("spatial_gate", 2)
-        assert np.array_equal(maps[f"c.{gate.name}@2"], gate.values)
-        assert maps[f"d.{trace.record('channel_gate', 2).name}@2"].shape == (256,)
+        assert np.array_equal(maps[f"c.{gate.name}:2"], gate.values)
+        assert maps[f"d.{trace.record('channel_gate', 2).name}:2"].shape == (256,)
         assert maps["e.boxes"].shape[1] == 5
-        assert maps["f.layer4.0.RA_block.bottom.3@2"].shape == (6, 6)
+        assert maps["f.layer4.0.RA_block.bottom#3:2"].shape == (6, 6)
         assert np.array_equal(maps["logits"], trace.logits)
 
 

@@ -354,7 +354,7 @@ def test_the_message_holds_every_stop_and_no_whole_tensor(family: str) -> None:
     trace = traced(family)
     message = json.loads(viewer_message(trace))
     names = {m["name"] for m in message["maps"]}
-    names |= {f"{k['name']}@{j}" for k in message["kernels"] for j in range(k["k"] ** 2)}
+    names |= {f"{k['name']}#{j}" for k in message["kernels"] for j in range(k["k"] ** 2)}
     for frame in message["frames"]:
         assert frame["show"] in names | {"class_map"}
         assert frame["kernel"] is None or frame["kernel"] in {k["name"] for k in message["kernels"]}

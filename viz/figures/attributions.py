@@ -11,7 +11,6 @@ from viz.core.methods import DEFAULT_OPTIONS, AttributionOptions
 if TYPE_CHECKING:
     from viz.core.attribution import Attribution
     from viz.core.trace import Trace
-    from viz.figures.content import Content
     from viz.figures.spec import FigureSpec, Panel
     from viz.run.engine import Model
 
@@ -66,12 +65,6 @@ def attribution_of(trace: Trace, spec: FigureSpec, panel: Panel) -> Attribution 
     if panel.map is None or panel.map.kind != "attribution":
         return None
     return trace.attribution_of(panel.map, options=used_options(panel.map, spec.attribution))
-
-
-def shown(trace: Trace, spec: FigureSpec, made: Sequence[Content]) -> list[tuple[Content, Attribution]]:
-    """The panels that show an attribution, with it."""
-    found = [(c, attribution_of(trace, spec, c.panel)) for c in made]
-    return [(c, a) for c, a in found if a is not None]
 
 
 def entry(found: Attribution, label: str) -> dict[str, Any]:

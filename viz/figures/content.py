@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from string import ascii_lowercase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,14 @@ from viz.core.words import derived_words, method_words
 from viz.core.words import words as map_words
 from viz.errors import FigureError
 from viz.families.stages import module_words
-from viz.figures.attributions import used_options
+from viz.figures.attributions import attribution_of, used_options
 from viz.figures.spec import FigureSpec, Panel
 from viz.figures.text import drawable, missing
 from viz.geometry import Interpolation
 from viz.measures.localization.boxes import Box, boxes
 
 if TYPE_CHECKING:
+    from viz.core.attribution import Attribution
     from viz.core.record import Record
     from viz.core.trace import Trace
 
@@ -345,3 +346,22 @@ def _together(trace: Trace, spec: FigureSpec, panel: Panel) -> list[NDArray[np.f
     if spec.scale in ("steps", "fixed"):
         return [trace.record(panel.probe or "", s).values for s in trace.steps_of(panel.spec)]
     return [trace.record(panel.probe or "", panel.spec.step).values]
+
+
+def shown(trace: Trace, spec: FigureSpec, made: Sequence[Content]) -> list[tuple[Content, Attribution]]:
+    """The panels that show an attribution, with it."""
+    found = [(c, attribution_of(trace, spec, c.panel)) for c in made]
+    return [(c, a) for c, a in found if a is not None]
+
+
+class Shows(Protocol):
+    """What words and records ask of a figure."""
+
+    trace: Trace
+    spec: FigureSpec
+    contents: tuple[Content, ...]
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """Which panels hold values that are not finite, in sentences."""
+        ...

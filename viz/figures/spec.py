@@ -242,6 +242,8 @@ def _panel_of_version_1(data: dict[str, Any]) -> dict[str, Any]:
     try:
         if old["method"] is not None:
             spec = replace(parse(old["method"]), cls=cls, step=step)
+            if spec.kind != "attribution" or old["probe"] is not None:
+                raise FigureError("Only an attribution, or boxes of one, has a method, and then no probe of its own.")
         elif kind == "feature":
             spec = MapSpec("feature", channel=old["channel"], step=step)
         elif old["probe"] and kind in ("map", "channels", "boxes"):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 
@@ -19,15 +19,24 @@ from viz.core.words import method_words
 from viz.environment import plain_torch
 from viz.errors import ModelError
 from viz.geometry import prepare
-from viz.models.cards import class_number
+from viz.models.cards import ModelCard, class_number
 from viz.models.networks.base import StepNetwork
 from viz.plotting import import_matplotlib
 
-if TYPE_CHECKING:
-    from viz.run.engine import Model
 
-# Seconds between two looks whether the work is still wanted.
-_LOOK = 0.2
+class Runs(Protocol):
+    """What is asked of a loaded model, see `viz.run.model.Model`."""
+
+    @property
+    def card(self) -> ModelCard: ...
+    @property
+    def network(self) -> StepNetwork: ...
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def dtype(self) -> torch.dtype: ...
+    def alone(self) -> AbstractContextManager[None]: ...
+    def turn(self, waiting: Callable[[], None]) -> AbstractContextManager[None]: ...
 
 
 def definite_method(network: StepNetwork, method: MapSpec | str) -> MapSpec:
@@ -42,7 +51,7 @@ def definite_method(network: StepNetwork, method: MapSpec | str) -> MapSpec:
 
 @plain_torch()
 def attributed(
-    model: Model,
+    model: Runs,
     trace: Trace,
     method: MapSpec | str,
     *,
@@ -66,7 +75,7 @@ def attributed(
         # The newest is what is shown.
         others = tuple(a for a in trace.attributions if a is not known)
         return trace if trace.attributions[-1] is known else replace(trace, attributions=(*others, known))
-    with _turn(model, choice, progress), model._lock:
+    with _turn(model, choice, progress), model.alone():
         x, _ = prepare(trace.picture, model.card.preprocessing, trace.geometry.mode)
         values = attribute(
             model.network,
@@ -97,19 +106,10 @@ def attributed(
     return replace(trace, attributions=(*trace.attributions, made))
 
 
-@contextmanager
-def _turn(model: Model, choice: MapSpec, progress: Callable[[float], None] | None) -> Iterator[None]:
-    """Wait until no other slow method runs: each holds its gradients of a whole batch, more than a gigabyte."""
-    if model._turn is None or not choice.method.slow:
-        yield
-        return
-    while not model._turn.acquire(timeout=_LOOK):
-        if progress is not None:
-            progress(0.0)  # whoever waits can stop
-    try:
-        yield
-    finally:
-        model._turn.release()
+def _turn(model: Runs, choice: MapSpec, progress: Callable[[float], None] | None) -> AbstractContextManager[None]:
+    if not choice.method.slow:
+        return nullcontext()
+    return model.turn(lambda: None if progress is None else progress(0.0))
 
 
 def captum_version() -> str:

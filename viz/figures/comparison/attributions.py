@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from viz.core.map_spec import MapSpec
 from viz.core.methods import AttributionOptions
 from viz.core.trace import Trace
 from viz.errors import ProbeError
 from viz.figures.comparison.columns import class_of
+from viz.figures.comparison.data import Compared
 from viz.run.engine import Engine, Model
-
-if TYPE_CHECKING:
-    from viz.figures.comparison.build import Comparison
 
 
 def with_attributions(
@@ -58,7 +55,7 @@ def with_attributions(
     return trace
 
 
-def attribution_notes(made: Comparison) -> list[str]:
+def attribution_notes(made: Compared) -> list[str]:
     """For each method and its options, a sentence."""
     out: dict[str, None] = {}
     for column in made.columns:

@@ -6,14 +6,13 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from viz.figures.comparison.data import Compared
+from viz.figures.comparison.notes import notes_of
 from viz.run.engine import versions
-
-if TYPE_CHECKING:
-    from viz.figures.comparison.build import Comparison
 
 COMPARISON_VERSION = 1
 MEASURES = ("spearman", "top_iou", "top_share", "box_iou")
@@ -29,7 +28,7 @@ def number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def rows_of(made: Comparison) -> list[dict[str, Any]]:
+def rows_of(made: Compared) -> list[dict[str, Any]]:
     """One row for each step and pair of columns (kind ``pair``), and for each column with the user's box (``mine``)."""
     out = []
     picture = made.picture
@@ -67,7 +66,7 @@ def rows_of(made: Comparison) -> list[dict[str, Any]]:
     return out
 
 
-def as_json(made: Comparison) -> dict[str, Any]:
+def as_json(made: Compared) -> dict[str, Any]:
     """Plain values of a comparison; numbers that do not exist are None, and `reason` says why."""
     height, width = made.picture.size
     steps, rows = [], rows_of(made)
@@ -107,13 +106,13 @@ def as_json(made: Comparison) -> dict[str, Any]:
             "top_share": "the same intersection as a share of the smaller set",
             "box_iou": "intersection over union of the largest display boxes",
         },
-        "notes": list(made.notes),
+        "notes": list(notes_of(made)),
         "steps": steps,
         "versions": versions(),
     }
 
 
-def _column_entry(made: Comparison, index: int) -> dict[str, Any]:
+def _column_entry(made: Compared, index: int) -> dict[str, Any]:
     c, scale = made.columns[index], made.scale(index)
     shape = next(h.native.shape for h in c.heatmaps if h is not None)
     return {
@@ -148,7 +147,7 @@ def _safe(value: Any) -> Any:
     return "'" + value if isinstance(value, str) and value[:1] in tuple("=+-@\t\r") else value
 
 
-def as_csv(made: Comparison) -> str:
+def as_csv(made: Compared) -> str:
     """The rows of one comparison as CSV."""
     return csv_text(rows_of(made), FIELDS)
 

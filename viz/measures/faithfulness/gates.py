@@ -43,7 +43,7 @@ def gate_values(passes: Passes, x: Tensor, probes: Sequence[str] | None = None) 
                 raise ProbeError(f"This network has no probe {label!r}.")
     found: dict[Key, list[Tensor]] = {}
     for part in torch.split(x, passes.batch) if names else ():
-        with torch.inference_mode(), passes.lock, capture(passes.network) as sink:
+        with torch.inference_mode(), passes.alone(), capture(passes.network) as sink:
             passes.network(part.to(passes.device, passes.dtype), passes.step)
         for tap, step, value in sink.batches:
             if tap.name in names and step <= passes.step:

@@ -203,7 +203,7 @@ def faithful(
     chosen = int(logits[0].argmax()) if class_index is None else class_number(model.head.labels, class_index)
     classes = torch.tensor([chosen])
     asked = source_for(model, source, passes.step, options)
-    with passes.lock:
+    with passes.alone():
         heat = asked(model.network, passes.placed(x), classes)[0]
     report = Report(
         opened.name,
