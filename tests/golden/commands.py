@@ -122,6 +122,7 @@ def _sets() -> Iterator[Named]:
     yield "evaluate/processes", _evaluate
     yield "evaluate/published", _evaluate_published
     yield "faithfulness/processes", _faithfulness
+    yield "faithfulness/controls", _faithfulness_controls
     yield "faithfulness/maps", _faithfulness_maps
 
 
@@ -139,9 +140,17 @@ def _evaluate_published(folder: Path, tools: Tools) -> None:
 
 
 def _faithfulness(folder: Path, tools: Tools) -> None:
-    few = ("--points", "3", "--road-points", "2", "--random-maps", "1", "--draws", "2", "--samples", "2")
+    few = ("--controls", "reliance", "deletion", "stability", "--points", "3", "--random-maps", "1", "--samples", "2")
     asked = ("--model", "lite0-psa", "--source", "attention", "--limit", "3", *few)
     with_processes(folder, tools, "faithfulness", *asked, endings=("json", "csv", "markdown"))
+
+
+def _faithfulness_controls(folder: Path, tools: Tools) -> None:
+    """All controls."""
+    few = ("--points", "3", "--road-points", "2", "--random-maps", "1", "--draws", "2", "--samples", "2")
+    asked = ("--model", "lite0-psa", "--source", "cam", "attention", "--limit", "2", *few)
+    arguments = [word for kind in ("json", "csv") for word in (f"--{kind}", str(folder / f"result.{kind}"))]
+    run(folder, "faithfulness", "--data", str(tools.data), "--split", "val", *asked, *arguments)
 
 
 def _faithfulness_maps(folder: Path, tools: Tools) -> None:

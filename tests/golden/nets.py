@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,10 +41,10 @@ def _trace(name: str, folder: Path, tools: Tools) -> None:
         maps |= {f"{r.name}@{r.step}": heat for r, heat in gates(trace)}
         if title == "drawn":
             maps |= {method: trace.attribution(method) for method in METHODS}
-        arrays = {name: heat.native for name, heat in maps.items()}
+        arrays: dict[str, Any] = {name: heat.native for name, heat in maps.items()}
         arrays |= {f"picture.{name}": heat.values for name, heat in maps.items()}
         arrays |= {f"boxes.{name}": _boxes(heat) for name, heat in maps.items()}
-        np.savez(folder / f"{title}-maps.npz", probabilities=trace.probabilities, **arrays)  # type: ignore[arg-type]
+        np.savez(folder / f"{title}-maps.npz", probabilities=trace.probabilities, **arrays)
 
 
 def _boxes(heat: viz.Heatmap) -> np.ndarray:
@@ -73,5 +74,6 @@ def _compare(folder: Path, tools: Tools) -> None:
         made.to_figure().save(folder / f"{title}.pdf")
         write_json(made.to_json(), folder / f"{title}-agreement.json")
         (folder / f"{title}-agreement.csv").write_text(made.to_csv(), encoding="utf-8")
-        arrays = {m: made.matrix(m) for m in ("spearman", "top_iou", "top_share")}  # type: ignore[arg-type]
-        np.savez(folder / f"{title}-matrices.npz", box_iou=made.box_iou(), user_iou=made.user_iou(), **arrays)
+        arrays: dict[str, Any] = {"box_iou": made.box_iou(), "user_iou": made.user_iou()}
+        arrays |= {"spearman": made.matrix("spearman"), "top_iou": made.matrix("top_iou")}
+        np.savez(folder / f"{title}-matrices.npz", **arrays)

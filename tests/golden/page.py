@@ -21,6 +21,8 @@ from tests.golden.cases import Case, Tools
 from tests.golden.entries import pixels
 from tests.golden.inside import ASSETS, BUNDLED, NETS, visitors
 
+# Of the list of maps, evenly spread: all would take minutes.
+MAPS_SHOWN = 6
 MAPS = ".sl-base, .cmp-base"
 MESSAGES = """(() => {
   const parse = JSON.parse, kinds = [["maps"], ["models"], ["add"], ["data", "layout"]];
@@ -157,13 +159,14 @@ class Guest:
 
 
 def _viewer(model: str, picture: str, folder: Path, tools: Tools) -> None:
-    """The message, and the canvas at every stop, then with every map of the list."""
+    """The message, and the canvas at every stop, then with some maps of the list."""
     with tools.pages.showing(model, picture) as guest:
         guest.messages(folder, "message")
         for stop in range(1, int(guest.page.get_attribute(".sl", "data-stops") or 1) + 1):
             guest.set(".sl-step", stop)
             guest.canvases(folder, f"stop-{stop}")
-        for number, name in enumerate(guest.options(".sl-map")[:12], 1):
+        offered = guest.options(".sl-map")
+        for number, name in enumerate(offered[:: max(1, len(offered) // MAPS_SHOWN)], 1):
             guest.person.choose("map", name)
             guest.canvases(folder, f"map-{number}", others=False)
 
