@@ -7,12 +7,13 @@ codes: 0 all is as it was, 1 numbers or pixels differ, 3 only records do.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections import Counter
 from pathlib import Path
 
 import viz
-from tests.golden.against import CommitError, head, made_at
+from tests.golden.against import CommitError, clean_head, head, made_at
 from tests.golden.cases import GoldenError
 from tests.golden.entries import Entries
 from tests.golden.machine import differing, fingerprint, one_thread
@@ -48,7 +49,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _made(args: argparse.Namespace) -> dict[str, Entries]:
-    return make(chosen(args.only), tell=lambda line: print(line, flush=True))
+    made = make(chosen(args.only), tell=lambda line: print(line, flush=True))
+    spent = os.times()
+    print(f"{sum(spent[:4]):.0f} s of the processor, {sum(spent[2:4]):.0f} s of them in other processes")
+    return made
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -89,14 +93,12 @@ def _told(found: list[Difference]) -> int:
 
 def _store(args: argparse.Namespace) -> int:
     here = fingerprint()
-    made = Golden(_made(args), here, head())
-    if args.only and args.out == HERE:
-        before = load()
-        if unlike := differing(here, before.fingerprint):
-            print("A part can be stored only where the rest was made:", *unlike, sep="\n  ")
-            return 1
-        made.cases = {**before.cases, **made.cases}
-    _save(made, args.out)
+    commit = clean_head() if args.out == HERE else head()
+    before = load() if args.only and args.out == HERE else Golden({}, here)
+    if unlike := differing(here, before.fingerprint):
+        print("A part can be stored only where the rest was made:", *unlike, sep="\n  ")
+        return 1
+    _save(Golden({**before.cases, **_made(args)}, here, commit), args.out)
     if not args.only and args.out == HERE and _answers_moved():
         store({f"{m}/{p}": measured(model, p) for m in MODELS for model in [viz.load(m, "cpu")] for p in PICTURES})
         print("The answers of the bundled models have moved and are stored anew, too.")
@@ -108,13 +110,14 @@ def _records(args: argparse.Namespace) -> int:
     if unlike := differing(here, golden.fingerprint):
         print("Records can be stored only where the rest was made:", *unlike, sep="\n  ")
         return 1
+    commit = clean_head() if args.out == HERE else head()
     ours = _made(args)
     found = _compared(ours, golden, all_of=not args.only)
     code = _told(found)
     if code == 1:
         print("Nothing is stored: values must not change with records.")
         return 1
-    _save(Golden({**golden.cases, **ours}, here, head()), args.out)
+    _save(Golden({**golden.cases, **ours}, here, commit), args.out)
     return 0
 
 

@@ -17,9 +17,24 @@ class CommitError(Exception):
     """A commit that cannot be run, in one sentence."""
 
 
+# What golden data are made from; they themselves are not.
+SOURCES = ("viz", "tests", "assets", "checkpoints", ":!tests/golden/*.json", ":!tests/golden/*.npz")
+
+
 def head() -> str:
     """The commit that is checked out."""
     return _git("rev-parse", "HEAD")
+
+
+def clean_head() -> str:
+    """The commit that is checked out, when golden data made now are its own.
+
+    Raises:
+        CommitError: files are not as they are there.
+    """
+    if changed := _git("status", "--porcelain", "--", *SOURCES):
+        raise CommitError(f"Commit first, because golden data name the commit that makes them again:\n{changed}")
+    return head()
 
 
 def made_at(commit: str, only: Sequence[str]) -> Golden:

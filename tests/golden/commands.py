@@ -6,7 +6,7 @@ import io
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -60,17 +60,17 @@ def _traces() -> Iterator[Named]:
 
 
 def _figures() -> Iterator[Named]:
-    def formats(*arguments: str, dpi: str = "150") -> Callable[[Path, Tools], None]:
+    def formats(*arguments: str, endings: Sequence[str] = ("png", "svg", "pdf")) -> Callable[[Path, Tools], None]:
         def fill(folder: Path, tools: Tools) -> None:
-            for ending in ("png", "svg", "pdf"):
-                run(folder, "figure", *arguments, "--dpi", dpi, "--out", str(folder / f"figure.{ending}"))
+            for ending in endings:
+                run(folder, "figure", *arguments, "--dpi", "150", "--out", str(folder / f"figure.{ending}"))
 
         return fill
 
     for model in BUNDLED:
         yield f"figure/{model}", formats(CLUTTER, "--model", model)
     panels = "picture,class_map@giant panda," + ",".join(f"{method}@giant panda" for method in ATTRIBUTED)
-    yield "figure/attributions", formats(CLUTTER, "--model", "lite0-psa", "--panels", panels, *FEWER)
+    yield "figure/attributions", formats(CLUTTER, "--model", "lite0-psa", "--panels", panels, *FEWER, endings=["pdf"])
     look = (
         *("--preset", "ieee", "--columns", "1", "--per-row", "2", "--palette", "viridis", "--scale", "image"),
         *("--interpolation", "cells", "--opacity", "0.8", "--threshold", "0.4", "--components", "all"),
@@ -140,7 +140,7 @@ def _evaluate_published(folder: Path, tools: Tools) -> None:
 
 
 def _faithfulness(folder: Path, tools: Tools) -> None:
-    few = ("--controls", "reliance", "deletion", "stability", "--points", "3", "--random-maps", "1", "--samples", "2")
+    few = ("--controls", "reliance", "deletion", "--points", "3", "--random-maps", "1")
     asked = ("--model", "lite0-psa", "--source", "attention", "--limit", "3", *few)
     with_processes(folder, tools, "faithfulness", *asked, endings=("json", "csv", "markdown"))
 
@@ -148,7 +148,7 @@ def _faithfulness(folder: Path, tools: Tools) -> None:
 def _faithfulness_controls(folder: Path, tools: Tools) -> None:
     """All controls."""
     few = ("--points", "3", "--road-points", "2", "--random-maps", "1", "--draws", "2", "--samples", "2")
-    asked = ("--model", "lite0-psa", "--source", "cam", "attention", "--limit", "2", *few)
+    asked = ("--model", "lite0-psa", "--source", "attention", "--limit", "2", *few)
     arguments = [word for kind in ("json", "csv") for word in (f"--{kind}", str(folder / f"result.{kind}"))]
     run(folder, "faithfulness", "--data", str(tools.data), "--split", "val", *asked, *arguments)
 

@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.golden.cases import Case, Tools, cases
+from tests.golden.cases import Case, GoldenError, Tools, cases
 from tests.golden.entries import Entries, entries_of
 from tests.golden.machine import one_thread
 
@@ -17,9 +17,17 @@ Tell = Callable[[str], None]
 
 
 def chosen(only: Iterable[str]) -> list[Case]:
-    """The cases whose names fit one of the patterns, or hold it; all where there is none."""
-    patterns = list(only)
-    return [c for c in cases() if not patterns or any(p in c.name or fnmatch(c.name, p) for p in patterns)]
+    """The cases whose names fit one of the patterns, or hold it; all where there is no pattern.
+
+    Raises:
+        GoldenError: a pattern that fits none.
+    """
+    patterns, known = list(only), cases()
+    fitting = {p: [c.name for c in known if p in c.name or fnmatch(c.name, p)] for p in patterns}
+    for pattern, names in fitting.items():
+        if not names:
+            raise GoldenError(f"No case fits {pattern!r}.")
+    return [c for c in known if not patterns or any(c.name in names for names in fitting.values())]
 
 
 def make(asked: Iterable[Case], *, drawn: bool = True, tell: Tell = lambda line: None) -> dict[str, Entries]:
