@@ -34,7 +34,7 @@ MESSAGES = """(() => {
     return found;
   };
 })()"""
-CANVASES = """(maps) => [...document.querySelectorAll("canvas")].filter((c) => c.width && c.offsetParent).map((c) => {
+CANVASES = """([wanted, maps]) => [...document.querySelectorAll(wanted)].filter((c) => c.width && c.offsetParent).map((c) => {
   const data = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
   let text = "";
   for (let i = 0; i < data.length; i += 32768) text += String.fromCharCode(...data.subarray(i, i + 32768));
@@ -117,13 +117,13 @@ class Guest:
         """Write every canvas that can be seen: each one with a map, and all others together, where they are wanted."""
         self.person.settle()
         rest = b""
-        for number, one in enumerate(self.page.evaluate(CANVASES, MAPS), 1):
+        for number, one in enumerate(self.page.evaluate(CANVASES, ["canvas" if others else MAPS, MAPS]), 1):
             rgba = np.frombuffer(base64.b64decode(one["data"]), np.uint8).reshape(one["height"], one["width"], 4)
             if one["map"]:
                 np.save(folder / f"{name}-{number}.npy", rgba)
             else:
                 rest += rgba.tobytes()
-        if rest and others:
+        if rest:
             (folder / f"{name}-others.rgba").write_bytes(rest)
 
     def set(self, selector: str, value: object) -> None:
