@@ -222,7 +222,7 @@ def test_maps_in_a_message_are_known_by_their_values(folder: Path) -> None:
     message(one, two)()
     assert {s[0] for s in kinds_after(folder, message(two, one))} == {"records"}
     message(one, two)()
-    assert ("values", "changed", "message.json: maps[].data#2") in kinds_after(folder, message(one, "R" + two[1:]))
+    assert ("values", "changed", "message.json: maps[].data#2") in kinds_after(folder, message(one, "S" + two[1:]))
     message(one, two)()
     assert ("values", "lost", "message.json: maps[].data#2") in kinds_after(folder, message(one))
 
@@ -301,7 +301,10 @@ def test_what_is_stored_is_what_is_read(tmp_path: Path) -> None:
     rows_of = [name for name, of in FROZEN.cases.items() if of.rows]
     assert rows_of
     save(FROZEN, tmp_path, rows_of=rows_of)
-    assert load(tmp_path) == FROZEN
+    again = load(tmp_path)
+    for case, of in FROZEN.cases.items():
+        assert (again.cases[case].values, again.cases[case].records) == (of.values, of.records)
+        assert str(again.cases[case].rows) == str(of.rows), "as text: no number equals itself where it is none"
     for name in ("values.json", "records.json", "made.json", "short.npz"):
         assert (tmp_path / name).read_bytes() == (HERE / name).read_bytes()
 

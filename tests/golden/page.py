@@ -34,7 +34,7 @@ MESSAGES = """(() => {
     return found;
   };
 })()"""
-CANVASES = """([wanted, maps]) => [...document.querySelectorAll(wanted)].filter((c) => c.width && c.offsetParent).map((c) => {
+CANVASES = """([all, maps]) => [...document.querySelectorAll(all)].filter((c) => c.width && c.offsetParent).map((c) => {
   const data = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
   let text = "";
   for (let i = 0; i < data.length; i += 32768) text += String.fromCharCode(...data.subarray(i, i + 32768));
