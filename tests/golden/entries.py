@@ -94,12 +94,10 @@ def entries_of(folder: Path, places: Mapping[Path, str], draw: Draw | None) -> E
 def _add(found: Entries, path: Path, name: str, places: Mapping[Path, str], draw: Draw | None) -> None:
     kind = path.suffix
     if kind in (".npz", ".npy"):
-        with np.load(path, allow_pickle=False) if kind == ".npz" else _one(path) as arrays:
-            for key in arrays:
-                array = arrays[key]
-                found.value(f"{name}: {key}", array)
-                if array.dtype.kind == "f":
-                    found.rows[f"{name}: {key}"] = reduced(array)
+        for key, array in _arrays(path).items():
+            found.value(f"{name}: {key}", array)
+            if array.dtype.kind == "f":
+                found.rows[f"{name}: {key}"] = reduced(array)
     elif kind == ".png":
         found.value(f"{name}: pixels", pixels(path.read_bytes()))
     elif kind == ".pdf":
@@ -119,17 +117,11 @@ def _add(found: Entries, path: Path, name: str, places: Mapping[Path, str], draw
         found.record(f"{name}: bytes", path.read_bytes())
 
 
-class _one(dict[str, NDArray[Any]]):  # noqa: N801
-    """A .npy as if it were a .npz of one array."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(array=np.load(path, allow_pickle=False))
-
-    def __enter__(self) -> _one:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing is open."""
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    if path.suffix == ".npy":
+        return {"array": np.load(path, allow_pickle=False)}
+    with np.load(path, allow_pickle=False) as found:
+        return {name: found[name] for name in found}
 
 
 def pixels(data: bytes) -> NDArray[np.uint8]:
