@@ -19,7 +19,7 @@ import viz
 from tests.family_models import NAMES, family_model
 from tests.localization_data import write_dataset
 from tests.tiny import scene, tiny_model
-from viz.attention.probe import AttentionRecord
+from viz.core.record import Record
 from viz.figures.export import trace_json, trace_npz
 from viz.files import as_json_bytes
 
@@ -54,7 +54,7 @@ def write_json(data: Any, path: Path) -> None:
     path.write_bytes(as_json_bytes(data))
 
 
-def gates(trace: viz.Trace) -> Iterator[tuple[AttentionRecord, viz.Heatmap]]:
+def gates(trace: viz.Trace) -> Iterator[tuple[Record, viz.Heatmap]]:
     """Every captured value of a trace that is a map over places, and it as a map."""
     for record in trace.records:
         if record.kind == "spatial":
