@@ -17,8 +17,8 @@ from viz.core.map_spec import MapSpec, parse
 from viz.errors import FigureError, ModelError, ProbeError, VizError
 from viz.figures import FigureSpec, Panel, figure, figure_from_record
 from viz.figures.attributions import with_attributions
-from viz.figures.compare_record import comparison_from_record
 from viz.figures.comparison import compare
+from viz.figures.comparison.record import comparison_from_record
 from viz.figures.shorthand import panel_text, parse_panel, parse_panels, with_class
 from viz.picture import Picture, open_picture
 from viz.run.engine import Engine, Model

@@ -200,7 +200,7 @@ def _checked(args: argparse.Namespace) -> tuple[float, ...] | None:
 
 def _again(args: argparse.Namespace, pictures: list[Path], out: Path) -> int:
     """The figure of a record; the same picture and models make the same bytes."""
-    from viz.figures.compare_record import comparison_from_record
+    from viz.figures.comparison.record import comparison_from_record
     from viz.run.engine import Engine
 
     if len(pictures) != 1:

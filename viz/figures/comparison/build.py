@@ -12,10 +12,10 @@ from viz.core.map_spec import MapSpec, parse
 from viz.core.methods import DEFAULT_OPTIONS, AttributionOptions
 from viz.core.trace import Trace
 from viz.errors import ModelError, ProbeError, VizError
-from viz.figures.compare import CompareFigure, compare_figure
 from viz.figures.comparison.attributions import with_attributions
 from viz.figures.comparison.columns import definite, map_at
 from viz.figures.comparison.data import COLUMN_SCALES, FEWEST, MOST, Column, ColumnScale, Compared, UserBox
+from viz.figures.comparison.grid import CompareFigure, compare_figure
 from viz.figures.comparison.notes import notes_of
 from viz.figures.comparison.tables import as_csv, as_json
 from viz.geometry import Mode
@@ -43,7 +43,7 @@ class Comparison(Compared):
         return as_csv(self)
 
     def to_figure(self, steps: Sequence[int] | None = None, **options: Any) -> CompareFigure:
-        """The grid as a paper figure, see `viz.figures.compare.compare_figure`."""
+        """The grid as a paper figure, see `viz.figures.comparison.grid.compare_figure`."""
         return compare_figure(self, steps, **options)
 
 

@@ -26,7 +26,7 @@ BOXES: tuple[Boxes, ...] = (True, False, "class_maps")
 
 
 class Grid(Shows, Protocol):
-    """What the words ask of a comparison's figure: `viz.figures.compare.CompareFigure`."""
+    """What the words ask of a comparison's figure: `viz.figures.comparison.grid.CompareFigure`."""
 
     comparison: Compared
     steps: tuple[int, ...]

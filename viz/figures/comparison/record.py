@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from viz.errors import FigureError
-from viz.figures.compare import CompareFigure
-from viz.figures.compare_text import BOXES, FIGURE_VERSION
 from viz.figures.comparison.build import Comparison, compare
 from viz.figures.comparison.data import FEWEST, MOST
+from viz.figures.comparison.grid import CompareFigure
+from viz.figures.comparison.text import BOXES, FIGURE_VERSION
 from viz.figures.record import MAX_RECORD_BYTES
 from viz.figures.spec import FigureSpec
 from viz.geometry import MODES
