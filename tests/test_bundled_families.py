@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from viz.training.clutter_card import WITH_MAP, bars
+from viz.training.clutter_measure import GATES, NATIVE
 
 import viz
 from viz.errors import CheckpointError
 from viz.networks.lite0_attended import Lite0Attended
-from viz.training.clutter_card import WITH_MAP, bars
-from viz.training.clutter_measure import GATES, NATIVE
 from viz.zoo.backbone import lite0_state
 from viz.zoo.modules import load_lite0_family
 

@@ -11,10 +11,6 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
-
-from viz.errors import PictureError
-from viz.networks.lite0_attended import Lite0Attended
-from viz.networks.lite0_families import FAMILIES
 from viz.training.clutter_learn import (
     ClutterData,
     ClutterRecipe,
@@ -42,6 +38,10 @@ from viz.training.features import stored
 from viz.training.pictures import SIZE, HeldOut, Photo
 from viz.training.scenes import LARGEST, SMALLEST, Scene, covered, crop_alone, paint_scene, place, read_scenes
 from viz.training.views import Pools
+
+from viz.errors import PictureError
+from viz.networks.lite0_attended import Lite0Attended
+from viz.networks.lite0_families import FAMILIES
 
 
 @pytest.fixture

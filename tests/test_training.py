@@ -11,9 +11,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-
-from viz.errors import PictureError
-from viz.networks.lite0_tdam import Lite0TDAMConfig
 from viz.training import tdam
 from viz.training.card import write_cards
 from viz.training.collages import TEST_STYLE, TRAIN_STYLE, regions
@@ -21,6 +18,9 @@ from viz.training.learn import Recipe
 from viz.training.measure import figure, gate_mass, iou, largest_box
 from viz.training.pictures import SIZE, read_photos
 from viz.training.views import Plan
+
+from viz.errors import PictureError
+from viz.networks.lite0_tdam import Lite0TDAMConfig
 
 CONFIG = Lite0TDAMConfig(2, 8, "channel->spatial", "feedback")
 RECIPE = Recipe(epochs=2, batch=8, warmup=1)
