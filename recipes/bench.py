@@ -64,10 +64,9 @@ class Bench(Generic[V]):
         allowed[list(self.pictures.held_out.classes)] = False
         return allowed
 
-    def boxed(self, places: Sequence[int]) -> tuple[list[int], list[tuple[Box, ...]]]:
-        """Which of some pictures have boxes, as positions in `places`, and these boxes in pixels of the view."""
-        chosen = [(k, boxes) for k, i in enumerate(places) if (boxes := self.pictures.photos[i].boxes)]
-        return [k for k, _ in chosen], [boxes for _, boxes in chosen]
+    def boxes(self, photos: Sequence[int]) -> dict[int, tuple[Box, ...]]:
+        """True boxes in pixels of the view, by position in a list of pictures, of those that have any."""
+        return {k: boxes for k, i in enumerate(photos) if (boxes := self.pictures.photos[i].boxes)}
 
     def facts(self) -> dict[str, object]:
         """What the cards say of the data: counts, held-out classes, seed."""
@@ -84,7 +83,7 @@ class Bench(Generic[V]):
 
 
 def named_pictures(
-    photos: Sequence[Photo], out: Path, device: torch.device, held_out: tuple[int, int] = (300, 30), seed: int = 7
+    photos: Sequence[Photo], out: Path, device: torch.device, held_out: tuple[int, int], seed: int = 7
 ) -> tuple[Pictures, Answers]:
     """Name the Caltech pictures by plain Lite0 and split all pictures.
 

@@ -63,7 +63,7 @@ def words_of(name: str) -> Card:
     return card
 
 
-def module_card(file: Checkpoint, figures: Figures, facts: Mapping[str, Any], **measured: Any) -> Card:
+def module_card(file: Checkpoint, figures: Figures, facts: Mapping[str, Any], measured: Mapping[str, Any]) -> Card:
     """The card of a trained module.
 
     Args:
@@ -80,7 +80,7 @@ def module_card(file: Checkpoint, figures: Figures, facts: Mapping[str, Any], **
         "versions": versions(),
         "figures": listed(figures),
     }
-    return card | anew | measured
+    return card | anew | dict(measured)
 
 
 def write_card(folder: Path, card: Card, page: Iterable[str]) -> None:
@@ -122,18 +122,14 @@ def bar_row(one: Mapping[str, Any]) -> list[str]:
 
 def figure_tables(card: Card, titles: Mapping[str, str], words: Mapping[str, str]) -> list[str]:
     """A title and a table of the figures for each set in `titles`; `words` says what a figure's name means."""
+
+    def row(f: Mapping[str, Any]) -> list[str]:
+        name, ends = words.get(f["name"]) or name_in_words(f["name"]), f"{f['low']:.3f} to {f['high']:.3f}"
+        return [name, f"{f['value']:.3f}", ends, f"{f['n']:.0f}"]
+
     found = []
     for group, title in titles.items():
-        rows = [
-            [
-                words.get(f["name"]) or name_in_words(f["name"]),
-                f"{f['value']:.3f}",
-                f"{f['low']:.3f} to {f['high']:.3f}",
-                f"{f['n']:.0f}",
-            ]
-            for f in card["figures"]
-            if f["set"] == group
-        ]
+        rows = [row(f) for f in card["figures"] if f["set"] == group]
         found += [f"### {title}", grid(["figure", "value", "95 %", "n"], rows)]
     return found
 

@@ -46,7 +46,7 @@ def pooled(taps: Sequence[Tensor]) -> Tensor:
     return torch.cat([at_size(tap, taps[-1]) for tap in taps], dim=1)
 
 
-def split(maps: Tensor) -> list[Tensor]:
+def split_taps(maps: Tensor) -> list[Tensor]:
     """The scales (N, 40, h, w), (N, 80, h, w), (N, 112, h, w) of what `pooled` gave, channels last.
 
     The frozen upper part takes most of the time, and its depthwise convolutions half of that in the other layout.
@@ -67,12 +67,6 @@ def channels_last(network: N) -> N:
 def lite0(device: torch.device) -> EfficientNetLite0:
     """Plain Lite0, channels last."""
     return channels_last(load_lite0().to(device))
-
-
-def to_input(views: Sequence[NDArray[np.uint8]]) -> Tensor:
-    """RGB views (224, 224, 3) to the network's input (N, 3, 224, 224), (x - 127) / 128."""
-    batch = torch.from_numpy(np.stack(views)).permute(0, 3, 1, 2).float()
-    return ((batch - MEAN) / STD).contiguous()
 
 
 def cached(
@@ -98,8 +92,9 @@ def cached(
         total.update(repr(view.key(*sources)).encode())
 
     def compute(pool: ThreadPoolExecutor, start: int, stop: int) -> Tensor:
-        pixels = list(pool.map(lambda view: np.asarray(view.paint(*sources)), views[start:stop]))
-        return layer.run(backbone, to_input(pixels).to(device, memory_format=torch.channels_last))
+        pixels = np.stack(list(pool.map(lambda view: np.asarray(view.paint(*sources)), views[start:stop])))
+        x = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - MEAN) / STD
+        return layer.run(backbone, x.to(device).contiguous(memory_format=torch.channels_last))
 
     with torch.autocast(device.type, torch.bfloat16, fast):
         return stored(out / "features", f"{name}-{total.hexdigest()[:16]}", (len(views), *layer.shape), compute)
@@ -157,5 +152,5 @@ def plain_logits(maps: Maps, backbone: EfficientNetLite0) -> Tensor:
     if maps.shape[1:] == TOP.shape:
         found = [backbone.head(x).logits.cpu() for x in batches(maps, device, 256)]
     else:
-        found = [backbone.head(backbone.upper(split(x)[-1])).logits.cpu() for x in batches(maps, device, 128)]
+        found = [backbone.head(backbone.upper(split_taps(x)[-1])).logits.cpu() for x in batches(maps, device, 128)]
     return torch.cat(found)

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from viz.datasets.core import Box
 from viz.errors import PictureError
 
 SIZE = 224
@@ -37,7 +38,7 @@ class Photo:
     label: str
     class_index: int
     split: str
-    boxes: tuple[tuple[float, float, float, float], ...] = ()
+    boxes: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,13 @@ def open_rgb(path: Path) -> Image.Image:
         raise PictureError(f"{path.name} cannot be read as a picture.") from error
 
 
+def cut(image: Image.Image, box: Box, size: tuple[int, int], mirror: bool = False) -> Image.Image:
+    """A box of a picture, bicubic at `size` = (width, height); the picture itself where nothing is cut or resized."""
+    if image.size != size or box != (0, 0, *size):
+        image = image.resize(size, Image.Resampling.BICUBIC, box=box)
+    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirror else image
+
+
 def whole(photo: Photo) -> Image.Image:
     """The network's view of one picture alone, 224x224: centre crop of s/(s+32) of the short side, bicubic.
 
@@ -173,4 +181,4 @@ def whole(photo: Photo) -> Image.Image:
         return image
     side = min(image.size) * SIZE / (SIZE + CROP_MARGIN)
     left, top = (image.width - side) / 2, (image.height - side) / 2
-    return image.resize((SIZE, SIZE), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+    return cut(image, (left, top, left + side, top + side), (SIZE, SIZE))

@@ -40,6 +40,7 @@ class Task(ABC, Generic[V, N, R]):
     Attributes:
         families: modules that it trains. layer: what is cached of its views. recipe: its settings.
         prepared_on: set of views that gives the frozen statistics of the module's input.
+        held_out: number of classes of ImageNet and of Caltech-101 that are not trained on.
     """
 
     families: tuple[str, ...]
@@ -47,6 +48,7 @@ class Task(ABC, Generic[V, N, R]):
     layer: Layer
     recipe: R
     prepared_on: str
+    held_out: tuple[int, int] = (300, 30)
 
     @abstractmethod
     def draw(self, pictures: Pictures, scenes: Scenes) -> Mapping[str, ViewSet[V]]:
@@ -79,7 +81,7 @@ class Task(ABC, Generic[V, N, R]):
     def open(self, folders: Sequence[Path], out: Path, device: str, scenes: Scenes | None = None) -> Bench[V]:
         """Read the folders (imagenette, samples, caltech), split the pictures and draw all views."""
         where = pick_device(device)
-        pictures, plain = named_pictures(read_photos(*folders), out, where)
+        pictures, plain = named_pictures(read_photos(*folders), out, where, self.held_out)
         return Bench(out, where, pictures, plain, self.layer, self.draw(pictures, scenes or {}), scenes or {})
 
     def run(self, bench: Bench[V], command: str, order: Order) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -49,34 +50,45 @@ class ViewSet(Generic[V]):
     split: str = ""
 
 
-def draw_views(
-    rng: np.random.Generator,
-    pictures: Pictures,
-    chosen: Sequence[Sequence[int]],
-    make: Callable[[np.random.Generator, Sequence[int]], V],
-    split: str = "",
-) -> ViewSet[V]:
-    """Describe one view of each choice of pictures."""
-    classes = tuple(tuple(pictures.labels[i] for i in photos) for photos in chosen)
-    return ViewSet(tuple(make(rng, photos) for photos in chosen), classes, split)
+@dataclass(frozen=True)
+class Kind(Generic[V]):
+    """How the views of a set are drawn: shares of the folders, pictures per view, description, split of scenes."""
+
+    weights: Mapping[str, float]
+    parts: int
+    make: Callable[[np.random.Generator, Sequence[int]], V]
+    split: str = ""
 
 
-def choices(
-    rng: np.random.Generator, pictures: Pictures, pool: Sequence[int], parts: int, weights: Mapping[str, float]
-) -> Iterator[list[int]]:
-    """Endless draws of `parts` pictures of different classes, so that no class and no folder dominates.
+def draw(
+    pictures: Pictures, counts: Mapping[str, int], kind: Callable[[str], Kind[V]], first: int = 0
+) -> dict[str, ViewSet[V]]:
+    """Views by name of their set, each set from its own stream of random numbers.
 
     Args:
-        pool: places of the pictures that may be drawn. weights: of the folders; classes inside a folder are equal.
+        counts: of views, in order of the streams. Sets to train on start with ``train``; the others are named as the
+            pool they draw from. kind: of the views of a set. first: number of the first stream.
     """
+    found: dict[str, ViewSet[V]] = {}
+    for stream, (name, count) in enumerate(counts.items(), first):
+        rng, one, trains = np.random.default_rng((pictures.held_out.seed, stream)), kind(name), name.startswith("train")
+        chosen = choices(rng, pictures, pictures.pools.get("train" if trains else name, ()), one)
+        drawn = list(islice(chosen, count))
+        classes = tuple(tuple(pictures.labels[i] for i in photos) for photos in drawn)
+        found[name] = ViewSet(tuple(one.make(rng, photos) for photos in drawn), classes, one.split)
+    return found
+
+
+def choices(rng: np.random.Generator, pictures: Pictures, pool: Sequence[int], kind: Kind[V]) -> Iterator[list[int]]:
+    """Endless draws of pictures of different classes, so that no class and no folder dominates; `pool` holds places."""
     members: dict[str, dict[int, list[int]]] = {}
     for i in pool:
         members.setdefault(pictures.photos[i].source, {}).setdefault(pictures.labels[i], []).append(i)
     groups = [[members[g][c] for c in sorted(members[g])] for g in sorted(members)]
-    odds = np.array([weights[g] for g in sorted(members)])
+    odds = np.array([kind.weights[g] for g in sorted(members)])
     while True:
         chosen: dict[int, int] = {}
-        while len(chosen) < parts:
+        while len(chosen) < kind.parts:
             group = groups[int(rng.choice(len(groups), p=odds / odds.sum()))]
             same = group[int(rng.integers(len(group)))]
             photo = same[int(rng.integers(len(same)))]

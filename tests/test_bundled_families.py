@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from viz.training.clutter_card import WITH_MAP, bars
-from viz.training.clutter_measure import GATES, NATIVE
 
 import viz
+from recipes.clutter.card import WITH_MAP, bars
+from recipes.clutter.measure import GATES, NATIVE
 from viz.errors import CheckpointError
 from viz.networks.lite0_attended import Lite0Attended
 from viz.zoo.backbone import lite0_state

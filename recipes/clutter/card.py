@@ -7,23 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from recipes.cards import (
-    MEASURED_ON,
-    SHIPPED,
-    Card,
-    bar,
-    bar_row,
-    bullets,
-    figure_tables,
-    folders_of,
-    grid,
-    module_card,
-    pairs,
-    said,
-    ship,
-    versions,
-    write_card,
-)
+from recipes import cards
 from recipes.clutter.table import tables
 from recipes.readings import Figures
 from viz.networks.lite0_families import FAMILIES, build_family
@@ -65,15 +49,13 @@ def bars(family: str, figures: Figures) -> list[dict[str, Any]]:
     found = []
     for group in ("unseen", "nette"):
         gain, loss, mass = (figures[group][name]["value"] for name in ("gain", "gates_loss", "mass_over_area"))
-        found += [
-            bar(f"{SETS[group]}: top-1 minus plain", 0.03, gain),
-            bar(f"{SETS[group]}: what gates at their means lose, over the gain", 0.5, loss / gain if gain > 0 else 0.0),
-        ]
+        found.append(("top-1 minus plain", group, 0.03, gain))
+        found.append(("what gates at their means lose, over the gain", group, 0.5, loss / gain if gain > 0 else 0.0))
         if family in WITH_MAP:
-            found.append(bar(f"{SETS[group]}: attention mass over area", 1.3, mass))
+            found.append(("attention mass over area", group, 1.3, mass))
     for group in ("alone_nette", "alone_unseen"):
-        found.append(bar(f"{SETS[group]}: top-1 minus plain", -0.02, figures[group]["change"]["value"]))
-    return found
+        found.append(("top-1 minus plain", group, -0.02, figures[group]["change"]["value"]))
+    return [cards.bar(f"{SETS[group]}: {what}", asked, value) for what, group, asked, value in found]
 
 
 def gather(out: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,7 +75,7 @@ def gather(out: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
         "unseen_classes": len(facts["held_out"]["report_classes"]),
         "scenes": facts["scenes"],
         "views": facts["views"],
-        "versions": versions(),
+        "versions": cards.versions(),
         "rows": rows,
     }
 
@@ -107,40 +89,36 @@ def write_cards(folder: Path, out: Path, facts: Mapping[str, Any]) -> None:
     (measured / "clutter.md").write_text(tables(data) + "\n")
     for family in FAMILIES:
         card = family_card(folder, out, family, facts, data["rows"][family])
-        write_card(folder, card, page(card))
+        cards.write_card(folder, card, page(card))
 
 
-def family_card(folder: Path, out: Path, family: str, facts: Mapping[str, Any], row: Mapping[str, Any]) -> Card:
+def family_card(folder: Path, out: Path, family: str, facts: Mapping[str, Any], row: Mapping[str, Any]) -> cards.Card:
     """The card of a family, from its row of the measured figures."""
-    shipped = str(SHIPPED)
-    file = ship(out / f"lite0-{family}-seed{shipped}.safetensors", folder, f"lite0-{family}")
+    shipped = str(cards.SHIPPED)
+    file = cards.ship(out / f"lite0-{family}-seed{shipped}.safetensors", folder, f"lite0-{family}")
     config, figures = str(file.metadata["config"]), row["seeds"][shipped]
     others = {seed: [b["met"] for b in bars(family, f)] for seed, f in row["seeds"].items() if seed != shipped}
-    return module_card(
-        file,
-        figures,
-        facts,
-        arguments=json.loads(config)["arguments"],
-        steps=build_family(config).steps,
-        curve=row["curves"][shipped],
-        cost=row["cost"],
-        scale=round(float(file.state["scale"]), 4),
-        bars=bars(family, figures),
-        bars_of_other_seeds=others,
-    )
+    measured = {
+        "arguments": json.loads(config)["arguments"],
+        "steps": build_family(config).steps,
+        "curve": row["curves"][shipped],
+        "cost": row["cost"],
+        "scale": round(float(file.state["scale"]), 4),
+        "bars": bars(family, figures),
+        "bars_of_other_seeds": others,
+    }
+    return cards.module_card(file, figures, facts, measured)
 
 
-def page(card: Card) -> Iterator[str]:
+def page(card: cards.Card) -> Iterator[str]:
     """The card's page, block by block."""
     missed = [b["bar"] for b in card["bars"] if not b["met"]]
     cost, others = card["cost"], card["bars_of_other_seeds"].values()
     rests = RESTS.get(card["family"], "").format(1 / card["scale"])
-    yield f"# {card['name']}"
-    yield card["title"] + "."
-    yield card["task"]
+    yield from (f"# {card['name']}", f"{card['title']}.", card["task"])
     yield "Missed: " + "; ".join(missed) + "." if missed else "Every bar below is met."
     identity = {
-        "arguments": pairs(card["arguments"]) or "none",
+        "arguments": cards.pairs(card["arguments"]) or "none",
         "parameters of the module": f"{cost['parameters']:,.0f}",
         "multiply-adds over plain": f"{cost['added_macs']:+.1f} M",
         "CPU time over plain": f"{cost['cpu_ratio']:.2f}",
@@ -149,21 +127,16 @@ def page(card: Card) -> Iterator[str]:
         "source": card["source"],
         "licence": card["licence"],
         "preprocessing": card["preprocessing"]["rule"],
-        "recipe": pairs(card["recipe"]),
+        "recipe": cards.pairs(card["recipe"]),
         "training": f"{card['minutes']} minutes",
-        "versions": pairs(card["versions"]),
+        "versions": cards.pairs(card["versions"]),
     }
-    yield grid(["", ""], identity.items())
-    yield "## Bars"
-    rows = [[*bar_row(b), ", ".join(said(met[k]) for met in others)] for k, b in enumerate(card["bars"])]
-    yield grid(["bar", "at least", "measured", "", "other seeds"], rows)
-    yield "## Figures"
-    yield MEASURED_ON
-    yield from figure_tables(card, {group: title[0].upper() + title[1:] for group, title in SETS.items()}, WORDS)
-    yield "## Where this differs from the paper"
-    yield bullets(card["deviations"])
-    yield "## What a reader must know"
-    yield bullets(card["notes"])
-    yield "## Data"
-    yield bullets(folders_of(card))
+    yield cards.grid(["", ""], identity.items())
+    rows = [[*cards.bar_row(b), ", ".join(cards.said(met[k]) for met in others)] for k, b in enumerate(card["bars"])]
+    yield from ("## Bars", cards.grid(["bar", "at least", "measured", "", "other seeds"], rows))
+    yield from ("## Figures", cards.MEASURED_ON)
+    yield from cards.figure_tables(card, {group: title[0].upper() + title[1:] for group, title in SETS.items()}, WORDS)
+    yield from ("## Where this differs from the paper", cards.bullets(card["deviations"]))
+    yield from ("## What a reader must know", cards.bullets(card["notes"]))
+    yield from ("## Data", cards.bullets(cards.folders_of(card)))
     yield f"Classes trained on: {card['data']['trained_classes']}; held-out classes are listed in the JSON file."

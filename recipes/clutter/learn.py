@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recipes.features import channels_last, gather, split
+from recipes.features import channels_last, gather, split_taps
 from recipes.learning import Curve, Data, Recipe, cross_entropy, learn
 from recipes.weights import run_name
 from viz.networks.lite0_attended import Lite0Attended
@@ -45,7 +45,9 @@ def losses_of(
     scenes, alone = batch
     device = network.tap_mean.device
     block, soften = data.block(device), recipe.temperature
-    pairs = zip(split(gather([data.views], scenes, device)), split(gather(data.alone, alone, device)), strict=True)
+    pairs = zip(
+        split_taps(gather([data.views], scenes, device)), split_taps(gather(data.alone, alone, device)), strict=True
+    )
     logits = network.last_output([torch.cat(pair) for pair in pairs]).logits
     named = torch.log_softmax(logits[: len(scenes)] + block, dim=1)
     clean = data.clean[scenes, 0].to(device) + block

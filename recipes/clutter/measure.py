@@ -12,7 +12,7 @@ from torch import Tensor
 
 from recipes.bench import Bench
 from recipes.clutter.scenes import Scene
-from recipes.features import Maps, batches, split
+from recipes.features import Maps, batches, split_taps
 from recipes.readings import Groups, Key, Reading, box_rates, class_maps, gate_mass, plain, read, to_means
 from recipes.views import covered
 from viz.attention.probe import Edit
@@ -48,7 +48,7 @@ def last_output(network: StepNetwork, taps: Sequence[Tensor]) -> StepOutput:
 
 def scales(network: StepNetwork, maps: Maps) -> Iterator[list[Tensor]]:
     """The cached views in order, as maps of three scales on the network's device."""
-    return map(split, batches(maps, next(network.parameters()).device, BATCH))
+    return map(split_taps, batches(maps, next(network.parameters()).device, BATCH))
 
 
 def look(
@@ -146,10 +146,7 @@ def scene_figures(
     covers = torch.stack([covered(s.region, native.shape[-1]) for s in scenes])
     area, mass = covers.mean(dim=(1, 2)), gate_mass(native, covers)
 
-    def rate(values: Tensor) -> Interval:
-        return interval(values, groups)
-
-    def without(labels: Sequence[str]) -> Tensor:
+    def without(*labels: str) -> Tensor:
         return look(network, maps, edits=to_means(full.values, labels)).hits(classes)
 
     def over_area(masses: Tensor) -> Interval:
@@ -157,50 +154,50 @@ def scene_figures(
         found, mean = interval(masses.double(), groups), float(area.mean())
         return Interval(found.value / mean, found.low / mean, found.high / mean, found.n)
 
-    hits, everything = full.hits(classes), without(gates)
-    found = {
-        "plain": rate(base.hits(classes)),
-        "top1": rate(hits),
-        "gain": rate(hits - base.hits(classes)),
-        "gates_mean": rate(everything),
-        "gates_loss": rate(hits - everything),
-        "random_module": rate(noise.hits(classes)),
-        "mass": rate(mass),
-        "area": rate(area),
+    hits, floor, meant = full.hits(classes), base.hits(classes), without(*gates)
+    rates = {
+        "plain": floor,
+        "top1": hits,
+        "gain": hits - floor,
+        "gates_mean": meant,
+        "gates_loss": hits - meant,
+        "random_module": noise.hits(classes),
+        "mass": mass,
+        "area": area,
+    }
+    found = {name: interval(values, groups) for name, values in rates.items()} | {
         "mass_over_area": over_area(mass),
         "random_mass_over_area": over_area(gate_mass(native_map(control, noise.values), covers)),
         "variation_native": variation(native, groups),
     }
     for label in gates:
-        found[f"mean_{label}"] = rate(without((label,)) if len(gates) > 1 else everything)
+        found[f"mean_{label}"] = interval(without(label) if len(gates) > 1 else meant, groups)
         values = [v.flatten(1) for (name, _), v in full.values.items() if name.rpartition(".")[2] == label]
         found[f"variation_{label}"] = variation(torch.cat(values, dim=1), groups)
-    truth: list[list[Box]] = [[s.region] for s in scenes]
-    weights = bare.class_weights()
-    found |= box_rates("box_plain_class_map_{}", class_maps(base.features[-1], weights, classes), truth, groups)
-    found |= box_rates("box_class_map_{}", class_maps(full.features[-1], weights, classes), truth, groups)
-    found |= box_rates("box_native_{}", native, truth, groups)
+    weights, truth = bare.class_weights(), [[s.region] for s in scenes]
+    sources = {
+        "plain_class_map": class_maps(base.features[-1], weights, classes),
+        "class_map": class_maps(full.features[-1], weights, classes),
+        "native": native,
+    }
+    for source, cams in sources.items():
+        found |= box_rates(f"box_{source}_{{}}", cams, truth, groups)
     if isinstance(network, Lite0Attended):
         perfect = masked_logits(network, maps, torch.stack([covered(s.region, maps.shape[-1]) for s in scenes]))
-        found["perfect_mask"] = rate((perfect.argmax(1) == classes).double())
+        found["perfect_mask"] = interval((perfect.argmax(1) == classes).double(), groups)
     return found
 
 
-def ordinary_figures(network: StepNetwork, bare: EfficientNetLite0, maps: Maps, classes: Tensor) -> dict[str, Interval]:
-    """Top-1 on ordinary pictures, with and without the module."""
-    base, full = look(bare, maps).hits(classes), look(network, maps).hits(classes)
-    return {"plain": interval(base), "top1": interval(full), "change": interval(full - base)}
-
-
-def box_figures(
-    network: StepNetwork, bare: EfficientNetLite0, maps: Maps, classes: Tensor, boxes: Sequence[Sequence[Box]]
+def ordinary_figures(
+    network: StepNetwork, bare: EfficientNetLite0, maps: Maps, classes: Tensor, boxes: Mapping[int, Sequence[Box]]
 ) -> dict[str, Interval]:
-    """Boxes of the true class on ordinary pictures, with and without the module."""
-    weights = bare.class_weights()
-    found: dict[str, Interval] = {}
-    for name, each in (("plain_class_map", bare), ("class_map", network)):
-        cams = class_maps(look(each, maps).features[-1], weights, classes)
-        found |= box_rates(f"box_{name}_{{}}", cams, boxes)
+    """Top-1 on ordinary pictures, with and without the module, and boxes of the true class where known, by place."""
+    base, full = look(bare, maps), look(network, maps)
+    floor, hits, places = base.hits(classes), full.hits(classes), list(boxes)
+    found = {"plain": interval(floor), "top1": interval(hits), "change": interval(hits - floor)}
+    for source, reading in (("plain_class_map", base), ("class_map", full)) if boxes else ():
+        cams = class_maps(reading.features[-1][places], bare.class_weights(), classes[places])
+        found |= box_rates(f"box_{source}_{{}}", cams, list(boxes.values()))
     return found
 
 
@@ -216,8 +213,6 @@ def all_figures(
         )
     for name in ("alone_nette", "alone_unseen"):
         maps, classes = bench.maps(name), bench.classes(name)[:, 0]
-        found[name] = ordinary_figures(network, bare, maps, classes)
-        places, boxes = bench.boxed([view.photo for view in bench.sets[name].views])
-        if places:
-            found[name] |= box_figures(network, bare, maps[places], classes[places], boxes)
+        boxes = bench.boxes([view.photo for view in bench.sets[name].views])
+        found[name] = ordinary_figures(network, bare, maps, classes, boxes)
     return {name: plain(rows) for name, rows in found.items()}

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from recipes.pictures import SIZE, Photo, Pictures, open_rgb, read_index, whole
-from recipes.views import EVEN_WEIGHTS, SINGLE_WEIGHTS, TRAIN_WEIGHTS, Region, ViewSet, choices, draw_views
+from recipes.pictures import SIZE, Photo, Pictures, cut, open_rgb, read_index, whole
+from recipes.views import EVEN_WEIGHTS, SINGLE_WEIGHTS, TRAIN_WEIGHTS, Kind, Region, ViewSet, draw
 from viz.errors import PictureError
 
 # Sides of the pasted picture in pixels of the 224x224 view.
@@ -125,29 +124,26 @@ def draw_scenes(
     Args:
         scenes: of each split (``train``, ``val``, ``test``).
     """
-    found: dict[str, ViewSet[Scene]] = {}
-    for stream, (name, count) in enumerate(counts.items(), FIRST_STREAM):
-        rng = np.random.default_rng((pictures.held_out.seed, stream))
-        trains, alone = name.startswith("train"), name == "train_alone"
-        split = "" if alone else SPLITS[name.partition("_")[0]]
-        weights = SINGLE_WEIGHTS if alone else TRAIN_WEIGHTS if trains else EVEN_WEIGHTS
-        pool = pictures.pools["train" if trains else name]
-        chosen = list(islice(choices(rng, pictures, pool, 1, weights), count))
-        pasted = partial(place, backgrounds=len(scenes.get(split, ())), vary=trains)
-        found[name] = draw_views(rng, pictures, chosen, crop_alone if alone else pasted, split)
-    for name, pool_name in WHOLE.items():
-        pool = pictures.pools[pool_name]
-        found[name] = ViewSet(tuple(Scene(i) for i in pool), tuple((pictures.labels[i],) for i in pool))
-    return found
+
+    def kind(name: str) -> Kind[Scene]:
+        if name == "train_alone":
+            return Kind(SINGLE_WEIGHTS, 1, crop_alone)
+        trains, split = name == "train", SPLITS[name.partition("_")[0]]
+        paste = partial(place, backgrounds=len(scenes[split]), vary=trains)
+        return Kind(TRAIN_WEIGHTS if trains else EVEN_WEIGHTS, 1, paste, split)
+
+    pools = {name: pictures.pools[pool] for name, pool in WHOLE.items()}
+    return draw(pictures, counts, kind, FIRST_STREAM) | {
+        name: ViewSet(tuple(Scene(i) for i in pool), tuple((pictures.labels[i],) for i in pool))
+        for name, pool in pools.items()
+    }
 
 
 def _square(image: Image.Image, crop: tuple[float, float, float], size: int, mirror: bool) -> Image.Image:
     """A square of `crop` = (x, y, share): `share` of the shorter side, at x, y (0..1) of the slack."""
     left, top, share = crop
-    if image.size != (size, size) or share != 1.0:
-        side = min(image.size) * share
-        x, y = (image.width - side) * left, (image.height - side) * top
-        # Rounding must not push the box over the edge by a hair.
-        x, y = max(0.0, min(x, image.width - side)), max(0.0, min(y, image.height - side))
-        image = image.resize((size, size), Image.Resampling.BICUBIC, box=(x, y, x + side, y + side))
-    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirror else image
+    side = min(image.size) * share
+    x, y = (image.width - side) * left, (image.height - side) * top
+    # Rounding must not push the box over the edge by a hair.
+    x, y = max(0.0, min(x, image.width - side)), max(0.0, min(y, image.height - side))
+    return cut(image, (x, y, x + side, y + side), (size, size), mirror)

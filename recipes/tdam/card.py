@@ -7,27 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recipes.cards import (
-    MEASURED_ON,
-    SHIPPED,
-    Card,
-    bar,
-    bar_row,
-    bullets,
-    figure_tables,
-    folders_of,
-    grid,
-    listed,
-    module_card,
-    name_in_words,
-    pairs,
-    ship,
-    words_of,
-    write_card,
-)
+from recipes import cards
 from recipes.readings import Figures
 
-NAME = "lite0-tdam"
 # The figures that the table over seeds shows.
 MAIN = (
     *((f"collages_{g}", n) for g in ("nette", "unseen", "caltech") for n in ("other_named_step2", "gate_mass_other")),
@@ -41,6 +23,11 @@ IDENTITY = (
 )
 
 
+LISTS = {
+    "deviations": "Deviations from the paper",
+    "tried": "Tried, and how the settings were chosen",
+    "notes": "Limits",
+}
 # What a figure's name means.
 WORDS = {
     "other_named_step2": "step 2 names the other object",
@@ -77,111 +64,73 @@ def bars(figures: Figures) -> list[dict[str, Any]]:
     def change(group: str) -> float:
         return get(group, "top1_step2") - get(group, "top1_step1")
 
-    ten, new = "collages_nette", "collages_unseen"
-    second = get(ten, "plain_second_guess") or float("nan")
-    return [
-        bar("loc_val top-1, step 1 (plain: 0.696)", 0.696, get("single_loc_val", "top1_step1")),
-        bar("loc_val top-1, step 2 minus step 1", -0.05, change("single_loc_val")),
-        bar("unseen classes top-1, step 2 minus step 1", -0.05, change("single_unseen")),
-        bar(
-            "ten classes: step 2 names the other, times plain's second guess",
-            2.5,
-            get(ten, "other_named_step2") / second,
-        ),
-        bar(
-            "unseen classes: step 2 minus plain's second guess, lower end of the paired interval",
-            0.0,
-            get(new, "step2_minus_second_guess", "low"),
-        ),
-        bar(
-            "ten classes: fall when the spatial gate is its mean",
-            0.10,
-            get(ten, "other_named_step2") - get(ten, "spatial_gate_mean"),
-        ),
-        bar("ten classes: gate mass in the other's half", 0.65, get(ten, "gate_mass_other")),
-        bar("unseen classes: gate mass in the other's half", 0.58, get(new, "gate_mass_other")),
-        bar("loc_val boxes of step 1, IoU 0.5 (plain: 0.616)", 0.616, get("single_loc_val", "box_iou_0.5_step1")),
-    ]
+    ten, new, single = "collages_nette", "collages_unseen", "single_loc_val"
+    hits, second = get(ten, "other_named_step2"), get(ten, "plain_second_guess") or float("nan")
+    lower = "unseen classes: step 2 minus plain's second guess, lower end of the paired interval"
+    asked = {
+        "loc_val top-1, step 1 (plain: 0.696)": (0.696, get(single, "top1_step1")),
+        "loc_val top-1, step 2 minus step 1": (-0.05, change(single)),
+        "unseen classes top-1, step 2 minus step 1": (-0.05, change("single_unseen")),
+        "ten classes: step 2 names the other, times plain's second guess": (2.5, hits / second),
+        lower: (0.0, get(new, "step2_minus_second_guess", "low")),
+        "ten classes: fall when the spatial gate is its mean": (0.10, hits - get(ten, "spatial_gate_mean")),
+        "ten classes: gate mass in the other's half": (0.65, get(ten, "gate_mass_other")),
+        "unseen classes: gate mass in the other's half": (0.58, get(new, "gate_mass_other")),
+        "loc_val boxes of step 1, IoU 0.5 (plain: 0.616)": (0.616, get(single, "box_iou_0.5_step1")),
+    }
+    return [cards.bar(what, *values) for what, values in asked.items()]
 
 
 def write_cards(folder: Path, out: Path, facts: Mapping[str, Any]) -> None:
     """Copy the weights of the shipped seed from `out` into `folder` and write both cards beside them."""
+    paths = sorted(out.glob("lite0-tdam-seed*.figures.json"))
+    seeds = {int(p.name.split("seed")[1].split(".")[0]): json.loads(p.read_text()) for p in paths}
+    figures = seeds.pop(cards.SHIPPED)
+    file = cards.ship(out / f"lite0-tdam-seed{cards.SHIPPED}.safetensors", folder, "lite0-tdam")
+    config = json.loads(str(file.metadata["config"]))
     measured = {
-        int(p.name.split("seed")[1].split(".")[0]): json.loads(p.read_text())
-        for p in sorted(out.glob(f"{NAME}-seed*.figures.json"))
+        "arguments": config,
+        "steps": config["steps"],
+        "losses": json.loads(str(file.metadata["losses"])),
+        "other_seeds": {f"seed {seed}": cards.listed(found) for seed, found in seeds.items()},
+        "bars": bars(figures),
     }
-    file = ship(out / f"{NAME}-seed{SHIPPED}.safetensors", folder, NAME)
-    figures, config = measured[SHIPPED], json.loads(str(file.metadata["config"]))
-    others = {f"seed {seed}": listed(found) for seed, found in measured.items() if seed != SHIPPED}
-    tdam = module_card(
-        file,
-        figures,
-        facts,
-        arguments=config,
-        steps=config["steps"],
-        losses=json.loads(str(file.metadata["losses"])),
-        other_seeds=others,
-        bars=bars(figures),
-    )
+    tdam = cards.module_card(file, figures, facts, measured)
     rows = [row for row in tdam["figures"] if row["set"].startswith("single") and row["name"] in PLAIN]
-    plain = words_of("lite0") | {"figures": rows}
-    for card in (tdam, plain):
-        write_card(folder, card, page(card))
+    for card in (tdam, cards.words_of("lite0") | {"figures": rows}):
+        cards.write_card(folder, card, page(card))
 
 
-def page(card: Card) -> Iterator[str]:
+def page(card: cards.Card) -> Iterator[str]:
     """The card's page, block by block; what a card does not have is left out."""
-
-    def cell(value: Any) -> str:
-        return pairs(value) if isinstance(value, Mapping) else str(value)
-
     yield f"# {card['name']}"
     if "task" in card:
         yield card["task"]
     yield card["source"]
-    yield grid(["", ""], [[key, cell(card[key])] for key in IDENTITY if key in card])
+    cells = {k: cards.pairs(v) if isinstance(v := card[k], Mapping) else str(v) for k in IDENTITY if k in card}
+    yield cards.grid(["", ""], cells.items())
     if "data" in card:
         data = card["data"]
-        yield "## Data"
-        yield bullets(
-            [
-                *folders_of(card),
-                *(f"{key.replace('_', ' ')}: {pairs(data[key])}" for key in ("trained_on", "views")),
-                f"classes trained on: {data['trained_classes']}; held-out classes are listed in the JSON file",
-            ]
-        )
+        counts = [f"{key.replace('_', ' ')}: {cards.pairs(data[key])}" for key in ("trained_on", "views")]
+        held = f"classes trained on: {data['trained_classes']}; held-out classes are listed in the JSON file"
+        yield from ("## Data", cards.bullets([*cards.folders_of(card), *counts, held]))
     if "bars" in card:
-        yield "## Bars"
-        yield grid(["bar", "at least", "measured", ""], map(bar_row, card["bars"]))
-    yield "## Figures"
-    yield MEASURED_ON
+        yield from ("## Bars", cards.grid(["bar", "at least", "measured", ""], map(cards.bar_row, card["bars"])))
+    yield from ("## Figures", cards.MEASURED_ON)
     sets = dict.fromkeys(row["set"] for row in card["figures"] if "n" in row)
-    yield from figure_tables(card, {group: group.replace("_", " ") for group in sets}, WORDS)
+    yield from cards.figure_tables(card, {group: group.replace("_", " ") for group in sets}, WORDS)
     if card.get("other_seeds"):
-        yield "## Other seeds"
-        yield seed_table({f"seed {card['seed']} (shipped)": card["figures"], **card["other_seeds"]})
-    titles = {
-        "deviations": "Deviations from the paper",
-        "tried": "Tried, and how the settings were chosen",
-        "notes": "Limits",
-    }
-    for key, title in titles.items():
+        seeds = {f"seed {card['seed']} (shipped)": card["figures"], **card["other_seeds"]}
+        yield from ("## Other seeds", seed_table(seeds))
+    for key, title in LISTS.items():
         if card.get(key):
-            yield f"## {title}"
-            yield bullets(card[key])
+            yield from (f"## {title}", cards.bullets(card[key]))
 
 
 def seed_table(seeds: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """The main figures, one column per seed; all figures of every seed are in the JSON file."""
-
-    def value(rows: Sequence[Mapping[str, Any]], group: str, name: str) -> str:
-        return next((f"{r['value']:.3f}" for r in rows if (r["set"], r["name"]) == (group, name)), "")
-
+    known = [{(r["set"], r["name"]): f"{r['value']:.3f}" for r in rows} for rows in seeds.values()]
     rows = [
-        [
-            f"{group.replace('_', ' ')}: {WORDS.get(name) or name_in_words(name)}",
-            *(value(rows, group, name) for rows in seeds.values()),
-        ]
-        for group, name in MAIN
+        [f"{g.replace('_', ' ')}: {WORDS[name]}", *(values.get((g, name), "") for values in known)] for g, name in MAIN
     ]
-    return grid(["figure", *seeds], rows)
+    return cards.grid(["figure", *seeds], rows)

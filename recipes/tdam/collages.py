@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from PIL import Image
 
-from recipes.pictures import SIZE, Photo, Pictures, open_rgb, whole
-from recipes.views import EVEN_WEIGHTS, SINGLE_WEIGHTS, TRAIN_WEIGHTS, Region, ViewSet, choices, draw_views
+from recipes.pictures import SIZE, Photo, Pictures, cut, open_rgb, whole
+from recipes.views import EVEN_WEIGHTS, SINGLE_WEIGHTS, TRAIN_WEIGHTS, Kind, Region, ViewSet, draw
 
 Fit = Literal["squash", "cover"]
 
@@ -110,17 +109,16 @@ def single(photo: int) -> Collage:
 
 
 def draw_collages(pictures: Pictures, counts: Mapping[str, int]) -> dict[str, ViewSet[Collage]]:
-    """All collages by name of their set, each set from its own stream of random numbers."""
-    found: dict[str, ViewSet[Collage]] = {}
-    for stream, (name, count) in enumerate(counts.items()):
-        rng = np.random.default_rng((pictures.held_out.seed, stream))
-        trains, alone = name.startswith("train"), name == "train_singles"
-        pool = pictures.pools.get("train" if trains else name, ())
-        weights = SINGLE_WEIGHTS if alone else TRAIN_WEIGHTS if trains else EVEN_WEIGHTS
-        chosen = list(islice(choices(rng, pictures, pool, 1 if alone else 2, weights), count))
-        make = partial(compose, style=TRAIN_STYLE if trains else TEST_STYLE)
-        found[name] = draw_views(rng, pictures, chosen, make)
-    return found
+    """All collages by name of their set."""
+
+    def kind(name: str) -> Kind[Collage]:
+        if name == "train_singles":
+            return Kind(SINGLE_WEIGHTS, 1, partial(compose, style=TRAIN_STYLE))
+        trains = name.startswith("train")
+        style = TRAIN_STYLE if trains else TEST_STYLE
+        return Kind(TRAIN_WEIGHTS if trains else EVEN_WEIGHTS, 2, partial(compose, style=style))
+
+    return draw(pictures, counts, kind)
 
 
 def _fitted(image: Image.Image, size: tuple[int, int], part: Part) -> Image.Image:
@@ -132,6 +130,4 @@ def _fitted(image: Image.Image, size: tuple[int, int], part: Part) -> Image.Imag
     # Rounding must not push the box over the edge by a hair.
     left, top = max(0.0, (image.width - width) * part.at[0]), max(0.0, (image.height - height) * part.at[1])
     box = (left, top, min(left + width, float(image.width)), min(top + height, float(image.height)))
-    if image.size != size or box != (0.0, 0.0, float(size[0]), float(size[1])):
-        image = image.resize(size, Image.Resampling.BICUBIC, box=box)
-    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if part.mirror else image
+    return cut(image, box, size, part.mirror)

@@ -152,26 +152,21 @@ def choose_ratio(network: Lite0TDAM, maps: Maps, views: Sequence[Collage], class
     return max(RATIOS, key=lambda ratio: float(np.mean(overlaps(cams, halves, ratio))))
 
 
-def single_figures(network: Lite0TDAM, maps: Maps, classes: Tensor) -> Measured:
-    """Top-1 over 1000 classes of each step on single pictures, and of the gate that nobody trained."""
-    full = look(network, maps, features=torch.float32)
+def single_figures(network: Lite0TDAM, maps: Maps, classes: Tensor, boxes: Mapping[int, Sequence[Box]]) -> Measured:
+    """Top-1 of each step on single pictures and of the gate that nobody trained; boxes of the true class, by place."""
+    full, weights, places = look(network, maps, features=torch.float32), network.class_weights(), list(boxes)
     found = {f"top1_step{t + 1}": interval(full.hits(classes, t)) for t in range(network.steps)}
     away = masked_hits(network, maps, inhibition(network, full), classes)
-    return found | {"top1_class_map_inhibition": interval(away)}
-
-
-def box_figures(network: Lite0TDAM, maps: Maps, classes: Tensor, boxes: Sequence[Sequence[Box]]) -> Measured:
-    """Boxes of the true class on single pictures, of each step."""
-    full, weights = look(network, maps, features=torch.float32), network.class_weights()
-    found: Measured = {}
-    for t, features in enumerate(full.features):
-        found |= box_rates(f"box_iou_{{}}_step{t + 1}", class_maps(features, weights, classes), boxes)
+    found["top1_class_map_inhibition"] = interval(away)
+    for t, features in enumerate(full.features) if boxes else ():
+        cams = class_maps(features[places], weights, classes[places])
+        found |= box_rates(f"box_iou_{{}}_step{t + 1}", cams, list(boxes.values()))
     return found
 
 
 def all_figures(bench: Bench[Collage], network: Lite0TDAM, control: Lite0TDAM) -> dict[str, dict[str, Any]]:
     """All figures by set of pictures. `control` is the same network with a random searchlight."""
-    photos, pools, alone = bench.pictures.photos, bench.pictures.pools, bench.plain.maps
+    photos, pools = bench.pictures.photos, bench.pictures.pools
     ten = sorted({p.class_index for p in photos if p.source == "imagenette"})
     labels = torch.tensor(bench.pictures.labels)
     chosen = bench.sets["choose_nette"].views
@@ -183,9 +178,7 @@ def all_figures(bench: Bench[Collage], network: Lite0TDAM, control: Lite0TDAM) -
             found[name.replace("report", "collages")] = collage_figures(
                 network, control, maps=bench.maps(name), views=views, classes=classes, ten=ten, ratio=ratio
             )
-    for name, pool in (("single_loc_val", pools["report_nette"]), ("single_unseen", pools["report_unseen"])):
-        found[name] = single_figures(network, alone[list(pool)], labels[list(pool)])
-    where, boxes = bench.boxed(pools["report_nette"])
-    places = [pools["report_nette"][k] for k in where]
-    found["single_loc_val"] |= box_figures(network, alone[places], labels[places], boxes)
+    for name, places in (("loc_val", pools["report_nette"]), ("unseen", pools["report_unseen"])):
+        maps, boxes = bench.plain.maps[list(places)], bench.boxes(places)
+        found[f"single_{name}"] = single_figures(network, maps, labels[list(places)], boxes)
     return {name: plain(rows) for name, rows in found.items()} | {"settings": {"box_ratio": {"value": ratio}}}
