@@ -17,7 +17,7 @@ from recipes.learning import Curve, Recipe
 from recipes.pictures import Pictures, read_photos
 from recipes.readings import Figures
 from recipes.views import V, ViewSet
-from recipes.weights import N, fresh, load, prepare, save
+from recipes.weights import N, fresh, load, prepare, train_and_save
 from viz.engine import pick_device
 from viz.errors import CheckpointError
 
@@ -106,7 +106,7 @@ class Task(ABC, Generic[V, N, R]):
                 path, recipe = self.path(bench, family, seed), replace(self.recipe, seed=seed)
                 if not path.is_file():
                     network = self.start(bench, family, seed)
-                    save(path, network, recipe, partial(self.learn, bench, network, recipe))
+                    train_and_save(path, network, recipe, partial(self.learn, bench, network, recipe))
 
     def measure(self, bench: Bench[V], order: Order) -> None:
         """Write the figures of each weights file beside it, unless they are newer."""

@@ -69,7 +69,7 @@ def run_name(network: Attending, recipe: Recipe) -> str:
     return f"{network.family}-seed{recipe.seed}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def save(path: Path, network: Attending, recipe: Recipe, train: Callable[[], Curve]) -> None:
+def train_and_save(path: Path, network: Attending, recipe: Recipe, train: Callable[[], Curve]) -> None:
     """Train the module of `network` and write it to `path`, its curve beside it.
 
     Parameters are stored in float16, which halves the file; buffers and the scale as they are. Figures are measured
@@ -100,7 +100,7 @@ def save(path: Path, network: Attending, recipe: Recipe, train: Callable[[], Cur
 
 
 def load(path: Path, build: Callable[[str], N], device: torch.device) -> N:
-    """The network of a file that `save` wrote, in evaluation mode; `build` makes it from its configuration.
+    """The network of a file that `train_and_save` wrote, in evaluation mode; `build` makes it from its configuration.
 
     Raises:
         CheckpointError: not such a file.
