@@ -20,9 +20,9 @@ from benchmarks.common import (
     show,
     without_probes,
 )
-from viz.attention.probe import capture
-from viz.engine import Model
+from viz.capture.probe import capture
 from viz.geometry import prepare
+from viz.run.engine import Model
 
 
 def jobs_for(model: Model) -> dict[str, Any]:

@@ -17,13 +17,13 @@ import cv2
 import torch
 from torch import Tensor, nn
 
-from viz.attention.probe import Probe
-from viz.engine import Model, load, versions
-from viz.networks.td_resnet import TDResNet, released_config
+from viz.capture.probe import Probe
+from viz.core.trace import ClassHead
+from viz.models.cards import ModelCard, labels_for
+from viz.models.networks.td_resnet import TDResNet, released_config
+from viz.models.paths import bundled
 from viz.picture import Picture, open_picture
-from viz.trace import ClassHead
-from viz.zoo.cards import ModelCard, labels_for
-from viz.zoo.paths import bundled
+from viz.run.engine import Model, load, versions
 
 RESULTS = Path(__file__).parent / "results"
 

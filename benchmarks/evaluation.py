@@ -21,11 +21,11 @@ import torch
 from benchmarks.common import interleave, one_thread, rounds_from_command_line, save, show
 from viz.allocator import keep_memory
 from viz.datasets import Dataset, open_dataset, open_sample
-from viz.evaluation.batch import prepare_all
-from viz.evaluation.options import Options
-from viz.evaluation.run import plan
+from viz.measures.localization.batch import prepare_all
+from viz.measures.localization.options import Options
+from viz.measures.localization.run import plan
+from viz.models.paths import bundled
 from viz.picture import open_picture
-from viz.zoo.paths import bundled
 
 BATCH = 2
 PICTURES = 8
@@ -100,8 +100,8 @@ import resource, sys, tempfile
 from pathlib import Path
 from viz.datasets import open_dataset
 from viz.allocator import keep_memory
-from viz.evaluation.options import Options, sources_of
-from viz.evaluation.run import evaluate, plan
+from viz.measures.localization.options import Options, sources_of
+from viz.measures.localization.run import evaluate, plan
 keep_memory()
 made = plan(["lite0-psa"], open_dataset(Path(sys.argv[1])), Options(sources_of(["cam", "attention"])), device="cpu")
 with tempfile.TemporaryDirectory() as folder:

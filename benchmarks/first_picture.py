@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torchcam.methods import GradCAM, LayerCAM
 
 from benchmarks.common import Timing, interleave, models, one_thread, photo, rounds_from_command_line, save, show
-from viz.engine import Model
+from viz.core.heatmap import Heatmap, overlay, scale_for
 from viz.geometry import Geometry, prepare
-from viz.maps import Heatmap, overlay, scale_for
 from viz.picture import Picture, open_picture
+from viz.run.engine import Model
 
 
 def finished(picture: Picture, heatmap: Heatmap) -> bytes:

@@ -11,7 +11,7 @@ from benchmarks.common import interleave, rounds_from_command_line, save, show
 
 JOBS = {
     "import gradio": "import gradio",
-    "the same by the page, without stub files": "import viz.ui",
+    "the same by the page, without stub files": "import viz.page",
     "the interpreter alone": "pass",
 }
 

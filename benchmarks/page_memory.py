@@ -71,11 +71,11 @@ def main() -> None:
     if not args.without:
         share_memory()  # as the page does, before its threads start
 
-    import viz.ui.app  # noqa: F401 - what the page holds
-    from viz.engine import Engine, versions
+    import viz.page.app  # noqa: F401 - what the page holds
     from viz.figures import figure
+    from viz.models.paths import bundled
     from viz.picture import open_picture
-    from viz.zoo.paths import bundled
+    from viz.run.engine import Engine, versions
 
     engine = Engine("cpu")
     pictures = [open_picture(path) for path in sorted(bundled("assets").glob("*.jpg"))]

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.common import interleave, one_thread, rounds_from_command_line, save, show, without_probes
-from viz.attention.hpm import HPM
-from viz.attention.paka import AdaptiveConv2d, PAKA2d
-from viz.attention.paka_conv import adaptive_conv2d
-from viz.attention.probe import capture
+from viz.capture.probe import capture
+from viz.families.paka.conv import adaptive_conv2d
+from viz.families.paka.hpm import HPM
+from viz.families.paka.module import AdaptiveConv2d, PAKA2d
 
 # (N, C, H, W), C filters of 3x3.
 SHAPES = ((1, 256, 64, 64), (8, 64, 32, 32))

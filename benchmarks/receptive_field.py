@@ -25,7 +25,15 @@ from torch import Tensor
 import viz
 from viz.datasets import open_dataset, open_sample
 from viz.geometry import prepare
-from viz.localization.protocol import Thresholds, best_ious, box_ious, boxes_at, hits, protocol_map, resize_boxes
+from viz.measures.localization.protocol import (
+    Thresholds,
+    best_ious,
+    box_ious,
+    boxes_at,
+    hits,
+    protocol_map,
+    resize_boxes,
+)
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "receptive_field.json"

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from benchmarks.common import Timing, interleave, one_thread, photo, rounds_from_command_line, save, show
-from viz.engine import Engine
+from viz.core.heatmap import PALETTES, overlay, scale_for
 from viz.geometry import prepare
-from viz.localization.boxes import boxes
-from viz.maps import PALETTES, overlay, scale_for
+from viz.measures.localization.boxes import boxes
+from viz.run.engine import Engine
 
 
 def main() -> None:

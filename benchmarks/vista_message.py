@@ -28,9 +28,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.common import Timing, interleave, one_thread, rounds_from_command_line, save, show
-from viz.attention import vista
-from viz.attention.local import TAPS, local
-from viz.attention.vista import AttentionGraph, GatedMessage
+from viz.families.local import TAPS, local
+from viz.families.vista import graph as vista
+from viz.families.vista.graph import AttentionGraph, GatedMessage
 
 WIDTH, ROWS, COLUMNS = 512, 60, 80
 HELD, FREED, OURS = "unfold, all held as published", "unfold, each freed at once", "shifted views"

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from recipes.readings import Figures
-from viz.zoo.reading import Checkpoint, read_checkpoint
+from viz.models.reading import Checkpoint, read_checkpoint
 
 Card = dict[str, Any]
 WORDS = Path(__file__).parents[1] / "checkpoints"

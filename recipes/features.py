@@ -22,9 +22,9 @@ from torch import Tensor, nn
 
 from recipes.pictures import Photo
 from recipes.views import View
-from viz.networks.efficientnet_lite import TAP_CHANNELS, TOP_CHANNELS, EfficientNetLite0
-from viz.networks.lite0_attended import at_size
-from viz.zoo.backbone import load_lite0
+from viz.models.backbone import load_lite0
+from viz.models.networks.efficientnet_lite import TAP_CHANNELS, TOP_CHANNELS, EfficientNetLite0
+from viz.models.networks.lite0_attended import at_size
 
 MEAN, STD = 127.0, 128.0
 log = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from recipes.features import Maps
-from viz.networks.lite0_attended import Lite0Attended
-from viz.networks.lite0_tdam import Lite0TDAM
+from viz.models.networks.lite0_attended import Lite0Attended
+from viz.models.networks.lite0_tdam import Lite0TDAM
 
 log = logging.getLogger(__name__)
 B = TypeVar("B")

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from recipes.pictures import SIZE
-from viz.attention.probe import Edit, capture, edited
+from viz.capture.probe import Edit, capture, edited
 from viz.datasets.core import Box
-from viz.intervals import Interval, interval
-from viz.localization.boxes import iou
-from viz.networks.base import StepNetwork, StepOutput
+from viz.measures.intervals import Interval, interval
+from viz.measures.localization.boxes import iou
+from viz.models.networks.base import StepNetwork, StepOutput
 
 RATIOS = tuple(round(0.05 * i, 2) for i in range(1, 20))
 DELTAS = (0.3, 0.5, 0.7)
@@ -72,8 +72,8 @@ def read(
         logits.append(torch.stack([out.logits.cpu() for out in outputs]))
         if features:
             maps.append(torch.stack([out.features.to("cpu", features) for out in outputs]))
-        for probe, path, step, value in sink.batches:
-            values.setdefault((f"{path}.{probe.label}", step), []).append(value)
+        for tap, step, value in sink.batches:
+            values.setdefault((tap.name, step), []).append(value)
     kept = torch.cat(maps, 1) if maps else torch.empty(0)
     return Reading(torch.cat(logits, 1), kept, {k: torch.cat(v) for k, v in values.items()})
 

@@ -18,8 +18,8 @@ from recipes.pictures import Pictures, read_photos
 from recipes.readings import Figures
 from recipes.views import V, ViewSet
 from recipes.weights import N, fresh, load, prepare, train_and_save
-from viz.engine import pick_device
 from viz.errors import CheckpointError
+from viz.run.engine import pick_device
 
 log = logging.getLogger(__name__)
 R = TypeVar("R", bound=Recipe)

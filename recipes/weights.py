@@ -17,10 +17,10 @@ from torch import nn
 from recipes.features import Maps
 from recipes.learning import Curve, Recipe
 from viz.errors import CheckpointError
-from viz.networks.lite0_attended import Lite0Attended
-from viz.networks.lite0_tdam import Lite0TDAM
-from viz.zoo.backbone import lite0_state
-from viz.zoo.reading import read_checkpoint
+from viz.models.backbone import lite0_state
+from viz.models.networks.lite0_attended import Lite0Attended
+from viz.models.networks.lite0_tdam import Lite0TDAM
+from viz.models.reading import read_checkpoint
 
 log = logging.getLogger(__name__)
 Attending = Lite0TDAM | Lite0Attended

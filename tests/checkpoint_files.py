@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from viz.errors import CheckpointError
-from viz.networks.td_resnet import TDResNet, released_config
-from viz.zoo.identify import load_published
+from viz.models.identify import load_published
+from viz.models.networks.td_resnet import TDResNet, released_config
 
 State = Mapping[str, Tensor]
 

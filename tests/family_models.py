@@ -7,11 +7,11 @@ from functools import cache
 import torch
 
 from tests.tiny import as_model
-from viz.engine import Engine, Model
-from viz.networks.lite0_attended import Lite0Attended
-from viz.networks.lite0_families import FAMILIES
-from viz.zoo.backbone import lite0_state
-from viz.zoo.cards import ModelCard
+from viz.models.backbone import lite0_state
+from viz.models.cards import ModelCard
+from viz.models.networks.lite0_attended import Lite0Attended
+from viz.models.networks.lite0_families import FAMILIES
+from viz.run.engine import Engine, Model
 
 # Spelled out: what the bundled networks use may change.
 ARGUMENTS: dict[str, dict[str, object]] = {

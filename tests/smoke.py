@@ -15,11 +15,11 @@ import numpy as np
 
 import viz
 from tests.known_bad import found
-from viz.engine import Engine
 from viz.figures.plots import channel_plot, to_html, top5_plot
-from viz.ui.app import build, look
-from viz.ui.server.start import start
-from viz.zoo.paths import bundled
+from viz.models.paths import bundled
+from viz.page.app import build, look
+from viz.page.server.start import start
+from viz.run.engine import Engine
 
 NAMED = (
     "captum",

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from tests.checkpoint_files import GOOD, arguments, evil_files, random_network, refused, repacked, timm_saver
-from viz.networks.td_resnet import TDResNet
-from viz.zoo.identify import load_published
-from viz.zoo.reading import read_checkpoint
+from viz.models.identify import load_published
+from viz.models.networks.td_resnet import TDResNet
+from viz.models.reading import read_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import viz.engine
+import viz.run.engine
 from tests.tiny import scene, tiny_model
-from viz.cli import _pictures, _stems, main
+from viz.cli import main
+from viz.cli.options import pictures_of
+from viz.cli.program import _stems
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def loads(monkeypatch: pytest.MonkeyPatch, tiny: Any) -> list[tuple[Any, ...]]:
         calls.append((args, options))
         return tiny
 
-    monkeypatch.setattr(viz.engine, "load", load)
+    monkeypatch.setattr(viz.run.engine, "load", load)
     monkeypatch.setattr("viz.figures.record.load", load)
     return calls
 
@@ -61,7 +63,7 @@ def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys\nfrom viz.cli import main\n"
         "try: main(['figure', '--help'])\nexcept SystemExit: pass\n"
-        "print([m for m in ('matplotlib', 'plotly', 'gradio', 'cv2', 'viz.engine') if m in sys.modules])"
+        "print([m for m in ('matplotlib', 'plotly', 'gradio', 'cv2', 'viz.run.engine') if m in sys.modules])"
     )
     root = Path(__file__).resolve().parent.parent
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
@@ -115,7 +117,7 @@ def test_trace_writes_values_and_index(loads: Any, photo: Path, tmp_path: Path) 
     index = json.loads((out / "scene.json").read_text())
     with np.load(out / "scene.npz", allow_pickle=False) as arrays:
         assert arrays["logits"].shape == (3, 1000)
-        assert arrays["features@2"].ndim == 3
+        assert arrays["features:2"].ndim == 3
         assert {r["key"] for r in index["records"]} <= set(arrays)
         one = index["records"][0]
         assert list(arrays[one["key"]].shape) == one["shape"]
@@ -125,7 +127,7 @@ def test_trace_writes_values_and_index(loads: Any, photo: Path, tmp_path: Path) 
     assert loads[0] == (("m", "cpu", None), {"precision": "float32", "models": None})
 
 
-def test_trace_goes_on_past_broken_pictures(
+def test_trace_goes_on_past_brokenpictures_of(
     loads: Any, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "in"
@@ -151,7 +153,7 @@ def test_names_of_files() -> None:
 def test_an_empty_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["trace", str(tmp_path), "--out", str(tmp_path / "o")]) == 1
     assert "no pictures" in capsys.readouterr().err
-    assert _pictures(["a.jpg", "a.jpg"]) == [Path("a.jpg")]
+    assert pictures_of(["a.jpg", "a.jpg"]) == [Path("a.jpg")]
 
 
 def test_figure_and_again(loads: Any, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -249,9 +251,9 @@ def test_unknown_model_picture_and_checkpoint_are_1(tmp_path: Path, capsys: pyte
 
 def test_serve_passes_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
-    page = types.ModuleType("viz.ui.serve")
+    page = types.ModuleType("viz.page.serve")
     page.serve = lambda **options: seen.update(options)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "viz.ui.serve", page)
+    monkeypatch.setitem(sys.modules, "viz.page.serve", page)
     assert (
         main(["serve", "--port", "7000", "--no-browser", "--precision", "bfloat16", "--allow-host", "a.example"]) == 0
     )

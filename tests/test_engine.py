@@ -14,10 +14,10 @@ import torch
 
 import viz
 from tests.tiny import scene, tiny_model
-from viz.engine import Engine, Model, load, pick_device, versions
 from viz.errors import CheckpointError, ModelError, ProbeError, VizError
 from viz.geometry import Preprocessing
 from viz.picture import Picture, open_picture
+from viz.run.engine import Engine, Model, load, pick_device, versions
 
 
 class Loads:
@@ -50,7 +50,7 @@ class Loads:
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> Loads:
     stub = Loads()
-    monkeypatch.setattr("viz.engine.load", stub)
+    monkeypatch.setattr("viz.run.engine.load", stub)
     return stub
 
 

@@ -19,22 +19,21 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-import viz.evaluation.task as task_module
+import viz.measures.localization.task as task_module
 from tests.localization_data import write_dataset
 from viz.cli import main
 from viz.datasets import open_dataset
 from viz.errors import VizError
-from viz.evaluation.journal import Journal, line_of, read_line
-from viz.evaluation.options import Options, sources_of
-from viz.evaluation.processes import whoami
-from viz.evaluation.report_markdown import to_markdown
-from viz.evaluation.results import Result, from_bytes, to_bytes
-from viz.evaluation.run import evaluate, plan, some_of
-from viz.evaluation.runner import run
-from viz.evaluation.tuning import best_level, folds_of, levels_for
-from viz.intervals import interval
-from viz.localization.protocol import Thresholds
-from viz.sources import MapSource, parse_source
+from viz.measures.intervals import interval
+from viz.measures.jobs.journal import Journal, line_of, read_line
+from viz.measures.jobs.processes import whoami
+from viz.measures.jobs.runner import run
+from viz.measures.localization.options import Options, sources_of
+from viz.measures.localization.protocol import Thresholds
+from viz.measures.localization.report_markdown import to_markdown
+from viz.measures.localization.results import Result, from_bytes, to_bytes
+from viz.measures.localization.run import evaluate, plan, some_of
+from viz.measures.localization.tuning import best_level, folds_of, levels_for
 
 ROOT = Path(__file__).parents[1]
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
@@ -147,33 +146,6 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 
 # --- sources, thresholds, folds ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "source"),
-    [
-        ("cam", MapSource("class map", "cam")),
-        ("cam:1", MapSource("class map", "cam", 1)),
-        ("attention", MapSource("attention", "")),
-        ("attention:1", MapSource("attention", "", 1)),
-        ("attention:spatial_gate", MapSource("attention", "spatial_gate")),
-        ("attention:mean(group_gate):-2", MapSource("attention", "mean(group_gate)", -2)),
-        ("attention:attention.bottom#17", MapSource("attention", "attention.bottom", -1, 17)),
-        ("gradcam(spatial_gate):2", MapSource("attribution", "gradcam(spatial_gate)", 2)),
-        ("occlusion", MapSource("attribution", "occlusion")),
-        ("centre_box", MapSource("floor", "centre_box")),
-    ],
-)
-def test_sources_are_read_and_written(text: str, source: MapSource) -> None:
-    assert parse_source(text) == source and parse_source(source.text) == source and source.words()
-
-
-@pytest.mark.parametrize(
-    "text", ["", "heat", "cam:0", "cam:spatial_gate", "attention:sum(x)", "attention:b#x", "x" * 999]
-)
-def test_what_is_no_source_is_refused(text: str) -> None:
-    with pytest.raises(VizError):
-        parse_source(text)
 
 
 def test_folds_keep_a_picture_together_and_do_not_depend_on_order() -> None:
@@ -549,8 +521,8 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from tests.test_evaluation import Numbers
-from viz.evaluation.processes import joined
-from viz.evaluation.runner import run
+from viz.measures.jobs.processes import joined
+from viz.measures.jobs.runner import run
 with joined("cpu") as me:
     journal = run(Numbers(11), Path({base!r}) / str(me.rank), processes=me)
     if me.first:

@@ -17,14 +17,14 @@ import torch
 from PIL import Image
 
 from viz.datasets import open_dataset
-from viz.evaluation.options import Options, sources_of
-from viz.evaluation.report import CSV_FIELDS, CaseView, to_csv, to_html, to_latex
-from viz.evaluation.report_cases import blended, shrunk
-from viz.evaluation.report_views import case_views
-from viz.evaluation.results import Result
-from viz.evaluation.run import evaluate, plan
-from viz.evaluation.words import notes_of, protocol_words, tuning_words
-from viz.localization.protocol import box_ious
+from viz.measures.localization.options import Options, sources_of
+from viz.measures.localization.protocol import box_ious
+from viz.measures.localization.report import CSV_FIELDS, CaseView, to_csv, to_html, to_latex
+from viz.measures.localization.report_cases import blended, shrunk
+from viz.measures.localization.report_views import case_views
+from viz.measures.localization.results import Result
+from viz.measures.localization.run import evaluate, plan
+from viz.measures.localization.words import notes_of, protocol_words, tuning_words
 
 DELTAS = ("30", "50", "70")
 

@@ -13,25 +13,35 @@ import torch
 from torch import Tensor, nn
 
 from tests.tiny import as_model, scene, tiny_model, tiny_network
-from viz.attention.probe import Probe
-from viz.engine import Model
+from viz.capture.probe import Probe
+from viz.core.record import MAP
 from viz.errors import ModelError, ProbeError, VizError
-from viz.faithfulness import QUICK_PARTS, Options, Source, faithful, gate_bank, sample_bank, source_of, words_for
-from viz.faithfulness.blocks import blocks_of
-from viz.faithfulness.curves import curves
-from viz.faithfulness.dataset import measure, summarise
-from viz.faithfulness.gates import gate_values
-from viz.faithfulness.impute import impute, neighbours
-from viz.faithfulness.orders import order_of, removed
-from viz.faithfulness.passes import Passes, log_odds, probability
-from viz.faithfulness.randomisation import randomisation, randomise
-from viz.faithfulness.reliance import reliance
-from viz.faithfulness.similarity import similarity, ssim
-from viz.faithfulness.stability import stability
 from viz.geometry import Preprocessing, prepare
-from viz.networks.base import StepNetwork, StepOutput
+from viz.measures.faithfulness import (
+    QUICK_PARTS,
+    Options,
+    Source,
+    faithful,
+    gate_bank,
+    sample_bank,
+    source_of,
+    words_for,
+)
+from viz.measures.faithfulness.blocks import blocks_of
+from viz.measures.faithfulness.curves import curves
+from viz.measures.faithfulness.dataset import measure, summarise
+from viz.measures.faithfulness.gates import gate_values
+from viz.measures.faithfulness.impute import impute, neighbours
+from viz.measures.faithfulness.orders import order_of, removed
+from viz.measures.faithfulness.passes import Passes, log_odds, probability
+from viz.measures.faithfulness.randomisation import randomisation, randomise
+from viz.measures.faithfulness.reliance import reliance
+from viz.measures.faithfulness.similarity import similarity, ssim
+from viz.measures.faithfulness.stability import stability
+from viz.models.cards import ModelCard
+from viz.models.networks.base import StepNetwork, StepOutput
 from viz.picture import Picture, open_picture
-from viz.zoo.cards import ModelCard
+from viz.run.engine import Model
 
 SIDE = 16
 SMALL = Options(points=4, road_points=3, seeds=2, draws=2, samples=4, sigmas=(4.0,))
@@ -50,7 +60,7 @@ class Corner(StepNetwork):
         super().__init__()
         self.gate = gate
         self.weights = nn.Parameter(torch.tensor([[8.0], [0.0]]))
-        self.probe_spatial_gate = Probe("psa", "spatial", "spatial_gate", bounds=(0, 1), neutral=0.5, unit="gate")
+        self.probe_spatial_gate = Probe("psa", MAP, "spatial_gate", bounds=(0, 1), neutral=0.5, unit="gate")
 
     def forward_steps(self, x: Tensor, steps: int | None = None) -> list[StepOutput]:
         self.checked_steps(steps)
@@ -406,10 +416,10 @@ def test_sources() -> None:
         source_of("attention:spatial_gate", 1)(model.network, x, torch.tensor([7]))
     with pytest.raises(ProbeError, match="not one map"):
         source_of("attention:bottom", 3)(model.network, x, torch.tensor([7]))
-    for text in ("nothing at all", "centre_box", "cam:-2"):
+    for text in ("nothing at all", "centre_box", "cam:-4"):
         with pytest.raises(VizError):
             source_of(text, 3)
-    assert source_of("attention", 3, "tdam").name.startswith("attention:")
+    assert source_of("attention", 3, "tdam").name == "spatial_gate"
     with pytest.raises(VizError, match="no attention map"):
         source_of("attention", 1, None)
 
@@ -417,17 +427,21 @@ def test_sources() -> None:
 @pytest.mark.parametrize("name", ["lite0-tdam", "lite0-psa", "lite0-ema", "lite0-vista", "lite0-paka"])
 def test_sources_mean_the_same_as_in_the_evaluation(name: str) -> None:
     """One word, one map, in both commands; a value that does not exist at a step exists in neither."""
-    from viz.engine import load
-    from viz.evaluation.batch import native_maps, prepare_all, probes_for, trace_batch
-    from viz.sources import of_family, parse_source
+    from viz.core.map_spec import parse
+    from viz.families.family import family_of
+    from viz.measures.localization.batch import native_maps, prepare_all, probes_for, trace_batch
+    from viz.run.engine import load
 
     model, pictures = load(name, "cpu"), [open_picture(scene(seed=s)) for s in (1, 2)]
     x, geometries = prepare_all(model, pictures)
     classes = [3, 7]
     refused = 0
     for text in ("cam", "attention", *(f"attention:{s}" for s in range(1, model.network.steps + 1))):
-        asked = of_family(parse_source(text), model.network.family)
-        assert asked is not None
+        asked = parse(text)
+        if asked.kind == "attention":
+            own = family_of(model.network.family).own
+            assert own is not None
+            asked = own.at(asked.step)
         other = source_of(text, model.network.steps, model.network.family)
         traces = trace_batch(model, pictures, x, geometries, probes=probes_for([asked]))
         try:
@@ -444,7 +458,7 @@ def test_sources_mean_the_same_as_in_the_evaluation(name: str) -> None:
 
 def test_attribution_options_reach_the_map() -> None:
     from viz.attribution import AttributionOptions, attribute
-    from viz.faithfulness.report import source_for
+    from viz.measures.faithfulness.report import source_for
 
     model, classes = tiny_model(), torch.tensor([7])
     x, _ = prepare(open_picture(scene()), model.card.preprocessing, model.geometry)
@@ -582,7 +596,7 @@ def data_folder(root: Path, count: int = 6) -> Path:
 
 def test_a_data_set_resumes_to_the_same_numbers(tmp_path: Path) -> None:
     from viz.datasets import open_dataset
-    from viz.faithfulness.task import FaithfulnessTask, Request, measure_set
+    from viz.measures.faithfulness.task import FaithfulnessTask, Request, measure_set
 
     data = open_dataset(data_folder(tmp_path) / "index.csv")
     request = Request(("cam", "attention"), ("reliance", "deletion"), options=SMALL)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.tiny import scene
-from viz.cli_faithfulness import add_faithfulness
+from viz.cli.faithfulness import add_faithfulness
 from viz.errors import VizError
 
 

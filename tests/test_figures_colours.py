@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.tiny import scene, tiny_model
+from viz.core.heatmap import palette
+from viz.core.trace import Trace
 from viz.figures import figure
 from viz.figures.build import Figure
 from viz.figures.draw import _Drawing, settings
-from viz.maps import palette
-from viz.trace import Trace
 
 FIXED: dict[str, Any] = {"scale": "fixed", "fixed": (-2.0, 7.0), "palette": "viridis"}
 
@@ -106,7 +106,7 @@ def test_native_cells_keep_their_opacity_in_vector_files(trace: Trace, opacity: 
 
 
 def test_a_smooth_map_is_blended_into_the_photo_in_vector_files(trace: Trace) -> None:
-    from viz.maps import overlay, scale_for
+    from viz.core.heatmap import overlay, scale_for
 
     made = figure(trace, "class_map:2", interpolation="bilinear", opacity=0.35, scale="image", palette="inferno")
     pixels = next(p for p, _ in svg_images(made.to_bytes("svg")) if p.shape[:2] == trace.picture.size)

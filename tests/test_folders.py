@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-import viz.engine
+import viz.run.engine
 from tests.tiny import scene, tiny_model
 from viz.cli import main
 from viz.datasets import open_dataset
@@ -44,8 +44,8 @@ def tiny() -> Any:
 
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch, tiny: Any) -> None:
-    monkeypatch.setattr(viz.engine, "load", lambda *args, **options: tiny)
-    monkeypatch.setattr("viz.engine.Engine.model", lambda self, name, *args, **options: tiny)
+    monkeypatch.setattr(viz.run.engine, "load", lambda *args, **options: tiny)
+    monkeypatch.setattr("viz.run.engine.Engine.model", lambda self, name, *args, **options: tiny)
 
 
 def picture(path: Path, fmt: str = "PNG") -> Path:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.tiny import scene
+from viz.core.heatmap import Heatmap
 from viz.errors import VizError
 from viz.geometry import MODES, Geometry, Preprocessing, fit, network_rgb, prepare
-from viz.maps import Heatmap
 from viz.picture import Picture, open_picture
 
 FRACTION = Preprocessing((64, 64))

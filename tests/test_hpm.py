@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from viz.attention.hpm import HPM, receptive_gain, tap_strength
-from viz.attention.paka import PAKA2d
-from viz.attention.probe import capture, edited
+from viz.capture.probe import capture, edited
+from viz.families.paka.hpm import HPM, receptive_gain, tap_strength
+from viz.families.paka.module import PAKA2d
 
 
 @pytest.mark.parametrize(

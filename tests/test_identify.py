@@ -11,8 +11,8 @@ from torch import Tensor
 
 from tests.checkpoint_files import random_network, refused
 from viz.errors import CheckpointError
-from viz.networks.td_resnet import TDResNet, TDResNetConfig, released_config
-from viz.zoo.identify import identify
+from viz.models.identify import identify
+from viz.models.networks.td_resnet import TDResNet, TDResNetConfig, released_config
 
 SIZES = {18: 256, 34: 256, 50: 256, 101: 235}
 

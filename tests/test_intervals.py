@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import viz.evaluation.task as task_module
+import viz.measures.localization.task as task_module
 from tests.localization_data import WNIDS, write_dataset
 from viz.datasets import open_dataset
-from viz.evaluation.options import Options
-from viz.evaluation.packing import pack_counts, unpack_bits
-from viz.evaluation.run import evaluate, plan
-from viz.evaluation.scores import Truth, map_entry
-from viz.evaluation.tally import PXAP_DRAWS, Shape, Tally, picture_weights, pxap_interval
-from viz.faithfulness.dataset import summarise
-from viz.intervals import DRAWS, LEVEL, interval
-from viz.localization.protocol import Thresholds, pxap
+from viz.measures.faithfulness.dataset import summarise
+from viz.measures.intervals import DRAWS, LEVEL, interval
+from viz.measures.localization.options import Options
+from viz.measures.localization.packing import pack_counts, unpack_bits
+from viz.measures.localization.protocol import Thresholds, pxap
+from viz.measures.localization.run import evaluate, plan
+from viz.measures.localization.scores import Truth, map_entry
+from viz.measures.localization.tally import PXAP_DRAWS, Shape, Tally, picture_weights, pxap_interval
 
 # Quantiles of the binomial distribution with n = 100 and p = 0.5 in any table: 2.5 and 97.5 %, 5 and 95 %, 25 and 75 %.
 BINOMIAL = {0.95: (40, 60), 0.90: (42, 58), 0.50: (47, 53)}

@@ -16,8 +16,8 @@ from tests.floors import ROOT, floors
 from tests.known_bad import KNOWN_BAD, KnownBad, found
 from tests.test_picture import chunk, colours, png_of
 from viz.errors import VizError
+from viz.page.serve import serve
 from viz.picture import open_picture
-from viz.ui.serve import serve
 
 
 def test_nothing_known_bad_is_installed() -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from viz.attention.probe import capture, edited, probes_of
+from viz.capture.probe import capture, edited, probes_of
 from viz.errors import CheckpointError
-from viz.networks.efficientnet_lite import TAP_CHANNELS, EfficientNetLite0
-from viz.networks.lite0_attended import CHANNELS, Lite0Attended
-from viz.networks.lite0_families import FAMILIES, build_family
+from viz.models.networks.efficientnet_lite import TAP_CHANNELS, EfficientNetLite0
+from viz.models.networks.lite0_attended import CHANNELS, Lite0Attended
+from viz.models.networks.lite0_families import FAMILIES, build_family
 
 STEPS = {"psa": 1, "ema": 1, "vista": 3, "paka": 3}
 # One gate of each family by its label, and a value that must change the answer.

@@ -11,10 +11,10 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from viz.attention.probe import capture
+from viz.capture.probe import capture
 from viz.errors import CheckpointError
-from viz.networks.lite0_tdam import BACKBONE_PREFIX, Lite0TDAM, Lite0TDAMConfig
-from viz.zoo.backbone import load_lite0
+from viz.models.backbone import load_lite0
+from viz.models.networks.lite0_tdam import BACKBONE_PREFIX, Lite0TDAM, Lite0TDAMConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 CARD = ROOT / "checkpoints" / "lite0-tdam.json"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from viz.attention.local import kernel_prediction, local
+from viz.families.local import kernel_prediction, local
 
 
 def _unfolded(kernels: Tensor, x: Tensor, dilation: int) -> Tensor:

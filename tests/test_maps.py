@@ -11,9 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from viz.core.heatmap import PALETTES, SCALE_MODES, Heatmap, Scale, colour, finite_range, overlay, palette, scale_for
 from viz.errors import VizError
 from viz.geometry import Geometry, Preprocessing, fit
-from viz.maps import PALETTES, SCALE_MODES, Heatmap, Scale, colour, finite_range, overlay, palette, scale_for
 
 NET = Preprocessing((224, 224))
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from viz.evaluation.report_markdown import to_markdown as localization
-from viz.faithfulness.report_markdown import to_markdown as faithfulness
+from viz.measures.faithfulness.report_markdown import to_markdown as faithfulness
+from viz.measures.localization.report_markdown import to_markdown as localization
 
 ROOT = Path(__file__).parents[1]
 MEASURED = ROOT / "checkpoints" / "measured"

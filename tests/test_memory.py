@@ -12,10 +12,10 @@ import pytest
 
 import viz
 from viz import allocator
-from viz.attribution import of_trace
-from viz.attribution.methods import AttributionOptions
-from viz.engine import Engine
-from viz.zoo.paths import bundled
+from viz.core.methods import AttributionOptions
+from viz.models.paths import bundled
+from viz.run import attributed as of_trace
+from viz.run.engine import Engine
 
 PANDA = bundled("assets") / "panda.jpg"
 # 300 MB is the bar of twenty attributions at their usual options (benchmarks/page_memory.py); these are fewer.
@@ -27,10 +27,10 @@ from pathlib import Path
 from viz.allocator import share_memory
 if sys.argv[1] == "page":
     share_memory()
-from viz.attribution.methods import AttributionOptions
-from viz.engine import Engine
+from viz.core.methods import AttributionOptions
+from viz.run.engine import Engine
 from viz.picture import open_picture
-from viz.zoo.paths import bundled
+from viz.models.paths import bundled
 def resident():
     return int(next(l for l in Path("/proc/self/status").read_text().splitlines() if "VmRSS" in l).split()[1]) // 1024
 engine = Engine("cpu")

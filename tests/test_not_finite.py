@@ -15,12 +15,12 @@ from PIL import Image
 import viz
 from tests.tiny import as_model, scene, tiny_network
 from viz.cli import main
-from viz.engine import Engine, Model
 from viz.errors import NotFiniteError
-from viz.networks.td_resnet import TDResNet, released_config
-from viz.ui.app import show
-from viz.ui.payload import viewer_message
-from viz.ui.session import Pictures
+from viz.models.networks.td_resnet import TDResNet, released_config
+from viz.page.app import show
+from viz.page.payload import viewer_message
+from viz.page.session import Pictures
+from viz.run.engine import Engine, Model
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ def test_lost_records_on_the_page_are_no_data(lost: viz.Trace) -> None:
 def test_a_map_with_lost_cells_is_drawn_around_them(lost: viz.Trace) -> None:
     from dataclasses import replace
 
-    from viz.ui.entries import floats, map_entry
+    from viz.page.entries import floats, map_entry
 
     native = np.array([[0.0, 1.0], [np.inf, np.nan]], dtype=np.float32)
     heat = replace(lost.class_map(), native=native)

@@ -21,11 +21,11 @@ from torch.nn import functional as F
 
 from tests.parity.case import filled
 from tests.parity.runner import FIXTURES, Verdict, run_case
-from viz.attention import paka_conv
-from viz.attention.paka import AdaptiveConv2d, GuidedPAKA2d, PAKA2d, PAKA3x3
-from viz.attention.paka_conv import adaptive_conv2d, attention, kernel_attention
-from viz.attention.probe import capture, edited, probes_of
+from viz.capture.probe import capture, edited, probes_of
 from viz.errors import ProbeError
+from viz.families.paka import conv as paka_conv
+from viz.families.paka.conv import adaptive_conv2d, attention, kernel_attention
+from viz.families.paka.module import AdaptiveConv2d, GuidedPAKA2d, PAKA2d, PAKA3x3
 
 Operands = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
@@ -416,7 +416,7 @@ def test_the_mean_is_made_only_when_somebody_waits(monkeypatch: pytest.MonkeyPat
         made.append(1)
         return kernel_attention(channel, tap)
 
-    monkeypatch.setattr("viz.attention.paka.kernel_attention", counted)
+    monkeypatch.setattr("viz.families.paka.module.kernel_attention", counted)
     with torch.inference_mode():
         free = module(x)
         with capture(module, ["tap_logits"]):

@@ -16,9 +16,9 @@ from tests.parity.__main__ import main
 from tests.parity.case import filled
 from tests.parity.families.tdam_build import searchlight
 from tests.parity.runner import FIXTURES, compare, find_cases, run_case
-from viz.attention.probe import capture
-from viz.attention.tdam import Searchlight
-from viz.networks.td_resnet import DEPTHS, ResidualBlock, TDResNet, TDResNetConfig, released_config
+from viz.capture.probe import capture
+from viz.families.tdam.module import Searchlight
+from viz.models.networks.td_resnet import DEPTHS, ResidualBlock, TDResNet, TDResNetConfig, released_config
 
 SMALL = FIXTURES / "tdam" / "searchlight_concat__channel_then_spatial.json"
 Change = Callable[[dict[str, Any]], None]

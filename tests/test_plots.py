@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from tests.tiny import scene, tiny_model, with_neutral
+from viz.core.trace import Trace
 from viz.errors import FigureError, ModelError, ProbeError
 from viz.figures.plots import channel_plot, steps_plot, to_html, top5_plot
-from viz.trace import Trace
 
 PATH = "layer4.0.RA_block"
 

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from viz.errors import VizError
-from viz.localization.protocol import (
+from viz.measures.localization.protocol import (
     DELTAS,
     Thresholds,
     best_ious,

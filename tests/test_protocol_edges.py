@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from viz.localization.protocol import SIZE, Thresholds, boxes_at, protocol_map
+from viz.measures.localization.protocol import SIZE, Thresholds, boxes_at, protocol_map
 
 
 @pytest.mark.parametrize("value", [0.1, 0.3, 1 / 3, -0.7, 1e-3, 1234.567])

@@ -15,10 +15,10 @@ import torch
 
 from tests.checkpoint_files import Evil, evil_files, refused
 from viz.errors import CheckpointError
-from viz.zoo import reading
-from viz.zoo.container import Declared, declared
-from viz.zoo.reading import read_checkpoint
-from viz.zoo.table import Entry, Stored
+from viz.models import reading
+from viz.models.container import Declared, declared
+from viz.models.reading import read_checkpoint
+from viz.models.table import Entry, Stored
 
 
 @pytest.fixture

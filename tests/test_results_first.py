@@ -14,14 +14,14 @@ from typing import Any, NoReturn
 import pytest
 from PIL import Image
 
-import viz.evaluation.report as report_module
-import viz.evaluation.report_markdown as markdown_module
-import viz.faithfulness.report_markdown as faithfulness_markdown_module
+import viz.measures.faithfulness.report_markdown as faithfulness_markdown_module
+import viz.measures.localization.report as report_module
+import viz.measures.localization.report_markdown as markdown_module
 from tests.localization_data import write_dataset
 from tests.tiny import scene
 from viz.cli import main
 from viz.errors import VizError
-from viz.evaluation.results import to_bytes
+from viz.measures.localization.results import to_bytes
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = "module://matplotlib_inline.backend_inline"

@@ -18,19 +18,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-import viz.evaluation.task as task_module
+import viz.measures.localization.task as task_module
 from tests.localization_data import write_dataset
 from tests.tiny import scene, tiny_model
 from viz.cli import main
 from viz.datasets import open_dataset
 from viz.errors import VizError
-from viz.evaluation.journal import line_of, read_line
-from viz.evaluation.options import Options, sources_of
-from viz.evaluation.proof import digest_of_file
-from viz.evaluation.results import to_bytes
-from viz.evaluation.run import Plan, evaluate, plan
-from viz.faithfulness.report import Options as Controls
-from viz.faithfulness.task import Request, measure_set
+from viz.measures.faithfulness.report import Options as Controls
+from viz.measures.faithfulness.task import Request, measure_set
+from viz.measures.jobs.journal import line_of, read_line
+from viz.measures.localization.options import Options, sources_of
+from viz.measures.localization.proof import digest_of_file
+from viz.measures.localization.results import to_bytes
+from viz.measures.localization.run import Plan, evaluate, plan
 
 SOURCES = sources_of(["cam"])
 

@@ -11,11 +11,11 @@ from tests.localization_data import write_dataset
 from viz.cli import main
 from viz.datasets import DatasetError, open_dataset
 from viz.errors import VizError
-from viz.evaluation import Options, evaluate, plan, sources_of
-from viz.evaluation.packing import pack_bits, pack_shares
-from viz.evaluation.report_markdown import to_markdown
-from viz.evaluation.tally import Shape, outcomes, tally
-from viz.evaluation.tuning import SPLITS, folds_of, levels_for
+from viz.measures.localization import Options, evaluate, plan, sources_of
+from viz.measures.localization.packing import pack_bits, pack_shares
+from viz.measures.localization.report_markdown import to_markdown
+from viz.measures.localization.tally import Shape, outcomes, tally
+from viz.measures.localization.tuning import SPLITS, folds_of, levels_for
 
 N, LEVELS, FOLDS = 30, 12, 3
 KEY = (0, "cam")

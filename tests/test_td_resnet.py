@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from viz.attention.probe import capture, edited
-from viz.attention.tdam import Searchlight
-from viz.networks.td_resnet import ResidualBlock, TDResNet, TDResNetConfig, released_config
+from viz.capture.probe import capture, edited
+from viz.families.tdam.module import Searchlight
+from viz.models.networks.td_resnet import ResidualBlock, TDResNet, TDResNetConfig, released_config
 
 
 def network_of(steps: int = 3, feedback: int = 2, block: str = "basic", **searchlight: object) -> TDResNet:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from viz.localization.tdam_rule import box_iou, filter_steps, grey_heat, jet_grey_levels, rule_box, union_accuracy
+from viz.measures.localization.tdam_rule import (
+    box_iou,
+    filter_steps,
+    grey_heat,
+    jet_grey_levels,
+    rule_box,
+    union_accuracy,
+)
 
 
 def _blob(y: int, x: int) -> np.ndarray:

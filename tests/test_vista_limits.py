@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from viz.attention.vista_inferred import InferredMessage
+from viz.families.vista.inferred import InferredMessage
 
 
 def test_the_prior_stays_within_one_and_a_half() -> None:

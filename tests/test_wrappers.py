@@ -21,11 +21,11 @@ from torch import Tensor
 
 from tests.checkpoint_files import random_network, refused
 from viz.errors import CheckpointError
-from viz.networks.td_resnet import TDResNet
-from viz.zoo import container, table
-from viz.zoo.catalogue import Catalogue
-from viz.zoo.identify import load_published
-from viz.zoo.published import load_published_model
+from viz.models import container, table
+from viz.models.catalogue import Catalogue
+from viz.models.identify import load_published
+from viz.models.networks.td_resnet import TDResNet
+from viz.models.published import load_published_model
 
 State = dict[str, Tensor]
 X = torch.linspace(-2, 2, 3 * 64 * 64).reshape(1, 3, 64, 64)
@@ -255,7 +255,7 @@ Cost = tuple[float, float, str]
 _COST = """
 import json, os, sys, time, torch
 from viz.errors import CheckpointError
-from viz.zoo.identify import load_published
+from viz.models.identify import load_published
 def peak(): return [int(l.split()[1]) / 1e3 for l in open('/proc/self/status') if l.startswith('VmHWM')][0]
 for path in sys.argv[1:]:
     if child := os.fork():  # each in a process of its own, which need not import torch again

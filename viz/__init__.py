@@ -16,40 +16,42 @@ from viz.errors import CheckpointError, FigureError, ModelError, NotFiniteError,
 from viz.picture import Limits, Picture, open_picture
 
 if TYPE_CHECKING:
-    from viz.attention.probe import AttentionRecord
     from viz.attribution import AttributionOptions, attribute
-    from viz.comparison import Comparison, compare
-    from viz.engine import Engine, Model, load
-    from viz.faithfulness import faithful
+    from viz.core.heatmap import Heatmap, Scale
+    from viz.core.map_spec import MapSpec
+    from viz.core.record import Record
+    from viz.core.stage import Stage
+    from viz.core.trace import Trace
     from viz.figures import Figure, figure
-    from viz.frames import Frame
+    from viz.figures.comparison import Comparison, compare
     from viz.geometry import Geometry, Preprocessing
-    from viz.localization.boxes import Box, boxes, iou
-    from viz.maps import Heatmap, Scale
-    from viz.trace import Trace
+    from viz.measures.faithfulness import faithful
+    from viz.measures.localization.boxes import Box, boxes, iou
+    from viz.run.engine import Engine, Model, load
 
 # What needs torch or matplotlib is imported when first used: `import viz` stays quick.
 _LAZY = {
-    "AttentionRecord": "viz.attention.probe",
+    "Record": "viz.core.record",
     "AttributionOptions": "viz.attribution",
-    "Box": "viz.localization.boxes",
-    "Comparison": "viz.comparison",
-    "Engine": "viz.engine",
+    "Box": "viz.measures.localization.boxes",
+    "Comparison": "viz.figures.comparison",
+    "Engine": "viz.run.engine",
     "Figure": "viz.figures",
-    "Frame": "viz.frames",
+    "Stage": "viz.core.stage",
     "Geometry": "viz.geometry",
     "Preprocessing": "viz.geometry",
-    "Heatmap": "viz.maps",
-    "Model": "viz.engine",
-    "Scale": "viz.maps",
-    "Trace": "viz.trace",
+    "Heatmap": "viz.core.heatmap",
+    "MapSpec": "viz.core.map_spec",
+    "Model": "viz.run.engine",
+    "Scale": "viz.core.heatmap",
+    "Trace": "viz.core.trace",
     "attribute": "viz.attribution",
-    "boxes": "viz.localization.boxes",
-    "compare": "viz.comparison",
-    "faithful": "viz.faithfulness",
+    "boxes": "viz.measures.localization.boxes",
+    "compare": "viz.figures.comparison",
+    "faithful": "viz.measures.faithfulness",
     "figure": "viz.figures",
-    "iou": "viz.localization.boxes",
-    "load": "viz.engine",
+    "iou": "viz.measures.localization.boxes",
+    "load": "viz.run.engine",
 }
 
 
@@ -62,7 +64,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
-    "AttentionRecord",
+    "Record",
     "AttributionOptions",
     "Box",
     "CheckpointError",
@@ -70,10 +72,10 @@ __all__ = [
     "Engine",
     "Figure",
     "FigureError",
-    "Frame",
     "Geometry",
     "Heatmap",
     "Limits",
+    "MapSpec",
     "Model",
     "ModelError",
     "NotFiniteError",
@@ -82,6 +84,7 @@ __all__ = [
     "Preprocessing",
     "ProbeError",
     "Scale",
+    "Stage",
     "Trace",
     "VizError",
     "__version__",

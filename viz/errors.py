@@ -22,6 +22,10 @@ class ProbeError(VizError):
     """A probe was asked for that does not exist or did not fire."""
 
 
+class MapError(VizError):
+    """A map specification that cannot be read."""
+
+
 class ModelError(VizError):
     """An unknown model, device, step or class."""
 

@@ -10,7 +10,7 @@ from typing import Any
 from recipes import cards
 from recipes.clutter.table import tables
 from recipes.readings import Figures
-from viz.networks.lite0_families import FAMILIES, build_family
+from viz.models.networks.lite0_families import FAMILIES, build_family
 
 # Families whose own map over places is asked to lie on the object.
 WITH_MAP = ("psa", "ema", "vista")

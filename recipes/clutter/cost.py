@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from viz.networks.base import StepNetwork
-from viz.networks.efficientnet_lite import EfficientNetLite0
+from viz.models.networks.base import StepNetwork
+from viz.models.networks.efficientnet_lite import EfficientNetLite0
 
 
 @dataclass(frozen=True)

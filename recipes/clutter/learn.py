@@ -14,7 +14,7 @@ from torch import Tensor
 from recipes.features import channels_last, gather, split_taps
 from recipes.learning import Curve, Data, Recipe, cross_entropy, learn
 from recipes.weights import run_name
-from viz.networks.lite0_attended import Lite0Attended
+from viz.models.networks.lite0_attended import Lite0Attended
 
 Batch = tuple[Tensor, Tensor]
 

@@ -15,14 +15,14 @@ from recipes.clutter.scenes import Scene
 from recipes.features import Maps, batches, split_taps
 from recipes.readings import Groups, Key, Reading, box_rates, class_maps, gate_mass, plain, read, to_means
 from recipes.views import covered
-from viz.attention.probe import Edit
+from viz.capture.probe import Edit
 from viz.datasets.core import Box
-from viz.faithfulness.gates import GATES
-from viz.intervals import Interval, interval
-from viz.networks.base import StepNetwork, StepOutput
-from viz.networks.efficientnet_lite import EfficientNetLite0
-from viz.networks.lite0_attended import Lite0Attended
-from viz.networks.lite0_tdam import Lite0TDAM
+from viz.families.family import family_of
+from viz.measures.intervals import Interval, interval
+from viz.models.networks.base import StepNetwork, StepOutput
+from viz.models.networks.efficientnet_lite import EfficientNetLite0
+from viz.models.networks.lite0_attended import Lite0Attended
+from viz.models.networks.lite0_tdam import Lite0TDAM
 
 BATCH = 100
 # What is read as the family's own spatial map.
@@ -139,7 +139,7 @@ def scene_figures(
     """
     # A picture and a street scene occur in several views: both are drawn again.
     groups = [[s.photo, 10**6 + s.background] for s in scenes]
-    gates, own = GATES[network.family or ""], NATIVE[network.family or ""]
+    gates, own = family_of(network.family).gates, NATIVE[network.family or ""]
     base, noise = look(bare, maps), look(control, maps, (own,))
     full = look(network, maps, tuple(dict.fromkeys([*gates, own])))
     native = native_map(network, full.values)

@@ -26,11 +26,11 @@ from recipes.readings import Figures
 from recipes.task import Order, Task, needed
 from recipes.views import ViewSet
 from recipes.weights import load
-from viz.networks.base import StepNetwork
-from viz.networks.lite0_attended import Lite0Attended
-from viz.networks.lite0_families import FAMILIES, build_family
-from viz.zoo.backbone import load_lite0
-from viz.zoo.catalogue import Catalogue
+from viz.models.backbone import load_lite0
+from viz.models.catalogue import Catalogue
+from viz.models.networks.base import StepNetwork
+from viz.models.networks.lite0_attended import Lite0Attended
+from viz.models.networks.lite0_families import FAMILIES, build_family
 
 TDAM = "lite0-tdam"
 

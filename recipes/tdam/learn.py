@@ -16,8 +16,8 @@ from torch import Tensor
 from recipes.features import gather
 from recipes.learning import Curve, Data, Recipe, cross_entropy, learn
 from recipes.weights import run_name
-from viz.networks.base import StepOutput
-from viz.networks.lite0_tdam import Lite0TDAM
+from viz.models.networks.base import StepOutput
+from viz.models.networks.lite0_tdam import Lite0TDAM
 
 Batch = tuple[Tensor, Tensor]
 

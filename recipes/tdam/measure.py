@@ -26,11 +26,11 @@ from recipes.readings import (
 from recipes.tdam.collages import Collage
 from recipes.tdam.learn import others
 from recipes.views import Region, covered
-from viz.attention.probe import Edit
+from viz.capture.probe import Edit
 from viz.datasets.core import Box
-from viz.intervals import interval
-from viz.localization.boxes import iou
-from viz.networks.lite0_tdam import Lite0TDAM
+from viz.measures.intervals import interval
+from viz.measures.localization.boxes import iou
+from viz.models.networks.lite0_tdam import Lite0TDAM
 
 BATCH = 128
 GATE = ("searchlight.spatial_gate", 2)

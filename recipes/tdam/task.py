@@ -21,7 +21,7 @@ from recipes.tdam.collages import COUNTS, Collage, draw_collages
 from recipes.tdam.learn import TdamRecipe, start_from_head, train
 from recipes.tdam.measure import all_figures
 from recipes.views import ViewSet
-from viz.networks.lite0_tdam import Lite0TDAM, Lite0TDAMConfig
+from viz.models.networks.lite0_tdam import Lite0TDAM, Lite0TDAMConfig
 
 CONFIG = Lite0TDAMConfig(steps=2, width=256, sequence="spatial", top="feedback")
 

@@ -19,11 +19,11 @@ from playwright.sync_api import TimeoutError as TimedOut
 
 from tests.browser.visiting import Chrome, Traffic
 from tests.family_models import offer_families
-from viz.engine import Engine
-from viz.networks.td_resnet import TDResNet, released_config
-from viz.ui.app import build, look
-from viz.ui.server.start import start
-from viz.zoo.paths import bundled
+from viz.models.networks.td_resnet import TDResNet, released_config
+from viz.models.paths import bundled
+from viz.page.app import build, look
+from viz.page.server.start import start
+from viz.run.engine import Engine
 
 ASSETS = bundled("assets")
 LOOPBACK = ("127.", "::1", "localhost")

@@ -18,9 +18,9 @@ from playwright.sync_api import Locator, expect
 import viz
 from tests.browser.people import ASSETS, FOLDER, LOOPBACK, PHONE, Server, Visitor
 from tests.browser.visiting import LONG, PATIENCE, Chrome, all_ended, compute_quickly, hold_until_stopped, until
-from viz.comparison import Comparison, compare
-from viz.ui.attribution_entries import layer_choices, method_choices
-from viz.zoo.cards import class_number
+from viz.figures.comparison import Comparison, compare
+from viz.models.cards import class_number
+from viz.page.attribution_entries import layer_choices, method_choices
 
 pytestmark = pytest.mark.browser
 
@@ -223,7 +223,7 @@ def test_stop(person: Asker, server: Server, monkeypatch: pytest.MonkeyPatch) ->
     person.open_tab()
     person.tick("occlusion", "integrated")
     expect(person.page.locator("#attribution-stop")).to_be_hidden()
-    hold_until_stopped(monkeypatch, "viz.ui.attribution_tab")
+    hold_until_stopped(monkeypatch, "viz.page.attribution_tab")
     person.page.click("#attribution-start")
     expect(person.page.locator("#attribution-grid").get_by_text("%").first).to_be_visible()
     expect(person.page.locator("#attribution-start")).to_be_hidden()

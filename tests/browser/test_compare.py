@@ -20,8 +20,8 @@ from playwright.sync_api import expect
 import viz
 from tests.browser.people import ASSETS, BROKEN, FOLDER, PHONE, PUBLISHED, Server, Visitor
 from tests.browser.visiting import LONG, PATIENCE, Chrome, all_ended, hold_until_stopped
-from viz.comparison import Comparison, compare
-from viz.maps import overlay
+from viz.core.heatmap import overlay
+from viz.figures.comparison import Comparison, compare
 
 pytestmark = pytest.mark.browser
 
@@ -405,7 +405,7 @@ def test_attributions_are_pythons_and_computed_once(
     other = python(server, "rocket.jpg", BOTH, "gradcam", class_index=second)
     same_numbers(person.table("pairs"), pair_rows(other, 1))
     # All is held now: Compare again, the same class again and the tables need no pass.
-    monkeypatch.setattr("viz.attribution.of_trace.attribute", forbid)
+    monkeypatch.setattr("viz.run.attributed.attribute", forbid)
     assert take(person, "csv", tmp_path)[".csv"].read_text() == other.to_csv()
     person.also("Grad-CAM")
     person.compare(*BOTH)
@@ -421,7 +421,7 @@ def test_stop_ends_the_thread_and_the_next_computation_works(
     person.tick(*BOTH)
     person.also("occlusion")
     expect(person.page.locator("#compare-stop")).to_be_hidden()
-    hold_until_stopped(monkeypatch, "viz.ui.compare_tab")
+    hold_until_stopped(monkeypatch, "viz.page.compare_tab")
     person.page.click("#compare-start")
     person.page.click("#compare-stop")
     person.told("Stopped")

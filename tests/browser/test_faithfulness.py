@@ -16,10 +16,10 @@ from tests.browser.people import ASSETS, FOLDER, PHONE, Server
 from tests.browser.test_attribution import Asker
 from tests.browser.visiting import LONG, PATIENCE, Chrome, all_ended, compute_quickly, hold_until_stopped
 from tests.family_models import family_model
-from viz.attention.probe import edited
-from viz.faithfulness import PARTS, WORDS, Report, faithful
+from viz.capture.probe import edited
 from viz.geometry import prepare
-from viz.ui.faithfulness_tab import note_of, part_choices, source_choices
+from viz.measures.faithfulness import PARTS, WORDS, Report, faithful
+from viz.page.faithfulness_tab import note_of, part_choices, source_choices
 
 pytestmark = pytest.mark.browser
 
@@ -173,7 +173,7 @@ def test_stop(person: Doubter, server: Server, source: str, monkeypatch: pytest.
     person.page.locator("li[role=option]", has_text=source).click()
     person.choose_parts("road" if source == "class map" else "stability")
     compute_quickly(monkeypatch)
-    hold_until_stopped(monkeypatch, "viz.ui.faithfulness_tab")
+    hold_until_stopped(monkeypatch, "viz.page.faithfulness_tab")
     person.page.click("#faithfulness-start")
     expect(person.page.locator("#faithfulness-note").get_by_text("%").first).to_be_visible()
     person.page.click("#faithfulness-stop")

@@ -18,7 +18,7 @@ from playwright.sync_api import Route, expect
 import viz
 from tests.browser.people import ASSETS, BROKEN, PUBLISHED, Server, Visitor
 from tests.browser.visiting import PATIENCE, Chrome, compute_quickly, function_of, until
-from viz.ui.session import Turns
+from viz.page.session import Turns
 
 pytestmark = pytest.mark.browser
 
@@ -197,7 +197,7 @@ def test_a_refusal_asks_for_nothing_else(person: Hasty, bad: Path) -> None:
 
 
 def test_a_refusal_while_the_next_file_is_uploaded(person: Hasty, bad: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = Gate(monkeypatch, "viz.ui.app.open_picture", lambda path: path.name == bad.name)
+    gate = Gate(monkeypatch, "viz.page.app.open_picture", lambda path: path.name == bad.name)
     person.choose_file(bad)
     gate.reached(person)
     uploads = person.hold_uploads()
@@ -228,7 +228,7 @@ def test_a_model_that_cannot_be_opened_does_not_take_the_picture(person: Hasty) 
 
 def test_the_model_chosen_last_is_shown(person: Hasty, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two models are chosen while a file is uploaded, and the first takes longer than the second."""
-    gate = Gate(monkeypatch, "viz.ui.app.trace_of", lambda shown, *_: shown.model == PUBLISHED)
+    gate = Gate(monkeypatch, "viz.page.app.trace_of", lambda shown, *_: shown.model == PUBLISHED)
     uploads = person.hold_uploads()
     person.choose_file(ASSETS / "china.jpg")
     person.choose_model(PUBLISHED)
@@ -273,7 +273,7 @@ def test_a_slow_preview_does_not_stand_for_a_newer_picture(person: Hasty, monkey
         drawn.append(trace.picture.name)
         return drawn == ["coffee.jpg"]
 
-    gate = Gate(monkeypatch, "viz.ui.figure_tab.figure", stops)
+    gate = Gate(monkeypatch, "viz.page.figure_tab.figure", stops)
     person.page.get_by_role("tab", name="Figure").click()
     person.choose_file(ASSETS / "coffee.jpg")
     gate.reached(person)
@@ -299,7 +299,7 @@ def test_the_preview_is_drawn_when_it_is_seen(person: Hasty, monkeypatch: pytest
         drawn.append(trace.picture.name)
         return viz.figure(trace, **more)
 
-    monkeypatch.setattr("viz.ui.figure_tab.figure", noted)
+    monkeypatch.setattr("viz.page.figure_tab.figure", noted)
     preview, seen = person.page.locator("#preview img"), ""
     for count, name in enumerate(("coffee.jpg", "rocket.jpg")):
         person.page.get_by_role("tab", name="Channels").click()
@@ -315,7 +315,7 @@ def test_the_preview_is_drawn_when_it_is_seen(person: Hasty, monkeypatch: pytest
 def test_every_tab_follows_the_newest_picture(person: Hasty, monkeypatch: pytest.MonkeyPatch) -> None:
     """All tabs still work on the first picture while the second one is shown."""
     gates = [
-        Gate(monkeypatch, f"viz.ui.{tab}.trace_of", held_first())
+        Gate(monkeypatch, f"viz.page.{tab}.trace_of", held_first())
         for tab in ("channels_tab", "attribution_tab", "faithfulness_tab", "figure_tab")
     ]
     person.choose_file(ASSETS / "coffee.jpg")
@@ -348,7 +348,10 @@ def held_first() -> Callable[..., bool]:
 
 @pytest.mark.parametrize(
     ("tab", "held"),
-    [("Compare", "viz.ui.compare_tab.compare_message"), ("Attribution", "viz.ui.attribution_tab.attribution_message")],
+    [
+        ("Compare", "viz.page.compare_tab.compare_message"),
+        ("Attribution", "viz.page.attribution_tab.attribution_message"),
+    ],
 )
 def test_a_grid_of_the_picture_before_says_so(
     person: Hasty, tab: str, held: str, monkeypatch: pytest.MonkeyPatch
@@ -374,7 +377,7 @@ def test_numbers_of_the_picture_before_do_not_stay(person: Hasty, monkeypatch: p
     person.page.get_by_role("tab", name="Faithfulness").click()
     for label in person.page.locator("#faithfulness-parts label").all():
         label.locator("input").set_checked("Insertion" in label.inner_text())
-    gate = Gate(monkeypatch, "viz.ui.faithfulness_tab.faithful", lambda *_, **__: True)
+    gate = Gate(monkeypatch, "viz.page.faithfulness_tab.faithful", lambda *_, **__: True)
     person.page.click("#faithfulness-start")
     gate.reached(person)
     before = person.key

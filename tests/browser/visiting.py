@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, Request, expect, sync_playwright
 
-from viz.attribution.methods import DEFAULT_OPTIONS
-from viz.faithfulness.report import QUICK
-from viz.ui.running import Running
+from viz.core.methods import DEFAULT_OPTIONS
+from viz.measures.faithfulness.report import QUICK
+from viz.page.running import Running
 
 # Milliseconds. No test is right because something took less than this: it only ends a test that would wait for ever.
 PATIENCE = 240_000

@@ -14,11 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from viz.engine import Model
-from viz.localization.boxes import boxes
-from viz.parts import split_name
-from viz.sources import OWN
-from viz.trace import Trace
+from viz.core.trace import Trace
+from viz.measures.localization.boxes import boxes
+from viz.run.engine import Model
 
 MODELS = ("lite0", "lite0-tdam", "lite0-psa", "lite0-ema", "lite0-vista", "lite0-paka")
 PICTURES = ("clutter.jpg", "panda.jpg", "astronaut.jpg")
@@ -72,8 +70,7 @@ def _boxes(trace: Trace, model: Model) -> Iterator[tuple[str, list[int]]]:
     maps = {f"class_map@{t}": trace.class_map(t) for t in range(1, trace.steps + 1)}
     family = model.card.family
     if family is not None:
-        probe, part = split_name(OWN[family])
-        maps[f"own@{trace.steps}"] = trace.heatmap(probe, part=part)
+        maps[f"own@{trace.steps}"] = trace.heatmap("attention")
     for name, heatmap in maps.items():
         yield name, list(boxes(heatmap)[0].xyxy)
 

@@ -14,8 +14,8 @@ from PIL import Image
 
 from recipes.clutter.learn import ClutterData
 from recipes.pictures import SIZE
-from viz.networks.lite0_attended import Lite0Attended
-from viz.networks.lite0_families import FAMILIES
+from viz.models.networks.lite0_attended import Lite0Attended
+from viz.models.networks.lite0_families import FAMILIES
 
 Folders = tuple[Path, Path, Path]
 

@@ -14,7 +14,7 @@ from recipes import cards
 from recipes.clutter.card import write_cards as write_clutter
 from recipes.tdam.card import bars
 from recipes.tdam.card import write_cards as write_tdam
-from viz.zoo.backbone import LITE0_SHA256
+from viz.models.backbone import LITE0_SHA256
 
 FOLDER = Path(__file__).parents[2] / "checkpoints"
 FAMILIES = ("psa", "ema", "vista", "paka")

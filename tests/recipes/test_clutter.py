@@ -39,7 +39,7 @@ from recipes.pictures import SIZE, HeldOut, Photo, Pictures
 from recipes.views import covered
 from recipes.weights import prepare, run_name
 from viz.errors import PictureError
-from viz.networks.lite0_attended import Lite0Attended
+from viz.models.networks.lite0_attended import Lite0Attended
 
 Data = Callable[..., ClutterData]
 Networks = Callable[..., Lite0Attended]

@@ -25,8 +25,8 @@ from recipes.task import Order
 from recipes.tdam.learn import TdamRecipe
 from recipes.weights import fresh, train_and_save
 from viz.errors import CheckpointError
-from viz.zoo.backbone import load_lite0
-from viz.zoo.reading import read_checkpoint
+from viz.models.backbone import load_lite0
+from viz.models.reading import read_checkpoint
 
 ROOT = Path(__file__).parents[2]
 Folders = tuple[Path, Path, Path]

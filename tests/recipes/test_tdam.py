@@ -19,9 +19,9 @@ from recipes.tdam.learn import TdamRecipe
 from recipes.tdam.task import Tdam
 from recipes.weights import load
 from viz.errors import CheckpointError, PictureError
-from viz.intervals import interval
-from viz.networks.lite0_tdam import Lite0TDAMConfig
-from viz.zoo.reading import read_checkpoint
+from viz.measures.intervals import interval
+from viz.models.networks.lite0_tdam import Lite0TDAMConfig
+from viz.models.reading import read_checkpoint
 
 CONFIG = Lite0TDAMConfig(2, 8, "channel->spatial", "feedback")
 FEW = {"choose_nette": 2, "choose_unseen": 2, "report_nette": 3, "report_unseen": 2, "train_pairs": 8}

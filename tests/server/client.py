@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from viz.zoo.paths import bundled
+from viz.models.paths import bundled
 
 API = "/gradio_api"
 PANDA = bundled("assets") / "panda.jpg"

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from viz.engine import Engine
-from viz.ui.app import build, look
-from viz.ui.server.start import Running, start
+from viz.page.app import build, look
+from viz.page.server.start import Running, start
+from viz.run.engine import Engine
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,9 @@ import pytest
 
 from tests.server.client import API, Client
 from viz.errors import VizError
-from viz.ui.server.access import Access, address_of, origin_of
-from viz.ui.server.headers import policy, script_hashes
-from viz.ui.server.start import Running, start
+from viz.page.server.access import Access, address_of, origin_of
+from viz.page.server.headers import policy, script_hashes
+from viz.page.server.start import Running, start
 
 EVIL = [
     "evil.example", "evil.example:80", "localhost.evil.example", "127.0.0.1.evil.example", "evil.example@127.0.0.1",
@@ -179,6 +179,6 @@ def test_a_page_with_options_answers_to_its_names() -> None:
 
 
 def _engine() -> object:
-    from viz.engine import Engine
+    from viz.run.engine import Engine
 
     return Engine("cpu")

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from tests.server.client import API, PANDA, Client
-from viz.ui.components import picture_input
-from viz.ui.server.files import ALIAS, REFUSED, FileRefusedError, MessageFiles, uploaded_path
-from viz.ui.server.start import Running
+from viz.page.components import picture_input
+from viz.page.server.files import ALIAS, REFUSED, FileRefusedError, MessageFiles, uploaded_path
+from viz.page.server.start import Running
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def test_every_file_that_a_component_takes_is_ours(running: Running) -> None:
     takes = {c for f in running.page.fns.values() for c in f.inputs}
     for component in takes:
         if isinstance(component, gr.Image | gr.File | gr.Gallery | gr.Video | gr.Audio | gr.UploadButton):
-            assert component.preprocess.__module__ == "viz.ui.components", component
+            assert component.preprocess.__module__ == "viz.page.components", component
 
 
 def test_files_by_address(private: Path, running: Running) -> None:

@@ -23,15 +23,15 @@ import pytest
 from starlette.formparsers import MultiPartException
 
 from tests.server.client import API, PANDA, Client
-from viz.engine import Engine
-from viz.ui.server.bodies import BodyError, read_json, watched_upload
-from viz.ui.server.connections import Connection
-from viz.ui.server.jobs import BusyError, Jobs
-from viz.ui.server.limits import Limits
-from viz.ui.server.log import BoundedLog, bounded_stderr
-from viz.ui.server.routes import kind_of
-from viz.ui.server.start import Running, start
-from viz.ui.server.storage import make_room
+from viz.page.server.bodies import BodyError, read_json, watched_upload
+from viz.page.server.connections import Connection
+from viz.page.server.jobs import BusyError, Jobs
+from viz.page.server.limits import Limits
+from viz.page.server.log import BoundedLog, bounded_stderr
+from viz.page.server.routes import kind_of
+from viz.page.server.start import Running, start
+from viz.page.server.storage import make_room
+from viz.run.engine import Engine
 
 SMALL = Limits(session_jobs=3, jobs=8, stall_seconds=0.5, stored_bytes=600_000)
 HASTY = Limits(orphan_seconds=0.3)
@@ -465,8 +465,8 @@ def test_limits_are_positive_and_told_in_readme() -> None:
 
 
 def test_the_guard_counts_requests(running: Running) -> None:
-    from viz.ui.server.access import Access
-    from viz.ui.server.guard import Guard
+    from viz.page.server.access import Access
+    from viz.page.server.guard import Guard
 
     sent: list[dict[str, Any]] = []
     hold = asyncio.Event()
@@ -501,8 +501,8 @@ def test_the_guard_counts_requests(running: Running) -> None:
 
 
 def test_a_failure_inside_is_one_sentence(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    from viz.ui.server.access import Access
-    from viz.ui.server.guard import Guard
+    from viz.page.server.access import Access
+    from viz.page.server.guard import Guard
 
     sent: list[dict[str, Any]] = []
 

@@ -6,8 +6,8 @@ import gradio as gr
 import pytest
 
 from tests.server.client import Client
-from viz.engine import Engine
-from viz.ui.server.start import start
+from viz.page.server.start import start
+from viz.run.engine import Engine
 
 
 def one_handler(show_progress: str) -> gr.Blocks:

@@ -17,7 +17,7 @@ import pytest
 
 from tests.server.client import API, Client
 from viz.errors import VizError
-from viz.ui.server.start import listen
+from viz.page.server.start import listen
 
 # Writes down every connection and every look-up that is not of this machine, from before anything is imported.
 GUARD = """
@@ -186,7 +186,7 @@ def test_importing_the_page_touches_no_stub_file() -> None:
 import sys
 touched = []
 sys.addaudithook(lambda event, of: touched.append(of[0]) if event == "open" and str(of[0]).endswith(".pyi") else None)
-import viz.ui.app
+import viz.page.app
 sys.exit(" ".join(map(str, touched)) or None)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -19,7 +19,7 @@ IMAGENET = 1000
 @cache
 def _table() -> tuple[dict[str, int], dict[str, int], dict[str, int], tuple[str, ...]]:
     """Index by WordNet id, by name, by name in lower case (names of one class only); and the names."""
-    rows = list(csv.DictReader(io.StringIO(files("viz").joinpath("zoo/imagenet1k.csv").read_text("utf-8"))))
+    rows = list(csv.DictReader(io.StringIO(files("viz.models").joinpath("imagenet1k.csv").read_text("utf-8"))))
     names = tuple(r["name"] for r in rows)
     return {r["synset"]: i for i, r in enumerate(rows)}, _once(names), _once([n.casefold() for n in names]), names
 

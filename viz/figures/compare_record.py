@@ -7,18 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from viz.comparison.build import FEWEST, MOST, Comparison, compare
-from viz.engine import Engine
 from viz.errors import FigureError
-from viz.figures.compare import BOXES, CompareFigure
-from viz.figures.compare_text import FIGURE_VERSION
+from viz.figures.compare import CompareFigure
+from viz.figures.compare_text import BOXES, FIGURE_VERSION
+from viz.figures.comparison.build import Comparison, compare
+from viz.figures.comparison.data import FEWEST, MOST
 from viz.figures.record import MAX_RECORD_BYTES
 from viz.figures.spec import FigureSpec
 from viz.geometry import MODES
 from viz.picture import PictureSource, open_picture
+from viz.run.engine import Engine
 
 if TYPE_CHECKING:
-    from viz.engine import Model
+    from viz.run.engine import Model
 
 
 def read_comparison_record(source: str | Path | dict[str, Any]) -> dict[str, Any]:

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from viz.engine import versions
+from viz.core.finite import missing
 from viz.figures.attributions import entry
-from viz.finite import missing
-from viz.localization.boxes import DEFAULT_THRESHOLD, boxes
+from viz.measures.localization.boxes import DEFAULT_THRESHOLD, boxes
+from viz.run.engine import versions
 
 if TYPE_CHECKING:
-    from viz.trace import Trace
-    from viz.zoo.cards import ModelCard
+    from viz.core.trace import Trace
+    from viz.models.cards import ModelCard
 
-TRACE_VERSION = 1
+TRACE_VERSION = 2
 
 
 def npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -84,15 +84,15 @@ def predictions_entry(trace: Trace, count: int = 5) -> list[dict[str, Any]]:
 
 
 def trace_npz(trace: Trace) -> bytes:
-    """All values of a trace: ``logits`` (steps, classes), ``features@STEP`` (C, h, w), ``path.label@STEP``, and
-    ``METHOD.CLASS@STEP`` of the attributions that it holds (of the same twice, the newest)."""
+    """All values of a trace: ``logits`` (steps, classes), ``features:STEP`` (C, h, w), ``path.label:STEP``, and
+    ``METHOD@CLASS:STEP`` of the attributions that it holds (of the same twice, the newest)."""
     arrays: dict[str, NDArray[Any]] = {"logits": trace.logits}
     for step, features in enumerate(trace.features, 1):
-        arrays[f"features@{step}"] = features
+        arrays[f"features:{step}"] = features
     for record in trace.records:
-        arrays[f"{record.name}@{record.step}"] = record.values
+        arrays[f"{record.name}:{record.step}"] = record.values
     for found in trace.attributions:
-        arrays[f"{found.method}.{found.class_index}@{found.step}"] = found.values
+        arrays[f"{found.method}@{found.class_index}:{found.step}"] = found.values
     return npz_bytes(arrays)
 
 
@@ -103,11 +103,11 @@ def trace_json(trace: Trace) -> dict[str, Any]:
     """
     records = [
         {
-            "key": f"{r.name}@{r.step}",
+            "key": f"{r.name}:{r.step}",
             "path": r.path,
             "label": r.label,
             "family": r.family,
-            "kind": r.kind,
+            "axes": list(r.axes),
             "step": r.step,
             "shape": list(r.values.shape),
             "unit": r.unit,
@@ -133,7 +133,7 @@ def trace_json(trace: Trace) -> dict[str, Any]:
         "predictions": predictions_entry(trace),
         "records": records,
         "attributions": [
-            {"key": f"{a.method}.{a.class_index}@{a.step}", **entry(a, trace.head.labels[a.class_index])}
+            {"key": f"{a.method}@{a.class_index}:{a.step}", **entry(a, trace.head.labels[a.class_index])}
             for a in trace.attributions
         ],
         "boxes": {"kind": "display", "threshold": DEFAULT_THRESHOLD, "found": found},

@@ -1,4 +1,4 @@
-"""Interactive plots (Plotly) of the controls of `viz.faithfulness`: curves with their floors, similarity under random
+"""Interactive plots (Plotly) of the controls of faithfulness: curves with their floors, similarity under random
 weights. They follow the rules of `viz.figures.plots`."""
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from viz.faithfulness.curves import Curve, CurveControl, CurveResult
-from viz.faithfulness.randomisation import Randomisation, Stage
 from viz.figures.plots import BLUE, FONT, GRID, ORANGE, TEAL, TEXT, ZERO
+from viz.measures.faithfulness.curves import Curve, CurveControl, CurveResult
+from viz.measures.faithfulness.randomisation import Randomisation, Stage
 
 TITLES: dict[CurveControl, str] = {
     "deletion": "Deletion: a good map falls early",

@@ -11,9 +11,9 @@ from matplotlib.transforms import Affine2D, Bbox, TransformedBbox
 from numpy.typing import NDArray
 from PIL import Image
 
+from viz.core.heatmap import Heatmap, Scale, colour, overlay
 from viz.figures.content import Content
 from viz.geometry import Geometry, Rect
-from viz.maps import Heatmap, Scale, colour, overlay
 
 # Enough for print at the widest preset, and a page that still opens quickly.
 LONGEST_SIDE = 1000
@@ -37,7 +37,7 @@ def photo(rgb: NDArray[np.uint8], width_in: float, share: float = 1.0) -> NDArra
 
 
 def cells(heatmap: Heatmap, scale: Scale, palette_name: str) -> RGBA:
-    """One pixel a native cell, uint8 (h, w, 4); transparent where a value is not finite, as in `viz.maps.overlay`."""
+    """One pixel a native cell, uint8 (h, w, 4); transparent where a value is not finite, as in `overlay`."""
     native = np.where(np.isfinite(heatmap.native), heatmap.native, np.float32(np.nan))
     return colour(native, scale, palette_name)
 
@@ -92,7 +92,7 @@ def inside(a: Rect, b: Rect) -> Rect:
 def draw_photo(
     axes: Any, content: Content, rgb: Any, rgba: Any, *, geometry: Geometry, vector: bool, view: Rect
 ) -> None:
-    """The photo and its map, with the operations of `viz.maps.overlay`, in axes whose data are picture pixels."""
+    """The photo and its map, with the operations of `overlay`, in axes whose data are picture pixels."""
     height, width = geometry.picture
     whole: Rect = (0.0, 0.0, float(width), float(height))
     seen = inside(inside(geometry.seen, whole), view)

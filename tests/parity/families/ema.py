@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tests.parity.case import Case, NotUnderstoodError, realize
 from tests.parity.families.psa_arrays import arguments, arrays, count, run_module
-from viz.attention.ema import EMA
+from viz.families.ema.module import EMA
 
 FAMILY = "ema"
 # ``c2`` is what YOLO's parser passes; the original never reads it.

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from tests.parity.case import Case, NotUnderstoodError, realize
 from tests.parity.families.paka_build import constructor, set_singular_vectors
-from viz.attention.paka import AdaptiveConv2d, PAKA3x3
-from viz.attention.paka_conv import attention
-from viz.attention.probe import capture
+from viz.capture.probe import capture
+from viz.families.paka.conv import attention
+from viz.families.paka.module import AdaptiveConv2d, PAKA3x3
 
 FAMILY = "paka"
 _FIRST = r"(?:[._]first(?P<first>\d+)(?:_?channels)?)?"

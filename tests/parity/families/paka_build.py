@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.parity.case import Case, NotUnderstoodError
-from viz.attention.paka import GuidedPAKA2d, PAKA2d, PAKA3x3
-from viz.attention.paka_spectral import SpectralConv2d
+from viz.families.paka.module import GuidedPAKA2d, PAKA2d, PAKA3x3
+from viz.families.paka.spectral import SpectralConv2d
 
 _SIZES = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation")
 CLASSES = ("PAKA2d", "PAKA3x3", "GuidedPAKA2d", "Encoder")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tests.parity.case import Case, NotUnderstoodError, realize
 from tests.parity.families.psa_arrays import arguments, arrays, count, run_module
-from viz.attention.psa import ParallelPSA, SequentialPSA
+from viz.families.psa.module import ParallelPSA, SequentialPSA
 
 FAMILY = "psa"
 CLASSES = {"PSA_p": ParallelPSA, "PSA_s": SequentialPSA}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tests.parity.case import Case, NotUnderstoodError
 from tests.parity.reduce import REDUCTIONS, reduced
-from viz.attention.probe import capture
+from viz.capture.probe import capture
 
 Array = NDArray[Any]
 INPUTS = ("x", "input")

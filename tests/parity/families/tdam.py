@@ -16,9 +16,9 @@ from tests.parity.case import Case, MismatchError, NotUnderstoodError, realize
 from tests.parity.families.tdam_build import block_arguments, module_arguments, network_config
 from tests.parity.families.tdam_rule import evaluate_rule
 from tests.parity.reduce import reduced
-from viz.attention.probe import capture
-from viz.attention.tdam import Searchlight
-from viz.networks.td_resnet import ResidualBlock, Stage, TDResNet
+from viz.capture.probe import capture
+from viz.families.tdam.module import Searchlight
+from viz.models.networks.td_resnet import ResidualBlock, Stage, TDResNet
 
 FAMILY = "tdam"
 PROBES = {

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.parity.case import Case, NotUnderstoodError
-from viz.networks.td_resnet import DEPTHS, TDResNetConfig
+from viz.models.networks.td_resnet import DEPTHS, TDResNetConfig
 
 TECHNIQUES = {
     "top_attention_only": "top_only",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.parity.case import Case, NotUnderstoodError
-from viz.localization.tdam_rule import (
+from viz.measures.localization.tdam_rule import (
     BOX_RATIO,
     IOU_THRESHOLD,
     RESOLUTION,

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from tests.parity.case import Case, MismatchError, NotUnderstoodError, realize
 from tests.parity.families.vista_build import graph_arguments, message_arguments, rank_of, width_of
-from viz.attention.local import local
-from viz.attention.probe import Sink, capture
-from viz.attention.vista import DILATIONS, AttentionGraph, GatedMessage, StructuredAttention
+from viz.capture.probe import Sink, capture
+from viz.families.local import local
+from viz.families.vista.graph import DILATIONS, AttentionGraph, GatedMessage, StructuredAttention
 
 FAMILY = "vista"
 PROBES = {

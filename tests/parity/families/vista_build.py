@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.parity.case import Case, NotUnderstoodError
-from viz.attention.vista import ZeroRank
+from viz.families.vista.graph import ZeroRank
 
 _BUILD = {"class", "args", "kwargs"}
 _CALL = {"rank", "epoch", "arguments", "returns", "kwargs"}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.parity.case import Case, NotUnderstoodError
-from viz.localization.protocol import (
+from viz.measures.localization.protocol import (
     Thresholds,
     best_ious,
     boxes_at,

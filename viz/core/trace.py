@@ -1,0 +1,374 @@
+"""What one network did to one picture. Everything a person looks at reads a trace and runs no network again."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from viz.core.attribution import Attribution
+from viz.core.baselines import baseline
+from viz.core.derived import derive
+from viz.core.finite import notes_on
+from viz.core.heatmap import Heatmap, overlay, scale_for
+from viz.core.kernels import KernelTap, cell_at, kernel_at
+from viz.core.map_spec import MapSpec, parse
+from viz.core.output import ClassHead, Prediction
+from viz.core.record import Record, match
+from viz.core.stage import Narrator, Stage
+from viz.errors import ModelError, ProbeError
+from viz.geometry import Geometry, Interpolation
+from viz.models.cards import ModelCard, class_number
+from viz.picture import Picture
+from viz.read_only import ReadOnlyArrays
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Trace(ReadOnlyArrays):
+    """What one network did to one picture.
+
+    Attributes:
+        picture: the picture. geometry: what the network saw of it. card: the model.
+        logits: float32 (steps, classes).
+        features: for each step float32 (C, h, w), whose spatial means the classifier weighs.
+        records: captured attention values, in order of firing.
+        head: the classifier's weights and labels (shared by all traces of a model, read-only).
+        family: tells the stages and says which map is the family's own.
+        precision: number format of the forward pass.
+        attributions: maps that `Model.attribute` added, the newest last.
+    """
+
+    picture: Picture
+    geometry: Geometry
+    card: ModelCard
+    logits: FloatArray
+    features: tuple[FloatArray, ...]
+    records: tuple[Record, ...]
+    head: ClassHead = field(repr=False)
+    family: Narrator = field(repr=False)
+    precision: str = "float32"
+    attributions: tuple[Attribution, ...] = field(default=(), repr=False)
+
+    @property
+    def steps(self) -> int:
+        """How many computation steps the trace holds."""
+        return int(self.logits.shape[0])
+
+    def step_number(self, step: int) -> int:
+        """1-based step from 1..T, or from -1 (last), -2, ...
+
+        Raises:
+            ModelError: no such step.
+        """
+        number = step if step > 0 else self.steps + 1 + step
+        if step == 0 or not 1 <= number <= self.steps:
+            raise ModelError(f"This trace has steps 1 to {self.steps}; there is no step {step}.")
+        return number
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of the values, in sentences: which of them are not finite."""
+        features = [(f"features, step {t}", f) for t, f in enumerate(self.features, 1)]
+        maps = [(m.title, m.native) for m in map(self.class_map, range(1, self.steps + 1))]
+        records = [(f"{r.name}, step {r.step}", r.values) for r in self.records]
+        found = [(f"{a.words}, step {a.step}", a.values) for a in self.attributions]
+        return notes_on([("logits", self.logits), *features, *maps, *records, *found], self.precision)
+
+    @cached_property
+    def probabilities(self) -> FloatArray:
+        """Softmax over classes, float32 (steps, classes)."""
+        z = self.logits.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # `notes` says what is not finite
+            e = np.exp(z - z.max(axis=1, keepdims=True))
+        return (e / e.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    @cached_property
+    def predictions(self) -> tuple[tuple[Prediction, ...], ...]:
+        """For each step all classes as (class index, label, probability), best first."""
+        out = []
+        for p in self.probabilities:
+            order = np.argsort(-p, kind="stable")
+            out.append(tuple(Prediction(int(i), self.head.labels[i], float(p[i])) for i in order))
+        return tuple(out)
+
+    def top(self, step: int = -1, count: int = 5) -> tuple[Prediction, ...]:
+        """The best `count` classes of a step."""
+        return self.predictions[self.step_number(step) - 1][:count]
+
+    def definite(self, spec: str | MapSpec, *, options: Mapping[str, Any] | None = None) -> MapSpec:
+        """The same map with everything said: full tap name, class number and positive step.
+
+        ``attention`` becomes the family's own map. A step is that of the value: without one the last that has a value.
+
+        Args:
+            options: of an attribution; default those of the newest.
+
+        Raises:
+            MapError: not a map. ModelError: no such step or class. ProbeError: no such value, or an attribution that
+                was not computed.
+        """
+        spec = parse(spec)
+        if spec.kind == "attention":
+            spec = self._own(spec)
+        if spec.kind == "attribution":
+            found = self.attribution_of(spec, options=options)
+            if found is None:
+                raise ProbeError(self._not_computed(spec))
+            return replace(parse(found.method), cls=found.class_index, step=found.step)
+        if spec.takes_class:
+            number, index = self._logit(spec.step, spec.cls)
+            return replace(spec, cls=index, step=number)
+        if spec.probe is not None:
+            record = self.record(spec.probe, spec.step)
+            # A total belongs to all modules, whichever of them named it.
+            probe = record.label if spec.name == "total" else record.name
+            return spec.with_probe(probe).at(record.step)
+        return spec if spec.kind == "baseline" else spec.at(self.step_number(spec.step))
+
+    def heatmap(
+        self,
+        spec: str | MapSpec = "spatial_gate",
+        step: int | None = None,
+        *,
+        channel: int | None = None,
+        options: Mapping[str, Any] | None = None,
+        interpolation: Interpolation = "bilinear",
+    ) -> Heatmap:
+        """The map of a specification in picture coordinates: the one way from a trace to a map.
+
+        Args:
+            spec: see `viz.core.map_spec`. step, channel: instead of its own.
+            options: of an attribution; default those of the newest.
+
+        Raises:
+            MapError, ModelError, ProbeError: see `definite`; or the tap has no cells, or no such channel.
+        """
+        asked = parse(spec)
+        asked = replace(asked, step=asked.step if step is None else step)
+        if channel is not None:
+            asked = replace(asked, channel=channel)
+        found = self.definite(asked, options=options)
+        if found.kind == "cam":
+            made = self._cam(found)
+        elif found.kind == "attribution":
+            made = self._attribution(found, options)
+        elif found.kind == "feature":
+            made = self._feature(found)
+        elif found.kind == "baseline":
+            made = baseline(found, self.geometry)
+        elif found.kind == "derived":
+            record = self.record(found.probe or "", found.step)
+            made = derive(self.records, record, found.name, self.geometry, channel=found.channel)
+        else:
+            made = self._captured(found)
+        return replace(made, interpolation=interpolation)
+
+    def has(self, spec: MapSpec, *, options: Mapping[str, Any] | None = None) -> bool:
+        """Whether a map exists at its step."""
+        try:
+            self.heatmap(spec, options=options)
+        except (ModelError, ProbeError):
+            return False
+        return True
+
+    def steps_of(self, spec: MapSpec) -> list[int]:
+        """The steps at which the quantity of a map exists, whether or not an attribution was computed there."""
+        if spec.probe is None or spec.kind == "attribution":
+            return list(range(1, self.steps + 1))
+        name = self.record(spec.probe).name
+        return [r.step for r in self.records if r.name == name]
+
+    def class_map(
+        self, step: int = -1, class_index: int | str | None = None, *, interpolation: Interpolation = "bilinear"
+    ) -> Heatmap:
+        """Class activation map of a step: the classifier's weights over that step's features; no bias, not normalised.
+
+        Args:
+            class_index: number or name of the class; default: the step's own best class.
+
+        Raises:
+            ModelError: no such step or class, or several classes of that name.
+
+        Source: Zhou et al., CVPR 2016 (arXiv 1512.04150).
+        """
+        number, index = self._logit(step, class_index)
+        return replace(self._cam(MapSpec("cam", cls=index, step=number)), interpolation=interpolation)
+
+    def attribution(
+        self,
+        method: str | MapSpec,
+        step: int | None = None,
+        class_index: int | str | None = None,
+        *,
+        options: Mapping[str, Any] | None = None,
+        interpolation: Interpolation = "bilinear",
+    ) -> Heatmap:
+        """An attribution map in picture coordinates, computed before by `Model.attribute`; see `heatmap`."""
+        spec = parse(method)
+        spec = replace(spec, cls=spec.cls if class_index is None else class_index)
+        return self.heatmap(spec, step, options=options, interpolation=interpolation)
+
+    def attribution_of(self, spec: str | MapSpec, *, options: Mapping[str, Any] | None = None) -> Attribution | None:
+        """The newest attribution of that method, step and class, or None; without options whatever they were.
+
+        Raises:
+            MapError: not a map. ModelError: no such step or class.
+        """
+        spec = parse(spec)
+        number, index = self._logit(spec.step, spec.cls)
+        for found in reversed(self.attributions):
+            alike = options is None or dict(options) == dict(found.options)
+            if alike and (found.step, found.class_index) == (number, index) and found.is_asked(spec):
+                return found
+        return None
+
+    def feature_map(self, channel: int, step: int = -1) -> Heatmap:
+        """One channel of a step's class features, in picture coordinates."""
+        return self.heatmap(MapSpec("feature", channel=channel, step=step))
+
+    def _own(self, spec: MapSpec) -> MapSpec:
+        if self.family.own is None:
+            raise ProbeError(f"{self.card.name} has no attention map of its own; choose a tap, or cam.")
+        return replace(self.family.own, channel=spec.channel, step=spec.step)
+
+    def _not_computed(self, spec: MapSpec) -> str:
+        number, index = self._logit(spec.step, spec.cls)
+        return (
+            f"{spec.head} of {self.head.labels[index]} at step {number} was not computed; ask for it first with "
+            f"model.attribute(trace, {spec.head!r}, step={number}, class_index={index})."
+        )
+
+    def _cam(self, spec: MapSpec) -> Heatmap:
+        index = int(spec.cls or 0)
+        with np.errstate(over="ignore", invalid="ignore"):  # `notes` says what is not finite
+            native = np.tensordot(self.head.weights[index], self.features[spec.step - 1], axes=1)
+        title = f"class map of {self.head.labels[index]}, step {spec.step}"
+        return Heatmap(native.astype(np.float32), self.geometry, title, "logit per cell", neutral=0.0, spec=spec)
+
+    def _attribution(self, spec: MapSpec, options: Mapping[str, Any] | None) -> Heatmap:
+        found = self.attribution_of(spec, options=options)
+        if found is None:
+            raise ProbeError(self._not_computed(spec))
+        title = f"{found.words}, {self.head.labels[found.class_index]}, step {spec.step}"
+        return Heatmap(
+            found.values, self.geometry, title, found.unit, bounds=found.bounds, neutral=found.neutral, spec=spec
+        )
+
+    def _feature(self, spec: MapSpec) -> Heatmap:
+        maps, channel = self.features[spec.step - 1], spec.channel or 0
+        if not channel < maps.shape[0]:
+            raise ModelError(f"This network's features have channels 0 to {maps.shape[0] - 1}, not {channel}.")
+        title = f"feature {channel}, step {spec.step}"
+        return Heatmap(maps[channel], self.geometry, title, "activation", spec=spec)
+
+    def _captured(self, spec: MapSpec) -> Heatmap:
+        r = self.record(spec.probe or "", spec.step)
+        values, title = r.values, f"{r.label}, step {r.step}"
+        if (r.tap.is_maps or r.tap.is_kernel) and spec.channel is not None:
+            if not spec.channel < values.shape[0]:
+                raise ProbeError(f"{r.name} has channels 0 to {values.shape[0] - 1}, not {spec.channel}.")
+            values, title = values[spec.channel], f"{r.label} {spec.channel}, step {r.step}"
+        elif not r.tap.is_map:
+            several = f"; choose one, as in {r.label}#0, or their mean, mean({r.label})" if r.values.ndim == 3 else ""
+            raise ProbeError(f"{r.name} is of kind {r.kind} with shape {r.values.shape}, not one map{several}.")
+        elif spec.channel is not None:
+            raise ProbeError(f"{r.name} has no channels to choose from.")
+        return Heatmap(values, self.geometry, title, r.unit, bounds=r.bounds, neutral=r.tap.centre, spec=spec)
+
+    def _logit(self, step: int, class_index: int | str | None) -> tuple[int, int]:
+        """Step and class number of a logit; without a class the step's own best."""
+        number = self.step_number(step)
+        if class_index is None:
+            return number, int(self.logits[number - 1].argmax())
+        return number, class_number(self.head.labels, class_index)
+
+    @property
+    def probe_names(self) -> tuple[str, ...]:
+        """Full names of the probes that fired, in order."""
+        return tuple(dict.fromkeys(r.name for r in self.records))
+
+    def record(self, probe: str, step: int = -1) -> Record:
+        """One captured value.
+
+        Args:
+            probe: full name, or a label (then the deepest module that has it).
+            step: the step that uses the value; -1 is the last step that has one.
+
+        Raises:
+            ProbeError: unknown probe, or none at that step.
+        """
+        names = match(self.probe_names, probe)
+        if not names:
+            have = ", ".join(dict.fromkeys(r.label for r in self.records)) or "none"
+            raise ProbeError(f"This trace has no value of a probe {probe!r}; it has: {have}.")
+        found = [r for r in self.records if r.name == names[-1]]
+        if step == -1:
+            return found[-1]
+        number = self.step_number(step)
+        for r in found:
+            if r.step == number:
+                return r
+        have = ", ".join(str(r.step) for r in found)
+        raise ProbeError(f"{names[-1]} has no value at step {number} (it has step {have}).")
+
+    def kernel(
+        self,
+        probe: str = "kernel_attention",
+        step: int = -1,
+        *,
+        cell: tuple[int, int] | None = None,
+        point: tuple[float, float] | None = None,
+    ) -> tuple[KernelTap, ...]:
+        """The kernel of one cell, tap by tap, at its true places in the picture.
+
+        Args:
+            probe, step: as in `record`; a value of kind ``kernel``.
+            cell: (row, column) of the map, from 0. point: instead of it, (x, y) in picture pixels.
+
+        Raises:
+            ProbeError: no kernel, no such cell, or a point that the network did not see.
+        """
+        r = self.record(probe, step)
+        if not r.tap.is_kernel:
+            raise ProbeError(f"{r.name} is of kind {r.kind}; only a value of kind kernel has taps.")
+        if (cell is None) == (point is None):
+            raise ProbeError("Give either a cell of the map or a point of the picture.")
+        if point is not None:
+            cell = cell_at(point, (r.values.shape[1], r.values.shape[2]), self.geometry)
+        if cell is None:
+            raise ProbeError("The network did not see this point of the picture.")
+        return kernel_at(r.values, cell, self.geometry, dilation=r.tap.dilation, stride=r.tap.stride)
+
+    @cached_property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stops of the page's slider, told as the family tells them."""
+        return self.family.stages(self)
+
+    def _repr_html_(self) -> str:
+        """Small pictures of every step, for a notebook."""
+        shown = Image.fromarray(self.picture.rgb)
+        shown.thumbnail((260, 260))
+        rgb = np.asarray(shown)
+        maps = [self.class_map(t) for t in range(1, self.steps + 1)]
+        cells = []
+        for t, heat in enumerate(maps, 1):
+            scale = scale_for(heat, "steps", together=maps)
+            buffer = io.BytesIO()
+            Image.fromarray(overlay(rgb, heat, scale)).save(buffer, "PNG")
+            best = self.top(t, 1)[0]
+            text = html.escape(f"step {t}: {best.label} {best.probability:.1%}")
+            data = base64.b64encode(buffer.getvalue()).decode()
+            cells.append(f'<td><img src="data:image/png;base64,{data}" alt="{text}"><br>{text}</td>')
+        said = " ".join([f"{self.card.name} on {self.picture.name}; class maps, {scale.describe()}", *self.notes])
+        title = html.escape(said)
+        return f"<table><caption>{title}</caption><tr>{''.join(cells)}</tr></table>"

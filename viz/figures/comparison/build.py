@@ -1,0 +1,227 @@
+"""`compare(picture, models, ...)`: several models on one picture, side by side; one trace a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from viz.core.map_spec import MapSpec, parse
+from viz.core.methods import DEFAULT_OPTIONS, AttributionOptions
+from viz.core.trace import Trace
+from viz.errors import ModelError, ProbeError, VizError
+from viz.figures.compare import CompareFigure, compare_figure
+from viz.figures.comparison.attributions import with_attributions
+from viz.figures.comparison.columns import definite, map_at
+from viz.figures.comparison.data import COLUMN_SCALES, FEWEST, MOST, Column, ColumnScale, Compared, UserBox
+from viz.figures.comparison.notes import notes_of
+from viz.figures.comparison.tables import as_csv, as_json
+from viz.geometry import Mode
+from viz.measures.localization.boxes import DEFAULT_THRESHOLD, Components, boxes
+from viz.models.cards import class_number
+from viz.picture import Picture, PictureSource, open_picture
+from viz.run.engine import Engine, Model
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison(Compared):
+    """Several models on one picture, with tables and figure; see `Compared` for what it holds."""
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know: steps, scales, crops, classes, in sentences."""
+        return notes_of(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """Agreement, boxes and IoU of every step as plain values; what has no number is None."""
+        return as_json(self)
+
+    def to_csv(self) -> str:
+        """One line for each step and pair of columns, and for each column with the user's box."""
+        return as_csv(self)
+
+    def to_figure(self, steps: Sequence[int] | None = None, **options: Any) -> CompareFigure:
+        """The grid as a paper figure, see `viz.figures.compare.compare_figure`."""
+        return compare_figure(self, steps, **options)
+
+
+def compare(
+    picture: PictureSource,
+    models: Sequence[str | Path | Model | Trace],
+    maps: str | Sequence[str | MapSpec] | None = None,
+    *,
+    class_index: int | str | None = None,
+    scale: ColumnScale = "shared",
+    threshold: float = DEFAULT_THRESHOLD,
+    components: Components = "largest",
+    box: Sequence[float] | None = None,
+    geometry: Mode | None = None,
+    engine: Engine | None = None,
+    attribution: AttributionOptions = DEFAULT_OPTIONS,
+) -> Comparison:
+    """Several models on one picture: maps side by side, their agreement, their boxes.
+
+    Where models have different numbers of steps, step s of a model with fewer is its last one; `notes` say so.
+
+    Args:
+        picture: a Picture, or what `viz.open_picture` takes.
+        models: 2 to 6 names of the catalogue, paths of checkpoint files, loaded models, or traces of this picture
+            (these cost no forward pass). The same model may stand in several columns with different maps.
+        maps: one for all columns or one for each, see `viz.core.map_spec`; an attribution must be in a given trace. A
+            map with a step is that step's in every row. Default: the class map of one class for all.
+        class_index: number or name of that class; default the first model's best class at its last step.
+        scale: ``shared`` or ``each``, see `Comparison`.
+        threshold, components: of the display boxes, see `viz.boxes`.
+        box: the user's own box (x0, y0, x1, y1) in picture pixels, far edges exclusive.
+        geometry: another way to fit the picture than each model's own.
+        engine: where loaded models and traces are kept; default a new one.
+        attribution: options of attribution maps.
+
+    Raises:
+        VizError and its kinds: one sentence each.
+    """
+    given: object = models
+    if isinstance(given, str | Path) or not isinstance(given, Sequence) or not FEWEST <= len(given) <= MOST:
+        count = len(given) if isinstance(given, Sequence) and not isinstance(given, str) else 1
+        raise ModelError(f"A comparison takes {FEWEST} to {MOST} models, not {count}.")
+    if scale not in COLUMN_SCALES:
+        raise VizError(f"The scale of a comparison must be one of {', '.join(COLUMN_SCALES)}, not {scale!r}.")
+    choices = _choices(maps, len(models))
+    opened = open_picture(picture)
+    engine = engine or Engine()
+    traces = _traces(opened, models, geometry, engine)
+    if any(c.kind == "attribution" for c in choices):
+        label = _class_label(traces[0], class_index)
+        traces = [
+            with_attributions(t, m, c, label, options=attribution, engine=engine)
+            for t, m, c in zip(traces, models, choices, strict=True)
+        ]
+    return compare_traces(
+        traces,
+        choices,
+        class_index=class_index,
+        scale=scale,
+        threshold=threshold,
+        components=components,
+        box=user_box(box, opened),
+        attribution=attribution,
+    )
+
+
+def compare_traces(
+    traces: Sequence[Trace],
+    choices: Sequence[MapSpec],
+    *,
+    class_index: int | str | None,
+    scale: ColumnScale,
+    threshold: float,
+    components: Components,
+    box: UserBox | None,
+    attribution: AttributionOptions = DEFAULT_OPTIONS,
+) -> Comparison:
+    """The comparison of traces of one picture, with one map for each."""
+    label = _class_label(traces[0], class_index)
+    look = _Look(label, threshold, components, attribution)
+    made = [_column(t, m, look) for t, m in zip(traces, choices, strict=True)]
+    names = [c.label for c in made]
+    made = [replace(c, label=f"{c.label} ({_which(c)})") if names.count(c.label) > 1 else c for c in made]
+    again = [c.label for c in made]
+    made = [
+        replace(c, label=f"{c.label} {again[: i + 1].count(c.label)}") if again.count(c.label) > 1 else c
+        for i, c in enumerate(made)
+    ]
+    return Comparison(tuple(_lengthened(made)), scale, label, box, threshold, components, attribution)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What all columns of a comparison share."""
+
+    label: str
+    threshold: float
+    components: Components
+    attribution: AttributionOptions
+
+
+def _class_label(first: Trace, class_index: int | str | None) -> str:
+    """The class asked for, else the first model's best at its last step."""
+    if class_index is None:
+        return first.top(-1, 1)[0].label
+    return first.head.labels[class_number(first.head.labels, class_index)]
+
+
+def _which(column: Column) -> str:
+    """What tells a model's columns apart, the same for every picture: the quantity, and a class that was asked for."""
+    return column.quantity if column.asked.cls is None else f"{column.quantity} of {column.asked.cls}"
+
+
+def user_box(box: Sequence[float] | None, picture: Picture) -> UserBox | None:
+    """The user's box, checked against the picture.
+
+    Raises:
+        VizError: not four numbers in order, or not inside the picture.
+    """
+    if box is None:
+        return None
+    try:
+        x0, y0, x1, y1 = (float(v) for v in box)
+    except (TypeError, ValueError, OverflowError):
+        raise VizError("A box has four numbers: x0, y0, x1, y1 in picture pixels.") from None
+    height, width = picture.size
+    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+        raise VizError(
+            f"The box must lie in the picture of {width} x {height} pixels, with x0 below x1 and y0 below y1."
+        )
+    return x0, y0, x1, y1
+
+
+def _choices(maps: str | Sequence[str | MapSpec] | None, count: int) -> list[MapSpec]:
+    given: list[str | MapSpec] = [maps or "cam"] if maps is None or isinstance(maps, str) else list(maps)
+    if len(given) == 1:
+        given = given * count
+    if len(given) != count:
+        raise VizError(f"Give one map for all {count} models or one for each, not {len(given)}.")
+    return [parse(m) for m in given]
+
+
+def _traces(
+    picture: Picture, models: Sequence[str | Path | Model | Trace], geometry: Mode | None, engine: Engine
+) -> list[Trace]:
+    out: list[Trace] = []
+    made: dict[int, Trace] = {}
+    for model in models:
+        if isinstance(model, Trace):
+            if model.picture.sha256 != picture.sha256 or model.picture.size != picture.size:
+                raise VizError(f"The trace of {model.card.name} belongs to another picture.")
+            out.append(model)
+        elif isinstance(model, Model):
+            if id(model) not in made:
+                made[id(model)] = model.trace(picture, geometry=geometry)
+            out.append(made[id(model)])
+        else:
+            out.append(engine.trace(picture, str(model), geometry))
+    return out
+
+
+def _column(trace: Trace, choice: MapSpec, look: _Look) -> Column:
+    found, quantity = definite(trace, choice, look.label, look.attribution)
+    heatmaps = tuple(map_at(trace, found, step, look.attribution) for step in range(1, trace.steps + 1))
+    # A value that only the first steps have (an input, say) stands for the later ones as well.
+    last = max((i for i, h in enumerate(heatmaps) if h is not None), default=-1)
+    heatmaps = heatmaps[: last + 1] + heatmaps[last : last + 1] * (trace.steps - last - 1)
+    if last < 0:
+        raise ProbeError(f"{choice} of {trace.card.name} has no value at steps 1 to {trace.steps}.")
+    marked = tuple(() if h is None else tuple(boxes(h, look.threshold, look.components)) for h in heatmaps)
+    return Column(trace.card.name, trace, choice, found, quantity, heatmaps, marked)
+
+
+def _lengthened(columns: Sequence[Column]) -> list[Column]:
+    """Columns of one length: a model with fewer steps keeps its last."""
+    steps = max(c.trace.steps for c in columns)
+    out = []
+    for c in columns:
+        more = steps - len(c.heatmaps)
+        out.append(replace(c, heatmaps=c.heatmaps + c.heatmaps[-1:] * more, boxes=c.boxes + c.boxes[-1:] * more))
+    return out

@@ -1,0 +1,205 @@
+"""A comparison as tables: JSON with every step, CSV with one line a pair, means and spread over many pictures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from viz.figures.comparison.data import Compared
+from viz.figures.comparison.notes import notes_of
+from viz.run.engine import versions
+
+COMPARISON_VERSION = 1
+MEASURES = ("spearman", "top_iou", "top_share", "box_iou")
+FIELDS = (
+    *("picture", "sha256", "step", "kind", "a", "b", "map_a", "map_b", "step_a", "step_b"),
+    *(*MEASURES, "rows", "columns", "reason"),
+)
+GROUP = ("step", "kind", "a", "b", "map_a", "map_b")
+
+
+def number(value: float) -> float | None:
+    """The value for JSON, which knows no NaN."""
+    return float(value) if math.isfinite(value) else None
+
+
+def rows_of(made: Compared) -> list[dict[str, Any]]:
+    """One row for each step and pair of columns (kind ``pair``), and for each column with the user's box (``mine``)."""
+    out = []
+    picture = made.picture
+    for step in range(1, made.steps + 1):
+        overlap, mine = made.box_iou(step), made.user_iou(step)
+        common = {"picture": picture.name, "sha256": picture.sha256, "step": step}
+        for i, a in enumerate(made.columns):
+            for j in range(i + 1, len(made.columns)):
+                b, found = made.columns[j], made.agreements[step - 1][i][j]
+                out.append(
+                    {
+                        **common,
+                        "kind": "pair",
+                        "a": a.label,
+                        "b": b.label,
+                        "map_a": str(a.asked),
+                        "map_b": str(b.asked),
+                        "step_a": a.own_step(step),
+                        "step_b": b.own_step(step),
+                        "spearman": number(found.spearman),
+                        "top_iou": number(found.top_iou),
+                        "top_share": number(found.top_share),
+                        "box_iou": number(overlap[i, j]),
+                        "rows": found.rows,
+                        "columns": found.columns,
+                        "region": list(found.region),
+                        "reason": found.reason,
+                    }
+                )
+        for i, a in enumerate(made.columns):
+            if made.box is not None:
+                row = dict.fromkeys(FIELDS) | common | {"kind": "mine", "a": a.label, "b": "mine"}
+                row |= {"map_a": str(a.asked), "step_a": a.own_step(step), "box_iou": number(mine[i])}
+                out.append(row | {"map_b": "", "reason": ""})
+    return out
+
+
+def as_json(made: Compared) -> dict[str, Any]:
+    """Plain values of a comparison; numbers that do not exist are None, and `reason` says why."""
+    height, width = made.picture.size
+    steps, rows = [], rows_of(made)
+    for step in range(1, made.steps + 1):
+        mine = made.user_iou(step)
+        steps.append(
+            {
+                "step": step,
+                "columns": [
+                    {
+                        "label": c.label,
+                        "own_step": c.own_step(step),
+                        "has_value": c.heatmaps[step - 1] is not None,
+                        "boxes": [{"xyxy": list(b.xyxy), "peak": number(b.peak)} for b in c.boxes[step - 1]],
+                        "iou_with_mine": number(mine[i]),
+                    }
+                    for i, c in enumerate(made.columns)
+                ],
+                "pairs": [
+                    {k: r[k] for k in ("a", "b", *MEASURES, "rows", "columns", "region", "reason")}
+                    for r in rows
+                    if r["step"] == step and r["kind"] == "pair"
+                ],
+            }
+        )
+    return {
+        "comparison_version": COMPARISON_VERSION,
+        "picture": {"name": made.picture.name, "sha256": made.picture.sha256, "height": height, "width": width},
+        "class": made.class_label,
+        "scale": made.scale_mode,
+        "columns": [_column_entry(made, i) for i in range(len(made.columns))],
+        "box": None if made.box is None else list(made.box),
+        "boxes": {"kind": "display", "threshold": made.threshold, "components": made.components},
+        "measures": {
+            "spearman": "rank correlation over a grid as fine as the finer of the two maps, inside what both saw",
+            "top_iou": "strongest 10 % of the grid's points, intersection over union",
+            "top_share": "the same intersection as a share of the smaller set",
+            "box_iou": "intersection over union of the largest display boxes",
+        },
+        "notes": list(notes_of(made)),
+        "steps": steps,
+        "versions": versions(),
+    }
+
+
+def _column_entry(made: Compared, index: int) -> dict[str, Any]:
+    c, scale = made.columns[index], made.scale(index)
+    shape = next(h.native.shape for h in c.heatmaps if h is not None)
+    return {
+        "label": c.label,
+        "model": c.trace.card.name,
+        "family": c.trace.card.family,
+        "checkpoint_sha256": c.trace.card.sha256,
+        "precision": c.trace.precision,
+        "asked": str(c.asked),
+        "map": str(c.map),
+        "quantity": c.quantity,
+        "unit": c.unit,
+        "cells": [int(n) for n in shape],
+        "steps": c.trace.steps,
+        "geometry": c.trace.geometry.as_json(),
+        "range": [scale.low, scale.high],
+    }
+
+
+def csv_text(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> str:
+    """Rows as CSV with a header; a number that does not exist is an empty field."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fields, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({k: _safe(row.get(k)) for k in fields})
+    return buffer.getvalue()
+
+
+def _safe(value: Any) -> Any:
+    # A file name that begins like a formula must not become one in a spreadsheet.
+    return "'" + value if isinstance(value, str) and value[:1] in tuple("=+-@\t\r") else value
+
+
+def as_csv(made: Compared) -> str:
+    """The rows of one comparison as CSV."""
+    return csv_text(rows_of(made), FIELDS)
+
+
+def rows_from_json(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What `summary` needs of a comparison, from its JSON: one row for each step and pair, and with the user's box."""
+    asked = {c["label"]: c["asked"] for c in data["columns"]}
+    out: list[dict[str, Any]] = []
+    for entry in data["steps"]:
+        step = entry["step"]
+        for pair in entry["pairs"]:
+            names = {"step": step, "kind": "pair", "map_a": asked[pair["a"]], "map_b": asked[pair["b"]]}
+            out.append(names | {k: pair[k] for k in ("a", "b", *MEASURES)})
+        if data["box"] is None:
+            continue
+        for column in entry["columns"]:
+            label = column["label"]
+            row: dict[str, Any] = {"step": step, "kind": "mine", "a": label, "b": "mine", "map_a": asked[label]}
+            out.append(row | {"map_b": ""} | dict.fromkeys(MEASURES) | {"box_iou": column["iou_with_mine"]})
+    return out
+
+
+def same_numbers(data: Mapping[str, Any], table: str) -> bool:
+    """Whether the JSON of a comparison holds what the CSV beside it says; False where one was altered or damaged."""
+    try:
+        rows = rows_from_json(data)
+        written = list(csv.DictReader(io.StringIO(table)))
+        fields = list(rows[0]) if rows else []
+        again = list(csv.DictReader(io.StringIO(csv_text(rows, fields))))
+        return bool(rows) and [{k: row[k] for k in fields} for row in written] == again
+    except (KeyError, TypeError, ValueError, AttributeError, csv.Error):
+        return False
+
+
+SUMMARY_FIELDS = (*GROUP, *(f"{m}_{s}" for m in MEASURES for s in ("mean", "sd", "pictures")))
+
+
+def summary(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Mean, standard deviation (n - 1; None for one picture) and number of pictures, for each step and pair.
+
+    Pictures for which a number does not exist are left out of its mean; the count says how many were in it.
+    """
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[k] for k in GROUP), []).append(row)
+    out = []
+    for key, members in groups.items():
+        entry: dict[str, Any] = dict(zip(GROUP, key, strict=True))
+        for measure in MEASURES:
+            found = np.array([m[measure] for m in members if m[measure] is not None], dtype=np.float64)
+            entry[f"{measure}_mean"] = float(found.mean()) if found.size else None
+            entry[f"{measure}_sd"] = float(found.std(ddof=1)) if found.size > 1 else None
+            entry[f"{measure}_pictures"] = int(found.size)
+        out.append(entry)
+    return out

@@ -1,0 +1,84 @@
+"""Forward passes that the controls share: which network, which step, in what batches, and what one class gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from viz.capture.probe import Edit, edited
+from viz.errors import ModelError
+from viz.models.networks.base import StepNetwork
+
+if TYPE_CHECKING:
+    from viz.run.engine import Model
+
+BATCH = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Passes:
+    """How to ask one step of a network.
+
+    Attributes:
+        network: in evaluation mode. step: computation step whose answer counts, 1-based.
+        device, dtype: where and in which number format it lives.
+        batch: inputs a pass. alone: entered for one pass at a time, so that others may use the network in between.
+    """
+
+    network: StepNetwork = field(repr=False)
+    step: int
+    device: torch.device
+    dtype: torch.dtype = torch.float32
+    batch: int = BATCH
+    alone: Callable[[], AbstractContextManager[object]] = field(default=nullcontext, repr=False)
+
+    @classmethod
+    def of(cls, model: Model, step: int = -1, batch: int = BATCH) -> Passes:
+        """Passes of a loaded model; `step` counts from 1, or from -1 (last).
+
+        Raises:
+            ModelError: no such step.
+        """
+        steps = model.network.steps
+        number = step if step > 0 else steps + 1 + step
+        if step == 0 or not 1 <= number <= steps:
+            raise ModelError(f"{model.card.name} has steps 1 to {steps}; there is no step {step}.")
+        return cls(model.network, number, model.device, model.dtype, batch, model.alone)
+
+    def of_copy(self, network: StepNetwork) -> Passes:
+        """The same for a private copy of the network, which nobody else uses."""
+        return replace(self, network=network, alone=nullcontext)
+
+    def placed(self, x: Tensor) -> Tensor:
+        """x on the network's device, float32."""
+        return x.to(self.device, torch.float32)
+
+    @torch.inference_mode()
+    def logits(self, x: Tensor, edits: Mapping[str, Edit] | None = None) -> Tensor:
+        """Logits of the step, float64 (N, classes) on the CPU, for x (N, 3, h, w).
+
+        `edits` see the batches of the pass: they must not depend on the place in the batch.
+        """
+        found = []
+        for part in torch.split(x, self.batch):
+            with self.alone(), edited(self.network, edits) if edits else nullcontext():
+                logits = self.network(part.to(self.device, self.dtype), self.step)
+            found.append(logits.to("cpu", torch.float64))
+        return torch.cat(found)
+
+
+def probability(logits: Tensor, classes: Tensor) -> Tensor:
+    """(N,) softmax probability of one class each; `logits` (N, classes), `classes` (N,)."""
+    return logits.softmax(dim=1).gather(1, classes.cpu()[:, None])[:, 0]
+
+
+def log_odds(logits: Tensor, classes: Tensor) -> Tensor:
+    """(N,) natural logarithm of p / (1 - p), from the logits, so that it stays finite where p rounds to 1."""
+    chosen = classes.cpu()[:, None]
+    own = logits.gather(1, chosen)[:, 0]
+    return own - logits.scatter(1, chosen, float("-inf")).logsumexp(dim=1)

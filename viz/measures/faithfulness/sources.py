@@ -1,0 +1,195 @@
+"""A map as a function ``(network, x, classes) -> (N, h, w)``, the same for every control."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from viz.attribution import AttributionOptions, attribute
+from viz.capture.probe import capture, probes_of
+from viz.core.derived import derive
+from viz.core.map_spec import MapSpec, parse
+from viz.core.methods import DEFAULT_OPTIONS
+from viz.core.record import Record, match
+from viz.core.words import words
+from viz.errors import ModelError, ProbeError, VizError
+from viz.families.family import family_of
+from viz.geometry import Geometry, Preprocessing
+from viz.models.cards import class_number, labels_for
+from viz.models.networks.base import StepNetwork
+
+MapFunction = Callable[[StepNetwork, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A map to be tested.
+
+    Attributes:
+        name: its specification.
+        function: (network, x (N, 3, h, w), classes (N,)) to maps (N, h', w'), float32 on the CPU or x's device.
+        step: computation step the map belongs to.
+    """
+
+    name: str
+    function: MapFunction = field(repr=False)
+    step: int
+
+    def __call__(self, network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
+        """Maps float32 (N, h', w') on the CPU, detached."""
+        maps = self.function(network, x, classes).detach().to("cpu", torch.float32)
+        if maps.ndim != 3 or len(maps) != len(x):
+            raise VizError(f"The map {self.name} has shape {tuple(maps.shape)}; one map for each picture is needed.")
+        return maps
+
+
+def source_of(
+    text: str | MapSpec,
+    step: int,
+    family: str | None = None,
+    *,
+    steps: int | None = None,
+    options: AttributionOptions = DEFAULT_OPTIONS,
+    preprocessing: Preprocessing | None = None,
+) -> Source:
+    """A map to be tested.
+
+    Args:
+        text: see `viz.core.map_spec`.
+        step: 1-based, for a map that names no step of its own: attention is then the value in force at that step. A map
+            with a step is the value made at that step, as in `Trace.record`.
+        family: of the network, for ``attention``: the family's own map.
+        steps: of the network, for a step that is counted from the last.
+        options: of attributions; their baseline ``black`` needs `preprocessing`.
+
+    Raises:
+        MapError: not a map. VizError: one that the network does not have, or that does not rank pixels.
+    """
+    asked = parse(text)
+    if asked.kind == "attention":
+        own = family_of(family).own
+        if own is None:
+            raise VizError("This network has no attention map of its own; choose a tap, or try cam.")
+        asked = replace(own, channel=asked.channel, step=asked.step)
+    if asked.step < -1:
+        if steps is None or -asked.step > steps:
+            raise ModelError(f"This network has no step {asked.step}; give it as 1, 2, ... or from -1.")
+        asked = asked.at(steps + 1 + asked.step)
+    step = step if asked.step == -1 else asked.step
+    return Source(str(asked), _function(asked, step, options, preprocessing), step)
+
+
+def _function(
+    asked: MapSpec, step: int, options: AttributionOptions, preprocessing: Preprocessing | None
+) -> MapFunction:
+    if asked.kind == "baseline":
+        if asked.name != "centre_gaussian":
+            raise VizError(f"{words(asked)} does not rank pixels; use centre_gaussian.".capitalize())
+        return lambda network, x, classes: centre(x)
+    if asked.kind == "feature":
+        return _feature(asked.channel or 0, step)
+    if asked.kind in ("tap", "derived"):
+        return _attention(asked, step)
+    made = _class_map(step) if asked.kind == "cam" else _attribution(asked, step, options, preprocessing)
+    return made if asked.cls is None else _of_class(made, asked.cls)
+
+
+def centre(x: Tensor, size: int = 28) -> Tensor:
+    """A Gaussian round the middle with a deviation of a quarter of the side, (N, size, size)."""
+    axis = (torch.arange(size, dtype=torch.float32) + 0.5) / size - 0.5
+    bell = torch.exp(-(axis**2) / (2 * 0.25**2))
+    return (bell[:, None] * bell[None, :]).expand(len(x), size, size)
+
+
+def _like(network: StepNetwork, x: Tensor) -> Tensor:
+    """x where the network lives, in its number format."""
+    return x.to(next(network.parameters()))
+
+
+def _of_class(function: MapFunction, cls: int | str) -> MapFunction:
+    """The map of one class, whichever class is asked about."""
+
+    def fixed(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
+        labels = labels_for(len(network.class_weights()))
+        return function(network, x, torch.full_like(classes, class_number(labels, cls)))
+
+    return fixed
+
+
+def _class_map(step: int) -> MapFunction:
+    def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
+        with torch.inference_mode():
+            features = network.forward_steps(_like(network, x), step)[-1].features.float()
+            weights = network.class_weights().to(features)[classes.to(features.device)]
+            return torch.einsum("nc,nchw->nhw", weights, features)
+
+    return function
+
+
+def _feature(channel: int, step: int) -> MapFunction:
+    def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
+        with torch.inference_mode():
+            features = network.forward_steps(_like(network, x), step)[-1].features.float()
+        if channel >= features.shape[1]:
+            raise ModelError(f"This network's features have channels 0 to {features.shape[1] - 1}, not {channel}.")
+        return features[:, channel]
+
+    return function
+
+
+def _attention(asked: MapSpec, step: int) -> MapFunction:
+    def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
+        with torch.inference_mode(), capture(network) as sink:
+            network(_like(network, x), step)
+        known = list(probes_of(network))
+        height, width = int(x.shape[2]), int(x.shape[3])
+        whole = (0.0, 0.0, float(width), float(height))
+        geometry = Geometry("squash", (height, width), (height, width), whole, whole)
+        maps = []
+        for i in range(len(x)):
+            up_to = [r for r in sink.records(i) if r.step <= step]
+            maps.append(_one(up_to, _record(up_to, known, asked, step), asked, geometry))
+        return torch.stack(maps)
+
+    return function
+
+
+def _record(records: Sequence[Record], known: list[str], asked: MapSpec, step: int) -> Record:
+    """Of the deepest module that matches: of its own step where one is named, else what is in force at the step."""
+    probe, exact = asked.probe or "", asked.step != -1
+    names = match(known if exact else list(dict.fromkeys(r.name for r in records)), probe)
+    if not names:
+        have = ", ".join(dict.fromkeys(r.label for r in records)) or "none"
+        raise ProbeError(f"No probe {probe!r} has a value up to step {step}; there are: {have}.")
+    found = [r for r in records if r.name == names[-1] and (r.step == step or not exact)]
+    if not found:
+        raise ProbeError(f"{names[-1]} has no value at step {step}.")
+    return max(found, key=lambda r: r.step)
+
+
+def _one(up_to: Sequence[Record], record: Record, asked: MapSpec, geometry: Geometry) -> Tensor:
+    """The map of a record, or what follows from it and those beside it."""
+    channel = asked.channel
+    if asked.kind == "derived":
+        native = derive(up_to, record, asked.name, geometry, channel=channel).native
+        return torch.from_numpy(native.copy())
+    if record.values.ndim == 3 and channel is not None:
+        if channel >= len(record.values):
+            raise ProbeError(f"{record.name} has channels 0 to {len(record.values) - 1}, not {channel}.")
+        return torch.from_numpy(record.values[channel].copy())
+    if not record.tap.is_map:
+        raise ProbeError(f"{record.name} is of kind {record.kind}, not one map; try mean({record.label}).")
+    return torch.from_numpy(record.values.copy())
+
+
+def _attribution(
+    asked: MapSpec, step: int, options: AttributionOptions, preprocessing: Preprocessing | None
+) -> MapFunction:
+    def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
+        like = _like(network, x)
+        return attribute(network, like, classes, asked, step=step, options=options, preprocessing=preprocessing)
+
+    return function

@@ -1,0 +1,122 @@
+"""One forward pass over a batch of pictures, squashed to the network's square, as traces; and the maps of sources."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from viz.attribution import AttributionOptions, attribute
+from viz.capture.probe import capture
+from viz.core.map_spec import MapSpec
+from viz.core.methods import DEFAULT_OPTIONS
+from viz.core.trace import Trace
+from viz.families.family import family_of
+from viz.geometry import Geometry, Mode, prepare
+from viz.models.cards import class_number
+from viz.picture import Picture
+from viz.run.engine import Model
+
+# Derived maps that read further probes of the module than the one they name.
+_READ_MORE = ("gated", "ranks", "total")
+Native = NDArray[np.float32]
+
+
+def probes_for(sources: Sequence[MapSpec]) -> list[str] | None:
+    """The probes that must be copied for these sources: [] none, None all."""
+    found: list[str] = []
+    for source in sources:
+        if source.kind in ("tap", "derived"):
+            if source.name in _READ_MORE:
+                return None
+            found.append(source.probe or "")
+    return list(dict.fromkeys(found))
+
+
+def prepare_all(model: Model, pictures: Sequence[Picture], mode: Mode = "squash") -> tuple[Tensor, list[Geometry]]:
+    """Inputs (N, 3, h, w) where the network lives, in its number format, and the geometry of each."""
+    made = [prepare(p, model.card.preprocessing, mode) for p in pictures]
+    x = torch.cat([m[0] for m in made])
+    return x.to(device=model.device, dtype=model.dtype, non_blocking=True), [m[1] for m in made]
+
+
+def trace_batch(
+    model: Model,
+    pictures: Sequence[Picture],
+    x: Tensor,
+    geometries: Sequence[Geometry],
+    *,
+    probes: Sequence[str] | None = (),
+    mixed: torch.dtype | None = None,
+) -> list[Trace]:
+    """Traces of a batch, from one forward pass.
+
+    Args:
+        x, geometries: from `prepare_all`.
+        probes: labels, names or globs; none by default, None for all.
+        mixed: number format of autocast, or None.
+
+    Raises:
+        ProbeError: a probe that does not exist or did not fire.
+    """
+    network = model.network
+    watching = capture(network, probes) if probes is None or len(probes) else contextlib.nullcontext()
+    autocast = torch.autocast(x.device.type, mixed) if mixed else contextlib.nullcontext()
+    with torch.inference_mode(), watching as sink, autocast:
+        outputs = network.forward_steps(x)
+    logits = torch.stack([o.logits for o in outputs], dim=1).to("cpu", torch.float32).numpy()
+    features = [o.features.to("cpu", torch.float32).numpy() for o in outputs]
+    return [
+        Trace(
+            picture,
+            geometry,
+            model.card,
+            logits[i],
+            tuple(f[i] for f in features),
+            sink.records(i) if sink is not None else (),
+            model.head,
+            family_of(model.card.family),
+            str(mixed or model.dtype).removeprefix("torch."),
+        )
+        for i, (picture, geometry) in enumerate(zip(pictures, geometries, strict=True))
+    ]
+
+
+def native_maps(
+    model: Model,
+    source: MapSpec,
+    traces: Sequence[Trace],
+    *,
+    x: Tensor,
+    classes: Sequence[int],
+    options: AttributionOptions = DEFAULT_OPTIONS,
+) -> list[Native]:
+    """The map (h, w) of each picture of a batch, as many cells as the source has.
+
+    Args:
+        classes: for sources that ask for one.
+
+    Raises:
+        VizError and its kinds: what the model does not have.
+    """
+    if source.cls is not None:
+        classes = [class_number(model.head.labels, source.cls)] * len(traces)
+    if source.kind == "attribution":
+        step = traces[0].step_number(source.step)
+        found = attribute(
+            model.network,
+            x,
+            torch.tensor(list(classes)),
+            source,
+            step=step,
+            preprocessing=model.card.preprocessing,
+            options=options,
+        )
+        return [np.asarray(m, dtype=np.float32) for m in found.numpy()]
+    if source.kind == "cam":
+        return [t.class_map(source.step, c).native for t, c in zip(traces, classes, strict=True)]
+    return [t.heatmap(source).native for t in traces]

@@ -1,0 +1,172 @@
+"""The four bottom-up families on frozen Lite0, see `Lite0Attended` for what they share.
+
+Deviations from the papers: one module at one place of a frozen network (the papers train whole networks with many);
+what else differs stands at each class.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from viz.errors import CheckpointError
+from viz.families.ema.module import EMA
+from viz.families.paka.hpm import HPM
+from viz.families.psa.module import SequentialPSA
+from viz.families.vista.inferred import InferredGraph
+from viz.models.networks.efficientnet_lite import TAP_CHANNELS
+from viz.models.networks.lite0_attended import CHANNELS, Lite0Attended, at_size
+
+
+def gate_of_one(scale: float) -> float | None:
+    """The value in (0, 1) of a sigmoid gate that times `scale` gives 1; None where no gate does."""
+    return 1 / scale if scale > 1 else None
+
+
+class Lite0PSA(Lite0Attended):
+    """Sequential polarized self-attention: a channel gate, then a spatial gate on what it leaves.
+
+    The sequential layout, because the parallel one's spatial gate cannot leave 0.5 .. 0.731. `scale` starts at 4: both
+    gates rest at 1/2. The spatial branch starts with larger weights than PyTorch's default: its logit is a sum of
+    softmaxes over 196 places, hence nearly 0 everywhere, and hardly anything would move it.
+    """
+
+    QUERY_START: ClassVar[float] = 100.0
+    VALUE_START: ClassVar[float] = 2.0
+
+    family: ClassVar[str | None] = "psa"
+
+    def __init__(self) -> None:
+        module = SequentialPSA(CHANNELS)
+        with torch.no_grad():
+            module.conv_q_left.weight.mul_(self.QUERY_START)
+            module.conv_v_left.weight.mul_(self.VALUE_START)
+        super().__init__(module, 4.0, {})
+
+    def joint_neutral(self, names: Sequence[str]) -> dict[str, float] | None:
+        """Both gates at 1 / sqrt(scale); one of them alone has no neutral value, as the other differs from place to
+        place or from channel to channel."""
+        both = ["attention.channel_gate", "attention.spatial_gate"]
+        value = gate_of_one(self.scale_value())
+        return dict.fromkeys(both, math.sqrt(value)) if sorted(names) == both and value is not None else None
+
+    def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
+        return [self.attention(self.probe_bottom(taps[-1], 1))]
+
+
+class Lite0EMA(Lite0Attended):
+    """Efficient multi-scale attention: one spatial gate for each group of channels. `scale` starts at 2.
+
+    Both maps start with larger weights than PyTorch's default, so that the gates leave 1/2.
+
+    Args:
+        groups: number of groups. They share their weights, and a trained network's channels come in no order that many
+            groups could share anything: few groups learn more (the paper's networks have 32 and learn their channels).
+    """
+
+    NORM_START: ClassVar[float] = 4.0
+    LOCAL_START: ClassVar[float] = 6.0
+
+    family: ClassVar[str | None] = "ema"
+
+    def __init__(self, groups: int = 2) -> None:
+        module = EMA(CHANNELS, groups)
+        with torch.no_grad():
+            module.gn.weight.mul_(self.NORM_START)
+            module.conv3x3.weight.mul_(self.LOCAL_START)
+        super().__init__(module, 2.0, {"groups": groups})
+
+    def neutrals(self) -> Mapping[str, float | None]:
+        """The gate that `scale` brings to 1, and its logit."""
+        gate = gate_of_one(self.scale_value())
+        logit = None if gate is None else math.log(gate / (1 - gate))
+        return {"attention.group_gate": gate, "attention.group_logits": logit}
+
+    def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
+        return [self.attention(self.probe_bottom(taps[-1], 1))]
+
+
+class Lite0VISTA(Lite0Attended):
+    """Structured attention inferred inside the network (our variant): a step is one mean-field update.
+
+    The last maps at stride 8 and the maps at stride 16 send, each with two dilations; the latter receive. The messages
+    are `selective`: they weigh what the receiver holds and bring in nothing else.
+    """
+
+    family: ClassVar[str | None] = "vista"
+
+    def __init__(
+        self,
+        rank: int = 2,
+        updates: int = 3,
+        dilations: Sequence[int] = (1, 3),
+        width: int = 28,
+        gain: float = 3.0,
+    ) -> None:
+        graph = InferredGraph(
+            (TAP_CHANNELS[0], CHANNELS),
+            width,
+            rank,
+            updates,
+            tuple(dilations),
+            scales=("s8", "s16"),
+            gain=gain,
+            selective=True,
+        )
+        arguments = {"rank": rank, "updates": updates, "dilations": list(dilations), "width": width, "gain": gain}
+        # A map starts near 1/2, so that the messages together add about gain * rank / 2 of what is there.
+        super().__init__(graph, 1 / (1 + gain * rank / 2), arguments, steps=updates)
+
+    def joint_neutral(self, names: Sequence[str]) -> dict[str, float] | None:
+        """The structured attention of all messages at the value where `scale` times 1 + sum of strength x attention
+        is 1; a single message has none, as the others differ from place to place."""
+        graph: Any = self.attention
+        every = {f"attention.messages.{name}.structured": m for name, m in graph.messages.items()}
+        strength, scale = sum(float(m.strength.detach()) for m in every.values()), self.scale_value()
+        if set(names) != set(every) or not strength or not scale:
+            return None
+        value = (1 / scale - 1) / strength
+        low, high = next(iter(every.values())).probe_structured.bounds
+        return dict.fromkeys(every, value) if low <= value <= high else None
+
+    def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
+        return list(self.attention([at_size(taps[0], taps[-1]), self.probe_bottom(taps[-1], 1)]))
+
+
+class Lite0PAKA(Lite0Attended):
+    """The hierarchical PAKA module (our design): a step is one level, that is, one dilation."""
+
+    family: ClassVar[str | None] = "paka"
+
+    def __init__(self, dilations: Sequence[int] = (1, 2, 4), reduction: int = 4) -> None:
+        module = HPM(CHANNELS, tuple(dilations), reduction)
+        super().__init__(module, 1.0, {"dilations": list(dilations), "reduction": reduction}, steps=len(dilations))
+
+    def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
+        return list(self.attention(self.probe_bottom(taps[-1], 1)))
+
+
+FAMILIES: dict[str, Callable[..., Lite0Attended]] = {
+    "psa": Lite0PSA,
+    "ema": Lite0EMA,
+    "vista": Lite0VISTA,
+    "paka": Lite0PAKA,
+}
+
+
+def build_family(config: str) -> Lite0Attended:
+    """A network with random attention from what `Lite0Attended.config_json` wrote.
+
+    Raises:
+        CheckpointError: not such a text.
+    """
+    try:
+        text: dict[str, Any] = json.loads(config)
+        return FAMILIES[text["family"]](**text["arguments"])
+    except (TypeError, ValueError, KeyError) as error:
+        raise CheckpointError("The file's description of its network cannot be read.") from error

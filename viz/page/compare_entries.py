@@ -1,0 +1,112 @@
+"""What the Compare tab sends: one column a model with its class maps, attributions and attention."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from viz.core.map_spec import parse
+from viz.core.trace import Trace
+from viz.core.words import method_words
+from viz.errors import ModelError
+from viz.models.cards import class_number
+from viz.page.attribution_entries import INPUT_METHODS, cost, method_entry, method_line
+from viz.page.entries import class_entry, derived_entries, spatial_entries
+from viz.page.grid import grid_message
+
+TOP = 5
+# The cost is told before it is known which models are compared; almost all take inputs of this size.
+USUAL_INPUT = (224, 224)
+EACH_ITS_OWN = (
+    "Each model's attribution is of its own logit of the same class, at each of its own steps: how the maps are spread "
+    "can be compared; how large their numbers are depends on the model's logits."
+)
+
+
+def common_classes(traces: Sequence[Trace]) -> list[str]:
+    """Classes that the page offers: the best of every model's last step, best first, then of the other steps."""
+    found: dict[str, None] = {}
+    for rank in range(TOP):
+        for trace in traces:
+            for step in range(trace.steps, 0, -1):
+                top = trace.top(step, TOP)
+                if rank < len(top):
+                    found[top[rank].label] = None
+    first = traces[0].top(-1, 1)[0].label
+    return [first, *(label for label in found if label != first)]
+
+
+def class_index(trace: Trace, label: str) -> int | None:
+    """Number of the class of exactly that name, None where the model does not know it."""
+    try:
+        index = class_number(trace.head.labels, label)
+    except ModelError:
+        return None
+    # A part of a name is not enough here: two classifiers must mean the same.
+    return index if trace.head.labels[index] == label else None
+
+
+def model_entry(trace: Trace, name: str, classes: Sequence[str], methods: Sequence[str] = ()) -> dict[str, Any]:
+    """One model's part of the message: geometry, steps, best classes, class maps, attributions of the first class that
+    the trace holds, spatial probes and derived maps."""
+    maps = []
+    for label in classes:
+        index = class_index(trace, label)
+        if index is not None:
+            maps.append(class_entry(trace, index) | {"p": [float(p) for p in trace.probabilities[:, index]]})
+    return {
+        "name": name,
+        "title": trace.card.title,
+        "steps": trace.steps,
+        "geometry": trace.geometry.as_json(),
+        "top": [trace.top(step, 1)[0]._asdict() for step in range(1, trace.steps + 1)],
+        "maps": [
+            *maps,
+            *attribution_entries(trace, classes[0], methods),
+            *spatial_entries(trace),
+            *derived_entries(trace),
+        ],
+    }
+
+
+def attribution_entries(trace: Trace, label: str, methods: Sequence[str]) -> list[dict[str, Any]]:
+    """One entry for each method that the trace holds for a class; none where the model does not know the class."""
+    index = class_index(trace, label)
+    if index is None:
+        return []
+    found = [method_entry(trace, index, text) for text in methods]
+    more = {"cls": label, "p": [float(p) for p in trace.probabilities[:, index]]}
+    return [made[0] | more | {"note": made[1]} for made in found if made is not None]
+
+
+def more_message(traces: Mapping[str, Trace], label: str, methods: Sequence[str]) -> str:
+    """The JSON message with the attributions of one more class, model by model."""
+    return json.dumps(
+        {"class": label, "add": {name: attribution_entries(t, label, methods) for name, t in traces.items()}},
+        allow_nan=False,
+    )
+
+
+def method_offers() -> list[tuple[str, str]]:
+    """(words, method) that can be computed for every model, with what a slow one costs."""
+    offers = []
+    for text in INPUT_METHODS:
+        choice = parse(text)
+        price = cost(choice, USUAL_INPUT)
+        offers.append((f"{method_words(choice)} ({price} a step and model)" if price else method_words(choice), text))
+    return offers
+
+
+def compare_message(traces: Sequence[Trace], names: Sequence[str], methods: Sequence[str] = ()) -> str:
+    """The JSON message for the grid.
+
+    Args:
+        methods: attributions whose maps the traces hold for the first of `common_classes`.
+    """
+    classes = common_classes(traces)
+    key = "|".join([*names, *(t.geometry.mode for t in traces), *methods])
+    columns = [model_entry(t, n, classes, methods) for t, n in zip(traces, names, strict=True)]
+    explain = [*map(method_line, methods), EACH_ITS_OWN] if methods else []
+    offered = [[m, method_words(parse(m))] for m in methods]
+    return grid_message(traces[0].picture, columns, classes, key, explain=explain, methods=offered)

@@ -1,0 +1,151 @@
+"""The one message that the viewer gets: the picture once, and every map of every step as its native cells."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import secrets
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from viz.core.heatmap import PALETTES, palette
+from viz.core.trace import Trace
+from viz.page.entries import (
+    block_title,
+    channel_entry,
+    class_entry,
+    derived_entries,
+    frame_entries,
+    kernel_entries,
+    spatial_entries,
+    words,
+)
+from viz.picture import Picture
+
+# Longest side of the picture that the browser gets; maps are drawn on it, boxes stay in the picture's own pixels.
+DISPLAY_SIDE = 1280
+TOP = 5
+
+__all__ = [
+    "block_title",
+    "channel_entry",
+    "class_entry",
+    "classes_of",
+    "display_rgb",
+    "display_size",
+    "error_message",
+    "picture_uri",
+    "spatial_entries",
+    "static",
+    "trace_key",
+    "viewer_message",
+    "words",
+]
+
+
+def display_size(picture: Picture) -> tuple[int, int]:
+    """(height, width) of the copy that the browser draws on."""
+    height, width = picture.size
+    factor = min(1.0, DISPLAY_SIDE / max(height, width))
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def display_rgb(picture: Picture) -> NDArray[np.uint8]:
+    """The copy itself, uint8 (h, w, 3)."""
+    height, width = display_size(picture)
+    if (height, width) == picture.size:
+        return picture.rgb
+    return np.asarray(Image.fromarray(picture.rgb).resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0))
+
+
+def picture_uri(picture: Picture) -> str:
+    """The display copy as a data URI (JPEG, without chroma loss)."""
+    buffer = io.BytesIO()
+    Image.fromarray(display_rgb(picture)).save(buffer, "JPEG", quality=95, subsampling=0)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def classes_of(trace: Trace, extra: Sequence[int] = ()) -> list[int]:
+    """Classes whose maps are sent: the best of every step, best first, and those asked for."""
+    found: dict[int, None] = {}
+    for rank in range(TOP):
+        for step in range(1, trace.steps + 1):
+            top = trace.top(step, TOP)
+            if rank < len(top):
+                found[top[rank].class_index] = None
+    return list(dict.fromkeys([*found, *extra]))
+
+
+def trace_key(trace: Trace) -> str:
+    """A short name of what the page shows."""
+    text = f"{trace.picture.sha256}|{trace.card.name}|{trace.geometry.mode}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def viewer_message(
+    trace: Trace,
+    *,
+    extra_classes: Sequence[int] = (),
+    pick: int | None = None,
+    channels: Sequence[tuple[str, int]] = (),
+    show: str | None = None,
+) -> str:
+    """The JSON message for the viewer.
+
+    Args:
+        extra_classes: classes beside the best of every step. pick: the class to show first.
+        channels: (probe, channel) pairs whose maps go along. show: name of the map to show first.
+    """
+    picture = trace.picture
+    height, width = display_size(picture)
+    features = [e for e in (channel_entry(trace, path, c) for path, c in channels) if e is not None]
+    classes = [class_entry(trace, c) for c in classes_of(trace, extra_classes)]
+    maps = [*classes, *spatial_entries(trace), *derived_entries(trace), *features]
+    message = {
+        "key": trace_key(trace),
+        "family": trace.card.family,
+        "model": {"name": trace.card.name, "title": trace.card.title},
+        "picture": {
+            "src": picture_uri(picture),
+            "width": width,
+            "height": height,
+            "full": list(picture.size),
+            "name": picture.name,
+            "sha256": picture.sha256,
+            "notes": [*picture.notes, *trace.notes],
+        },
+        "geometry": trace.geometry.as_json(),
+        "frames": frame_entries(trace, TOP),
+        "maps": maps,
+        "kernels": kernel_entries(trace),
+        "pick": pick,
+        "show": show,
+        "palettes": {n: base64.b64encode(palette(n).tobytes()).decode() for n in PALETTES},
+    }
+    return json.dumps(message, allow_nan=False)
+
+
+def error_message(sentence: str, refused: str | Path | None = None) -> str:
+    """A message that shows a sentence and leaves the picture as it is.
+
+    Args:
+        refused: the uploaded file that cannot be shown. The browser takes it out of the input, unless another one is
+            there by then; it knows the file by the two last parts of its path, and a second refusal of the same file
+            by its own mark.
+    """
+    if refused is None:
+        return json.dumps({"error": sentence})
+    path = Path(refused)
+    return json.dumps({"error": sentence, "refused": f"{path.parent.name}/{path.name}", "mark": secrets.token_hex(4)})
+
+
+def static(name: str) -> str:
+    """Text of a file of the viewer."""
+    return files("viz.page").joinpath("static").joinpath(name).read_text(encoding="utf-8")
