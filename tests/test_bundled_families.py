@@ -9,13 +9,13 @@ import pytest
 import torch
 
 import viz
+from recipes.clutter.card import WITH_MAP, bars
+from recipes.clutter.measure import NATIVE
 from viz.errors import CheckpointError
 from viz.families.family import family_of
 from viz.models.backbone import lite0_state
 from viz.models.modules import load_lite0_family
 from viz.models.networks.lite0_attended import Lite0Attended
-from viz.training.clutter_card import WITH_MAP, bars
-from viz.training.clutter_measure import NATIVE
 
 ROOT = Path(__file__).parent.parent
 FAMILIES = ("psa", "ema", "vista", "paka")

@@ -1,7 +1,7 @@
 """Plain, frozen EfficientNet-Lite0 with one attention module at stride 16: the shape that four families share.
 
 The network is our own: no checkpoint of the papers fits one backbone, so only the module is trained
-(`viz.training.clutter`), and the backbone stays bit for bit what its package holds. Two such networks differ by their
+(`recipes.clutter`), and the backbone stays bit for bit what its package holds. Two such networks differ by their
 attention alone.
 
 The module stands behind the last block at stride 16 (112 maps of 14x14 cells at 224 px): a gate there reaches more of

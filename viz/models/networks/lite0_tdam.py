@@ -2,7 +2,7 @@
 
 Paper of the module: Jaiswal, Fernando, Tan, "TDAM: Top-Down Attention Module for Contextually Guided Feature
 Selection in CNNs", ECCV 2022 (arXiv 2111.13470). The network is our own: the paper's checkpoints cannot be had, so only
-the searchlight is trained (`viz.training.tdam`) and the backbone stays bit for bit what its package holds.
+the searchlight is trained (`recipes.tdam`) and the backbone stays bit for bit what its package holds.
 
 Step 1 is plain Lite0. Before step t the searchlight reads what step t-1 answered (top) and its map (bottom); its
 spatial gate weighs the map, and the gated map passes through the frozen head again.
