@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from viz.errors import VizError
-from viz.measures.localization.kept import Check, Checker, Forgotten, Row, differences, request_key, without_digests
+from viz.measures.jobs.kept import Check, Checker, Forgotten, Row, differences, request_key, without_digests
 
 # Characters of a line's checksum.
 _CHECKSUM = 8
