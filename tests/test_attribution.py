@@ -19,7 +19,6 @@ from tests.tiny import scene, tiny_model, tiny_network
 from viz.attribution import METHODS, AttributionOptions, attribute, parse_method
 from viz.capture.probe import capture, edited
 from viz.errors import ModelError, ProbeError, VizError
-from viz.figures.export import trace_json, trace_npz
 from viz.geometry import Preprocessing
 from viz.models.backbone import lite0_state
 from viz.models.networks.base import StepNetwork
@@ -27,6 +26,7 @@ from viz.models.networks.efficientnet_lite import EfficientNetLite0, ReLU6
 from viz.models.networks.lite0_tdam import Lite0TDAM
 from viz.picture import open_picture
 from viz.run.engine import Engine
+from viz.run.export import trace_json, trace_npz
 
 CLASSES = 10
 OPTIONS = AttributionOptions(n_steps=6, window=32, stride=16, batch=4)

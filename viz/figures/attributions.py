@@ -86,20 +86,6 @@ def shown(trace: Trace, spec: FigureSpec, made: Sequence[Content]) -> list[tuple
     return [(c, a) for c, a in found if a is not None]
 
 
-def entry(found: Attribution, label: str) -> dict[str, Any]:
-    """All that makes an attribution repeatable, as plain values."""
-    return {
-        "method": found.method,
-        "layer": found.layer,
-        "step": found.step,
-        "class": found.class_index,
-        "label": label,
-        "options": dict(found.options),
-        "unit": found.unit,
-        "captum": found.captum,
-    }
-
-
 def sentences(found: Sequence[tuple[str, Attribution]]) -> list[str]:
     """For a caption: method, layer, options and the version that computed it; `found` has each panel's letter."""
     groups: dict[tuple[str, str], list[str]] = {}

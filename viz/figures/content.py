@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viz.attribution.methods import AttributionOptions, parse_method
+from viz.core.boxes import Box, boxes
 from viz.core.derived import mean_over, one_of, part_words
 from viz.core.heatmap import Heatmap, Scale, finite_range, scale_for, symmetric
 from viz.errors import FigureError
@@ -20,7 +21,6 @@ from viz.figures.attributions import attribution_map
 from viz.figures.spec import FigureSpec, Panel
 from viz.figures.text import drawable, missing
 from viz.geometry import Interpolation
-from viz.measures.localization.boxes import Box, boxes
 from viz.models.cards import class_number
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from viz.attribution.methods import DEFAULT_OPTIONS, AttributionOptions, parse_method
+from viz.core.boxes import DEFAULT_THRESHOLD, Components
 from viz.core.derived import PARTS, Part
 from viz.core.heatmap import PALETTES
 from viz.errors import FigureError, VizError
 from viz.figures.presets import Font, preset
 from viz.geometry import INTERPOLATIONS, Interpolation
-from viz.measures.localization.boxes import DEFAULT_THRESHOLD, Components
 
 PanelKind = Literal["picture", "class_map", "map", "feature", "channels", "boxes", "attribution"]
 KINDS: tuple[PanelKind, ...] = get_args(PanelKind)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viz.attribution.methods import DEFAULT_OPTIONS, AttributionOptions
+from viz.core.boxes import DEFAULT_THRESHOLD, Box, Components, boxes, iou
 from viz.core.heatmap import Heatmap, Scale, finite_range
 from viz.core.trace import Trace
 from viz.errors import ModelError, ProbeError, VizError
@@ -20,7 +21,6 @@ from viz.figures.comparison.attributions import with_attributions
 from viz.figures.comparison.choice import MapChoice, definite, map_at, parse_map
 from viz.geometry import Mode
 from viz.measures.agreement import Agreement, agreement
-from viz.measures.localization.boxes import DEFAULT_THRESHOLD, Box, Components, boxes, iou
 from viz.models.cards import class_number
 from viz.picture import Picture, PictureSource, open_picture
 from viz.run.engine import Engine, Model
