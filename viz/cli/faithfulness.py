@@ -66,7 +66,9 @@ def add_faithfulness(commands: Any) -> None:
     )
     how.add_argument("--step", type=int, default=-1, metavar="N", help="computation step; default: the last")
     how.add_argument("--probe", **SEVERAL, metavar="PROBE", help="gates to replace; default: those of the family")
-    how.add_argument("--unit", choices=("pixels", "cells"), default="pixels", help="what the curves remove")
+    how.add_argument(
+        "--unit", choices=("pixels", "cells"), default="pixels", help="what the curves remove; default pixels"
+    )
     how.add_argument("--points", type=int, metavar="N", help="points of the deletion and insertion curves; default 8")
     how.add_argument("--road-points", type=int, metavar="N", help="points of the ROAD curves; default 4")
     how.add_argument("--random-maps", type=int, metavar="N", dest="seeds", help="random maps per curve; default 2")

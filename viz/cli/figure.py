@@ -24,7 +24,12 @@ if TYPE_CHECKING:
     from viz.figures import Figure
 
 _FORMATS = (".pdf", ".svg", ".png")
-_SWITCHES = ("letters", "titles", "colour-bar", "crop-frame")
+_SWITCHES = {
+    "letters": "letter of each panel",
+    "titles": "title of each panel",
+    "colour-bar": "colour bars",
+    "crop-frame": "frame of the network's input crop",
+}
 _LOOK = (
     *("preset", "columns", "per_row", "palette", "scale", "shared_scale", "interpolation", "opacity", "threshold"),
     *("components", "view", "font", "letters", "titles", "colour_bar", "crop_frame"),
@@ -62,16 +67,23 @@ def add_figure(commands: Any) -> None:
         help="class of the class maps: a name, whole words of one, or a number",
     )
     add(look, "--preset")
-    add(look, "--columns", help="width in columns; default 1 for up to four panels, else 2")
+    add(look, "--columns", help="text columns that the figure spans; default 1 for up to four panels, else 2")
     look.add_argument("--per-row", type=int, metavar="N", help="panels per row; default: as many as fit")
     look.add_argument("--scale", choices=("raw", "image", "steps", "fixed"), help="range that the colours cover")
     look.add_argument("--fixed", nargs=2, type=float, metavar=("LOW", "HIGH"), help="a fixed range")
-    look.add_argument("--shared-scale", action=argparse.BooleanOptionalAction, default=None)
+    look.add_argument(
+        "--shared-scale",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="one range and one colour bar for the panels of one quantity; default",
+    )
     add(look, "--palette", "--interpolation", "--opacity", "--threshold", "--components")
     look.add_argument("--view", choices=("picture", "seen"), help="the whole picture, or the network's input crop")
     look.add_argument("--font", choices=("serif", "sans"))
-    for name in _SWITCHES:
-        look.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=None)
+    for name, what in _SWITCHES.items():
+        look.add_argument(
+            f"--{name}", action=argparse.BooleanOptionalAction, default=None, help=f"{what}; drawn by default"
+        )
     add(look, "--dpi")
     add_attribution_options(p)
     p.add_argument("--no-sidecars", action="store_true", help="write the figure only")
