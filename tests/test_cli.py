@@ -117,7 +117,7 @@ def test_trace_writes_values_and_index(loads: Any, photo: Path, tmp_path: Path) 
     index = json.loads((out / "scene.json").read_text())
     with np.load(out / "scene.npz", allow_pickle=False) as arrays:
         assert arrays["logits"].shape == (3, 1000)
-        assert arrays["features@2"].ndim == 3
+        assert arrays["features:2"].ndim == 3
         assert {r["key"] for r in index["records"]} <= set(arrays)
         one = index["records"][0]
         assert list(arrays[one["key"]].shape) == one["shape"]

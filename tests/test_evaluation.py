@@ -22,7 +22,6 @@ from PIL import Image
 import viz.measures.localization.task as task_module
 from tests.localization_data import write_dataset
 from viz.cli import main
-from viz.core.sources import MapSource, parse_source
 from viz.datasets import open_dataset
 from viz.errors import VizError
 from viz.measures.intervals import interval
@@ -147,33 +146,6 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 
 # --- sources, thresholds, folds ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "source"),
-    [
-        ("cam", MapSource("class map", "cam")),
-        ("cam:1", MapSource("class map", "cam", 1)),
-        ("attention", MapSource("attention", "")),
-        ("attention:1", MapSource("attention", "", 1)),
-        ("attention:spatial_gate", MapSource("attention", "spatial_gate")),
-        ("attention:mean(group_gate):-2", MapSource("attention", "mean(group_gate)", -2)),
-        ("attention:attention.bottom#17", MapSource("attention", "attention.bottom", -1, 17)),
-        ("gradcam(spatial_gate):2", MapSource("attribution", "gradcam(spatial_gate)", 2)),
-        ("occlusion", MapSource("attribution", "occlusion")),
-        ("centre_box", MapSource("floor", "centre_box")),
-    ],
-)
-def test_sources_are_read_and_written(text: str, source: MapSource) -> None:
-    assert parse_source(text) == source and parse_source(source.text) == source and source.words()
-
-
-@pytest.mark.parametrize(
-    "text", ["", "heat", "cam:0", "cam:spatial_gate", "attention:sum(x)", "attention:b#x", "x" * 999]
-)
-def test_what_is_no_source_is_refused(text: str) -> None:
-    with pytest.raises(VizError):
-        parse_source(text)
 
 
 def test_folds_keep_a_picture_together_and_do_not_depend_on_order() -> None:

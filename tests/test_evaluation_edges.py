@@ -90,7 +90,7 @@ def test_the_predicted_class_is_that_of_the_sources_own_step(
     def maps(
         model: Any, source: Any, traces: Sequence[Any], *, classes: Sequence[int], **rest: Any
     ) -> list[NDArray[np.float32]]:
-        asked.setdefault(source.text, []).extend(classes)
+        asked.setdefault(str(source), []).extend(classes)
         return [shifted_truth(0, t) for t in traces]
 
     monkeypatch.setattr(task_module, "trace_batch", traces_of)

@@ -138,7 +138,7 @@ def test_sequential_spatial_branch_reads_the_gated_input() -> None:
 def test_a_gate_at_one_half_is_not_neutral(form: Form) -> None:
     module, x = _module(form), _x(2, 16, 5, 7)
     gate = _seen(module, x)["channel_gate"][:, :, None, None]
-    assert all(probe.neutral is None for probe in probes_of(module).values())
+    assert all(probe.tap.neutral is None for probe in probes_of(module).values())
     with edited(module, {"spatial_gate": lambda v, _: torch.full_like(v, 0.5)}):
         out = module(x)
     torch.testing.assert_close(out, x * (gate + 0.5) if form is ParallelPSA else x * gate * 0.5)

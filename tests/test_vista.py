@@ -118,7 +118,7 @@ def test_order_of_draws_in_the_graph() -> None:
 
 def test_probes_and_their_kinds() -> None:
     message = _message(rank=2)
-    kinds = {name: probe.kind for name, probe in probes_of(message).items()}
+    kinds = {name: probe.tap.kind for name, probe in probes_of(message).items()}
     assert len(kinds) == 3 * (3 + 2 + 4)
     for q in (1, 2, 3):
         assert [kinds[f"kernel_{role}_{q}"] for role in ("prediction", "emitting", "receiving")] == ["kernel"] * 3

@@ -179,7 +179,7 @@ def test_labels_and_facts_of_the_messages() -> None:
     )
     wanted = {"hidden", *(f"{i.path}.{label}" for i in graph.infos for label in labels)}
     assert set(probes_of(graph)) == wanted
-    kinds = {p.label: p.kind for p in probes_of(graph).values()}
+    kinds = {p.label: p.tap.kind for p in probes_of(graph).values()}
     assert [kinds[x] for x in labels] == ["kernel", "joint", "spatial", "spatial", "channel", "channel", "joint"]
     last = graph.infos[-1]
     assert (last.emitter, last.own, last.scale, last.dilation, last.span, last.reach(32)) == (2, True, "s32", 3, 7, 96)

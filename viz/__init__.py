@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for type checkers; a test compares these names with the table below
     from viz.attribution import AttributionOptions as AttributionOptions, attribute as attribute  # noqa: I001
-    from viz.capture.probe import AttentionRecord as AttentionRecord
     from viz.core.boxes import Box as Box, boxes as boxes, iou as iou
-    from viz.core.frames import Frame as Frame
     from viz.core.heatmap import Heatmap as Heatmap, Scale as Scale
+    from viz.core.map_spec import MapSpec as MapSpec
+    from viz.core.record import Record as Record
+    from viz.core.stage import Stage as Stage
     from viz.core.trace import Trace as Trace
     from viz.errors import (
         CheckpointError as CheckpointError,
         FigureError as FigureError,
         FileError as FileError,
+        MapError as MapError,
         ModelError as ModelError,
         NotFiniteError as NotFiniteError,
         PictureError as PictureError,
@@ -39,14 +41,15 @@ __version__ = "0.1.0"
 # Where each public name is defined. It is imported when first used, so that `import viz` needs no other library.
 _PUBLIC = {
     "viz.attribution": ("AttributionOptions", "attribute"),
-    "viz.capture.probe": ("AttentionRecord",),
     "viz.core.boxes": ("Box", "boxes", "iou"),
-    "viz.core.frames": ("Frame",),
     "viz.core.heatmap": ("Heatmap", "Scale"),
+    "viz.core.map_spec": ("MapSpec",),
+    "viz.core.record": ("Record",),
+    "viz.core.stage": ("Stage",),
     "viz.core.trace": ("Trace",),
     "viz.errors": (
-        *("CheckpointError", "FigureError", "FileError", "ModelError", "NotFiniteError"),
-        *("PictureError", "ProbeError", "VizError"),
+        *("CheckpointError", "FigureError", "FileError", "MapError", "ModelError"),
+        *("NotFiniteError", "PictureError", "ProbeError", "VizError"),
     ),
     "viz.figures": ("Figure", "figure"),
     "viz.figures.comparison": ("Comparison", "compare"),

@@ -7,6 +7,7 @@
     ├── ModelError          an unknown model, device, step or class
     │   └── NotFiniteError  NaN or infinity in a network's output
     ├── ProbeError          a probe that does not exist or did not fire
+    ├── MapError            a map specification that cannot be read
     ├── FigureError         a figure, panel or record that cannot be drawn as requested
     ├── FileError           a file or folder that cannot be read or written
     ├── BusyError           the page's queue is full (viz.page.server)
@@ -33,6 +34,10 @@ class CheckpointError(VizError):
 
 class ProbeError(VizError):
     """A probe that does not exist or did not fire."""
+
+
+class MapError(VizError):
+    """A map specification that cannot be read."""
 
 
 class ModelError(VizError):

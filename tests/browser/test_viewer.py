@@ -212,7 +212,7 @@ def test_diverging_palette_is_centred_on_the_neutral_value(visitor: Visitor, ser
     # A map without a neutral value has no middle: it keeps the palette of other maps.
     visitor.choose("map", "mean(attention.row_gate)")
     visitor.choose("scale", "image")
-    row = trace.heatmap("row_gate", part="mean")
+    row = trace.heatmap("mean(row_gate)")
     wanted = overlay(display_rgb(trace.picture), row, scale_for(row, "image"), opacity=1.0).astype(float)
     assert np.abs(visitor.canvas().astype(float) - wanted)[rows, cols].mean() <= 2
 

@@ -15,8 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viz.core.boxes import boxes
-from viz.core.derived import split_name
-from viz.core.sources import OWN
 from viz.core.trace import Trace
 from viz.run.engine import Model
 
@@ -72,8 +70,7 @@ def _boxes(trace: Trace, model: Model) -> Iterator[tuple[str, list[int]]]:
     maps = {f"class_map@{t}": trace.class_map(t) for t in range(1, trace.steps + 1)}
     family = model.card.family
     if family is not None:
-        probe, part = split_name(OWN[family])
-        maps[f"own@{trace.steps}"] = trace.heatmap(probe, part=part)
+        maps[f"own@{trace.steps}"] = trace.heatmap("attention")
     for name, heatmap in maps.items():
         yield name, list(boxes(heatmap)[0].xyxy)
 

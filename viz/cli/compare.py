@@ -156,9 +156,9 @@ def _compare(args: argparse.Namespace) -> int:
 
 def _checked(args: argparse.Namespace) -> tuple[float, ...] | None:
     """The user's box; usage errors are reported before a model is loaded."""
+    from viz.core.map_spec import parse
     from viz.figures import FigureSpec, Panel
     from viz.figures.comparison import FEWEST, MOST
-    from viz.figures.comparison.choice import parse_map
 
     args.model = args.model or []
     args.pictures = args.pictures or _pictures(args)
@@ -172,7 +172,7 @@ def _checked(args: argparse.Namespace) -> tuple[float, ...] | None:
         usage(f"Name one map, or one per model ({len(args.model)}), not {len(args.maps)}.")
     try:
         for one in args.maps or ():
-            parse_map(one)
+            parse(one)
         FigureSpec((Panel("picture"),), args.preset, threshold=args.threshold, **given(args, _LOOK))
     except VizError as error:
         usage(str(error))

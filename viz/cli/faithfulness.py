@@ -139,13 +139,15 @@ def _measured(args: argparse.Namespace, me: Processes) -> list[SetResult]:
 
 def _planned(args: argparse.Namespace, data: Dataset, opened: Callable[[str], Model]) -> list[tuple[str, Request]]:
     """What is asked of each model; an unknown name, or a map that no model has, is reported before hours of work."""
-    from viz.core.sources import of_family, parse_source
+    from viz.core.map_spec import parse
+    from viz.families.family import family_of
     from viz.measures.faithfulness.task import FaithfulnessTask
 
     request, planned = _request(args), []
     for name in args.model:
         model = opened(name)
-        has = [of_family(parse_source(s), model.network.family) is not None for s in request.sources]
+        own = family_of(model.network.family).own
+        has = [own is not None or parse(s).kind != "attention" for s in request.sources]
         kept = tuple(s for s, there in zip(request.sources, has, strict=True) if there)
         for left in (s for s in request.sources if s not in kept):
             say(f"{model.card.name} has no {left}; skipped.")

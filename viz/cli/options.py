@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from viz.errors import PictureError, VizError
 
 if TYPE_CHECKING:
-    from viz.attribution.methods import AttributionOptions
+    from viz.core.methods import AttributionOptions
     from viz.run.engine import Model
 
 DEFAULT_MODEL = "lite0-tdam"
@@ -126,7 +126,7 @@ def load_model(args: argparse.Namespace) -> Model:
 
 def attribution_options(args: argparse.Namespace) -> AttributionOptions:
     """The options of the attribution methods; a value out of range ends the program."""
-    from viz.attribution.methods import AttributionOptions
+    from viz.core.methods import AttributionOptions
 
     try:
         return AttributionOptions(**given(args, ATTRIBUTION))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from viz.core.heatmap import symmetric
 from viz.errors import FigureError
 from viz.figures.build import Figure
-from viz.figures.compare_text import compare_latex, record_of_comparison, title_of
-from viz.figures.comparison.build import Comparison, scale_group
+from viz.figures.compare_text import BOXES, Boxes, compare_latex, is_boxed, record_of_comparison, title_of
+from viz.figures.comparison.data import Column, Compared, scale_group
 from viz.figures.content import Content, letter_of
 from viz.figures.draw import _METADATA, FORMATS, _Drawing, settings
 from viz.figures.layout import COLUMN_GAP, MARGIN, Layout, Place, lay_out
@@ -32,11 +32,8 @@ from viz.figures.text import width_of
 
 if TYPE_CHECKING:
     from viz.core.trace import Trace
-    from viz.figures.comparison.build import Column
 
 OWN_BOX = "white"
-Boxes = bool | Literal["class_maps"]
-BOXES: tuple[Boxes, ...] = (True, False, "class_maps")
 
 
 class CompareFigure(Figure):
@@ -47,7 +44,7 @@ class CompareFigure(Figure):
         boxes: on which maps, as `compare_figure` takes it.
     """
 
-    def __init__(self, comparison: Comparison, steps: Sequence[int], spec: FigureSpec, *, boxes: Boxes) -> None:
+    def __init__(self, comparison: Compared, steps: Sequence[int], spec: FigureSpec, *, boxes: Boxes) -> None:
         self.comparison, self.steps, self.boxes = comparison, tuple(steps), boxes
         self.trace = comparison.columns[0].trace
         made: list[Content] = []
@@ -158,26 +155,14 @@ class _Grid(_Drawing):
                 axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, lw=line, ec=colour, ls=style))
 
 
-def is_boxed(column: Column, boxes: Boxes) -> bool:
-    """Whether a column's display boxes are drawn."""
-    return column.choice.kind == "class_map" if boxes == "class_maps" else bool(boxes)
-
-
 def _panel(column: Column, step: int) -> Panel:
-    choice, own = column.choice, column.own_step(step)
     if column.heatmaps[step - 1] is None:
         return Panel("picture")
-    if choice.kind == "class_map":
-        return Panel("class_map", own, class_index=choice.class_index)
-    if choice.method is not None:
-        return Panel("attribution", own, class_index=choice.class_index, method=choice.method)
-    if choice.kind == "feature":
-        return Panel("feature", own, channel=choice.channel)
-    return Panel("map", own, probe=choice.probe, channel=choice.channel)
+    return Panel("map", column.map.at(column.own_step(step)))
 
 
 def _content(
-    made: Comparison, index: int, step: int, *, spec: FigureSpec, letter: str, title: str, boxes: bool
+    made: Compared, index: int, step: int, *, spec: FigureSpec, letter: str, title: str, boxes: bool
 ) -> Content:
     column, panel = made.columns[index], _panel(made.columns[index], step)
     heat = column.heatmaps[step - 1]
@@ -193,7 +178,7 @@ def _content(
     neutrals = {_neutral(c) for c in (mates if made.scale_mode == "shared" else [column])}
     palette = spec.palette
     if palette == "auto":
-        signed = heat.neutral is not None and len(neutrals) == 1 and column.choice.kind != "class_map"
+        signed = heat.neutral is not None and len(neutrals) == 1 and column.map.kind != "cam"
         palette = "diverging" if signed else "inferno"
     if palette == "diverging" and (len(neutrals) > 1 or heat.neutral is None):
         palette = "inferno"
@@ -226,7 +211,7 @@ def _neutral(column: Column) -> float | None:
 
 
 def compare_figure(
-    comparison: Comparison,
+    comparison: Compared,
     steps: Sequence[int] | None = None,
     preset: str = "cvpr",
     columns: int | None = None,

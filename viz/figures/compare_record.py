@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from viz.errors import FigureError
-from viz.figures.compare import BOXES, CompareFigure
-from viz.figures.compare_text import FIGURE_VERSION
-from viz.figures.comparison.build import FEWEST, MOST, Comparison, compare
+from viz.figures.compare import CompareFigure
+from viz.figures.compare_text import BOXES, FIGURE_VERSION
+from viz.figures.comparison.build import Comparison, compare
+from viz.figures.comparison.data import FEWEST, MOST
 from viz.figures.record import record_values
 from viz.figures.spec import FigureSpec
 from viz.geometry import MODES

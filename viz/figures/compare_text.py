@@ -6,25 +6,40 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal, Protocol
 
-from viz.figures.content import percent
+from viz.core.trace import Trace
+from viz.figures.comparison.data import Column, Compared
+from viz.figures.comparison.notes import notes_of
+from viz.figures.comparison.tables import as_json
+from viz.figures.content import Content, Shows, percent
 from viz.figures.latex import _FITS, _SHOWN, escaped
 from viz.figures.latex_names import include
 from viz.figures.presets import preset
-from viz.figures.record import _panel_entry, drawing_versions
+from viz.figures.record import drawing_versions, panel_entry
 from viz.figures.text import drawable, numbers
 from viz.run.export import model_entry, picture_entry, predictions_entry
 
-if TYPE_CHECKING:
-    from viz.figures.compare import CompareFigure
-    from viz.figures.comparison.build import Comparison
-    from viz.figures.content import Content
-
 FIGURE_VERSION = 1
+Boxes = bool | Literal["class_maps"]
+BOXES: tuple[Boxes, ...] = (True, False, "class_maps")
 
 
-def title_of(made: Comparison, index: int, step: int, fits: Callable[[str], bool]) -> str:
+class Grid(Shows, Protocol):
+    """What the words ask of a comparison's figure: `viz.figures.compare.CompareFigure`."""
+
+    comparison: Compared
+    steps: tuple[int, ...]
+    boxes: Boxes
+    traces: list[Trace]
+
+
+def is_boxed(column: Column, boxes: Boxes) -> bool:
+    """Whether a column's display boxes are drawn."""
+    return column.map.kind == "cam" if boxes == "class_maps" else bool(boxes)
+
+
+def title_of(made: Compared, index: int, step: int, fits: Callable[[str], bool]) -> str:
     """Model, its own step, and class with probability or quantity.
 
     Args:
@@ -37,11 +52,11 @@ def title_of(made: Comparison, index: int, step: int, fits: Callable[[str], bool
     if column.heatmaps[step - 1] is None:
         return drawable(f"{name}: {at}no value of {column.quantity}")
     what = column.quantity
-    if column.choice.kind == "class_map" and column.choice.class_index is not None:
-        probability = float(column.trace.probabilities[own - 1, column.choice.class_index])
-        what = f"{column.trace.head.labels[column.choice.class_index]} {percent(probability)}"
-    elif column.choice.class_index is not None:
-        what = f"{column.quantity}, {column.trace.head.labels[column.choice.class_index]}"
+    if column.map.kind == "cam" and isinstance(column.map.cls, int):
+        probability = float(column.trace.probabilities[own - 1, column.map.cls])
+        what = f"{column.trace.head.labels[column.map.cls]} {percent(probability)}"
+    elif isinstance(column.map.cls, int):
+        what = f"{column.quantity}, {column.trace.head.labels[column.map.cls]}"
     return drawable(f"{name}: {at}{what}")
 
 
@@ -56,7 +71,7 @@ def shortened(text: str, fits: Callable[[str], bool]) -> str:
     return text
 
 
-def record_of_comparison(made: CompareFigure) -> dict[str, Any]:
+def record_of_comparison(made: Grid) -> dict[str, Any]:
     """All that makes the figure again, and what it shows."""
     comparison, spec = made.comparison, made.spec
     return {
@@ -68,8 +83,8 @@ def record_of_comparison(made: CompareFigure) -> dict[str, Any]:
         "columns": [
             {
                 "label": c.label,
-                "asked": c.asked,
-                "map": c.choice.text,
+                "asked": str(c.asked),
+                "map": str(c.map),
                 "model": model_entry(c.trace.card),
                 "precision": c.trace.precision,
                 "geometry": c.trace.geometry.as_json(),
@@ -83,18 +98,18 @@ def record_of_comparison(made: CompareFigure) -> dict[str, Any]:
         "figure": spec.to_json(),
         "width_inches": preset(spec.preset).width(spec.columns),
         "panels": [
-            _panel_entry(c) | {"boxes": [list(b.xyxy) for _, b in c.boxes], "model": t.card.name}
+            panel_entry(c) | {"boxes": [list(b.xyxy) for _, b in c.boxes], "model": t.card.name}
             for c, t in zip(made.contents, made.traces, strict=True)
         ],
-        "notes": list(comparison.notes),
-        "agreement": comparison.to_json()["steps"],
+        "notes": list(notes_of(comparison)),
+        "agreement": as_json(comparison)["steps"],
         # Nothing in a figure is random.
         "seed": None,
         "versions": drawing_versions(),
     }
 
 
-def compare_latex(made: CompareFigure, file_name: str) -> str:
+def compare_latex(made: Grid, file_name: str) -> str:
     """The snippet; `file_name` is what \\includegraphics names."""
     spec = made.spec
     style = preset(spec.preset)
@@ -111,10 +126,8 @@ def compare_latex(made: CompareFigure, file_name: str) -> str:
     )
 
 
-def compare_caption(made: CompareFigure) -> str:
+def compare_caption(made: Grid) -> str:
     """The caption, in LaTeX: models, rows, ranges, agreement, boxes, crops."""
-    from viz.figures.compare import is_boxed
-
     comparison = made.comparison
     models = []
     for i, c in enumerate(comparison.columns, 1):
@@ -123,7 +136,7 @@ def compare_caption(made: CompareFigure) -> str:
         steps = f"{c.trace.steps} step{'s' if c.trace.steps > 1 else ''}"
         models.append(f"({i}) {escaped(card.name)}{sha}, {escaped(_what(made, i - 1))}, {steps}, {c.trace.precision}")
     rows = f"; rows: step {', '.join(map(str, made.steps))}" if comparison.steps > 1 else ""
-    out = [f"Columns: {'; '.join(models)}{rows}.", _picture(made), *map(escaped, comparison.notes)]
+    out = [f"Columns: {'; '.join(models)}{rows}.", _picture(made), *map(escaped, notes_of(comparison))]
     out += _ranges(made)
     out.append(_agreement(made))
     boxed = [is_boxed(c, made.boxes) for c in comparison.columns]
@@ -144,19 +157,19 @@ def compare_caption(made: CompareFigure) -> str:
     return " ".join(s for s in out if s)
 
 
-def _what(made: CompareFigure, index: int) -> str:
+def _what(made: Grid, index: int) -> str:
     c = made.comparison.columns[index]
-    if c.choice.class_index is not None:
-        return f"{c.quantity} of {c.trace.head.labels[c.choice.class_index]}"
-    return c.choice.text
+    if isinstance(c.map.cls, int):
+        return f"{c.quantity} of {c.trace.head.labels[c.map.cls]}"
+    return str(c.map)
 
 
-def _picture(made: CompareFigure) -> str:
+def _picture(made: Grid) -> str:
     picture = made.trace.picture
     return f"Picture: {escaped(picture.name)} (sha256 {picture.sha256[:12]})."
 
 
-def _ranges(made: CompareFigure) -> list[str]:
+def _ranges(made: Grid) -> list[str]:
     """For each column its raw ranges, cells and how they are drawn."""
     out = []
     count = len(made.comparison.columns)
@@ -181,7 +194,7 @@ def _ranges(made: CompareFigure) -> list[str]:
     return out
 
 
-def _agreement(made: CompareFigure) -> str:
+def _agreement(made: Grid) -> str:
     """Rank correlations of the last row."""
     comparison, step = made.comparison, made.steps[-1]
     table, count = comparison.matrix("spearman", step), len(comparison.columns)

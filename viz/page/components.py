@@ -7,12 +7,12 @@ from typing import Any
 
 import gradio as gr
 
+from viz.families.family import families, family_of
 from viz.models.cards import ModelCard
 from viz.page.payload import static
 from viz.page.server.files import FileRefusedError, own_folder, uploaded_path
 
 # Plain networks first, then the families in the order in which the project tells of them.
-_FAMILIES = (None, "tdam", "psa", "ema", "vista", "paka")
 _MODELS = {
     "what": "Comparison of models",
     "empty": "Choose two to six models above and press Compare: their maps of the picture appear here side by side.",
@@ -110,8 +110,10 @@ def _grid(texts: Mapping[str, str], elem_id: str) -> gr.HTML:
 def offered(cards: Mapping[str, ModelCard], files: Iterable[str]) -> list[str]:
     """Names for a list of models: the plain ones, then family by family, then brought files."""
 
+    order = list(families())
+
     def place(name: str) -> int:
         family = cards[name].family
-        return _FAMILIES.index(family) if family in _FAMILIES else len(_FAMILIES)
+        return 0 if family is None else 1 + order.index(family_of(family).name)
 
     return [*sorted(cards, key=place), *files]

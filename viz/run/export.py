@@ -12,10 +12,11 @@ from viz.files import npz_bytes
 from viz.run.engine import versions
 
 if TYPE_CHECKING:
-    from viz.core.trace import Attribution, Trace
+    from viz.core.attribution import Attribution
+    from viz.core.trace import Trace
     from viz.models.cards import ModelCard
 
-TRACE_VERSION = 1
+TRACE_VERSION = 2
 
 
 def model_entry(card: ModelCard) -> dict[str, Any]:
@@ -76,15 +77,15 @@ def attribution_entry(found: Attribution, label: str) -> dict[str, Any]:
 
 
 def trace_npz(trace: Trace) -> bytes:
-    """All values of a trace: ``logits`` (steps, classes), ``features@STEP`` (C, h, w), ``path.label@STEP``, and
-    ``METHOD.CLASS@STEP`` of the attributions that it holds (of the same twice, the newest)."""
+    """All values of a trace: ``logits`` (steps, classes), ``features:STEP`` (C, h, w), ``path.label:STEP``, and
+    ``METHOD@CLASS:STEP`` of the attributions that it holds (of the same twice, the newest)."""
     arrays: dict[str, NDArray[Any]] = {"logits": trace.logits}
     for step, features in enumerate(trace.features, 1):
-        arrays[f"features@{step}"] = features
+        arrays[f"features:{step}"] = features
     for record in trace.records:
-        arrays[f"{record.name}@{record.step}"] = record.values
+        arrays[f"{record.name}:{record.step}"] = record.values
     for found in trace.attributions:
-        arrays[f"{found.method}.{found.class_index}@{found.step}"] = found.values
+        arrays[f"{found.method}@{found.class_index}:{found.step}"] = found.values
     return npz_bytes(arrays)
 
 
@@ -95,11 +96,11 @@ def trace_json(trace: Trace) -> dict[str, Any]:
     """
     records = [
         {
-            "key": f"{r.name}@{r.step}",
+            "key": f"{r.name}:{r.step}",
             "path": r.path,
             "label": r.label,
             "family": r.family,
-            "kind": r.kind,
+            "axes": list(r.axes),
             "step": r.step,
             "shape": list(r.values.shape),
             "unit": r.unit,
@@ -125,7 +126,7 @@ def trace_json(trace: Trace) -> dict[str, Any]:
         "predictions": predictions_entry(trace),
         "records": records,
         "attributions": [
-            {"key": f"{a.method}.{a.class_index}@{a.step}", **attribution_entry(a, trace.head.labels[a.class_index])}
+            {"key": f"{a.method}@{a.class_index}:{a.step}", **attribution_entry(a, trace.head.labels[a.class_index])}
             for a in trace.attributions
         ],
         "boxes": {"kind": "display", "threshold": DEFAULT_THRESHOLD, "found": found},

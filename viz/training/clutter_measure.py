@@ -11,7 +11,7 @@ from torch import Tensor
 
 from viz.capture.probe import Edit, capture, edited
 from viz.datasets.core import Box
-from viz.measures.faithfulness.gates import GATES
+from viz.families.family import family_of
 from viz.models.networks.base import StepNetwork, StepOutput
 from viz.models.networks.efficientnet_lite import EfficientNetLite0
 from viz.models.networks.lite0_attended import Lite0Attended
@@ -74,8 +74,8 @@ def read(
             output = last_output(network, taps)
         logits.append(output.logits.cpu())
         features.append(output.features.half().cpu())
-        for probe, path, step, value in sink.batches:
-            found.setdefault((f"{path}.{probe.label}", step), []).append(value)
+        for tap, step, value in sink.batches:
+            found.setdefault((tap.name, step), []).append(value)
     return Reading(torch.cat(logits), torch.cat(features), {k: torch.cat(v) for k, v in found.items()})
 
 
@@ -189,7 +189,7 @@ def scene_figures(
     """
     # A picture and a street scene occur in several views: both are drawn again.
     groups = [[s.photo, 10**6 + s.background] for s in scenes]
-    gates = GATES[network.family or ""]
+    gates = family_of(network.family).gates
     base = read(plain, maps)
     full = read(network, maps, tuple(dict.fromkeys([*gates, NATIVE[network.family or ""]])))
     hit = _hits(classes)

@@ -132,7 +132,7 @@ def _answer(logits: Tensor, classes: Tensor, item: int) -> list[Row]:
 def _maps(passes: Passes, source: Source, x: Tensor, classes: Tensor) -> Tensor:
     found = []
     for part, of in zip(torch.split(x, passes.batch), torch.split(classes, passes.batch), strict=True):
-        with passes.lock:
+        with passes.alone():
             found.append(source(passes.network, passes.placed(part), of))
     return torch.cat(found)
 

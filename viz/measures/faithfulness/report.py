@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 
 from viz.attribution import AttributionOptions
-from viz.attribution.methods import DEFAULT_OPTIONS
 from viz.core.finite import check_answer
+from viz.core.methods import DEFAULT_OPTIONS
 from viz.environment import plain_torch
 from viz.errors import ProbeError, VizError
 from viz.files import csv_text
@@ -191,7 +191,7 @@ def faithful(
     chosen = int(logits[0].argmax()) if class_index is None else class_number(model.head.labels, class_index)
     classes = torch.tensor([chosen])
     asked = source_for(model, source, passes.step, options)
-    with passes.lock:
+    with passes.alone():
         heat = asked(model.network, passes.placed(x), classes)[0]
     report = Report(
         opened.name,
@@ -256,6 +256,7 @@ def source_for(model: Model, source: str | Source, step: int, options: Options) 
         source,
         step,
         model.network.family,
+        steps=model.network.steps,
         options=options.attribution,
         preprocessing=model.card.preprocessing,
     )

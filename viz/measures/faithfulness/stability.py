@@ -131,7 +131,7 @@ def stability(
 def _maps(passes: Passes, source: Source, x: Tensor, classes: Tensor) -> Tensor:
     found = []
     for part, of in zip(torch.split(x, passes.batch), torch.split(classes, passes.batch), strict=True):
-        with passes.lock:
+        with passes.alone():
             found.append(source(passes.network, part, of))
     return torch.cat(found)
 

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from viz.capture.probe import match, probes_of
+from viz.capture.probe import probes_of
 from viz.core.finite import check_answer
+from viz.core.record import match
 from viz.datasets import Dataset, Sample, open_sample
 from viz.datasets.core import LEFT_OUT
 from viz.environment import plain_torch
@@ -100,7 +101,7 @@ class FaithfulnessTask:
             raise ProbeError(f"{self.model.card.name} has no probe {strange[0][:60]!r}.")
         quick = replace(self.asked.options, attribution=replace(self.asked.options.attribution, n_steps=1))
         for text in self.asked.sources:
-            with self.model._lock:
+            with self.model.alone():
                 source_for(self.model, text, self.step, quick)(self.model.network, x, torch.zeros(1).long())
 
     def request(self) -> dict[str, Any]:

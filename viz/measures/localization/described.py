@@ -143,7 +143,7 @@ def not_finite(journal: Journal, setting: Setting) -> list[dict[str, Any]]:
         if counts[m, ""] == count:
             name = setting.cards[m].name
             raise ModelError(f"The answer of {name} is not finite on any of {count} samples. {cause(precision)}")
-    order = ["", *(s.text for s in setting.options.sources)]
+    order = ["", *(str(s) for s in setting.options.sources)]
     return [
         {"model": setting.cards[m].name, "source": name or None, "samples": counts[m, name]}
         for m, name in sorted(counts, key=lambda k: (k[0], order.index(k[1])))

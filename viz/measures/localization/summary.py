@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from viz.core.sources import MapSource, of_family, parse_source
+from viz.core.map_spec import MapSpec, parse
+from viz.core.words import words
 from viz.datasets import Dataset
 from viz.errors import VizError
+from viz.families.family import family_of
 from viz.measures.intervals import DRAWS, LEVEL
 from viz.measures.jobs.journal import Journal
 from viz.measures.localization.described import (
@@ -42,6 +44,9 @@ from viz.measures.localization.tally import (
 )
 from viz.measures.localization.tuning import folds_of, levels_for
 from viz.measures.localization.words import notes_of
+
+# Kinds of sources as results name them.
+_KINDS = {"cam": "class map", "attribution": "attribution", "baseline": "floor"}
 
 CASES = 6
 
@@ -124,20 +129,20 @@ def _nothing(journal: Journal, data: Dataset) -> str:
 
 
 def _order(setting: Setting, source: str) -> int:
-    names = ["centre_box", "centre_gaussian", *(s.text for s in setting.options.sources)]
+    names = ["centre_box", "centre_gaussian", *(str(s) for s in setting.options.sources)]
     return names.index(source)
 
 
 def _step(setting: Setting, key: Key) -> int:
     """0-based step of a source of a model."""
-    step = parse_source(key[1]).step
+    step = parse(key[1]).step
     steps = setting.cards[max(key[0], 0)].steps
     return step - 1 if step > 0 else steps + step
 
 
 def _reference(setting: Setting, found: Mapping[Key, Outcomes]) -> tuple[Key, dict[int, float]] | None:
     """The first class map of the first model and how often each sample is right by it; others are compared with it."""
-    texts = [s.text for s in setting.options.sources if s.kind == "class map"]
+    texts = [str(s) for s in setting.options.sources if s.kind == "cam"]
     key = next(((0, t) for t in texts if (0, t) in found), None)
     if key is None:
         return None
@@ -165,12 +170,12 @@ def _row(
     *,
     reference: tuple[Key, dict[int, float]] | None,
 ) -> dict[str, Any]:
-    source = parse_source(key[1])
+    source = parse(key[1])
     head = {
         "model": None if key[0] < 0 else setting.cards[key[0]].name,
-        "source": source.text,
+        "source": str(source),
         "step": None if key[0] < 0 else _step(setting, key) + 1,
-        "kind": source.kind,
+        "kind": _KINDS.get(source.kind, "attention"),
         "title": _title(source, None if key[0] < 0 else setting.cards[key[0]].family),
         "n": int(counts.n[0].sum()),
         "n_masks": counts.masks,
@@ -184,9 +189,9 @@ def _row(
     return head | {"boxes": boxes, "pxap": pxap_interval(counts), "cases": cases}
 
 
-def _title(source: MapSource, family: str | None) -> str:
-    found = of_family(source, family) or source
-    return found.words() if found == source else f"own attention: {found.words()}"
+def _title(source: MapSpec, family: str | None) -> str:
+    own = family_of(family).own
+    return f"own attention: {words(own)}" if source.kind == "attention" and own is not None else words(source)
 
 
 def _boxes_part(

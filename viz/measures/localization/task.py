@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from viz.core.finite import missing
-from viz.core.sources import MapSource
+from viz.core.map_spec import MapSpec
 from viz.core.trace import Trace
 from viz.datasets import Dataset, DatasetError, Sample, has_object, load_mask, open_sample
 from viz.datasets.core import Box
@@ -79,7 +79,7 @@ class EvaluationTask:
         self,
         models: Sequence[str],
         checkpoints: Sequence[str],
-        sources: Sequence[Sequence[tuple[str, MapSource]]],
+        sources: Sequence[Sequence[tuple[str, MapSpec]]],
         data: Sequence[Dataset],
         options: Options,
         *,
@@ -227,7 +227,7 @@ class EvaluationTask:
             for row, names, found in zip(rows, lost, entries, strict=True)
         ]
 
-    def _class_of(self, opened: Opened, trace: Trace, source: MapSource) -> int | None:
+    def _class_of(self, opened: Opened, trace: Trace, source: MapSpec) -> int | None:
         if not source.needs_class:
             return 0
         if self.options.classes == "label":

@@ -71,7 +71,7 @@ function show(data, image) {
   $("about").textContent = [data.picture.name, `${data.picture.full[1]} x ${data.picture.full[0]}`, ...data.picture.notes, ...(data.about ? [data.about] : [])].join(" · ");
   $("class").replaceChildren(...data.classes.map((label) => new Option(label, label)));
   const methods = data.methods || [];
-  $("samemap").replaceChildren(...[["", "as chosen"], ["class_map", "class map"], ...methods].map(([value, text]) => new Option(text, value)));
+  $("samemap").replaceChildren(...[["", "as chosen"], ["cam", "class map"], ...methods].map(([value, text]) => new Option(text, value)));
   $("samemaprow").hidden = !methods.length;
   $("classlabel").textContent = `Class of ${methods.length ? "class maps and attributions" : "the class maps"} (the first is the best of ${data.models[0].name})`;
   $("explain").replaceChildren(...(data.explain || []).map((line) => make("li", "", line)));
@@ -111,8 +111,8 @@ function panelOf(model, index, wish) {
   [base.width, base.height] = state.size;
   [over.width, over.height] = state.size;
   select.setAttribute("aria-label", `Map of ${model.name}`);
-  if (!ofMaps() || model.maps.some((m) => m.kind === "class_map")) select.append(new Option("class map", "class_map"));
-  const others = model.maps.filter((m) => m.kind !== "class_map"), titles = others.map((m) => m.title);
+  if (!ofMaps() || model.maps.some((m) => m.kind === "cam")) select.append(new Option("class map", "cam"));
+  const others = model.maps.filter((m) => m.kind !== "cam"), titles = others.map((m) => m.title);
   // A closed list shows no group: a title that several modules or levels have needs theirs.
   const title = (m) => (titles.indexOf(m.title) === titles.lastIndexOf(m.title) ? m.title : `${m.title} (${m.group})`);
   for (const name of new Set(others.map((m) => m.group))) {
@@ -152,16 +152,16 @@ const ownStep = (panel, step = state.step) => Math.min(step, panel.model.steps);
 
 function entryOf(panel) {
   const name = panel.select.value;
-  if (name === "class_map") return panel.model.maps.find((m) => m.kind === "class_map" && m.title === $("class").value);
+  if (name === "cam") return panel.model.maps.find((m) => m.kind === "cam" && m.title === $("class").value);
   // An attribution is of one class; those of other classes may not have been computed.
-  return panel.model.maps.find((m) => m.kind !== "class_map" && m.name === name && (!m.cls || m.cls === $("class").value));
+  return panel.model.maps.find((m) => m.kind !== "cam" && m.name === name && (!m.cls || m.cls === $("class").value));
 }
 
 // Whether a panel shows an attribution that could be there, had it been computed for the chosen class.
 function isUncomputed(panel) {
   const name = panel.select.value, { maps } = panel.model;
-  return name !== "class_map" && !entryOf(panel) && maps.some((m) => m.name === name && m.cls)
-    && maps.some((m) => m.kind === "class_map" && m.title === $("class").value);
+  return name !== "cam" && !entryOf(panel) && maps.some((m) => m.name === name && m.cls)
+    && maps.some((m) => m.kind === "cam" && m.title === $("class").value);
 }
 
 function mapAt(panel, step = state.step) {
@@ -237,7 +237,7 @@ function paint() {
   $("opv").textContent = $("opacity").value + " %";
   $("thv").textContent = $("threshold").value + " % of the range";
   const methods = (data.methods || []).map(([name]) => name), chosen = new Set(state.panels.map((p) => p.select.value));
-  $("classrow").hidden = ofMaps() || state.panels.every((p) => p.select.value !== "class_map" && !methods.includes(p.select.value));
+  $("classrow").hidden = ofMaps() || state.panels.every((p) => p.select.value !== "cam" && !methods.includes(p.select.value));
   $("samemap").value = chosen.size === 1 && [...$("samemap").options].some((o) => chosen.has(o.value)) ? [...chosen][0] : "";
   $("ask").hidden = !state.panels.some(isUncomputed);
   $("ask").textContent = `Compute the attributions of ${$("class").value}`;
@@ -328,7 +328,7 @@ function paintOver(panel) {
 }
 
 // A box of a gate or of a total spans the crop more often than not: by default class maps alone have theirs drawn.
-const isBoxed = (panel) => $("showbox").checked && (ofMaps() || $("allbox").checked || panel.select.value === "class_map");
+const isBoxed = (panel) => $("showbox").checked && (ofMaps() || $("allbox").checked || panel.select.value === "cam");
 
 function stroke(c, x0, y0, x1, y1, colour, width) {
   c.lineWidth = width + 2; c.strokeStyle = "rgba(0,0,0,0.6)";

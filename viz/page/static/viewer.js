@@ -40,7 +40,7 @@ function tapMaps(kernel) {
     const steps = kernel.steps.map(({ step, h, w, values }) => ({ step, h, w, values: values.subarray(j * h * w, (j + 1) * h * w) }));
     const row = Math.floor(j / kernel.k) + 1, column = j % kernel.k + 1;
     taps.push({
-      name: `${kernel.name}@${j}`, kind: "kernel", title: `${kernel.label}, tap row ${row}, column ${column}`, group: kernel.group, share: kernel.label,
+      name: `${kernel.name}#${j}`, kind: "kernel", title: `${kernel.label}, tap row ${row}, column ${column}`, group: kernel.group, share: kernel.label,
       unit: kernel.unit, bounds: kernel.bounds, neutral: kernel.neutral, palette: kernel.neutral === null ? "inferno" : "diverging", class_index: null, steps,
     });
   }
@@ -127,29 +127,29 @@ function fillMaps(keep) {
   select.replaceChildren();
   const groups = new Map();
   for (const map of data.maps) {
-    if (map.kind === "class_map") continue;
+    if (map.kind === "cam") continue;
     if (!groups.has(map.group)) groups.set(map.group, []);
     groups.get(map.group).push(map);
   }
   if (hasStory()) select.append(new Option("as the story goes", "story"));
-  select.append(new Option("class map", "class_map"));
+  select.append(new Option("class map", "cam"));
   for (const [group, maps] of groups) {
     const g = document.createElement("optgroup");
     g.label = group;
     for (const m of maps) g.append(new Option(m.title, m.name));
     select.append(g);
   }
-  const label = (name) => name.split(".").pop().split("@")[0];
-  const wish = (keep.map === "class_map" || (keep.map === "story" && !hasStory())) && state.wish ? state.wish : keep.map;
+  const label = (name) => name.split(".").pop().split("#")[0];
+  const wish = (keep.map === "cam" || (keep.map === "story" && !hasStory())) && state.wish ? state.wish : keep.map;
   const options = [...select.options].map((o) => o.value);
-  const same = options.find((o) => o === wish) || options.find((o) => wish && o !== "class_map" && label(o) === label(wish));
-  select.value = same || "class_map";
+  const same = options.find((o) => o === wish) || options.find((o) => wish && o !== "cam" && label(o) === label(wish));
+  select.value = same || "cam";
   const classes = $("class");
   classes.replaceChildren(new Option("each step's best class", "best"));
-  for (const map of data.maps) if (map.kind === "class_map") classes.append(new Option(map.title, String(map.class_index)));
+  for (const map of data.maps) if (map.kind === "cam") classes.append(new Option(map.title, String(map.class_index)));
   if ([...classes.options].some((o) => o.value === keep.cls)) classes.value = keep.cls;
   if (data.show && [...select.options].some((o) => o.value === data.show)) select.value = data.show;
-  if (data.pick !== undefined && data.pick !== null) { select.value = "class_map"; classes.value = String(data.pick); }
+  if (data.pick !== undefined && data.pick !== null) { select.value = "cam"; classes.value = String(data.pick); }
   const palettes = $("palette");
   if (!palettes.options.length) {
     palettes.append(new Option("fits the map", "auto"));
@@ -166,17 +166,17 @@ const storyShown = () => $("map").value === "story";
 // Name of the map that a stop shows.
 function nameAt(stop) {
   const chosen = $("map").value;
-  return chosen === "story" ? state.data.frames[stop - 1].show || "class_map" : chosen;
+  return chosen === "story" ? state.data.frames[stop - 1].show || "cam" : chosen;
 }
 
 function mapAt(stop) {
   const data = state.data, name = nameAt(stop), step = stepOf(stop);
   let map, key = name;
-  if (name === "class_map") {
+  if (name === "cam") {
     const chosen = $("class").value;
     const index = chosen === "best" ? data.frames[stop - 1].top[0].class_index : Number(chosen);
-    map = data.maps.find((m) => m.kind === "class_map" && m.class_index === index);
-    key = "class_map:" + index;
+    map = data.maps.find((m) => m.kind === "cam" && m.class_index === index);
+    key = "cam:" + index;
   } else map = data.maps.find((m) => m.name === name);
   if (!map) return null;
   const found = map.steps.find((s) => s.step === step);
@@ -206,11 +206,11 @@ function fixedRange() {
 // that show the same quantity.
 function sharing(m) {
   const data = state.data;
-  if (storyShown() && m.map.kind !== "class_map") return allMaps().filter((o) => o && o.map.share === m.map.share);
-  const classes = m.map.kind === "class_map" && $("class").value === "best";
-  if (!classes) return m.map.kind === "class_map" || storyShown() ? m.map.steps : allMaps().filter(Boolean);
+  if (storyShown() && m.map.kind !== "cam") return allMaps().filter((o) => o && o.map.share === m.map.share);
+  const classes = m.map.kind === "cam" && $("class").value === "best";
+  if (!classes) return m.map.kind === "cam" || storyShown() ? m.map.steps : allMaps().filter(Boolean);
   const shown = new Set(data.frames.map((f) => f.top[0].class_index));
-  return data.maps.filter((o) => o.kind === "class_map" && shown.has(o.class_index)).flatMap((o) => o.steps);
+  return data.maps.filter((o) => o.kind === "cam" && shown.has(o.class_index)).flatMap((o) => o.steps);
 }
 
 function currentScale(m, mode) {
@@ -228,7 +228,7 @@ function paletteOf(m) {
 }
 
 // Boxes say where something is: in a story the class maps do; any map that a person chooses has boxes.
-const unboxed = (m) => storyShown() && m.map.kind !== "class_map";
+const unboxed = (m) => storyShown() && m.map.kind !== "cam";
 
 function boxesAt(stop) {
   const m = mapAt(stop);
@@ -286,7 +286,7 @@ function paint() {
   $("opv").textContent = $("opacity").value + " %";
   $("thv").textContent = $("threshold").value + " % of the range";
   $("minv").textContent = Number($("minarea").value) + " % of the picture";
-  $("classrow").hidden = nameAt(state.stop) !== "class_map";
+  $("classrow").hidden = nameAt(state.stop) !== "cam";
   $("fixed").hidden = $("scale").value !== "fixed";
   paintVector();
   paintKernelPanel();
@@ -470,8 +470,8 @@ function paintTop(frame) {
     bar.style.setProperty("--p", p.probability);
     value.textContent = (100 * p.probability).toFixed(1) + " %";
     row.append(name, bar, value);
-    row.onclick = () => { $("map").value = "class_map"; $("class").value = String(p.class_index); draw(); };
-    row.setAttribute("aria-pressed", String($("map").value === "class_map" && $("class").value === String(p.class_index)));
+    row.onclick = () => { $("map").value = "cam"; $("class").value = String(p.class_index); draw(); };
+    row.setAttribute("aria-pressed", String($("map").value === "cam" && $("class").value === String(p.class_index)));
     list.append(row);
   }
 }
@@ -521,7 +521,7 @@ function readout() {
 }
 
 function missing() {
-  return state.data.family === "tdam" && $("map").value !== "class_map"
+  return state.data.family === "tdam" && $("map").value !== "cam"
     ? "No searchlight at this step: it starts after the first pass." : "This map has no value at this step.";
 }
 
@@ -586,10 +586,9 @@ function play() {
 
 function panelOf() {
   const name = nameAt(state.stop), step = stepOf(state.stop);
-  if (name.includes("@")) return name.replace("@", `:${step}#`); // a channel, a group, a tap
-  if (name !== "class_map") return `${name}:${step}`;
+  if (name !== "cam") return `${name}:${step}`;
   const chosen = $("class").value;
-  return chosen === "best" ? `class_map:${step}` : `class_map:${step}@${chosen}`;
+  return chosen === "best" ? `cam:${step}` : `cam@${chosen}:${step}`;
 }
 
 // ---------------------------------------------------------------- wiring

@@ -1,11 +1,7 @@
-"""Attribution methods by name, what their numbers mean, and their options: plain data, without Captum.
-
-METHOD [(PROBE)]       gradcam, integrated_gradients, gradcam(spatial_gate), gradient_x_activation(bottom)
-"""
+"""Attribution methods by name, what their numbers mean, and their options: plain data, without Captum."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
@@ -19,8 +15,6 @@ Name = Literal["gradcam", "integrated_gradients", "guided_backprop", "occlusion"
 NAMES: tuple[Name, ...] = get_args(Name)
 Baseline = Literal["mean", "black"]
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
-_WRITTEN = re.compile(r"(?P<name>[a-z_]+)(\((?P<probe>[A-Za-z_][\w.]*|PROBE)\))?")
-_LONGEST = 200
 
 
 @dataclass(frozen=True)
@@ -32,7 +26,7 @@ class Method:
         bounds: range that a value can take; infinite where unbounded.
         signed: whether a value below 0 speaks against the class; 0 says "no part in the answer" in any case.
         slow: whether it takes many passes through the network.
-        layer: what it attributes to: the ``input``, the ``class features``, or a ``probe``.
+        layer: what it attributes to: the ``input``, the ``class features``, or a ``tap``.
         options: names of the `AttributionOptions` that it uses, beside `batch`.
         source: paper.
     """
@@ -42,7 +36,7 @@ class Method:
     bounds: tuple[float, float]
     signed: bool
     slow: bool
-    layer: Literal["input", "class features", "probe"]
+    layer: Literal["input", "class features", "tap"]
     options: tuple[str, ...] = ()
     source: str = ""
 
@@ -86,24 +80,24 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             ("baseline", "window", "stride"),
             "Zeiler and Fergus, ECCV 2014 (arXiv 1311.2901)",
         ),
-        "gradcam(PROBE)": Method("Grad-CAM", _CLIPPED, _POSITIVE, False, False, "probe", (), _CAM),
-        "gradient_x_activation(PROBE)": Method(
+        "gradcam(TAP)": Method("Grad-CAM", _CLIPPED, _POSITIVE, False, False, "tap", (), _CAM),
+        "gradient_x_activation(TAP)": Method(
             "gradient x activation",
             "gradient x value, channel sum",
             _ENDLESS,
             True,
             False,
-            "probe",
+            "tap",
             (),
             "Ancona et al., ICLR 2018 (arXiv 1711.06104), gradient x input",
         ),
-        "integrated_gradients(PROBE)": Method(
+        "integrated_gradients(TAP)": Method(
             "integrated gradients",
             "logit, channel sum",
             _ENDLESS,
             True,
             True,
-            "probe",
+            "tap",
             ("baseline", "n_steps"),
             _IG,
         ),
@@ -111,59 +105,14 @@ METHODS: Mapping[str, Method] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True)
-class MethodChoice:
-    """A method, and the probe that it attributes to where it takes one."""
-
-    name: Name
-    probe: str | None = None
-
-    @property
-    def key(self) -> str:
-        """Its entry of `METHODS`."""
-        return self.name if self.probe is None else f"{self.name}(PROBE)"
-
-    @property
-    def info(self) -> Method:
-        """What its numbers are."""
-        return METHODS[self.key]
-
-    @property
-    def text(self) -> str:
-        """As `parse_method` reads it."""
-        return self.name if self.probe is None else f"{self.name}({self.probe})"
-
-    def words(self) -> str:
-        """For titles and captions: ``Grad-CAM at spatial gate``."""
-        if self.probe is None:
-            return self.info.title
-        label = self.probe.rpartition(".")[2]
-        return f"{self.info.title} at {'module input' if label == 'bottom' else label.replace('_', ' ')}"
+def is_method(name: str) -> bool:
+    """Whether a name is that of a method."""
+    return name in NAMES
 
 
-def is_method(text: str) -> bool:
-    """Whether a text begins as a method does, so that it means no probe."""
-    return text.partition("(")[0].strip() in NAMES
-
-
-def parse_method(text: str | MethodChoice) -> MethodChoice:
-    """A method from its text, e.g. ``gradcam`` or ``integrated_gradients(spatial_gate)``.
-
-    Raises:
-        VizError: unknown method, or one that takes no probe, or needs one.
-    """
-    if isinstance(text, MethodChoice):
-        return text
-    found = _WRITTEN.fullmatch(text.strip()) if len(text) <= _LONGEST else None
-    name = next((n for n in NAMES if found is not None and n == found["name"]), None)
-    if found is None or name is None:
-        raise VizError(f"There is no attribution method {text[:60]!r}; there are: {', '.join(METHODS)}.")
-    choice = MethodChoice(name, found["probe"])
-    if choice.key not in METHODS:
-        if choice.probe is None:
-            raise VizError(f"{name} needs a probe, as in {name}(spatial_gate).")
-        raise VizError(f"{name} attributes to the picture and takes no probe; write {name} alone.")
-    return choice
+def takes_tap(name: str) -> str:
+    """Entry in `METHODS` of a method that attributes to a tap."""
+    return f"{name}(TAP)"
 
 
 @dataclass(frozen=True)
@@ -197,11 +146,11 @@ class AttributionOptions:
         if self.stride > self.window:
             raise VizError("The stride of occlusion must not be larger than its window, or pixels are never covered.")
 
-    def used(self, choice: MethodChoice) -> dict[str, Any]:
+    def used(self, method: Method) -> dict[str, Any]:
         """The options that a method uses, as plain values."""
-        return {name: getattr(self, name) for name in choice.info.options}
+        return {name: getattr(self, name) for name in method.options}
 
-    def words(self, choice: MethodChoice) -> str:
+    def words(self, method: Method) -> str:
         """The same for a caption; empty where a method has none."""
         said = {
             "baseline": f"{self.baseline} baseline",
@@ -209,7 +158,7 @@ class AttributionOptions:
             "window": f"window {self.window} px",
             "stride": f"stride {self.stride} px",
         }
-        return ", ".join(said[name] for name in choice.info.options)
+        return ", ".join(said[name] for name in method.options)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the inverse of `from_json`."""
