@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from viz.measures.localization.boxes import iou
 
 from recipes.pictures import SIZE
 from viz.capture.probe import Edit, capture, edited
 from viz.datasets.core import Box
 from viz.measures.intervals import Interval, interval
-from viz.measures.localization.boxes import iou
 from viz.models.networks.base import StepNetwork, StepOutput
 
 RATIOS = tuple(round(0.05 * i, 2) for i in range(1, 20))

@@ -21,7 +21,6 @@ from viz.attribution.layers import method_of
 from viz.capture.probe import capture, edited
 from viz.core.words import method_words
 from viz.errors import MapError, ModelError, ProbeError, VizError
-from viz.figures.export import trace_json, trace_npz
 from viz.geometry import Preprocessing
 from viz.models.backbone import lite0_state
 from viz.models.networks.base import StepNetwork
@@ -29,6 +28,7 @@ from viz.models.networks.efficientnet_lite import EfficientNetLite0, ReLU6
 from viz.models.networks.lite0_tdam import Lite0TDAM
 from viz.picture import open_picture
 from viz.run.engine import Engine
+from viz.run.export import trace_json, trace_npz
 
 CLASSES = 10
 OPTIONS = AttributionOptions(n_steps=6, window=32, stride=16, batch=4)

@@ -228,7 +228,7 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert main(["figure", str(photo), "--from", str(tmp_path / "a.json"), "--out", str(again)]) == 0
     assert again.read_bytes() == out.read_bytes()
     assert (tmp_path / "b.json").read_bytes() == (tmp_path / "a.json").read_bytes()
-    for wrong in (["--stride", "64"], ["--n-steps", "0"]):
+    for wrong in (["--stride", "64"], ["--ig-steps", "0"]):
         with pytest.raises(SystemExit):
             main(["figure", str(photo), "--out", str(out), "--model", "one", "--panels", panels, *wrong])
     with pytest.raises(SystemExit):

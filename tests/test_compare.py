@@ -605,7 +605,7 @@ def test_a_figure_never_takes_a_pictures_place(
         with pytest.raises(SystemExit) as caught:
             main(["compare", *given, *BOTH, "--format", "png", "--out", str(folder)])
         assert caught.value.code == 2 and not loads
-    assert "take a picture's place" in capsys.readouterr().err
+    assert "overwrite a picture" in capsys.readouterr().err
     assert main(["compare", str(folder / "s1.png"), *BOTH, "--out", str(tmp_path / "out")]) == 0
     with pytest.raises(SystemExit):
         record = str(tmp_path / "out" / "s1.json")

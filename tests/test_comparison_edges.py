@@ -13,7 +13,7 @@ from tests.tiny import as_model, scene, tiny_model, tiny_network
 from viz.core.trace import Trace
 from viz.figures.comparison import compare, top_overlap
 from viz.figures.comparison.data import scale_group
-from viz.figures.comparison.tables import csv_text
+from viz.files import csv_text
 from viz.page.compare_entries import class_index, model_entry
 from viz.run.engine import Model
 

@@ -24,12 +24,11 @@ from tests.tiny import scene, tiny_model, with_neutral
 from viz.core.heatmap import overlay, scale_for
 from viz.core.map_spec import MapSpec
 from viz.core.trace import Trace
-from viz.errors import FigureError, ModelError, ProbeError, VizError
+from viz.errors import FigureError, FileError, ModelError, ProbeError, VizError
 from viz.figures import PRESETS, FigureSpec, Panel, figure, figure_from_record
 from viz.figures.content import contents, letter_of, percent
 from viz.figures.defaults import default_panels
 from viz.figures.draw import _Drawing, settings
-from viz.figures.export import trace_json
 from viz.figures.latex import escaped
 from viz.figures.layout import MARGIN, spans
 from viz.figures.raster import cells_extent, draw_photo, opaque, photo
@@ -37,6 +36,7 @@ from viz.figures.record import read_record
 from viz.figures.shorthand import panel_text, parse_panel, parse_panels
 from viz.figures.text import numbers, width_of, wrapped
 from viz.files import as_json_bytes
+from viz.run.export import trace_json
 
 SEVEN = "picture,class_map:1,class_map:2,class_map:3,spatial_gate:2,channel_gate:3,boxes:all"
 
@@ -447,7 +447,7 @@ def test_broken_records_are_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(FigureError) as caught:
         read_record(path)
     assert str(tmp_path) not in str(caught.value)
-    with pytest.raises(FigureError):
+    with pytest.raises(FileError):
         read_record(tmp_path / "none.json")
 
 
@@ -558,7 +558,7 @@ def test_saving_refuses_and_is_whole(trace: Trace, tmp_path: Path) -> None:
     for bad in ("fig.jpg", "fig", "fig.PDF.exe"):
         with pytest.raises(FigureError, match="ends in"):
             made.save(tmp_path / bad)
-    with pytest.raises(FigureError, match="does not exist"):
+    with pytest.raises(FileError, match="does not exist"):
         made.save(tmp_path / "none" / "fig.pdf")
     with pytest.raises(FigureError):
         made.to_bytes("eps")

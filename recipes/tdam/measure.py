@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from viz.measures.localization.boxes import iou
 
 from recipes.bench import Bench
 from recipes.features import Maps, batches
@@ -29,7 +30,6 @@ from recipes.views import Region, covered
 from viz.capture.probe import Edit
 from viz.datasets.core import Box
 from viz.measures.intervals import interval
-from viz.measures.localization.boxes import iou
 from viz.models.networks.lite0_tdam import Lite0TDAM
 
 BATCH = 128

@@ -14,6 +14,7 @@ from typing import Any
 
 import gradio as gr
 
+from viz.core.boxes import DEFAULT_THRESHOLD
 from viz.core.heatmap import PALETTES, palette
 from viz.core.map_spec import MapSpec
 from viz.core.trace import Trace
@@ -22,7 +23,6 @@ from viz.figures.comparison.build import compare_traces, user_box
 from viz.figures.comparison.text import BOXES
 from viz.files import as_json_bytes, write_whole
 from viz.geometry import INTERPOLATIONS
-from viz.measures.localization.boxes import DEFAULT_THRESHOLD
 from viz.page.exports import Exports
 from viz.page.payload import display_size, picture_uri
 from viz.picture import Picture

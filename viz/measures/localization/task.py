@@ -19,9 +19,9 @@ from viz.core.trace import Trace
 from viz.datasets import Dataset, DatasetError, Sample, has_object, load_mask, open_sample
 from viz.datasets.core import Box
 from viz.errors import VizError
+from viz.measures.jobs.kept import Check, Row, request_key
 from viz.measures.jobs.runner import reason_of
 from viz.measures.localization.batch import native_maps, prepare_all, probes_for, trace_batch
-from viz.measures.localization.kept import Check, Row, request_key
 from viz.measures.localization.options import Options
 from viz.measures.localization.proof import MADE_FROM, ROWS_FORM, is_sealed, made_from, names_of, sealed
 from viz.measures.localization.protocol import resize_boxes, resize_mask

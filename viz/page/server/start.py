@@ -22,7 +22,7 @@ import gradio as gr
 import uvicorn
 from starlette.middleware import Middleware
 
-from viz.errors import VizError
+from viz.errors import FileError, VizError
 from viz.page.server.access import Access
 from viz.page.server.answers import Answers
 from viz.page.server.connections import Connection
@@ -105,7 +105,7 @@ def start(
         folder = Path(tempfile.mkdtemp(prefix="searchlight-")).resolve()
     except OSError:
         listening.close()
-        raise VizError("The system's temporary folder cannot be written to; set TMPDIR to one that can.") from None
+        raise FileError("The system's temporary folder cannot be written to; set TMPDIR to one that can.") from None
     before = os.environ.get("GRADIO_TEMP_DIR")
     _set_folder(str(folder))
     page = build(engine)
