@@ -1,0 +1,37 @@
+// Names of maps: the one place that takes them apart or builds them.
+
+/** The class map of the chosen class. */
+export const CLASS_MAP = "class_map";
+/** What the list of maps offers beside maps: at each stop the map that the story shows there. */
+export const STORY = "story";
+
+/**
+ * Name of one tap of a kernel.
+ * @param {string} kernel Full name of the kernel.
+ * @param {number} index
+ */
+export const tapName = (kernel, index) => `${kernel}@${index}`;
+
+/**
+ * Label of a map: its name without the module's path and without a channel.
+ * @param {string} name
+ */
+export const labelOf = (name) => name.split(".").pop().split("@")[0];
+
+/**
+ * Whether a map was captured inside a module.
+ * @param {string} name
+ * @param {string} path
+ */
+export const isInside = (name, path) => name.includes(path + ".");
+
+/**
+ * What the figure builder calls a map at a step.
+ * @param {string} name
+ * @param {number} step
+ * @param {string} chosen Number of the class of a class map, or "best".
+ */
+export function panelSpec(name, step, chosen) {
+  if (name.includes("@")) return name.replace("@", `:${step}#`); // a channel, a group, a tap
+  return name === CLASS_MAP && chosen !== "best" ? `${name}:${step}@${chosen}` : `${name}:${step}`;
+}
