@@ -32,8 +32,7 @@ function ranksOf(values) {
 
 /**
  * Rank correlation; NaN where a map is constant or there are fewer than three values.
- * @param {Float32Array} a
- * @param {Float32Array} b
+ * @type {(a: Float32Array, b: Float32Array) => number}
  */
 export function spearmanOf(a, b) {
   if (a.length < LEAST_POINTS) return NaN;
@@ -63,8 +62,7 @@ function topCells(values) {
 
 /**
  * Overlap of the strongest tenth of two maps.
- * @param {Float32Array} a
- * @param {Float32Array} b
+ * @type {(a: Float32Array, b: Float32Array) => { iou: number, share: number }}
  */
 export function topOverlap(a, b) {
   const p = topCells(a);
@@ -105,11 +103,7 @@ const cellSize = (map, { seen, placed, network }) => [
 
 /**
  * Agreement of two maps where both networks saw the picture.
- * @param {Cells | null} a
- * @param {Geometry} ga
- * @param {Cells | null} b
- * @param {Geometry} gb
- * @returns {Agreement}
+ * @type {(a: Cells | null, ga: Geometry, b: Cells | null, gb: Geometry) => Agreement}
  */
 export function agreementOf(a, ga, b, gb) {
   const none = (reason, rows = 0, columns = 0) => ({ spearman: NaN, iou: NaN, share: NaN, rows, columns, reason });

@@ -68,10 +68,9 @@ export class BoxEditor {
   }
 
   /**
-   * Follow the pointer on a frame.
-   * @param {HTMLElement} frame
-   * @param {HTMLCanvasElement} canvas That shows the picture in it.
-   * @param {(point: Point) => object} pressed Further changes of the state where a press does not draw.
+   * Follow the pointer on a frame. `canvas`: that shows the picture in it. `pressed`: further changes of the state
+   * where a press does not draw.
+   * @type {(frame: HTMLElement, canvas: HTMLCanvasElement, pressed?: (point: Point) => object) => void}
    */
   watch(frame, canvas, pressed = () => ({})) {
     const { store } = this;
@@ -100,10 +99,7 @@ export class BoxEditor {
 
 /**
  * The point of the picture under the pointer.
- * @param {HTMLCanvasElement} canvas
- * @param {PointerEvent} event
- * @param {[number, number]} full
- * @returns {Point}
+ * @type {(canvas: HTMLCanvasElement, event: PointerEvent, full: [number, number]) => Point}
  */
 function pointOn(canvas, event, full) {
   const rect = canvas.getBoundingClientRect();

@@ -12,10 +12,7 @@ export const OWN = "#ffffff";
 
 /**
  * Pixels of a picture at a size.
- * @param {CanvasImageSource} image
- * @param {number} width
- * @param {number} height
- * @returns {ImageData}
+ * @type {(image: CanvasImageSource, width: number, height: number) => ImageData}
  */
 export function pixelsOf(image, width, height) {
   const canvas = document.createElement("canvas");
@@ -28,9 +25,7 @@ export function pixelsOf(image, width, height) {
 
 /**
  * The same pixels at a smaller size.
- * @param {ImageData} pixels
- * @param {number} width
- * @param {number} height
+ * @type {(pixels: ImageData, width: number, height: number) => ImageData}
  */
 export function shrunk(pixels, width, height) {
   const canvas = document.createElement("canvas");
@@ -40,15 +35,15 @@ export function shrunk(pixels, width, height) {
   return pixelsOf(canvas, width, height);
 }
 
+/** @typedef {{ values: Float32Array, scale: Scale, lut: Uint8Array, opacity: number }} Look How a map is drawn. */
+
 /**
- * Draw the photo with a map on it, or the photo alone.
- * @param {HTMLCanvasElement} canvas Of the photo's size.
- * @param {ImageData} photo
- * @param {{ values: Float32Array, scale: Scale, lut: Uint8Array, opacity: number } | null} map
+ * Draw the photo with a map on it, or the photo alone, on a canvas of the photo's size.
+ * @type {(canvas: HTMLCanvasElement, photo: ImageData, look: Look | null) => void}
  */
-export function drawPicture(canvas, photo, map) {
+export function drawPicture(canvas, photo, look) {
   const image = new ImageData(photo.width, photo.height);
-  if (map) blend(photo.data, map.values, map.scale, map.lut, map.opacity, image.data);
+  if (look) blend(photo.data, look.values, look.scale, look.lut, look.opacity, image.data);
   else image.data.set(photo.data);
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
@@ -80,19 +75,15 @@ export class Pen {
 
   /**
    * x, y, width and height of a box on the canvas.
-   * @param {Box} box
-   * @returns {[number, number, number, number]}
+   * @type {(box: Box) => [number, number, number, number]}
    */
   place({ x0, y0, x1, y1 }) {
     return [x0 * this.fx, y0 * this.fy, x1 * this.fx - x0 * this.fx, y1 * this.fy - y0 * this.fy];
   }
 
   /**
-   * The edges of a box on a dark ground.
-   * @param {Box} box
-   * @param {string} colour
-   * @param {number} width Screen pixels.
-   * @param {number[]} dashes Screen pixels.
+   * The edges of a box on a dark ground. `width`: screen pixels. `dashes`: screen pixels.
+   * @type {(box: Box, colour: string, width: number, dashes?: number[]) => void}
    */
   outline(box, colour, width, dashes = []) {
     const c = this.context;
@@ -113,11 +104,7 @@ export class Pen {
     this.outline({ x0, y0, x1, y1 }, "#ffffff", 1.2, [6, 4]);
   }
 
-  /**
-   * @param {Box} box
-   * @param {string} colour
-   * @param {number} opacity
-   */
+  /** @type {(box: Box, colour: string, opacity?: number) => void} */
   fill(box, colour, opacity = 1) {
     const c = this.context;
     c.globalAlpha = opacity;
@@ -127,10 +114,8 @@ export class Pen {
   }
 
   /**
-   * Text at the upper left corner of a box.
-   * @param {string} text
-   * @param {Box} box
-   * @param {string} colour Of its ground.
+   * Text at the upper left corner of a box. `colour`: of its ground.
+   * @type {(text: string, box: Box, colour: string) => void}
    */
   tag(text, box, colour) {
     const c = this.context;
@@ -148,9 +133,7 @@ export class Pen {
 
   /**
    * Text in the middle of a box, as large as fits; none where that is too small to read.
-   * @param {string} text
-   * @param {Box} box
-   * @param {string} colour
+   * @type {(text: string, box: Box, colour: string) => void}
    */
   label(text, box, colour) {
     const c = this.context;
@@ -181,10 +164,9 @@ export class Pen {
   }
 
   /**
-   * An arrow of a length and direction with its middle in the middle of a box.
-   * @param {Box} box
-   * @param {number} part Share of the box that it fills.
-   * @param {number} angle Clockwise from the right.
+   * An arrow of a length and direction with its middle in the middle of a box. `part`: share of the box that it fills.
+   * `angle`: clockwise from the right.
+   * @type {(box: Box, part: number, angle: number) => void}
    */
   arrow(box, part, angle) {
     const c = this.context;
@@ -208,9 +190,8 @@ export class Pen {
   }
 
   /**
-   * The edge of a mask.
-   * @param {Uint8Array} mask Of the canvas's size; 0 is outside.
-   * @param {number} width
+   * The edge of a mask. `mask`: of the canvas's size; 0 is outside.
+   * @type {(mask: Uint8Array, width: number) => void}
    */
   edge(mask, width) {
     const height = mask.length / width;

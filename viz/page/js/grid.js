@@ -119,30 +119,25 @@ export class Grid extends View {
     return /** @type {[number, number]} */ ([width, height].map((side) => Math.max(1, Math.round(side * factor))));
   }
 
-  /**
-   * @param {GridMessage} data
-   * @param {GridMessage | null} before
-   * @param {boolean} isSame
-   */
+  /** @type {(data: GridMessage, before: GridMessage | null, isSame: boolean) => object} */
   begin(data, before, isSame) {
     const { classes, models, methods = [], explain = [], about } = data;
     const ofMaps = data.kind === "maps";
     this.root.style.setProperty("--columns", String(models.length === 4 ? 2 : Math.min(3, models.length)));
-    this.find("about").textContent = this.about(data.picture, about ? [about] : []);
     this.find("class").replaceChildren(...classes.map((label) => new Option(label, label)));
     const everywhere = [["", "as chosen"], [CLASS_MAP, "class map"], ...methods];
     this.find("samemap").replaceChildren(...everywhere.map(([value, text]) => new Option(text, value)));
-    this.find("samemaprow").hidden = !methods.length;
-    const what = methods.length ? "class maps and attributions" : "the class maps";
-    this.find("classlabel").textContent = `Class of ${what} (the first is the best of ${models[0].name})`;
     this.find("explain").replaceChildren(...explain.map((line) => make("li", "", line)));
-    this.find("explain").hidden = !explain.length;
-    this.find("alllabel").hidden = ofMaps;
+    const what = methods.length ? "class maps and attributions" : "the class maps";
+    this.write({
+      about: this.about(data.picture, about ? [about] : []),
+      classlabel: `Class of ${what} (the first is the best of ${models[0].name})`,
+    });
     this.offerPalettes();
     this.panels = models.map((model, index) => this.panel(model, index, ofMaps, this.sizeOf(data.picture)));
     this.find("grid").replaceChildren(...this.panels.map((panel) => panel.figure));
     const steps = Math.max(...models.map((model) => model.steps));
-    this.find("steps").hidden = steps < 2;
+    this.hide({ samemaprow: !methods.length, explain: !explain.length, alllabel: ofMaps, steps: steps < 2 });
     return {
       maps: Object.fromEntries(this.panels.map(({ model, select }) => {
         const wish = (isSame && this.state.maps[model.name]) || model.pick;
@@ -154,13 +149,7 @@ export class Grid extends View {
     };
   }
 
-  /**
-   * @param {Column} model
-   * @param {number} index
-   * @param {boolean} ofMaps
-   * @param {[number, number]} size
-   * @returns {Panel}
-   */
+  /** @type {(model: Column, index: number, ofMaps: boolean, size: [number, number]) => Panel} */
   panel(model, index, ofMaps, [width, height]) {
     const figure = make("figure", "cmp-panel");
     const head = make("figcaption", "cmp-head");
@@ -223,8 +212,7 @@ export class Grid extends View {
   /**
    * The map that a panel shows, at all its steps. An attribution is of one class; those of other classes may not have
    * been computed.
-   * @param {Panel} panel
-   * @returns {MapEntry | undefined}
+   * @type {(panel: Panel) => MapEntry | undefined}
    */
   entryOf(panel) {
     const name = this.nameOf(panel);
@@ -248,8 +236,7 @@ export class Grid extends View {
   /**
    * The map that a panel shows. After the last value that the model has, that one stands; before the first there is
    * none.
-   * @param {Panel} panel
-   * @returns {Drawn | null}
+   * @type {(panel: Panel) => Drawn | null}
    */
   mapAt(panel) {
     const entry = this.entryOf(panel);
@@ -283,10 +270,7 @@ export class Grid extends View {
     });
   }
 
-  /**
-   * @param {Panel} panel
-   * @returns {Scale}
-   */
+  /** @type {(panel: Panel) => Scale} */
   scaleOf(panel) {
     const used = this.mates(panel).flatMap((mate) => (
       this.entryOf(mate).steps.filter((cells) => cells.step <= mate.model.steps)
@@ -316,10 +300,7 @@ export class Grid extends View {
     return this.state.showbox && (this.ofMaps || this.state.allbox || this.nameOf(panel) === CLASS_MAP);
   }
 
-  /**
-   * @param {Panel} panel
-   * @returns {PartBox | null}
-   */
+  /** @type {(panel: Panel) => PartBox | null} */
   boxOf(panel) {
     const map = this.mapAt(panel);
     if (!map) return null;
@@ -349,20 +330,22 @@ export class Grid extends View {
     for (const panel of panels) this.paintPanel(panel);
     const step = `step ${stop} of ${this.last()}`;
     this.find("step").setAttribute("aria-valuetext", step);
-    this.find("steplabel").textContent = step;
     this.find("grid").classList.toggle("drawing", draw);
     const methods = (data.methods || []).map(([name]) => name);
     const hasClass = panels.some((panel) => [CLASS_MAP, ...methods].includes(this.nameOf(panel)));
-    this.find("classrow").hidden = this.ofMaps || !hasClass;
     const chosen = [...new Set(Object.values(maps))];
     const isOne = chosen.length === 1 && offers(this.find("samemap"), chosen[0]);
     this.find("samemap").value = isOne ? chosen[0] : "";
-    this.find("ask").hidden = !panels.some((panel) => this.isUncomputed(panel));
-    this.find("ask").textContent = `Compute the attributions of ${this.state.class}`;
+    const isUncomputed = panels.some((panel) => this.isUncomputed(panel));
+    this.hide({ classrow: this.ofMaps || !hasClass, ask: !isUncomputed });
+    this.write({
+      steplabel: step,
+      ask: `Compute the attributions of ${this.state.class}`,
+      notes: this.notes().join(" "),
+    });
     this.paintBars();
     this.paintOvers();
     this.paintTables();
-    this.find("notes").textContent = this.notes().join(" ");
     this.root.dataset.step = String(stop);
     this.root.dataset.models = data.models.map((model) => model.name).join(" ");
   }
@@ -374,8 +357,8 @@ export class Grid extends View {
   }
 
   showStale() {
-    this.find("stale").hidden = !this.state.stale;
-    this.find("stale").textContent = this.state.stale;
+    this.write({ stale: this.state.stale });
+    this.hide({ stale: !this.state.stale });
   }
 
   /** @param {Panel} panel */
@@ -391,10 +374,7 @@ export class Grid extends View {
     panel.says.textContent = this.caption(panel, map);
   }
 
-  /**
-   * @param {Panel} panel
-   * @param {Drawn | null} map
-   */
+  /** @type {(panel: Panel, map: Drawn | null) => string} */
   caption(panel, map) {
     const { steps, top, note } = panel.model;
     const own = this.stepOf(panel);
@@ -412,8 +392,7 @@ export class Grid extends View {
 
   /**
    * Why a panel shows no map, or one of another step.
-   * @param {Panel} panel
-   * @param {Drawn | null} map
+   * @type {(panel: Panel, map: Drawn | null) => string}
    */
   missing(panel, map) {
     if (map) return map.step < this.stepOf(panel) ? `, map of step ${map.step}` : "";
@@ -441,8 +420,7 @@ export class Grid extends View {
 
   /**
    * The parts of a colour bar.
-   * @param {Panel} panel
-   * @param {string} text
+   * @type {(panel: Panel, text: string) => HTMLElement[]}
    */
   bar(panel, text) {
     const strip = make("div", "cmp-lut");
@@ -513,9 +491,11 @@ export class Grid extends View {
     }
     const dark = this.panels.filter((panel) => this.isSparse(panel)).map((panel) => panel.model.name);
     if (dark.length) {
-      out.push(`${dark.join(", ")}: 99 % of the cells lie in the lowest quarter of the range, so the map looks dark; it`
-        + " is a few strong cells. A higher opacity shows them alone; the rank correlation and the top 10 % do not depend"
-        + " on the range.");
+      out.push(
+        `${dark.join(", ")}: 99 % of the cells lie in the lowest quarter of the range, so the map looks dark;`,
+        "it is a few strong cells. A higher opacity shows them alone; the rank correlation and the top 10 % do not",
+        "depend on the range.",
+      );
     }
     const reasons = new Set(this.pairs().map(([a, b]) => this.agreement(a, b).reason));
     return [...out, ...[...reasons].filter(Boolean).map((reason) => `Where a pair has no number: ${reason}`)];
@@ -563,9 +543,11 @@ export class Grid extends View {
     const { cursor } = this.state;
     for (const panel of this.panels) panel.value.textContent = cursor ? this.reading(panel) : "";
     const values = this.panels.map(({ model, value }) => `${model.name} ${value.textContent}`).join("; ");
-    this.find("readout").textContent = cursor
-      ? `x ${Math.floor(cursor[0])}, y ${Math.floor(cursor[1])}: ${values}.`
-      : `Point at a panel to read the cells of all ${this.one}s there.`;
+    this.write({
+      readout: cursor
+        ? `x ${Math.floor(cursor[0])}, y ${Math.floor(cursor[1])}: ${values}.`
+        : `Point at a panel to read the cells of all ${this.one}s there.`,
+    });
   }
 
   // -------------------------------------------------------------- buttons
@@ -604,10 +586,7 @@ export class Grid extends View {
 
 /**
  * Show the grid in an element that holds its template.
- * @param {HTMLElement} element
- * @param {GridMessage | null} message
- * @param {Host} host
- * @returns {Grid}
+ * @type {(element: HTMLElement, message: GridMessage | null, host: Host) => Grid}
  */
 export function mount(element, message, host) {
   const grid = new Grid(element, host);

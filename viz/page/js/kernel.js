@@ -17,11 +17,9 @@ import { make } from "./view.js";
 /** @typedef {[number, number]} Cell Row and column. */
 
 /**
- * The kernel that belongs to a stop: that of the module whose map is shown, or the stop's own.
- * @param {ViewerMessage} data
- * @param {import("./messages.js").Frame} frame
- * @param {string} name Of the map that is shown.
- * @returns {KernelNow | null}
+ * The kernel that belongs to a stop: that of the module whose map is shown, or the stop's own. `name`: of the map that
+ * is shown.
+ * @type {(data: ViewerMessage, frame: import("./messages.js").Frame, name: string) => KernelNow | null}
  */
 export function kernelOf(data, frame, name) {
   const kernel = data.kernels.find((k) => isInside(name, k.path)) || data.kernels.find((k) => k.name === frame.kernel);
@@ -50,11 +48,7 @@ const short = (value, digits) => (Number.isFinite(value) ? String(Number(value.t
 
 /**
  * Lay the kernel of one cell over the picture.
- * @param {Pen} pen
- * @param {Geometry} geometry
- * @param {KernelNow} now
- * @param {Cell} cell
- * @param {Uint8Array} lut
+ * @type {(pen: Pen, geometry: Geometry, now: KernelNow, cell: Cell, lut: Uint8Array) => void}
  */
 export function drawKernel(pen, geometry, now, cell, lut) {
   const { kernel, map } = now;
@@ -82,10 +76,7 @@ export function drawKernel(pen, geometry, now, cell, lut) {
 
 /**
  * Draw where all kernels pull, one arrow or hue a cell; the longest arrow fills its cell.
- * @param {Pen} pen
- * @param {Geometry} geometry
- * @param {KernelNow} now
- * @param {"arrows" | "hue"} how
+ * @type {(pen: Pen, geometry: Geometry, now: KernelNow, how: "arrows" | "hue") => void}
  */
 export function drawDirections(pen, geometry, { kernel, map }, how) {
   const { h, w } = map;
@@ -108,9 +99,7 @@ export function drawDirections(pen, geometry, { kernel, map }, how) {
 
 /**
  * The kernel of a cell in words.
- * @param {Geometry} geometry
- * @param {KernelNow} now
- * @param {Cell | null} cell
+ * @type {(geometry: Geometry, now: KernelNow, cell: Cell | null) => string}
  */
 export function kernelWords(geometry, { kernel, map }, cell) {
   const { title, dilation, reach, unit } = kernel;
@@ -136,10 +125,7 @@ export function kernelWords(geometry, { kernel, map }, cell) {
 
 /**
  * The kernel of a cell as numbers on its colours.
- * @param {Geometry} geometry
- * @param {KernelNow} now
- * @param {Cell} cell
- * @param {Uint8Array} lut
+ * @type {(geometry: Geometry, now: KernelNow, cell: Cell, lut: Uint8Array) => HTMLSpanElement[]}
  */
 export function kernelSquares(geometry, now, cell, lut) {
   const scale = scaleOf(now);
@@ -154,12 +140,9 @@ export function kernelSquares(geometry, now, cell, lut) {
 }
 
 /**
- * The middle of the cell beside a point's, or of the middle cell where there is no point yet.
- * @param {Geometry} geometry
- * @param {Cells} map
- * @param {Point | null} point
- * @param {[number, number]} move To the right and down, -1, 0 or 1.
- * @returns {Point}
+ * The middle of the cell beside a point's, or of the middle cell where there is no point yet. `move`: to the right and
+ * down, -1, 0 or 1.
+ * @type {(geometry: Geometry, map: Cells, point: Point | null, move: [number, number]) => Point}
  */
 export function nextCell(geometry, { h, w }, point, move) {
   const { seen } = geometry;
@@ -183,11 +166,8 @@ function baseOf({ neutral, values }) {
 }
 
 /**
- * Draw a vector as bars, by index and sorted.
- * @param {HTMLCanvasElement} canvas
- * @param {Vector} vector
- * @param {number} wide Screen pixels.
- * @param {string} ink
+ * Draw a vector as bars, by index and sorted. `wide`: screen pixels.
+ * @type {(canvas: HTMLCanvasElement, vector: Vector, wide: number, ink: string) => void}
  */
 export function drawVector(canvas, vector, wide, ink) {
   const { values } = vector;

@@ -6,9 +6,8 @@ export const CLASS_MAP = "class_map";
 export const STORY = "story";
 
 /**
- * Name of one tap of a kernel.
- * @param {string} kernel Full name of the kernel.
- * @param {number} index
+ * Name of one tap of a kernel. `kernel`: full name of the kernel.
+ * @type {(kernel: string, index: number) => string}
  */
 export const tapName = (kernel, index) => `${kernel}@${index}`;
 
@@ -20,16 +19,13 @@ export const labelOf = (name) => name.split(".").pop().split("@")[0];
 
 /**
  * Whether a map was captured inside a module.
- * @param {string} name
- * @param {string} path
+ * @type {(name: string, path: string) => boolean}
  */
 export const isInside = (name, path) => name.includes(path + ".");
 
 /**
- * What the figure builder calls a map at a step.
- * @param {string} name
- * @param {number} step
- * @param {string} chosen Number of the class of a class map, or "best".
+ * What the figure builder calls a map at a step. `chosen`: number of the class of a class map, or "best".
+ * @type {(name: string, step: number, chosen: string) => string}
  */
 export function panelSpec(name, step, chosen) {
   if (name.includes("@")) return name.replace("@", `:${step}#`); // a channel, a group, a tap

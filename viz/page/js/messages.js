@@ -138,8 +138,7 @@ import { tapName } from "./map_spec.js";
 
 /**
  * Bytes of a base64 text.
- * @param {string} base64
- * @returns {Uint8Array}
+ * @type {(base64: string) => Uint8Array}
  */
 export function decodeBytes(base64) {
   const text = atob(base64);
@@ -150,15 +149,13 @@ export function decodeBytes(base64) {
 
 /**
  * float32 numbers of a base64 text.
- * @param {string} base64
- * @returns {Float32Array}
+ * @type {(base64: string) => Float32Array}
  */
 export const decodeFloats = (base64) => new Float32Array(decodeBytes(base64).buffer);
 
 /**
- * Fill in the values of maps.
- * @param {MapEntry[]} maps
- * @returns {MapEntry[]} The same maps.
+ * Fill in the values of maps. Returns the same maps.
+ * @type {(maps: MapEntry[]) => MapEntry[]}
  */
 export function decodeMaps(maps) {
   for (const cells of maps.flatMap((map) => map.steps)) cells.values = decodeFloats(cells.data);
@@ -167,8 +164,7 @@ export function decodeMaps(maps) {
 
 /**
  * Colours by palette name: 256 RGB triples each.
- * @param {Palettes} palettes
- * @returns {Record<string, Uint8Array>}
+ * @type {(palettes: Palettes) => Record<string, Uint8Array>}
  */
 export function decodePalettes(palettes) {
   return Object.fromEntries(Object.entries(palettes).map(([name, text]) => [name, decodeBytes(text)]));
@@ -186,8 +182,7 @@ export function decodeViewer(message) {
 
 /**
  * Every tap of a kernel as a map of its own, a view of values that were sent once.
- * @param {Kernel} kernel
- * @returns {MapEntry[]}
+ * @type {(kernel: Kernel) => MapEntry[]}
  */
 function tapMaps(kernel) {
   /** @type {Float32Array} */

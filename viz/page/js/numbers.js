@@ -15,9 +15,7 @@ const CUBIC_A = -0.75;
 
 /**
  * A number between two others.
- * @param {number} value
- * @param {number} low
- * @param {number} high
+ * @type {(value: number, low: number, high: number) => number}
  */
 export const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
@@ -51,8 +49,7 @@ export const percent = (share) => (100 * share).toFixed(1) + " %";
 
 /**
  * Smallest and largest value; [0, 0] where there is none. NaN does not count.
- * @param {ArrayLike<number>} values
- * @returns {Scale}
+ * @type {(values: ArrayLike<number>) => Scale}
  */
 export function rangeOf(values) {
   let low = Infinity;
@@ -67,8 +64,7 @@ export function rangeOf(values) {
 
 /**
  * Smallest and largest value over arrays.
- * @param {ArrayLike<number>[]} arrays
- * @returns {Scale}
+ * @type {(arrays: ArrayLike<number>[]) => Scale}
  */
 export function rangeOver(arrays) {
   const ranges = arrays.map(rangeOf);
@@ -81,10 +77,8 @@ export function rangeOver(arrays) {
 const EDGES = [[1, 3], [0, 2]];
 
 /**
- * A coordinate of the picture in the network's input.
- * @param {Geometry} geometry
- * @param {number} axis 0 for y, 1 for x.
- * @param {number} value
+ * A coordinate of the picture in the network's input. `axis`: 0 for y, 1 for x.
+ * @type {(geometry: Geometry, axis: number, value: number) => number}
  */
 export function toNetwork({ seen, placed }, axis, value) {
   const [lo, hi] = EDGES[axis];
@@ -93,9 +87,7 @@ export function toNetwork({ seen, placed }, axis, value) {
 
 /**
  * A coordinate of the network's input in the picture.
- * @param {Geometry} geometry
- * @param {number} axis
- * @param {number} value
+ * @type {(geometry: Geometry, axis: number, value: number) => number}
  */
 export function toPicture({ seen, placed }, axis, value) {
   const [lo, hi] = EDGES[axis];
@@ -104,8 +96,7 @@ export function toPicture({ seen, placed }, axis, value) {
 
 /**
  * Whether the network saw a point.
- * @param {Geometry} geometry
- * @param {Point} point
+ * @type {(geometry: Geometry, point: Point) => boolean}
  */
 export const isSeen = ({ seen }, [x, y]) => x >= seen[0] && x < seen[2] && y >= seen[1] && y < seen[3];
 
@@ -119,11 +110,7 @@ export const seesAll = ({ seen, picture }) => (
 
 /**
  * [row, column] of the cell of an h x w map under a point; null where the network saw nothing.
- * @param {Geometry} geometry
- * @param {Point} point
- * @param {number} h
- * @param {number} w
- * @returns {[number, number] | null}
+ * @type {(geometry: Geometry, point: Point, h: number, w: number) => [number, number] | null}
  */
 export function cellAt(geometry, point, h, w) {
   if (!isSeen(geometry, point)) return null;
@@ -134,14 +121,7 @@ export function cellAt(geometry, point, h, w) {
 
 /**
  * Picture rectangle of rows r0..r1 and columns c0..c1 (exclusive) of a rows x columns grid over the input.
- * @param {Geometry} geometry
- * @param {number} r0
- * @param {number} c0
- * @param {number} r1
- * @param {number} c1
- * @param {number} rows
- * @param {number} columns
- * @returns {Box}
+ * @type {(geometry: Geometry, r0: number, c0: number, r1: number, c1: number, rows: number, columns: number) => Box}
  */
 export function cellsBox(geometry, r0, c0, r1, c1, rows, columns) {
   const high = geometry.network[0] / rows;
@@ -156,10 +136,8 @@ export function cellsBox(geometry, r0, c0, r1, c1, rows, columns) {
 
 /**
  * A point moved by arrow keys, a fortieth of the picture at a time, inside the picture; from its middle at first.
- * @param {Point | null} point
- * @param {[number, number]} move To the right and down, -1, 0 or 1.
- * @param {[number, number]} full Height and width of the picture.
- * @returns {Point}
+ * `move`: to the right and down, -1, 0 or 1. `full`: height and width of the picture.
+ * @type {(point: Point | null, move: [number, number], full: [number, number]) => Point}
  */
 export function movedPoint(point, move, full) {
   const [x, y] = point || [full[1] / 2, full[0] / 2];
@@ -169,9 +147,7 @@ export function movedPoint(point, move, full) {
 
 /**
  * The rectangle between two corners on whole pixels; null where it is empty.
- * @param {Point} a
- * @param {Point} b
- * @returns {Box | null}
+ * @type {(a: Point, b: Point) => Box | null}
  */
 export function boxBetween(a, b) {
   const [x0, x1] = [a[0], b[0]].sort((p, q) => p - q).map(Math.round);
@@ -192,11 +168,9 @@ function cubic(d) {
 }
 
 /**
- * Places of coordinates among the cells of one axis of a map; the centre of the first cell is 0.
- * @param {Geometry} geometry
- * @param {number} axis
- * @param {number} cells
- * @param {ArrayLike<number>} points Picture coordinates.
+ * Places of coordinates among the cells of one axis of a map; the centre of the first cell is 0. `points`: picture
+ * coordinates.
+ * @type {(geometry: Geometry, axis: number, cells: number, points: ArrayLike<number>) => Float64Array}
  */
 export function cellPositions({ seen, placed, network }, axis, cells, points) {
   const [lo, hi] = EDGES[axis];
@@ -207,10 +181,7 @@ export function cellPositions({ seen, placed, network }, axis, cells, points) {
 
 /**
  * Cells and weights that sample these places; edges are repeated.
- * @param {Float64Array} positions
- * @param {number} cells
- * @param {Interpolation} interpolation
- * @returns {Taps}
+ * @type {(positions: Float64Array, cells: number, interpolation: Interpolation) => Taps}
  */
 export function tapsAt(positions, cells, interpolation) {
   const taps = { cells: 1, bilinear: 2, bicubic: 4 }[interpolation];
@@ -323,9 +294,7 @@ export function scaleFor(map, mode, together, fixed) {
 
 /**
  * A diverging palette has its middle on the neutral value: the scale reaches equally far to both sides.
- * @param {Scale} scale
- * @param {number} neutral
- * @returns {Scale}
+ * @type {(scale: Scale, neutral: number) => Scale}
  */
 export function symmetric(scale, neutral) {
   const reach = Math.max(Math.abs(scale[0] - neutral), Math.abs(scale[1] - neutral));
@@ -364,10 +333,7 @@ export function blend(photo, values, scale, lut, opacity, out) {
 
 /**
  * Colour of one value; the middle of the palette where the scale has no extent.
- * @param {Uint8Array} lut
- * @param {Scale} scale
- * @param {number} value
- * @returns {[number, number, number]}
+ * @type {(lut: Uint8Array, scale: Scale, value: number) => [number, number, number]}
  */
 export function lutColour(lut, scale, value) {
   const extent = scale[1] - scale[0];
@@ -380,9 +346,7 @@ export function lutColour(lut, scale, value) {
 
 /**
  * Mask of the values at or above a threshold (0..1 of their range); null where the map is flat.
- * @param {Float32Array} values
- * @param {number} threshold
- * @returns {Uint8Array | null}
+ * @type {(values: Float32Array, threshold: number) => Uint8Array | null}
  */
 export function maskAt(values, threshold) {
   const [low, high] = rangeOf(values);
@@ -394,12 +358,8 @@ export function maskAt(values, threshold) {
 }
 
 /**
- * The connected part (8 neighbours) of a mask round a pixel, whose pixels become 2.
- * @param {Uint8Array} mask
- * @param {Float32Array} values
- * @param {number} width
- * @param {number} start
- * @returns {PartBox} In pixels of the mask.
+ * The connected part (8 neighbours) of a mask round a pixel, whose pixels become 2. Returns in pixels of the mask.
+ * @type {(mask: Uint8Array, values: Float32Array, width: number, start: number) => PartBox}
  */
 function partAt(mask, values, width, start) {
   const height = mask.length / width;
@@ -459,8 +419,7 @@ export function boxesOf(values, width, height, threshold, components, minArea, p
 
 /**
  * Intersection over union.
- * @param {Box} a
- * @param {Box} b
+ * @type {(a: Box, b: Box) => number}
  */
 export function iou(a, b) {
   const w = Math.min(a.x1, b.x1) - Math.max(a.x0, b.x0);
@@ -532,8 +491,7 @@ export function kernelTaps(geometry, { k, dilation, stride }, { h, w, values }, 
 
 /**
  * Which way each cell's kernel pulls: 2 x h x w, x to the right and y down.
- * @param {Pick<Kernel, "k" | "neutral">} kernel
- * @param {Cells} map
+ * @type {(kernel: Pick<Kernel, "k" | "neutral">, map: Cells) => Float32Array}
  */
 export function kernelPulls({ k, neutral }, { h, w, values }) {
   const half = (k - 1) / 2;

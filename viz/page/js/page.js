@@ -27,8 +27,7 @@ function parsed(text) {
 
 /**
  * What the page gives to a view.
- * @param {Component} component
- * @returns {Host}
+ * @type {(component: Component) => Host}
  */
 const hostOf = ({ trigger }) => ({
   send: trigger,

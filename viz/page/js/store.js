@@ -46,8 +46,7 @@ export function createStore(initial) {
 
 /**
  * Values by key; of more than `limit` the oldest goes.
- * @param {number} limit
- * @returns {Memo}
+ * @type {(limit: number) => Memo}
  */
 export function createMemo(limit) {
   /** @type {Map<string, any>} */

@@ -43,8 +43,7 @@ export function make(tag, name = "", text = "") {
 
 /**
  * A row of a table.
- * @param {(string | number)[]} cells
- * @param {string} title
+ * @type {(cells: (string | number)[], title?: string) => HTMLTableRowElement}
  */
 export function tableRow(cells, title = "") {
   const row = make("tr");
@@ -55,8 +54,7 @@ export function tableRow(cells, title = "") {
 
 /**
  * Options of a list of maps, under the headings of their groups.
- * @param {MapEntry[]} maps
- * @param {(map: MapEntry) => string} titleOf
+ * @type {(maps: MapEntry[], titleOf: (map: MapEntry) => string) => HTMLOptGroupElement[]}
  */
 export function groupedOptions(maps, titleOf) {
   return [...new Set(maps.map((map) => map.group))].map((name) => {
@@ -115,26 +113,20 @@ export class View {
 
   /**
    * An element of the template.
-   * @param {string} name
-   * @returns {any}
+   * @type {(name: string) => any}
    */
   find(name) {
     return this.element.querySelector(`.${this.prefix}-${name}`);
   }
 
-  /**
-   * @param {string} name
-   * @returns {Control}
-   */
+  /** @type {(name: string) => Control} */
   control(name) {
     return this.find(name);
   }
 
   /**
    * Changes of the state that follow when a person sets a control.
-   * @param {string} name
-   * @param {any} value
-   * @returns {object}
+   * @type {(name: string, value: any) => object}
    */
   chosen(name, value) {
     return { [name]: value };
@@ -148,6 +140,22 @@ export class View {
       if (control.type === "checkbox") /** @type {HTMLInputElement} */ (control).checked = value;
       else if (control.value !== String(value)) control.value = String(value);
     }
+  }
+
+  /**
+   * Set texts of elements, by name.
+   * @param {Record<string, string>} texts
+   */
+  write(texts) {
+    for (const [name, text] of Object.entries(texts)) this.find(name).textContent = text;
+  }
+
+  /**
+   * Hide elements or show them, by name.
+   * @param {Record<string, boolean>} isHidden
+   */
+  hide(isHidden) {
+    for (const [name, hidden] of Object.entries(isHidden)) this.find(name).hidden = hidden;
   }
 
   // -------------------------------------------------------------- a picture and its maps
@@ -166,10 +174,7 @@ export class View {
     );
   }
 
-  /**
-   * @param {any} data
-   * @param {CanvasImageSource} image
-   */
+  /** @type {(data: any, image: CanvasImageSource) => void} */
   show(data, image) {
     const before = this.state.data;
     const isSame = before !== null && before.picture.sha256 === data.picture.sha256;
@@ -177,8 +182,7 @@ export class View {
     const changes = this.begin(data, before, isSame);
     this.memo.clear();
     this.root.style.setProperty("--ratio", String(data.picture.width / data.picture.height));
-    this.find("empty").hidden = true;
-    this.find("main").hidden = false;
+    this.hide({ empty: true, main: false });
     const places = isSame ? {} : { own: null, cursor: null };
     this.store.set({ data, photo: pixelsOf(image, width, height), ...places, ...changes });
     this.sync();
@@ -188,19 +192,16 @@ export class View {
 
   /**
    * Width and height at which a picture is drawn.
-   * @param {Picture} picture
-   * @returns {[number, number]}
+   * @type {(picture: Picture) => [number, number]}
    */
   sizeOf(picture) {
     return [picture.width, picture.height];
   }
 
   /**
-   * Prepare the page for a message; returns what changes of the state.
-   * @param {any} data
-   * @param {any} before The message shown so far, or null.
-   * @param {boolean} isSame Whether it had the same picture.
-   * @returns {object}
+   * Prepare the page for a message; returns what changes of the state. `before`: the message shown so far, or null.
+   * `isSame`: whether it had the same picture.
+   * @type {(data: any, before: any, isSame: boolean) => object}
    */
   begin(data, before, isSame) {
     throw new TypeError("A view prepares its own messages.");
@@ -216,8 +217,7 @@ export class View {
 
   /**
    * What is shown, in one line.
-   * @param {Picture} picture
-   * @param {string[]} more
+   * @type {(picture: Picture, more?: string[]) => string}
    */
   about(picture, more = []) {
     return [picture.name, `${picture.full[1]} x ${picture.full[0]}`, ...picture.notes, ...more].join(" · ");
@@ -253,9 +253,8 @@ export class View {
   }
 
   /**
-   * Act on a key; returns whether it means something here.
-   * @param {KeyboardEvent} event
-   * @param {[number, number] | undefined} move Of an arrow key.
+   * Act on a key; returns whether it means something here. `move`: of an arrow key.
+   * @type {(event: KeyboardEvent, move: [number, number] | undefined) => boolean}
    */
   pressed(event, move) {
     const { stop, cursor, data } = this.state;
@@ -328,8 +327,7 @@ export class View {
     const { stop, opacity, threshold } = this.state;
     this.find("step").max = String(this.last());
     this.find("step").value = String(stop);
-    this.find("opv").textContent = `${opacity} %`;
-    this.find("thv").textContent = `${threshold} % of the range`;
+    this.write({ opv: `${opacity} %`, thv: `${threshold} % of the range` });
     this.sync();
   }
 }

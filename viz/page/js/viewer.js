@@ -112,17 +112,12 @@ export class Viewer extends View {
 
   /** @param {string} text A sentence about a refused file; "" takes it away. */
   say(text) {
-    const banner = this.find("banner");
-    banner.hidden = !text;
-    banner.textContent = text;
+    this.write({ banner: text });
+    this.hide({ banner: !text });
     this.root.dataset.error = text;
   }
 
-  /**
-   * @param {ViewerMessage} data
-   * @param {ViewerMessage | null} before
-   * @param {boolean} isSame
-   */
+  /** @type {(data: ViewerMessage, before: ViewerMessage | null, isSame: boolean) => object} */
   begin(data, before, isSame) {
     this.play(false);
     this.drawnStrip = "";
@@ -130,13 +125,12 @@ export class Viewer extends View {
       canvas.width = data.picture.width;
       canvas.height = data.picture.height;
     }
-    this.find("model").textContent = data.model.title;
-    this.find("file").textContent = this.about(data.picture);
+    this.write({ model: data.model.title, file: this.about(data.picture) });
     const isAgain = before !== null && before.model.name === data.model.name;
     const stops = data.frames.length;
     this.root.dataset.stops = String(stops);
     this.root.dataset.steps = String(new Set(data.frames.map((frame) => frame.step)).size);
-    for (const name of ["steps", "strip", "stripnote"]) this.find(name).hidden = stops < 2;
+    this.hide({ steps: stops < 2, strip: stops < 2, stripnote: stops < 2 });
     for (const label of this.root.querySelectorAll(".sl-multi")) label.toggleAttribute("hidden", stops < 2);
     const first = hasStory(data) ? 1 : stops;
     return {
@@ -148,9 +142,8 @@ export class Viewer extends View {
   }
 
   /**
-   * Offer the maps and classes of a message; returns which of them are chosen.
-   * @param {ViewerMessage} data
-   * @param {string} last The choice so far.
+   * Offer the maps and classes of a message; returns which of them are chosen. `last`: the choice so far.
+   * @type {(data: ViewerMessage, last: string) => { map: string, class: string, palette: string }}
    */
   offerMaps(data, last) {
     const classes = data.maps.filter((map) => map.kind === CLASS_MAP);
@@ -177,10 +170,7 @@ export class Viewer extends View {
     return data.pick == null ? chosen : { ...chosen, map: CLASS_MAP, class: String(data.pick) };
   }
 
-  /**
-   * @param {string} name
-   * @param {any} value
-   */
+  /** @type {(name: string, value: any) => object} */
   chosen(name, value) {
     if (name === "map") return { map: value, wish: value };
     if (name === "filter" && value) return { filter: true, allsteps: true };
@@ -234,9 +224,7 @@ export class Viewer extends View {
 
   /**
    * The map at the pixels of a rendering.
-   * @param {Drawn} map
-   * @param {number} width
-   * @param {number} height
+   * @type {(map: Drawn, width: number, height: number, how?: import("./numbers.js").Interpolation) => Float32Array}
    */
   samples(map, width, height, how = this.state.interp) {
     return this.sampled(map, this.data.geometry, width, height, how);
@@ -269,11 +257,7 @@ export class Viewer extends View {
     return classes.flatMap((other) => other.steps);
   }
 
-  /**
-   * @param {Drawn} map
-   * @param {"raw" | "image" | "steps" | "fixed"} mode
-   * @returns {Scale}
-   */
+  /** @type {(map: Drawn, mode?: "raw" | "image" | "steps" | "fixed") => Scale} */
   scaleOf(map, mode = this.state.scale) {
     const fixed = this.fixedRange();
     // Without two good numbers the shared range stands in, and the readout says so.
@@ -292,12 +276,7 @@ export class Viewer extends View {
     return palette === "diverging" && entry.neutral === null ? "inferno" : palette;
   }
 
-  /**
-   * @param {Drawn} map
-   * @param {number} width
-   * @param {number} height
-   * @param {Scale} scale
-   */
+  /** @type {(map: Drawn, width: number, height: number, scale: Scale) => import("./canvas.js").Look} */
   look(map, width, height, scale) {
     const { luts, opacity } = this.state;
     const lut = luts[this.paletteOf(map)];
@@ -314,10 +293,7 @@ export class Viewer extends View {
     return this.inStory && map.entry.kind !== CLASS_MAP;
   }
 
-  /**
-   * @param {number} stop
-   * @returns {PartBox[]}
-   */
+  /** @type {(stop: number) => PartBox[]} */
   boxesAt(stop) {
     const map = this.mapAt(stop);
     if (!map || this.isUnboxed(map)) return [];
@@ -358,20 +334,20 @@ export class Viewer extends View {
     this.frame.classList.toggle("drawing", draw);
     this.paintBar(map, drawn);
     this.paintOver(map);
-    const title = hasStory(data) ? `${stop} of ${this.last()}: ${frame.title}` : `${frame.title} of ${this.last()}`;
     this.find("step").setAttribute("aria-valuetext", frame.title);
-    this.find("steplabel").textContent = title;
-    this.find("stopword").textContent = hasStory(data) ? "stop" : "step";
-    this.find("caption").textContent = frame.caption;
-    this.find("minv").textContent = `${minarea} % of the picture`;
-    this.find("classrow").hidden = this.nameAt() !== CLASS_MAP;
-    this.find("fixed").hidden = scale !== "fixed";
+    this.write({
+      steplabel: hasStory(data) ? `${stop} of ${this.last()}: ${frame.title}` : `${frame.title} of ${this.last()}`,
+      stopword: hasStory(data) ? "stop" : "step",
+      caption: frame.caption,
+      minv: `${minarea} % of the picture`,
+    });
+    this.hide({ classrow: this.nameAt() !== CLASS_MAP, fixed: scale !== "fixed" });
     this.paintVector(this.inStory ? frame.vector : null);
     this.paintKernel();
     this.paintStrip();
     this.paintTop(frame);
     this.paintTable();
-    this.readout(map);
+    this.write({ readout: this.reading(map) });
     this.root.dataset.step = String(frame.step);
     this.root.dataset.stop = String(stop);
   }
@@ -382,7 +358,7 @@ export class Viewer extends View {
     this.paintOver(map);
     if (changed.has("point")) this.paintKernel();
     if (changed.has("own")) this.paintTable();
-    this.readout(map);
+    this.write({ readout: this.reading(map) });
   }
 
   /** @param {Drawn | null} map */
@@ -418,8 +394,7 @@ export class Viewer extends View {
 
   /**
    * The colour bar.
-   * @param {Drawn | null} map
-   * @param {{ scale: Scale, lut: Uint8Array } | null} drawn
+   * @type {(map: Drawn | null, drawn: { scale: Scale, lut: Uint8Array } | null) => void}
    */
   paintBar(map, drawn) {
     this.find("bar").style.visibility = map ? "visible" : "hidden";
@@ -470,14 +445,13 @@ export class Viewer extends View {
   paintKernel() {
     const { geometry, kernels } = this.data;
     for (const label of this.root.querySelectorAll(".sl-kernelonly")) label.toggleAttribute("hidden", !kernels.length);
-    const now = this.kernelNow();
-    this.find("kernel").hidden = !now || !this.state.showkernel;
-    if (this.find("kernel").hidden) return;
-    const grid = this.find("kgrid");
-    const cell = this.cellOf(now);
-    this.find("ksaid").textContent = kernelWords(geometry, now, cell);
-    grid.hidden = !cell;
+    const now = this.state.showkernel ? this.kernelNow() : null;
+    const cell = now && this.cellOf(now);
+    this.hide({ kernel: !now, kgrid: !cell });
+    if (!now) return;
+    this.write({ ksaid: kernelWords(geometry, now, cell) });
     if (!cell) return;
+    const grid = this.find("kgrid");
     grid.style.setProperty("--k", now.kernel.k);
     grid.replaceChildren(...kernelSquares(geometry, now, cell, this.state.luts.diverging));
     [grid.dataset.row, grid.dataset.column] = cell;
@@ -489,7 +463,7 @@ export class Viewer extends View {
     box.hidden = !vector;
     if (!vector) return;
     drawVector(this.find("bars"), vector, Math.max(200, box.clientWidth), getComputedStyle(this.root).color);
-    this.find("vectorsaid").textContent = vectorWords(vector);
+    this.write({ vectorsaid: vectorWords(vector) });
   }
 
   // -------------------------------------------------------------- the strip of all stops
@@ -546,13 +520,12 @@ export class Viewer extends View {
       const full = story ? short : `${frame.title} says ${frame.top[0].label}`;
       words.textContent = maps[i] ? full : `${short}: no value here`;
     });
-    this.find("stripnote").textContent = this.stripNote(maps, scales);
+    this.write({ stripnote: this.stripNote(maps, scales) });
   }
 
   /**
    * Which scales the strip has.
-   * @param {(Drawn | null)[]} maps
-   * @param {(Scale | null)[]} scales
+   * @type {(maps: (Drawn | null)[], scales: (Scale | null)[]) => string}
    */
   stripNote(maps, scales) {
     const first = maps.findIndex(Boolean);
@@ -608,11 +581,6 @@ export class Viewer extends View {
   }
 
   /** @param {Drawn | null} map */
-  readout(map) {
-    this.find("readout").textContent = this.reading(map);
-  }
-
-  /** @param {Drawn | null} map */
   reading(map) {
     const { cursor, scale } = this.state;
     const { geometry } = this.data;
@@ -661,7 +629,7 @@ export class Viewer extends View {
       this.stopPlaying = this.host.every(PLAY_MILLISECONDS, () => this.go(this.state.stop % this.last() + 1));
     }
     this.store.set({ playing });
-    this.find("play").textContent = playing ? "Stop" : "Play";
+    this.write({ play: playing ? "Stop" : "Play" });
     this.find("play").setAttribute("aria-pressed", String(playing));
   }
 
@@ -669,8 +637,7 @@ export class Viewer extends View {
   addPanel() {
     const { palette, interp, opacity, scale, threshold } = this.state;
     const fixed = this.fixedRange();
-    this.find("added").textContent =
-      "Added to the figure below, with palette, interpolation, opacity and scale of this view.";
+    this.write({ added: "Added to the figure below, with palette, interpolation, opacity and scale of this view." });
     this.host.send("add_panel", {
       panel: panelSpec(this.nameAt(), this.stepOf(), this.state.class),
       palette,
@@ -704,10 +671,7 @@ function storyScales(maps, scales) {
 
 /**
  * Show the viewer in an element that holds its template.
- * @param {HTMLElement} element
- * @param {ViewerMessage | ErrorMessage | null} message
- * @param {Host} host
- * @returns {Viewer}
+ * @type {(element: HTMLElement, message: ViewerMessage | ErrorMessage | null, host: Host) => Viewer}
  */
 export function mount(element, message, host) {
   const viewer = new Viewer(element, host);
