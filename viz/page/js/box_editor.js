@@ -68,8 +68,8 @@ export class BoxEditor {
   }
 
   /**
-   * Follow the pointer on a frame. `canvas`: that shows the picture in it. `pressed`: further changes of the state
-   * where a press does not draw.
+   * Follow the pointer on a frame whose canvas shows the picture. `pressed` gives further changes of the state where a
+   * press does not draw.
    * @type {(frame: HTMLElement, canvas: HTMLCanvasElement, pressed?: (point: Point) => object) => void}
    */
   watch(frame, canvas, pressed = () => ({})) {

@@ -82,7 +82,7 @@ export class Pen {
   }
 
   /**
-   * The edges of a box on a dark ground. `width`: screen pixels. `dashes`: screen pixels.
+   * The edges of a box on a dark ground; width and dashes in screen pixels.
    * @type {(box: Box, colour: string, width: number, dashes?: number[]) => void}
    */
   outline(box, colour, width, dashes = []) {
@@ -114,7 +114,7 @@ export class Pen {
   }
 
   /**
-   * Text at the upper left corner of a box. `colour`: of its ground.
+   * Text at the upper left corner of a box, on a ground of a colour.
    * @type {(text: string, box: Box, colour: string) => void}
    */
   tag(text, box, colour) {
@@ -164,8 +164,8 @@ export class Pen {
   }
 
   /**
-   * An arrow of a length and direction with its middle in the middle of a box. `part`: share of the box that it fills.
-   * `angle`: clockwise from the right.
+   * An arrow round the middle of a box. `part` is the share of the box that it fills; its angle is counted clockwise from
+   * the right.
    * @type {(box: Box, part: number, angle: number) => void}
    */
   arrow(box, part, angle) {
@@ -190,7 +190,7 @@ export class Pen {
   }
 
   /**
-   * The edge of a mask. `mask`: of the canvas's size; 0 is outside.
+   * The edge of a mask of the canvas's size; 0 is outside.
    * @type {(mask: Uint8Array, width: number) => void}
    */
   edge(mask, width) {

@@ -17,8 +17,7 @@ import { make } from "./view.js";
 /** @typedef {[number, number]} Cell Row and column. */
 
 /**
- * The kernel that belongs to a stop: that of the module whose map is shown, or the stop's own. `name`: of the map that
- * is shown.
+ * The kernel that belongs to a stop: that of the module whose map, of this name, is shown, or the stop's own.
  * @type {(data: ViewerMessage, frame: import("./messages.js").Frame, name: string) => KernelNow | null}
  */
 export function kernelOf(data, frame, name) {
@@ -140,8 +139,8 @@ export function kernelSquares(geometry, now, cell, lut) {
 }
 
 /**
- * The middle of the cell beside a point's, or of the middle cell where there is no point yet. `move`: to the right and
- * down, -1, 0 or 1.
+ * The middle of the cell beside a point's, or of the middle cell where there is no point yet. The move is to the right
+ * and down, -1, 0 or 1 each.
  * @type {(geometry: Geometry, map: Cells, point: Point | null, move: [number, number]) => Point}
  */
 export function nextCell(geometry, { h, w }, point, move) {
@@ -166,7 +165,7 @@ function baseOf({ neutral, values }) {
 }
 
 /**
- * Draw a vector as bars, by index and sorted. `wide`: screen pixels.
+ * Draw a vector as bars, by index and sorted, as many screen pixels wide.
  * @type {(canvas: HTMLCanvasElement, vector: Vector, wide: number, ink: string) => void}
  */
 export function drawVector(canvas, vector, wide, ink) {

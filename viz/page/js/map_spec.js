@@ -6,7 +6,7 @@ export const CLASS_MAP = "class_map";
 export const STORY = "story";
 
 /**
- * Name of one tap of a kernel. `kernel`: full name of the kernel.
+ * Name of one tap of a kernel, from the kernel's full name.
  * @type {(kernel: string, index: number) => string}
  */
 export const tapName = (kernel, index) => `${kernel}@${index}`;
@@ -24,7 +24,7 @@ export const labelOf = (name) => name.split(".").pop().split("@")[0];
 export const isInside = (name, path) => name.includes(path + ".");
 
 /**
- * What the figure builder calls a map at a step. `chosen`: number of the class of a class map, or "best".
+ * What the figure builder calls a map at a step. A class map is of the chosen class: its number, or "best".
  * @type {(name: string, step: number, chosen: string) => string}
  */
 export function panelSpec(name, step, chosen) {

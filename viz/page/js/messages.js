@@ -154,7 +154,7 @@ export function decodeBytes(base64) {
 export const decodeFloats = (base64) => new Float32Array(decodeBytes(base64).buffer);
 
 /**
- * Fill in the values of maps. Returns the same maps.
+ * The same maps with their values filled in.
  * @type {(maps: MapEntry[]) => MapEntry[]}
  */
 export function decodeMaps(maps) {

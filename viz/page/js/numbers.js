@@ -77,7 +77,7 @@ export function rangeOver(arrays) {
 const EDGES = [[1, 3], [0, 2]];
 
 /**
- * A coordinate of the picture in the network's input. `axis`: 0 for y, 1 for x.
+ * A coordinate of the picture in the network's input; axis 0 is y, 1 is x.
  * @type {(geometry: Geometry, axis: number, value: number) => number}
  */
 export function toNetwork({ seen, placed }, axis, value) {
@@ -135,8 +135,8 @@ export function cellsBox(geometry, r0, c0, r1, c1, rows, columns) {
 }
 
 /**
- * A point moved by arrow keys, a fortieth of the picture at a time, inside the picture; from its middle at first.
- * `move`: to the right and down, -1, 0 or 1. `full`: height and width of the picture.
+ * A point moved by arrow keys (-1, 0 or 1 to the right and down), a fortieth of the picture at a time and inside it; from
+ * its middle at first. `full` is the picture's height and width.
  * @type {(point: Point | null, move: [number, number], full: [number, number]) => Point}
  */
 export function movedPoint(point, move, full) {
@@ -168,8 +168,7 @@ function cubic(d) {
 }
 
 /**
- * Places of coordinates among the cells of one axis of a map; the centre of the first cell is 0. `points`: picture
- * coordinates.
+ * Places of picture coordinates among the cells of one axis of a map; the centre of the first cell is 0.
  * @type {(geometry: Geometry, axis: number, cells: number, points: ArrayLike<number>) => Float64Array}
  */
 export function cellPositions({ seen, placed, network }, axis, cells, points) {
@@ -358,7 +357,7 @@ export function maskAt(values, threshold) {
 }
 
 /**
- * The connected part (8 neighbours) of a mask round a pixel, whose pixels become 2. Returns in pixels of the mask.
+ * The connected part (8 neighbours) of a mask round a pixel, in pixels of the mask; the part's pixels become 2.
  * @type {(mask: Uint8Array, values: Float32Array, width: number, start: number) => PartBox}
  */
 function partAt(mask, values, width, start) {

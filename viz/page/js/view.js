@@ -199,8 +199,8 @@ export class View {
   }
 
   /**
-   * Prepare the page for a message; returns what changes of the state. `before`: the message shown so far, or null.
-   * `isSame`: whether it had the same picture.
+   * Prepare the page for a message; returns what changes of the state. `before` is the message shown so far, or null, and
+   * `isSame` says whether it had the same picture.
    * @type {(data: any, before: any, isSame: boolean) => object}
    */
   begin(data, before, isSame) {
@@ -253,7 +253,7 @@ export class View {
   }
 
   /**
-   * Act on a key; returns whether it means something here. `move`: of an arrow key.
+   * Act on a key, which is a move where it is an arrow; returns whether it means something here.
    * @type {(event: KeyboardEvent, move: [number, number] | undefined) => boolean}
    */
   pressed(event, move) {
@@ -269,11 +269,7 @@ export class View {
 
   /**
    * The map at the pixels of a rendering, computed once.
-   * @param {Drawn} map
-   * @param {Geometry} geometry
-   * @param {number} width
-   * @param {number} height
-   * @param {Interpolation} how
+   * @type {(map: Drawn, geometry: Geometry, width: number, height: number, how: Interpolation) => Float32Array}
    */
   sampled(map, geometry, width, height, how) {
     const key = [map.key, how, width, height].join("|");

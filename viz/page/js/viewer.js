@@ -142,7 +142,7 @@ export class Viewer extends View {
   }
 
   /**
-   * Offer the maps and classes of a message; returns which of them are chosen. `last`: the choice so far.
+   * Offer the maps and classes of a message; returns which of them are chosen, after the map chosen last.
    * @type {(data: ViewerMessage, last: string) => { map: string, class: string, palette: string }}
    */
   offerMaps(data, last) {
