@@ -164,8 +164,8 @@ export class Pen {
   }
 
   /**
-   * An arrow round the middle of a box. `part` is the share of the box that it fills; its angle is counted clockwise from
-   * the right.
+   * An arrow round the middle of a box. `part` is the share of the box that it fills; its angle is counted clockwise
+   * from the right.
    * @type {(box: Box, part: number, angle: number) => void}
    */
   arrow(box, part, angle) {

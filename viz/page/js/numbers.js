@@ -135,8 +135,8 @@ export function cellsBox(geometry, r0, c0, r1, c1, rows, columns) {
 }
 
 /**
- * A point moved by arrow keys (-1, 0 or 1 to the right and down), a fortieth of the picture at a time and inside it; from
- * its middle at first. `full` is the picture's height and width.
+ * A point moved by arrow keys (-1, 0 or 1 to the right and down), a fortieth of the picture at a time and inside it;
+ * from its middle at first. `full` is the picture's height and width.
  * @type {(point: Point | null, move: [number, number], full: [number, number]) => Point}
  */
 export function movedPoint(point, move, full) {

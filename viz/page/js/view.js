@@ -199,8 +199,8 @@ export class View {
   }
 
   /**
-   * Prepare the page for a message; returns what changes of the state. `before` is the message shown so far, or null, and
-   * `isSame` says whether it had the same picture.
+   * Prepare the page for a message; returns what changes of the state. `before` is the message shown so far, or null,
+   * and `isSame` says whether it had the same picture.
    * @type {(data: any, before: any, isSame: boolean) => object}
    */
   begin(data, before, isSame) {
