@@ -356,14 +356,14 @@ def test_the_message_holds_every_stop_and_no_whole_tensor(family: str) -> None:
     names = {m["name"] for m in message["maps"]}
     names |= {f"{k['name']}#{j}" for k in message["kernels"] for j in range(k["k"] ** 2)}
     for frame in message["frames"]:
-        assert frame["show"] in names | {"class_map"}
+        assert frame["show"] in names | {"cam"}
         assert frame["kernel"] is None or frame["kernel"] in {k["name"] for k in message["kernels"]}
     message["picture"]["src"] = ""
     assert len(json.dumps(message)) < 600_000
     for m in message["maps"]:
         for s in m["steps"]:
             assert len(base64.b64decode(s["data"])) == 4 * s["h"] * s["w"] <= 4 * 14 * 14
-    own = [m["name"] for m in message["maps"] if m["kind"] != "class_map"]
+    own = [m["name"] for m in message["maps"] if m["kind"] != "cam"]
     assert len(own) == len(set(own))
 
 
