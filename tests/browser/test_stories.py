@@ -221,7 +221,7 @@ def test_any_map_can_be_chosen_and_the_story_taken_up_again(browser: Chrome, ser
     with Walker(browser, server) as walker:
         walker.open("paka")
         trace = reference(server, "paka")
-        walker.choose("map", "attention.levels.1.kernel_attention@5")
+        walker.choose("map", "attention.levels.1.kernel_attention#5")
         walker.go(next(i for i, f in enumerate(trace.stages, 1) if f.step == 2))
         assert "tap row 2, column 3" in walker.text(".sl-readout")
         assert len(walker.rows()) == 1 and walker.rows()[0][0].isdigit(), "a map that a person chose has its box"

@@ -201,7 +201,7 @@ def test_diverging_palette_is_centred_on_the_neutral_value(visitor: Visitor, ser
     gate = trace.heatmap("group_gate", channel=0)
     assert gate.neutral == pytest.approx(0.632, abs=1e-3)
     visitor.page.uncheck(".sl-showbox")
-    visitor.choose("map", "attention.group_gate@0")
+    visitor.choose("map", "attention.group_gate#0")
     visitor.choose("scale", "image")
     visitor.choose("palette", "diverging")
     visitor.set_range("opacity", 100)
