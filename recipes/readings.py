@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from viz.measures.localization.boxes import iou
 
 from recipes.pictures import SIZE
 from viz.capture.probe import Edit, capture, edited
+from viz.core.boxes import iou
 from viz.datasets.core import Box
 from viz.measures.intervals import Interval, interval
 from viz.models.networks.base import StepNetwork, StepOutput

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tests.tiny import as_model, scene, tiny_model, tiny_network
 from viz.capture.probe import Probe
+from viz.core.card import ModelCard
 from viz.core.record import MAP
 from viz.errors import ModelError, ProbeError, VizError
 from viz.geometry import Preprocessing, prepare
@@ -38,7 +39,6 @@ from viz.measures.faithfulness.randomisation import randomisation, randomise
 from viz.measures.faithfulness.reliance import reliance
 from viz.measures.faithfulness.similarity import similarity, ssim
 from viz.measures.faithfulness.stability import stability
-from viz.models.cards import ModelCard
 from viz.models.networks.base import StepNetwork, StepOutput
 from viz.picture import Picture, open_picture
 from viz.run.engine import Model

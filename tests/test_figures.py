@@ -29,13 +29,13 @@ from viz.figures import PRESETS, FigureSpec, Panel, figure, figure_from_record
 from viz.figures.content import contents, letter_of, percent
 from viz.figures.defaults import default_panels
 from viz.figures.draw import _Drawing, settings
-from viz.figures.latex import escaped
 from viz.figures.layout import MARGIN, spans
 from viz.figures.raster import cells_extent, draw_photo, opaque, photo
 from viz.figures.record import read_record
 from viz.figures.shorthand import panel_text, parse_panel, parse_panels
 from viz.figures.text import numbers, width_of, wrapped
 from viz.files import as_json_bytes
+from viz.latex_text import escaped
 from viz.run.export import trace_json
 
 SEVEN = "picture,class_map:1,class_map:2,class_map:3,spatial_gate:2,channel_gate:3,boxes:all"

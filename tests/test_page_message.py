@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from tests.family_models import family_model
 from tests.tiny import as_model, scene, tiny_model, tiny_network
+from viz.core.card import ModelCard
 from viz.core.trace import Trace
 from viz.geometry import Preprocessing
-from viz.models.cards import ModelCard
 from viz.page.entries import floats, kernel_entries, map_entry
 from viz.page.payload import DISPLAY_SIDE, TOP, classes_of, display_rgb, display_size, viewer_message
 from viz.picture import open_picture

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tests.family_models import NAMES, family_model
 from tests.tiny import as_model, scene, with_tap
 from viz.capture.probe import capture
+from viz.core.card import ModelCard
 from viz.core.kernels import cell_at, directions, kernel_at
 from viz.core.map_spec import DERIVED, MapSpec
 from viz.core.record import Record
@@ -33,7 +34,6 @@ from viz.figures.defaults import default_panels
 from viz.figures.shorthand import panel_text, parse_panel
 from viz.geometry import Geometry
 from viz.models.backbone import lite0_state
-from viz.models.cards import ModelCard
 from viz.models.networks.lite0_families import Lite0PAKA
 from viz.page.channels_tab import channel_records, choices_of, feature_probe, strongest, told, weakest
 from viz.page.figure_tab import panel_choices

@@ -1,7 +1,7 @@
 """Searchlight: what attention modules inside CNNs really do to a picture.
 
 import viz
-trace = viz.load("lite0-tdam").trace("photo.jpg")
+trace = viz.load("NAME").trace("photo.jpg")
 trace.class_map(step=2), viz.boxes(trace.heatmap("spatial_gate"))
 viz.figure(trace, preset="cvpr").save("fig.pdf")
 """

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from viz.measures.localization.boxes import iou
 
 from recipes.bench import Bench
 from recipes.features import Maps, batches
@@ -28,6 +27,7 @@ from recipes.tdam.collages import Collage
 from recipes.tdam.learn import others
 from recipes.views import Region, covered
 from viz.capture.probe import Edit
+from viz.core.boxes import iou
 from viz.datasets.core import Box
 from viz.measures.intervals import interval
 from viz.models.networks.lite0_tdam import Lite0TDAM

@@ -18,8 +18,8 @@ from playwright.sync_api import Locator, expect
 import viz
 from tests.browser.people import ASSETS, FOLDER, LOOPBACK, PHONE, Server, Visitor
 from tests.browser.visiting import LONG, PATIENCE, Chrome, all_ended, compute_quickly, hold_until_stopped, until
+from viz.core.card import class_number
 from viz.figures.comparison import Comparison, compare
-from viz.models.cards import class_number
 from viz.page.attribution_entries import layer_choices, method_choices
 
 pytestmark = pytest.mark.browser

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Page
-from viz.measures.localization.boxes import boxes, iou
 
 import viz
 from tests.browser.people import ASSETS, Server
 from tests.browser.visiting import Chrome
+from viz.core.boxes import boxes, iou
 from viz.core.heatmap import PALETTES, Heatmap, finite_range, overlay, palette, scale_for, symmetric
 from viz.core.kernels import directions, kernel_at
 from viz.geometry import INTERPOLATIONS, Geometry, Preprocessing, fit

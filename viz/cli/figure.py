@@ -121,10 +121,10 @@ def _redrawn(args: argparse.Namespace) -> Figure:
 
 
 def _drawn(args: argparse.Namespace) -> Figure:
+    from viz.core.card import class_number
     from viz.figures import FigureSpec, Panel, figure
     from viz.figures.attributions import with_attributions
     from viz.figures.shorthand import parse_panels, with_class
-    from viz.models.cards import class_number
 
     if not args.picture:
         usage("Name a picture, or a record with --from.")

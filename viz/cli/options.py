@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from viz.errors import PictureError, VizError
+from viz.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from viz.core.methods import AttributionOptions
     from viz.run.engine import Model
 
-DEFAULT_MODEL = "lite0-tdam"
 # `--model a b`, `--model a --model b`, or both.
 SEVERAL: dict[str, Any] = {"nargs": "+", "action": "extend"}
 # Options of more than one command.

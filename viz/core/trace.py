@@ -16,6 +16,7 @@ from PIL import Image
 
 from viz.core.attribution import Attribution
 from viz.core.baselines import baseline
+from viz.core.card import ModelCard, class_number
 from viz.core.derived import derive
 from viz.core.finite import notes_on
 from viz.core.heatmap import Heatmap, overlay, scale_for
@@ -26,7 +27,6 @@ from viz.core.record import Record, match
 from viz.core.stage import Narrator, Stage
 from viz.errors import ModelError, ProbeError
 from viz.geometry import Geometry, Interpolation
-from viz.models.cards import ModelCard, class_number
 from viz.picture import Picture
 from viz.read_only import ReadOnlyArrays
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from viz.core.card import class_number
 from viz.core.finite import notes_on
 from viz.errors import FigureError
 from viz.figures.attributions import options_in
@@ -24,7 +25,6 @@ from viz.figures.record import record_of
 from viz.figures.shorthand import parse_panels, with_class
 from viz.figures.spec import FigureSpec, Panel
 from viz.files import as_json_bytes, npz_bytes, write_whole
-from viz.models.cards import class_number
 
 if TYPE_CHECKING:
     from viz.core.trace import Trace

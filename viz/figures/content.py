@@ -249,7 +249,7 @@ def _short(path: str, paths: set[str]) -> str:
 
 
 def _words(label: str) -> str:
-    # TDAM's own word for the map that the searchlight reads and gates says nothing to a reader.
+    # The code's own word for the map that a module reads and gates says nothing to a reader.
     return "searchlight input" if label == "bottom" else label.replace("_", " ")
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from viz.core.card import ModelCard
 from viz.errors import ModelError
 from viz.models.backbone import load_lite0
-from viz.models.cards import ModelCard
 from viz.models.networks.base import StepNetwork
 from viz.models.paths import bundled
 

@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from viz.core.card import ModelCard
 from viz.errors import CheckpointError, ModelError, VizError
-from viz.models.cards import ModelCard, read_cards
+from viz.models.cards import read_cards
 from viz.models.paths import bundled
 from viz.picture import text_name
 

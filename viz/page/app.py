@@ -14,6 +14,7 @@ import gradio as gr
 
 from viz.errors import PictureError, VizError
 from viz.geometry import Mode
+from viz.models import DEFAULT_MODEL
 from viz.models.cards import imagenet_labels
 from viz.models.paths import bundled
 from viz.page.attribution_tab import AttributionTab
@@ -31,7 +32,6 @@ from viz.run.engine import Engine
 
 log = logging.getLogger(__name__)
 
-DEFAULT_MODEL = "lite0-tdam"
 GEOMETRIES: list[tuple[str, str]] = [
     ("the model's own", "own"),
     ("centre crop", "center_crop"),

@@ -7,8 +7,8 @@ from typing import Any
 
 import gradio as gr
 
+from viz.core.card import ModelCard
 from viz.families.family import families, family_of
-from viz.models.cards import ModelCard
 from viz.page.payload import static
 from viz.page.server.files import FileRefusedError, own_folder, uploaded_path
 from viz.page.server.modules import module_address

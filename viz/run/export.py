@@ -13,8 +13,8 @@ from viz.run.engine import versions
 
 if TYPE_CHECKING:
     from viz.core.attribution import Attribution
+    from viz.core.card import ModelCard
     from viz.core.trace import Trace
-    from viz.models.cards import ModelCard
 
 TRACE_VERSION = 2
 

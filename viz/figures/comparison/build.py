@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from viz.core.boxes import DEFAULT_THRESHOLD, Components, boxes
+from viz.core.card import class_number
 from viz.core.map_spec import MapSpec, parse
 from viz.core.methods import DEFAULT_OPTIONS, AttributionOptions
 from viz.core.trace import Trace
@@ -20,7 +21,6 @@ from viz.figures.comparison.grid import CompareFigure, compare_figure
 from viz.figures.comparison.notes import notes_of
 from viz.figures.comparison.tables import as_csv, as_json
 from viz.geometry import Mode
-from viz.models.cards import class_number
 from viz.picture import Picture, PictureSource, open_picture
 from viz.run.engine import Engine, Model
 

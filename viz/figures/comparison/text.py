@@ -13,11 +13,12 @@ from viz.figures.comparison.data import Column, Compared
 from viz.figures.comparison.notes import notes_of
 from viz.figures.comparison.tables import as_json
 from viz.figures.content import Content, Shows, percent
-from viz.figures.latex import _FITS, _SHOWN, escaped
+from viz.figures.latex import _FITS, _SHOWN
 from viz.figures.latex_names import include
 from viz.figures.presets import preset
 from viz.figures.record import drawing_versions, panel_entry
 from viz.figures.text import drawable, numbers
+from viz.latex_text import escaped
 from viz.run.export import model_entry, picture_entry, predictions_entry
 
 FIGURE_VERSION = 1

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 
 from viz.attribution import AttributionOptions
+from viz.core.card import class_number
 from viz.core.finite import check_answer
 from viz.core.methods import DEFAULT_OPTIONS
 from viz.environment import plain_torch
@@ -27,7 +28,6 @@ from viz.measures.faithfulness.results import Row, plain
 from viz.measures.faithfulness.sources import Source, source_of
 from viz.measures.faithfulness.stability import Stability, stability
 from viz.measures.faithfulness.words import words_for
-from viz.models.cards import class_number
 from viz.models.paths import bundled
 from viz.picture import PictureSource, open_picture
 

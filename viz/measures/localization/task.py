@@ -264,7 +264,7 @@ def _inside(sample: Sample, size: tuple[int, int]) -> tuple[Box, ...]:
 
 
 def _classified(opened: Opened, trace: Trace) -> Row:
-    """Where the sample's class stands in each step's answer, and TDAM's union over steps."""
+    """Where the sample's class stands in each step's answer, and the union over steps."""
     row: Row = {"i": opened.position, "h": opened.picture.sha256[:16], MADE_FROM: opened.made_from} | opened.notes
     wanted = opened.sample.class_index
     if wanted is None:
@@ -286,7 +286,7 @@ def _rank(logits: NDArray[np.float32], wanted: int) -> int:
 
 
 def _union(trace: Trace, wanted: int) -> list[list[int]]:
-    """Whether any step has the class among its first 1, 5: unfiltered, and after the step filter of TDAM's code."""
+    """Whether any step has the class among its first 1, 5: unfiltered, and after the step filter of `tdam_rule`."""
     maps = [trace.class_map(t).native for t in range(1, trace.steps + 1)]
     # In half precision a pass can overflow; a map without numbers has no box.
     boxes = [rule_box(m) if np.isfinite(m).all() else (0, 0, 0, 0) for m in maps]

@@ -94,6 +94,7 @@ import { tapName } from "./map_spec.js";
  * @typedef {object} ViewerMessage A picture with all maps of all its steps.
  * @property {string} key
  * @property {string} family
+ * @property {string} missing What is said where a map has no value at a step.
  * @property {{ name: string, title: string }} model
  * @property {Picture} picture
  * @property {Geometry} geometry

@@ -585,8 +585,7 @@ export class Viewer extends View {
     const { cursor, scale } = this.state;
     const { geometry } = this.data;
     if (!map) {
-      return this.data.family === "tdam" && this.state.map !== CLASS_MAP
-        ? "No searchlight at this step: it starts after the first pass." : "This map has no value at this step.";
+      return this.state.map === CLASS_MAP ? "This map has no value at this step." : this.data.missing;
     }
     const { title, unit } = map.entry;
     if (!cursor) {
