@@ -429,8 +429,8 @@ export function iou(a, b) {
 }
 
 /**
- * Step filter (viz/measures/localization/tdam_rule.py): of two steps whose boxes overlap by more than 0.5 IoU, the less probable takes over the other's
- * result. Returns, for each step, the entry that stands for it.
+ * Step filter (viz/measures/localization/tdam_rule.py): of two steps whose boxes overlap by more than 0.5 IoU, the less
+ * probable takes over the other's result. Returns, for each step, the entry that stands for it.
  * @template {{ probability: number, box: Box | null }} Entry
  * @param {Entry[]} entries
  * @returns {Entry[]}
