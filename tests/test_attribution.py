@@ -493,6 +493,6 @@ def test_exports_hold_the_attributions() -> None:
     model = tiny_model(1)
     trace = model.attribute(model.trace(scene()), "gradcam", class_index=5)
     (entry,) = trace_json(trace)["attributions"]
-    assert entry["key"] == "gradcam.5@1" and entry["class"] == 5 and entry["captum"]
+    assert entry["key"] == "gradcam@5:1" and entry["class"] == 5 and entry["captum"]
     with np.load(io.BytesIO(trace_npz(trace))) as arrays:
-        np.testing.assert_array_equal(arrays["gradcam.5@1"], trace.attribution("gradcam", 1, 5).native)
+        np.testing.assert_array_equal(arrays["gradcam@5:1"], trace.attribution("gradcam", 1, 5).native)

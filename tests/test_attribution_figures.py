@@ -214,7 +214,7 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     photo = tmp_path / "photo.png"
     Image.fromarray(scene()).save(photo)
     monkeypatch.setattr("viz.run.engine.load", lambda name, *args, **options: renamed(str(name)))
-    monkeypatch.setattr("viz.figures.record.load", lambda name, *args, **options: renamed(str(name)))
+    monkeypatch.setattr("viz.figures.again.load", lambda name, *args, **options: renamed(str(name)))
     out = tmp_path / "a.png"
     panels = "picture,gradcam:1,occlusion:2"
     how = ["--window", "48", "--stride", "48", "--baseline", "black"]

@@ -35,7 +35,7 @@ def loads(monkeypatch: pytest.MonkeyPatch, tiny: Any) -> list[tuple[Any, ...]]:
         return tiny
 
     monkeypatch.setattr(viz.run.engine, "load", load)
-    monkeypatch.setattr("viz.figures.record.load", load)
+    monkeypatch.setattr("viz.figures.again.load", load)
     return calls
 
 
@@ -164,7 +164,7 @@ def test_figure_and_again(loads: Any, photo: Path, tmp_path: Path, capsys: pytes
     assert main(arguments) == 0
     assert capsys.readouterr().out.split() == [str(out.with_suffix(s)) for s in (".pdf", ".json", ".npz", ".tex")]
     spec = json.loads(out.with_suffix(".json").read_text())["figure"]
-    assert spec["fixed"] == [-2, 2.5] and spec["letters"] is False and spec["panels"][1]["class_index"] == 388
+    assert spec["fixed"] == [-2, 2.5] and spec["letters"] is False and spec["panels"][1]["map"] == "cam@388:1"
     # The picture is found beside the record.
     assert main(["figure", "--from", str(out.with_suffix(".json")), "--out", str(tmp_path / "again.pdf")]) == 0
     assert (tmp_path / "again.pdf").read_bytes() == out.read_bytes()

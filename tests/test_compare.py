@@ -358,7 +358,7 @@ def test_figure_holds_every_model_and_step(made: viz.Comparison, tmp_path: Path)
     figure = made.to_figure()
     assert len(figure.contents) == 9 and figure.steps == (1, 2, 3)
     assert figure.contents[2].panel.kind == "picture" and "no value of spatial gate" in figure.contents[2].title
-    assert figure.contents[7].panel.step == 2, "the third row shows the second model's last step"
+    assert figure.contents[7].panel.spec.step == 2, "the third row shows the second model's last step"
     assert figure.size[0] == 3.25
     for kind, magic in (("pdf", b"%PDF"), ("svg", b"<?xml"), ("png", b"\x89PNG")):
         assert figure.to_bytes(kind).startswith(magic)
@@ -652,7 +652,7 @@ def test_a_folder_on_the_command_line(
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--model", "three"], ["--model", "x"] * 7, [*BOTH, "--map", "class_map:2"], [*BOTH, "--box", "1,2,3"],
+    [["--model", "three"], ["--model", "x"] * 7, [*BOTH, "--map", "cam:0"], [*BOTH, "--box", "1,2,3"],
      [*BOTH, "--box", "a,b,c,d"], [*BOTH, *["--map", "class_map"] * 3], [*BOTH, "--opacity", "3"],
      [*BOTH, "--preset", "nature"], [*BOTH, "--threshold", "2"], [*BOTH, "--scale", "raw"]],
 )  # fmt: skip

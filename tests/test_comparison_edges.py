@@ -87,4 +87,4 @@ def test_two_classifiers_mean_the_same_by_a_whole_name_alone() -> None:
     whole = next(label for label in trace.head.labels if " " in label and trace.head.labels.count(label) == 1)
     assert class_index(trace, whole) == trace.head.labels.index(whole)
     entry = model_entry(trace, "tiny", ["giant panda", "siberian husky"])
-    assert [m["class_index"] for m in entry["maps"] if m["kind"] == "class_map"] == [388]
+    assert [m["class_index"] for m in entry["maps"] if m["kind"] == "cam"] == [388]

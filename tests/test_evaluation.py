@@ -409,7 +409,7 @@ def test_tdam_has_a_row_a_step_and_the_union_of_its_steps(data: Path, tmp_path: 
     assert [(r["source"], r["step"]) for r in result["rows"][2:]] == [
         ("cam:1", 1),
         ("cam:2", 2),
-        ("attention:spatial_gate", 2),
+        ("spatial_gate", 2),
     ]
     model = result["models"][0]
     assert len(model["classification"]) == 2

@@ -622,7 +622,7 @@ def test_a_data_set_resumes_to_the_same_numbers(tmp_path: Path) -> None:
     again = measure_set(model, data, request, tmp_path / "b", begin=begin)
     assert again is not None and len(calls) == 2
     assert json.dumps(again.to_json()) == json.dumps(whole.to_json())
-    assert {s.source for s in whole.table if s.control == "deletion"} == {"cam", "attention:spatial_gate"}
+    assert {s.source for s in whole.table if s.control == "deletion"} == {"cam", "spatial_gate"}
     assert all(s.n == 6 for s in whole.table if s.control == "reliance")
     with pytest.raises(VizError, match="other options"):
         measure_set(model, data, Request(("cam",), ("deletion",), options=SMALL), tmp_path / "b")

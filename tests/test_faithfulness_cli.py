@@ -69,7 +69,7 @@ def test_a_run(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     plain, gated = found["models"]
     assert [m["model"] for m in found["models"]] == ["lite0", "lite0-psa"]
     assert not any(s["control"] == "reliance" for s in plain["table"])
-    assert {s["source"] for s in gated["table"] if s["control"] == "deletion"} == {"cam", "attention:spatial_gate"}
+    assert {s["source"] for s in gated["table"] if s["control"] == "deletion"} == {"cam", "spatial_gate"}
     drop = [s for s in gated["table"] if s["measure"] == "probability_drop"]
     # Neither of PSA's gates has a neutral value alone.
     without = {s["variant"] for s in drop if s["n"] == 0}

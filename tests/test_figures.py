@@ -102,8 +102,8 @@ def test_bad_shorthands_are_refused_in_one_sentence(text: str) -> None:
 
 def test_a_panel_becomes_definite(trace: Trace) -> None:
     made = figure(trace, ["class_map", "channel_gate", "spatial_gate:2", "boxes:all"])
-    kinds = [(p.kind, p.step) for p in made.spec.panels]
-    assert kinds == [("class_map", 3), ("channels", 3), ("map", 2), ("boxes", 3)]
+    kinds = [(p.kind, p.spec.kind, p.spec.step) for p in made.spec.panels]
+    assert kinds == [("map", "cam", 3), ("channels", "tap", 3), ("map", "tap", 2), ("boxes", "cam", -1)]
     assert made.spec.panels[2].probe == "layer4.0.RA_block.spatial_gate"
     assert made.spec.panels[0].class_index == trace.top(-1, 1)[0].class_index
     # Making it again from its own spec changes nothing.
@@ -579,10 +579,11 @@ def test_figure_options_are_checked(trace: Trace) -> None:
 
 def test_default_panels_tell_the_story(trace: Trace) -> None:
     made = figure(trace)
-    assert [(c.panel.kind, c.panel.step) for c in made.contents] == [
-        ("picture", 1), ("class_map", 1), ("class_map", 2), ("class_map", 3), ("map", 2), ("map", 3)
+    assert [(c.shows, c.panel.spec.step) for c in made.contents[1:]] == [
+        ("cam", 1), ("cam", 2), ("cam", 3), ("tap", 2), ("tap", 3)
     ]  # fmt: skip
-    assert len({c.panel.class_index for c in made.contents if c.panel.kind == "class_map"}) == 1
+    assert made.contents[0].panel.kind == "picture"
+    assert len({c.panel.class_index for c in made.contents if c.shows == "cam"}) == 1
     assert made._repr_png_()[:4] == b"\x89PNG"
 
 

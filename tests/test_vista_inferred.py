@@ -217,9 +217,9 @@ def test_the_start_is_a_spatial_gate_of_what_is_received() -> None:
     graph, features = InferredGraph(CHANNELS, updates=1), _features()
     with capture(graph) as sink, torch.no_grad():
         z = graph(features)[0]
-    gates = [v for p, path, _, v in sink.batches if p.label == "structured" and ".s3" in path]
+    gates = [v for tap, _, v in sink.batches if tap.label == "structured" and ".s3" in tap.path]
     torch.testing.assert_close(z, features[2] * (1 + sum(gates) / 2))
-    kernels = [v for p, _, _, v in sink.batches if p.label == "kernel"]
+    kernels = [v for tap, _, v in sink.batches if tap.label == "kernel"]
     delta = torch.zeros(9).index_fill_(0, torch.tensor(4), 1.0)
     assert len(kernels) == 6 and all(torch.equal(k, delta[None, :, None, None].expand_as(k)) for k in kernels)
     # The other scales are silent at first, and begin to learn by their strength.
