@@ -547,7 +547,7 @@ def test_the_command_refuses_slips_before_it_works(
         (["--json", "out.txt"], "must end in .json"),
         (["--json", str(tmp_path / "no" / "out.json")], "does not exist"),
         (["--same-pictures", "--tune-on", "tune"], "not both"),
-        (["--map", "heat"], "no source"),
+        (["--map", "heat("], "Unknown map"),
         (["--interval", "3"], "interval"),
         (["--readers", "-3"], "--readers must lie"),
         (["--batch", "0"], "batch"),
@@ -558,6 +558,10 @@ def test_the_command_refuses_slips_before_it_works(
             main(_command(data, tmp_path / "o.json", *more))
         (tmp_path / "folder.csv").rmdir()
         assert why in capsys.readouterr().err
+    # A bare name may be a tap: that no model has it is known once they are loaded, before any picture is read.
+    assert main(_command(data, tmp_path / "o.json", "--map", "heat")) == 1
+    assert "None of the models has heat" in capsys.readouterr().err
+    assert not list(tmp_path.glob("o.json*"))
     assert main(_command(data, tmp_path / "o.json", "--split", "nowhere")) == 1
     assert "val" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
