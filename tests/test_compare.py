@@ -372,7 +372,7 @@ def test_figure_holds_every_model_and_step(made: viz.Comparison, tmp_path: Path)
     tex = (tmp_path / "grid.tex").read_text()
     assert tex.isascii() and "Spearman" in tex and "two has 2 steps" in tex and tex.count("{") == tex.count("}")
     with np.load(tmp_path / "grid.npz") as maps:
-        assert np.array_equal(maps["a.class_map@1"], made.columns[0].heatmaps[0].native)  # type: ignore[union-attr]
+        assert np.array_equal(maps[f"a.{figure.contents[0].panel.spec}"], made.columns[0].heatmaps[0].native)  # type: ignore[union-attr]
         assert maps["box"].tolist() == [20, 20, 90, 80]
 
 

@@ -103,7 +103,8 @@ def test_bad_shorthands_are_refused_in_one_sentence(text: str) -> None:
 def test_a_panel_becomes_definite(trace: Trace) -> None:
     made = figure(trace, ["class_map", "channel_gate", "spatial_gate:2", "boxes:all"])
     kinds = [(p.kind, p.spec.kind, p.spec.step) for p in made.spec.panels]
-    assert kinds == [("map", "cam", 3), ("channels", "tap", 3), ("map", "tap", 2), ("boxes", "cam", -1)]
+    assert kinds == [("map", "cam", 3), ("channels", "tap", 3), ("map", "tap", 2), ("boxes", "cam", 3)]
+    assert made.spec.panels[3].all_steps, "its step only says whose best class is boxed"
     assert made.spec.panels[2].probe == "layer4.0.RA_block.spatial_gate"
     assert made.spec.panels[0].class_index == trace.top(-1, 1)[0].class_index
     # Making it again from its own spec changes nothing.
@@ -414,7 +415,7 @@ def test_the_maps_are_the_networks_own(trace: Trace, tmp_path: Path) -> None:
     made = figure(trace, "picture,class_map:1,spatial_gate:2,channel_gate:2,boxes:all,bottom:2#3")
     path = made.save(tmp_path / "f.png", 60)[2]
     with np.load(path, allow_pickle=False) as maps:
-        assert np.array_equal(maps["b.class_map@1"], made.contents[1].heatmaps[0].native)
+        assert np.array_equal(maps[f"b.{made.contents[1].panel.spec}"], made.contents[1].heatmaps[0].native)
         gate = trace.record("spatial_gate", 2)
         assert np.array_equal(maps[f"c.{gate.name}:2"], gate.values)
         assert maps[f"d.{trace.record('channel_gate', 2).name}:2"].shape == (256,)

@@ -129,7 +129,7 @@ class CompareFigure(Figure):
         count = len(self.comparison.columns)
         for i, c in enumerate(self.contents):
             for heat in c.heatmaps:
-                out[f"{c.letter}.{heat.name}@{heat.step}"] = heat.native
+                out[f"{c.letter}.{heat.spec}"] = heat.native
             if c.heatmaps and is_boxed(self.comparison.columns[i % count], self.boxes):
                 out[f"{c.letter}.boxes"] = np.array([b.xyxy for _, b in c.boxes], dtype=np.int64).reshape(-1, 4)
         if self.comparison.box is not None:
