@@ -19,12 +19,11 @@ from torch import Tensor, nn
 
 from viz.capture.probe import Probe
 from viz.core.card import ModelCard
-from viz.core.trace import ClassHead
-from viz.models.cards import labels_for
 from viz.models.networks.td_resnet import TDResNet, released_config
 from viz.models.paths import bundled
 from viz.picture import Picture, open_picture
 from viz.run.engine import Model, load, versions
+from viz.run.model import model_of
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -122,8 +121,7 @@ def td_resnet50() -> Model:
     torch.manual_seed(0)
     network = TDResNet(released_config(50)).eval().requires_grad_(False)
     card = ModelCard("td-resnet50", "TD-ResNet-50, random weights", "tdam", "td_resnet", steps=network.steps)
-    weights = network.class_weights().clone().numpy()
-    return Model(card, network, ClassHead(weights, labels_for(1000)), card.geometry, torch.device("cpu"), torch.float32)
+    return model_of(network, card, card.geometry, torch.device("cpu"), torch.float32)
 
 
 def models() -> dict[str, Model]:

@@ -71,7 +71,7 @@ def read(
             outputs = run(batch)
         logits.append(torch.stack([out.logits.cpu() for out in outputs]))
         if features:
-            maps.append(torch.stack([out.features.to("cpu", features) for out in outputs]))
+            maps.append(torch.stack([out.class_features.to("cpu", features) for out in outputs]))
         for tap, step, value in sink.batches:
             values.setdefault((tap.name, step), []).append(value)
     kept = torch.cat(maps, 1) if maps else torch.empty(0)

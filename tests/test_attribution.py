@@ -380,7 +380,7 @@ def test_a_trace_with_an_attribution_is_a_new_one() -> None:
     assert heat.geometry == cam.geometry and heat.native.shape == cam.native.shape
     np.testing.assert_allclose(heat.native, np.maximum(cam.native, 0) / cam.native.size, rtol=1e-3, atol=1e-5)
     assert heat.neutral is None and heat.bounds[0] == 0
-    assert made.head.labels[cam.class_index or 0] in heat.title
+    assert made.labels[cam.class_index or 0] in heat.title
     assert model.attribute(made, "gradcam") is made
     with pytest.raises(ValueError, match="read-only"):
         made.attributions[0].values[0, 0] = 1

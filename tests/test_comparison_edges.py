@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.tiny import as_model, scene, tiny_model, tiny_network
+from tests.tiny import as_model, scene, tiny_model, tiny_network, with_logits
 from viz.core.trace import Trace
 from viz.figures.comparison import compare, top_overlap
 from viz.figures.comparison.data import scale_group
@@ -26,7 +26,7 @@ def with_best(trace: Trace, best: tuple[int, ...]) -> Trace:
     """The trace whose step t is sure of class best[t]."""
     logits = trace.logits.copy()
     logits[np.arange(trace.steps), list(best)] += 1e3
-    return replace(trace, logits=logits)
+    return with_logits(trace, logits)
 
 
 def test_the_class_is_the_first_models_best_at_its_last_step() -> None:
@@ -43,8 +43,8 @@ def test_a_model_with_fewer_steps_repeats_its_last_box() -> None:
     # Steps whose features lie in opposite corners, so that their boxes differ.
     features = [np.zeros_like(f) for f in trace.features]
     features[0][:, 0, 0], features[1][:, 2, 2] = 1.0, 1.0
-    weights = np.abs(trace.head.weights)
-    trace = replace(trace, features=tuple(features), head=replace(trace.head, weights=weights))
+    weights = np.abs(trace.class_weights)
+    trace = replace(trace, features=tuple(features), class_weights=weights)
     made = compare(scene(), [three, trace])
     boxes = [made.box_of(1, step) for step in (1, 2, 3)]
     assert boxes[0] is not None and boxes[0] != boxes[1] == boxes[2]
@@ -84,7 +84,7 @@ def test_two_classifiers_mean_the_same_by_a_whole_name_alone() -> None:
     assert class_index(trace, "siberian husky") is None  # the label is written "Siberian Husky"
     few = as_model(tiny_network(2, classes=10)).trace(scene())
     assert class_index(few, "giant panda") is None and class_index(few, "class 3") == 3
-    whole = next(label for label in trace.head.labels if " " in label and trace.head.labels.count(label) == 1)
-    assert class_index(trace, whole) == trace.head.labels.index(whole)
+    whole = next(label for label in trace.labels if " " in label and trace.labels.count(label) == 1)
+    assert class_index(trace, whole) == trace.labels.index(whole)
     entry = model_entry(trace, "tiny", ["giant panda", "siberian husky"])
     assert [m["class_index"] for m in entry["maps"] if m["kind"] == "cam"] == [388]

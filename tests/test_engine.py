@@ -68,7 +68,7 @@ def test_load_a_bundled_model() -> None:
     assert not model.network.training
     assert not any(p.requires_grad for p in model.network.parameters())
     assert not model.head.weights.flags.writeable
-    assert model.head.labels[0] == "tench"
+    assert model.labels[0] == "tench"
     trace = model.trace(scene())
     assert trace.logits.shape == (1, 1000)
     assert trace.features[0].shape == (1280, 7, 7)

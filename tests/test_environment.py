@@ -244,7 +244,7 @@ def test_results_can_be_sent_and_copied(results: dict[str, Any], kind: str, send
 
 def test_what_is_sent_stays_read_only(results: dict[str, Any]) -> None:
     trace = pickle.loads(pickle.dumps(results["trace"]))
-    arrays = (trace.logits, trace.head.weights, trace.features[0], trace.records[0].values, trace.picture.rgb)
+    arrays = (trace.logits, trace.class_weights, trace.features[0], trace.records[0].values, trace.picture.rgb)
     for array in (*arrays, trace.attributions[0].values):
         with pytest.raises(ValueError, match="read-only"):
             array[...] = 0

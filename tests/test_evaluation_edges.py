@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 import viz.measures.localization.task as task_module
 from tests.localization_data import write_dataset
+from tests.tiny import with_logits
 from viz.core.card import ModelCard
 from viz.core.trace import Trace
 from viz.datasets import Dataset, open_dataset
@@ -84,7 +84,7 @@ def test_the_predicted_class_is_that_of_the_sources_own_step(
         for trace in usual(*arguments, **rest):
             logits = trace.logits.copy()
             logits[0, 101], logits[1, 202] = 1e3, 1e3
-            found.append(replace(trace, logits=logits))
+            found.append(with_logits(trace, logits))
         return found
 
     def maps(

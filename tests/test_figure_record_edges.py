@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.tiny import scene, tiny_model
+from tests.tiny import scene, tiny_model, with_logits
 from viz.core.map_spec import MapSpec
 from viz.core.trace import Trace
 from viz.figures import FigureSpec, Panel, figure, figure_from_record
@@ -85,7 +84,7 @@ def test_sorted_channels_fall(trace: Trace) -> None:
 def test_predictions_are_each_steps_own(trace: Trace) -> None:
     logits = trace.logits.copy()
     logits[:, [11, 22, 33]] += np.eye(3, dtype=np.float32) * 1e3
-    entries = predictions_entry(replace(trace, logits=logits), 2)
+    entries = predictions_entry(with_logits(trace, logits), 2)
     assert [e["step"] for e in entries] == [1, 2, 3]
     assert [e["top"][0]["class"] for e in entries] == [11, 22, 33]
 

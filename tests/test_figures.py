@@ -20,7 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 from PIL import Image
 
-from tests.tiny import scene, tiny_model, with_neutral
+from tests.tiny import scene, tiny_model, with_logits, with_neutral
 from viz.core.heatmap import overlay, scale_for
 from viz.core.map_spec import MapSpec
 from viz.core.trace import Trace
@@ -313,7 +313,7 @@ def test_a_flat_map_and_odd_pictures(model: Any) -> None:
 def test_values_that_are_no_numbers(trace: Trace) -> None:
     # Half precision can overflow; the figure must say so rather than fail.
     features = tuple(np.where(f > np.median(f), np.float32(np.nan), f) for f in trace.features)
-    broken = replace(trace, features=features, logits=np.full_like(trace.logits, np.nan))
+    broken = with_logits(trace, np.full_like(trace.logits, np.nan), features=features)
     made = figure(broken, "class_map:1,boxes:1,class_map:2@3", scale="image")
     assert made.to_bytes("png", 60) and "no number" in made.contents[0].title
     assert as_json_bytes(made.record()) and as_json_bytes(trace_json(broken)) and made.latex()
@@ -525,10 +525,10 @@ def test_a_title_that_the_fonts_cannot_draw_is_refused(trace: Trace, title: str,
 
 
 def test_names_that_the_fonts_cannot_draw_get_question_marks(trace: Trace, recwarn: pytest.WarningsRecorder) -> None:
-    labels = ("\u6f22 cat \u00e9", *trace.head.labels[1:])
+    labels = ("\u6f22 cat \u00e9", *trace.labels[1:])
     odd = replace(
         trace,
-        head=replace(trace.head, labels=labels),
+        output=replace(trace.output, labels=labels),
         picture=replace(trace.picture, name="\u718a\u732b \U0001f43c \u0416 \udcff.jpg"),
     )
     made = figure(odd, [Panel("map", MapSpec("cam", cls=0, step=1)), Panel("picture", title="\u03b1 \u0416 \u00e9")])

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.family_models import family_model
-from tests.tiny import as_model, scene, tiny_model, tiny_network
+from tests.tiny import as_model, scene, tiny_model, tiny_network, with_logits
 from viz.core.card import ModelCard
 from viz.core.trace import Trace
 from viz.geometry import Preprocessing
@@ -58,7 +58,7 @@ def test_classes_of_every_step_are_sent_best_first(oblong: Trace) -> None:
     logits = oblong.logits.copy()
     logits[0, [11, 12, 13, 14, 15]] += [1005, 1004, 1003, 1002, 1001]
     logits[1, [21, 11, 23, 24, 25]] += [1005, 1004, 1003, 1002, 1001]
-    changed = replace(oblong, logits=logits)
+    changed = with_logits(oblong, logits)
     assert TOP == 5 and classes_of(changed) == [11, 21, 12, 13, 23, 14, 24, 15, 25]
     assert classes_of(changed, (900, 11)) == [11, 21, 12, 13, 23, 14, 24, 15, 25, 900]
     message = json.loads(viewer_message(changed, extra_classes=(900,), pick=900))

@@ -118,7 +118,7 @@ def test_top5_and_steps(trace: Trace) -> None:
     bar = top5_plot(trace, 2).data[0]
     assert [c[0] for c in bar.customdata][::-1] == [p.class_index for p in best]
     lines = steps_plot(trace, [3, 388]).data
-    assert [line.name for line in lines] == [trace.head.labels[3], trace.head.labels[388]]
+    assert [line.name for line in lines] == [trace.labels[3], trace.labels[388]]
     assert lines[1].y[2] == pytest.approx(100 * trace.probabilities[2, 388])
     assert len(steps_plot(trace).data) >= 3
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.tiny import as_model, scene, tiny_model, tiny_network
+from tests.tiny import as_model, scene, tiny_model, tiny_network, with_logits
 from viz.core.trace import Prediction, Trace
 from viz.errors import ModelError, PictureError, ProbeError, VizError
 from viz.families.family import family_of
@@ -100,12 +100,12 @@ def test_predictions_are_sorted_probabilities(trace: Trace) -> None:
         assert {x.class_index for x in predictions} == set(range(1000))
         best = int(trace.logits[t].argmax())
         want = torch.softmax(torch.from_numpy(trace.logits[t].copy()), 0)[best]
-        assert predictions[0] == Prediction(best, trace.head.labels[best], pytest.approx(float(want), rel=1e-5))
+        assert predictions[0] == Prediction(best, trace.labels[best], pytest.approx(float(want), rel=1e-5))
         assert trace.top(t + 1, 3) == predictions[:3]
 
 
 def test_huge_logits_do_not_overflow(trace: Trace) -> None:
-    big = replace(trace, logits=trace.logits * np.float32(1e30))
+    big = with_logits(trace, trace.logits * np.float32(1e30))
     assert np.isfinite(big.probabilities).all()
     assert big.probabilities.sum(axis=1) == pytest.approx(np.ones(STEPS))
 
@@ -122,7 +122,7 @@ def test_class_map_is_the_weighted_sum_of_features(model: Model, trace: Trace, s
         assert heatmap.native.mean() + bias[c] == pytest.approx(trace.logits[step - 1, c], abs=1e-4)
         assert heatmap.class_index == c
         assert heatmap.step == step
-        assert trace.head.labels[c] in heatmap.title
+        assert trace.labels[c] in heatmap.title
         assert heatmap.name == "cam"
         assert heatmap.values.shape == (120, 180)
         assert heatmap.raw_range == (heatmap.native.min(), heatmap.native.max())
@@ -231,7 +231,7 @@ def test_a_plain_network_has_one_frame(trace: Trace) -> None:
         trace,
         card=replace(trace.card, family=None),
         family=family_of(None),
-        logits=trace.logits[:1],
+        output=replace(trace.scores, logits=trace.logits[:1]),
         records=(),
     )
     assert [f.title for f in plain.stages] == ["step 1"]
@@ -283,7 +283,7 @@ def test_notebook_view_is_well_formed_and_escaped(model: Model) -> None:
     hostile = replace(
         model,
         card=replace(model.card, name="<b>card</b>"),
-        head=replace(model.head, labels=tuple(f'"><i>{i}' for i in range(1000))),
+        labels=tuple(f'"><i>{i}' for i in range(1000)),
     )
     page = hostile.trace(picture)._repr_html_()
     outline = Outline()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
 import viz.run.engine as engine_module
-from tests.tiny import scene, tiny_model, tiny_network
+from tests.tiny import scene, tiny_model, tiny_network, with_logits
 from viz.attribution import AttributionOptions, attribute
 from viz.core.derived import derive
 from viz.core.kernels import cell_at
@@ -23,7 +21,7 @@ def test_a_step_without_a_class_shows_its_own_best_class() -> None:
     trace = tiny_model().trace(scene())
     logits = trace.logits.copy()
     logits[:, [11, 22, 33]] += np.eye(3, dtype=np.float32) * 1e3
-    changed = replace(trace, logits=logits)
+    changed = with_logits(trace, logits)
     assert [changed.class_map(t).class_index for t in (1, 2, 3, -1)] == [11, 22, 33, 33]
     assert [changed.top(t, 1)[0].class_index for t in (1, 2, 3)] == [11, 22, 33]
     np.testing.assert_array_equal(changed.class_map(1).native, trace.class_map(1, 11).native)
@@ -65,7 +63,7 @@ def test_an_attribution_without_a_class_is_of_the_steps_own_best() -> None:
     trace = model.trace(scene())
     logits = trace.logits.copy()
     logits[:, [11, 22, 33]] += np.eye(3, dtype=np.float32) * 1e3
-    trace = replace(trace, logits=logits)
+    trace = with_logits(trace, logits)
     made = [model.attribute(trace, "gradcam", step=t).attributions[-1] for t in (1, 2, -1)]
     assert [(a.step, a.class_index) for a in made] == [(1, 11), (2, 22), (3, 33)]
 

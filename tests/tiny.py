@@ -10,14 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from viz.core.card import ModelCard
-from viz.core.output import ClassHead
 from viz.core.record import Record
 from viz.core.trace import Trace
 from viz.geometry import Preprocessing
-from viz.models.cards import labels_for
 from viz.models.networks.base import StepNetwork
 from viz.models.networks.td_resnet import TDResNet, TDResNetConfig
-from viz.run.engine import Model
+from viz.run.model import Model, model_of
 
 
 def tiny_network(steps: int = 3, seed: int = 0, classes: int = 1000) -> TDResNet:
@@ -45,9 +43,7 @@ def as_model(network: StepNetwork, card: ModelCard | None = None, size: tuple[in
         steps=network.steps,
         task="none: random weights",
     )
-    weights = network.class_weights().clone().numpy()
-    head = ClassHead(weights, labels_for(len(weights)))
-    return Model(replace(card), network.eval(), head, card.geometry, torch.device("cpu"), torch.float32)
+    return model_of(network.eval(), replace(card), card.geometry, torch.device("cpu"), torch.float32)
 
 
 def tiny_model(steps: int = 3, seed: int = 0) -> Model:
@@ -62,6 +58,11 @@ def scene(height: int = 120, width: int = 180, seed: int = 0) -> NDArray[np.uint
     rgb = np.stack([255 * x / width, 255 * y / height, 80 + 0 * x], axis=-1)
     rgb[(y - height / 3) ** 2 + (x - width / 4) ** 2 < (min(height, width) / 6) ** 2] = (250, 240, 40)
     return np.clip(rgb + rng.normal(0, 12, rgb.shape), 0, 255).astype(np.uint8)
+
+
+def with_logits(trace: Trace, logits: NDArray[np.float32], **changes: Any) -> Trace:
+    """A trace of a classifier that answered something else."""
+    return replace(trace, output=replace(trace.scores, logits=logits), **changes)
 
 
 def with_neutral(trace: Trace, label: str, neutral: float = 0.0) -> Trace:

@@ -106,6 +106,17 @@ class Geometry:
             _centres_inside(x0, x1, width, self.picture[1]),
         )
 
+    def cells_inside(self, box: ArrayLike, size: tuple[int, int]) -> NDArray[np.bool_]:
+        """bool (h, w): cells of a network map of that size whose middle lies in a box (x0, y0, x1, y1) of network
+        pixels; where none does, the cell of the box's own middle."""
+        x0, y0, x1, y1 = (float(v) for v in np.asarray(box, dtype=np.float64))
+        rows, cols = ((np.arange(size[axis]) + 0.5) * self.network[axis] / size[axis] for axis in (0, 1))
+        inside: NDArray[np.bool_] = ((rows >= y0) & (rows < y1))[:, None] & ((cols >= x0) & (cols < x1))[None]
+        if not inside.any():
+            row, col = (y0 + y1) / 2 * size[0] / self.network[0], (x0 + x1) / 2 * size[1] / self.network[1]
+            inside[min(max(int(row), 0), size[0] - 1), min(max(int(col), 0), size[1] - 1)] = True
+        return inside
+
     def axis_weights(
         self, axis: int, cells: int, pixels: int, interpolation: Interpolation = "bilinear"
     ) -> NDArray[np.float64]:

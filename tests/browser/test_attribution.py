@@ -295,7 +295,7 @@ def test_what_is_offered(server: Server) -> None:
     layers = layer_choices(trace)
     assert ("Grad-CAM at spatial gate", "gradcam(spatial_gate)") in layers and len(layers) == 6
     assert layer_choices(server.engine.trace(viz.open_picture(ASSETS / "coffee.jpg"), "lite0")) == []
-    assert class_number(trace.head.labels, "giant panda") == 388
+    assert class_number(trace.labels, "giant panda") == 388
 
 
 # ---------------------------------------------------------------- Compare: classes, boxes, names

@@ -153,7 +153,7 @@ def test_a_changed_answer_is_named(person: Doubter, server: Server, tmp_path: Pa
     x, _ = prepare(viz.open_picture(ASSETS / "chelsea.jpg"), model.card.preprocessing, model.geometry)
     edits = {"attention.group_gate": lambda value, step: torch.full_like(value, 0.5)}
     with torch.inference_mode(), edited(model.network, edits):
-        best = model.head.labels[int(model.network(x)[0].argmax())]
+        best = model.labels[int(model.network(x)[0].argmax())]
     rows = person.cells("reliance")
     report = faithful(model, ASSETS / "chelsea.jpg", source="attention", parts=("reliance",))
     check_reliance(rows, report)

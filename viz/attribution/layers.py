@@ -6,7 +6,7 @@ stand on that module and never on the shared network, and of several firings onl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -16,22 +16,37 @@ from viz.capture.probe import Probe, edited, probes_of
 from viz.core.map_spec import MapSpec, parse
 from viz.core.methods import METHODS
 from viz.core.record import match
+from viz.core.target import Target
 from viz.errors import MapError, ProbeError
 from viz.models.networks.base import StepNetwork
 
 
 class Steps(nn.Module):
-    """The network up to one step, as a plain classifier; `passed` is called after each of its passes."""
+    """The network up to one step, as Captum wants it: one number for each question, (N, questions).
 
-    def __init__(self, network: StepNetwork, step: int, passed: Callable[[], None] | None = None) -> None:
+    Args:
+        targets: the questions; None asks for every class of a classifier. passed: called after each pass.
+    """
+
+    def __init__(
+        self,
+        network: StepNetwork,
+        step: int,
+        passed: Callable[[], None] | None = None,
+        targets: Sequence[Target] | None = None,
+    ) -> None:
         super().__init__()
-        self.network, self.step, self.passed = network, step, passed
+        self.network, self.step, self.passed, self.targets = network, step, passed, targets
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.network(x, steps=self.step)
+        answer: Tensor = self.network(x, steps=self.step)
         if self.passed is not None:
             self.passed()
-        return logits
+        return self.asked(answer)
+
+    def asked(self, answer: Tensor) -> Tensor:
+        """The numbers of an answer."""
+        return answer if self.targets is None else torch.stack([t(answer) for t in self.targets], dim=1)
 
 
 def method_of(text: str | MapSpec) -> MapSpec:
@@ -71,7 +86,7 @@ def tapped(model: Steps, name: str, x: Tensor, target: Tensor) -> Iterator[nn.Mo
 
     Args:
         name: full name of the probe; a value that is one map gets a channel for Captum.
-        x, target: pictures and classes; the first one finds out which firing is used.
+        x, target: pictures and questions; the first one finds out which firing is used.
 
     Raises:
         ProbeError: the step makes no use of the probe.
@@ -102,7 +117,7 @@ def tapped(model: Steps, name: str, x: Tensor, target: Tensor) -> Iterator[nn.Mo
 
 
 def _used_firing(model: Steps, name: str, x: Tensor, target: Tensor) -> int:
-    """Index of the last firing of the probe in one pass on which the logit depends."""
+    """Index of the last firing of the probe in one pass on which the asked number depends."""
     seen: list[Tensor] = []
 
     def note(value: Tensor, step: int) -> Tensor:
@@ -112,8 +127,9 @@ def _used_firing(model: Steps, name: str, x: Tensor, target: Tensor) -> int:
         return copy
 
     with torch.enable_grad(), edited(model.network, {name: note}):
-        logit = model.network(x.detach().clone().requires_grad_(), steps=model.step)[0, int(target[0])]
-        grads = torch.autograd.grad(logit, seen, allow_unused=True) if seen else ()
+        answer = model.network(x.detach().clone().requires_grad_(), steps=model.step)
+        asked = model.asked(answer)[0, int(target[0])]
+        grads = torch.autograd.grad(asked, seen, allow_unused=True) if seen else ()
     used = [i for i, g in enumerate(grads) if g is not None]
     if not used:
         raise ProbeError(f"Step {model.step} makes no use of {name}; choose a later step or another probe.")

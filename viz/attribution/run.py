@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from viz.attribution.layers import Steps, find_probe, method_of, tapped
 from viz.capture.probe import muted
 from viz.core.map_spec import MapSpec
 from viz.core.methods import DEFAULT_OPTIONS, AttributionOptions
+from viz.core.target import Target
 from viz.environment import plain_torch
 from viz.errors import ModelError, VizError
 from viz.geometry import Preprocessing
@@ -35,7 +36,7 @@ _PIXELS = 224 * 224
 def attribute(
     network: StepNetwork,
     x: Tensor,
-    classes: Tensor,
+    targets: Tensor | Sequence[Target],
     method: MapSpec | str,
     *,
     step: int = -1,
@@ -43,7 +44,7 @@ def attribute(
     preprocessing: Preprocessing | None = None,
     progress: Progress | None = None,
 ) -> Tensor:
-    """How much each place of the input, or of a layer, speaks for a class at one computation step.
+    """How much each place of the input, or of a layer, speaks for a class, or another number, at one computation step.
 
     Grad-CAM is clipped at 0, as published. Methods on the input give the sum over the colours of \\|value\\|, but for
     occlusion, whose colours are covered together and share one signed value. Methods on a probe give the sum over its
@@ -58,7 +59,7 @@ def attribute(
 
     Args:
         network: in evaluation mode. x: (N, 3, h, w), prepared, on the network's device and in its number format.
-        classes: (N,) integers, a class for each picture.
+        targets: what is asked of each picture: of a classifier (N,) integers, its classes; or N targets.
         step: 1-based, or from -1 (the last).
         preprocessing: needed by the baseline ``black`` alone.
         progress: called with the done share, 0 to 1; what it raises ends the work.
@@ -72,19 +73,21 @@ def attribute(
     import_matplotlib()  # Captum does
     choice = method_of(method)
     step = _checked_step(network, step)
-    _check(network, x, classes, options, choice)
+    asked = None if isinstance(targets, Tensor) else list(targets)
+    columns = targets if isinstance(targets, Tensor) else torch.arange(len(targets))
+    _check(network, x, columns, options, choice, classes=asked is None)
     work = _Work(choice, options, _baseline(options, choice, x, preprocessing))
     options = replace(options, batch=_pass_size(options, x))
     starts = range(0, len(x), options.batch)
     maps = []
     with torch.inference_mode(False), muted():
-        pictures, target = x.detach().clone(), classes.detach().to(x.device, torch.int64, copy=True)
+        pictures, target = x.detach().clone(), columns.detach().to(x.device, torch.int64, copy=True)
         for number, start in enumerate(starts):
             rows = slice(start, start + options.batch)
             part = pictures[rows]
             passes = _passes(choice, options, x, len(part))
             count = None if progress is None else _counter(progress, number, len(starts), passes)
-            values = work.run(Steps(network, step, count), part, target[rows])
+            values = work.run(Steps(network, step, count, asked), part, target[rows])
             maps.append(values.detach().to("cpu", torch.float32))
     return torch.cat(maps)
 
@@ -190,13 +193,17 @@ def _checked_step(network: StepNetwork, step: int) -> int:
     return number
 
 
-def _check(network: StepNetwork, x: Tensor, classes: Tensor, options: AttributionOptions, choice: MapSpec) -> None:
+def _check(
+    network: StepNetwork, x: Tensor, columns: Tensor, options: AttributionOptions, choice: MapSpec, *, classes: bool
+) -> None:
     if x.ndim != 4 or x.shape[1] != 3 or not len(x):
         raise VizError(f"Attribution needs pictures of shape (N, 3, h, w), not {tuple(x.shape)}.")
-    if classes.shape != (len(x),) or classes.is_floating_point():
-        raise VizError(f"Attribution needs one whole class number for each of {len(x)} pictures.")
-    count = len(network.class_weights())
-    if int(classes.min()) < 0 or int(classes.max()) >= count:
-        raise ModelError(f"This network has classes 0 to {count - 1}.")
+    if columns.shape != (len(x),) or columns.is_floating_point():
+        raise VizError(f"Attribution needs one whole class number, or one target, for each of {len(x)} pictures.")
+    if classes and network.output != "class_scores":
+        raise ModelError("Only a classifier is asked about classes alone; give a target for each picture.")
+    weights = network.class_weights() if classes else None
+    if weights is not None and not (int(columns.min()) >= 0 and int(columns.max()) < len(weights)):
+        raise ModelError(f"This network has classes 0 to {len(weights) - 1}.")
     if choice.name == "occlusion" and options.window > min(x.shape[2:]):
         raise VizError(f"The window of occlusion must fit into the input of {x.shape[2]} x {x.shape[3]} pixels.")

@@ -140,7 +140,7 @@ def _drawn(args: argparse.Namespace) -> Figure:
     model = load_model(args)
     trace = model.trace(args.picture)
     if panels is not None:
-        index = None if args.class_index is None else class_number(trace.head.labels, args.class_index)
+        index = None if args.class_index is None else class_number(trace.labels, args.class_index)
         trace = with_attributions(model, trace, with_class(panels, index), options["attribution"])
     return figure(trace, panels, class_index=args.class_index, **options)
 

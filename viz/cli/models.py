@@ -24,12 +24,12 @@ def _models(args: argparse.Namespace) -> int:
 
     catalogue = Catalogue(Path(args.models) if args.models else None)
     if args.json:
-        cards: list[dict[str, Any]] = [card.as_json() for card in catalogue.bundled.values()]
+        cards: list[dict[str, Any]] = [card.as_json() for card in catalogue.cards.values()]
         cards += [{"name": n, "origin": "published", "file": text_name(p.name)} for n, p in catalogue.files.items()]
         print(json.dumps(cards, indent=1, ensure_ascii=False))
         return 0
     rows = [("NAME", "FAMILY", "STEPS", "TITLE")]
-    rows += [(c.name, c.family or "none", str(c.steps), c.title) for c in catalogue.bundled.values()]
+    rows += [(c.name, c.family or "none", str(c.steps), c.title) for c in catalogue.cards.values()]
     rows += [(n, "?", "?", f"published checkpoint {text_name(p.name)}") for n, p in catalogue.files.items()]
     widths = [max(len(r[i]) for r in rows) for i in range(3)]
     for row in rows:

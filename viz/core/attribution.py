@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,8 @@ class Attribution(ReadOnlyArrays):
 
     Attributes:
         method: e.g. ``gradcam`` or ``gradcam(PROBE)`` with the probe's full name. words: it in words.
-        step, class_index: of the logit. layer: ``input``, ``class features`` or the probe's full name.
+        step, class_index: of the answer; class_index is None where it has no classes. region: of the picture, or None.
+        layer: ``input``, ``class features`` or the probe's full name.
         values: float32 (h, w). unit, bounds, neutral: of them, see `Heatmap`.
         options: those that the method uses. settings: them in words. captum: its version.
     """
@@ -30,7 +31,7 @@ class Attribution(ReadOnlyArrays):
     method: str
     words: str
     step: int
-    class_index: int
+    class_index: int | None
     layer: str
     values: FloatArray
     unit: str
@@ -39,6 +40,13 @@ class Attribution(ReadOnlyArrays):
     options: Mapping[str, Any]
     settings: str
     captum: str
+    region: tuple[int, ...] | None = None
+
+    @property
+    def key(self) -> str:
+        """The map specification of these values: a name in files."""
+        spec = parse(self.method)
+        return str(replace(spec, cls=self.class_index, region=self.region, step=self.step))
 
     def is_asked(self, spec: MapSpec) -> bool:
         """Whether a method as it is asked for, its tap by label or full name, means this one."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from viz.core.output import OutputKind
 from viz.errors import ModelError
 from viz.geometry import Mode, Preprocessing
 
@@ -28,6 +29,8 @@ class ModelCard:
         origin: ``bundled`` (in checkpoints/) or ``published`` (a file that the user brought).
         file: checkpoint file name, or None when a package carries the weights.
         sha256: of that file (of the package's file when `file` is None).
+        output: what it answers, see `viz.core.output`. labels: of its classes; by default ImageNet's for 1000 classes,
+            numbers for others. quantity, unit: of dense values.
         task: what the attention was trained to do, in words.
         steps: computation steps.
         source, licence: of the weights.
@@ -46,6 +49,10 @@ class ModelCard:
     origin: Origin = "bundled"
     file: str | None = None
     sha256: str = ""
+    output: OutputKind = "class_scores"
+    labels: tuple[str, ...] = ()
+    quantity: str = ""
+    unit: str = ""
     task: str = ""
     steps: int = 1
     source: str = ""

@@ -35,19 +35,19 @@ def cause(precision: str) -> str:
     return f"The pass overflowed in {precision}; use float32."
 
 
-def check_answer(logits: NDArray[np.floating], model: str, precision: str) -> None:
+def check_answer(answer: NDArray[np.floating], model: str, precision: str, what: str = "logits") -> None:
     """Refuse an answer that is not finite.
 
     Args:
-        logits: of all steps. model: its name. precision: number format of the pass.
+        answer: of all steps. model: its name. precision: number format of the pass. what: the values are.
 
     Raises:
         NotFiniteError: with a sentence that says how many values, and what to do.
     """
-    lost = missing(logits)
+    lost = missing(answer)
     if lost:
         raise NotFiniteError(
-            f"The answer of {model} on this picture is not finite ({lost} of {logits.size} logits). {cause(precision)}"
+            f"The answer of {model} on this picture is not finite ({lost} of {answer.size} {what}). {cause(precision)}"
         )
 
 

@@ -1,8 +1,9 @@
 """Map specifications: one grammar for "which map?", read and printed by every door.
 
-    NAME [(TAP)] [#CHANNEL] [@CLASS] [:STEP]
+    NAME [(TAP)] [#CHANNEL] [@CLASS] [~REGION] [:STEP]
 
     cam                              class activation map; without @CLASS that of the step's best class
+    output, probability              a dense answer itself: the score or the probability of a class, or a value
     attention                        the family's own map over places
     TAP                              a captured value by label or path: spatial_gate, layer4.0.RA_block.spatial_gate
     mean(TAP), log(TAP), ...         a derived map, see `viz.core.derived`
@@ -11,8 +12,10 @@
     feature#17                       one channel of the class features
     centre_box, centre_gaussian      baselines that ignore the image
 
-CHANNEL counts from 0. CLASS is a number or a name. STEP is 1-based, or from -1; without it the last step that has a
-value. A class name may hold any printable character; where it ends like a step, the step is written as well.
+CHANNEL counts from 0. CLASS is a number or a name. REGION is the place that an attribution asks a dense answer about,
+in picture pixels: ~X0-Y0-X1-Y1, or the point ~X-Y. STEP is 1-based, or from -1; without it the last step that has a
+value. A class name may hold any printable character; where it ends like a step, the step is written as well, and one
+that ends like a region goes by its number.
 
 Older spellings are read and never printed: ``class_map`` for ``cam``; ``attention:TAP`` and ``attribution:METHOD`` for
 what follows the colon; ``:last``; the step before channel and class, as in ``class_map:2@giant panda``.
@@ -27,8 +30,9 @@ from typing import Literal, Protocol, TypeVar
 from viz.core.methods import METHODS, Method, is_method, takes_tap
 from viz.errors import MapError
 
-Kind = Literal["cam", "attention", "tap", "derived", "attribution", "feature", "baseline"]
+Kind = Literal["cam", "output", "attention", "tap", "derived", "attribution", "feature", "baseline"]
 DERIVED = ("mean", "log", "gated", "departure", "directions", "ranks", "total")
+OUTPUTS = ("output", "probability")
 BASELINES = {"centre_box": "fixed centred box", "centre_gaussian": "centre Gaussian"}
 LONGEST = 200
 MOST_STEPS = 9999
@@ -36,10 +40,12 @@ MOST_STEPS = 9999
 _TAP = r"(?=[\w.-]*[^\W\d])\w[\w.-]*"
 _HEAD = rf"(?P<name>{_TAP})(\((?P<tap>{_TAP})\))?"
 _CHANNEL, _CLASS, _STEP = r"(#(?P<channel>\d{1,6}))?", r"(@(?P<cls>.+?))?", r"(:(?P<step>-?\d{1,4}|last))?"
-_FORM = re.compile(_HEAD + _CHANNEL + _CLASS + _STEP)
+_REGION = r"(~(?P<region>\d{1,6}-\d{1,6}(-\d{1,6}-\d{1,6})?))?"
+_FORM = re.compile(_HEAD + _CHANNEL + _CLASS + _REGION + _STEP)
 _OLDER = re.compile(_HEAD + _STEP + _CHANNEL + r"(@(?P<cls>.+))?")
 _PREFIX = re.compile(r"attribution:|attention:(?!(-?\d+|last)\b)")
 _LIKE_A_STEP = re.compile(r".*:(-?\d{1,4}|last)")
+_LIKE_A_REGION = re.compile(r".*~\d{1,6}-\d{1,6}(-\d{1,6}-\d{1,6})?(:(-?\d{1,4}|last))?")
 
 Map_co = TypeVar("Map_co", covariant=True)
 
@@ -62,6 +68,7 @@ class MapSpec:
         channel: channel, group, tap of a kernel or rank, from 0.
         cls: number or name of the class; None takes the step's best class.
         step: 1-based, or from -1.
+        region: of an attribution: x0, y0, x1, y1 in picture pixels, or the point x, y.
 
     Raises:
         MapError: parts that do not go together.
@@ -72,6 +79,7 @@ class MapSpec:
     channel: int | None = None
     cls: int | str | None = None
     step: int = -1
+    region: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         _check_text("map's name", self.name)
@@ -82,6 +90,7 @@ class MapSpec:
                 raise MapError(f"The {what} of a map must be a whole number, not {str(value)[:40]!r}.")
         self._check_class()
         self._check_parts()
+        self._check_region()
         if self.kind == "baseline":
             object.__setattr__(self, "step", -1)  # the same at every step
 
@@ -91,6 +100,8 @@ class MapSpec:
             if not label or len(label) > LONGEST or not label.isprintable():
                 raise MapError("A class is a number or a printable name of at most 200 characters.")
             number = label.isascii() and label.isdigit() and len(label) <= 9
+            if _LIKE_A_REGION.fullmatch(label):
+                raise MapError(f"The class name {label[:60]!r} ends like a region; give the number of the class.")
             object.__setattr__(self, "cls", int(label) if number else label)
         elif self.cls is not None and (type(self.cls) is not int or self.cls < 0):
             raise MapError(f"A class is a number or a name, not {str(self.cls)[:40]!r}.")
@@ -109,18 +120,31 @@ class MapSpec:
             if self.tap is None:
                 raise MapError(f"{given} needs a tap, as in {given}(spatial_gate).")
             raise MapError(f"{given} attributes to the picture and takes no tap; write {given} alone.")
-        if kind in ("cam", "attention", "feature", "baseline") and self.tap is not None:
+        if kind in ("cam", "output", "attention", "feature", "baseline") and self.tap is not None:
             raise MapError(f"{given} takes nothing in brackets.")
-        if self.channel is not None and kind in ("cam", "attribution", "baseline"):
+        if self.channel is not None and kind in ("cam", "output", "attribution", "baseline"):
             raise MapError(f"{given} has no channels to choose from.")
         if self.cls is not None and not self.takes_class:
-            raise MapError(f"Only class activation maps and attributions take a class, not {given!r}.")
+            raise MapError(f"Only maps of a class and attributions take a class, not {given!r}.")
+
+    def _check_region(self) -> None:
+        if self.region is None:
+            return
+        if self.kind != "attribution":
+            raise MapError(f"Only an attribution is asked about a region, not {str(self.name)[:60]!r}.")
+        numbers = isinstance(self.region, tuple) and len(self.region) in (2, 4)
+        if not numbers or any(type(n) is not int or not 0 <= n <= 10**6 for n in self.region):
+            raise MapError("A region is x0, y0, x1, y1 in whole picture pixels, or the point x, y.")
+        if len(self.region) == 4 and not (self.region[0] < self.region[2] and self.region[1] < self.region[3]):
+            raise MapError("A region has its left upper corner first, as in ~10-20-200-300.")
 
     @property
     def kind(self) -> Kind:
         """What sort of map it is."""
         if self.name in ("cam", "attention", "feature"):
             return self.name  # type: ignore[return-value]
+        if self.name in OUTPUTS:
+            return "output"
         if self.name in BASELINES:
             return "baseline"
         if is_method(self.name):
@@ -130,7 +154,7 @@ class MapSpec:
     @property
     def takes_class(self) -> bool:
         """Whether it is the map of one class."""
-        return self.kind in ("cam", "attribution")
+        return self.kind in ("cam", "output", "attribution")
 
     @property
     def needs_class(self) -> bool:
@@ -165,6 +189,8 @@ class MapSpec:
     def __str__(self) -> str:
         """As `parse` reads it."""
         text = self.key if self.cls is None else f"{self.key}@{self.cls}"
+        if self.region is not None:
+            text += "~" + "-".join(map(str, self.region))
         needs_step = self.step != -1 or (isinstance(self.cls, str) and _LIKE_A_STEP.fullmatch(self.cls) is not None)
         return f"{text}:{self.step}" if needs_step else text
 
@@ -203,13 +229,15 @@ def parse(text: str | MapSpec) -> MapSpec:
     name = "cam" if found["name"] == "class_map" else found["name"]
     step = -1 if found["step"] in (None, "last") else int(found["step"])
     channel = None if found["channel"] is None else int(found["channel"])
-    return MapSpec(name, found["tap"], channel, found["cls"], step)
+    place = found.groupdict().get("region")
+    region = None if place is None else tuple(int(n) for n in place.split("-"))
+    return MapSpec(name, found["tap"], channel, found["cls"], step, region)
 
 
 def unknown(text: str) -> str:
     """The sentence that refuses a text."""
     return (
-        f"Unknown map {text[:60]!r}; choose cam, cam@giant panda, attention, a tap such as spatial_gate, "
+        f"Unknown map {text[:60]!r}; choose cam, cam@giant panda, output, attention, a tap such as spatial_gate, "
         f"mean(TAP), feature#17, {', '.join(METHODS)}, or {' or '.join(BASELINES)}, each with :STEP where it is not "
         "the last."
     )

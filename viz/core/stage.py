@@ -13,6 +13,15 @@ MOST_STAGES = 20
 CAM = MapSpec("cam")
 
 
+class Answered(HasMaps[Any], Protocol):
+    """What a stage asks of its trace."""
+
+    @property
+    def answer_map(self) -> MapSpec | None:
+        """The map of the answer itself."""
+        ...
+
+
 @dataclass(frozen=True)
 class View:
     """What a stage shows unless a person chooses otherwise.
@@ -51,9 +60,10 @@ class Stage:
         """The map that this stage shows, at its step."""
         return (self.show or View()).map.at(self.step)
 
-    def heatmap(self, trace: HasMaps[Any]) -> Any:
-        """The map itself, as a `viz.core.heatmap.Heatmap`."""
-        return self.map.on(trace)
+    def heatmap(self, trace: Answered) -> Any:
+        """The map itself, as a `viz.core.heatmap.Heatmap`; without a view of its own, that of the answer."""
+        shown = trace.answer_map if self.show is None else self.show.map
+        return (shown or CAM).at(self.step).on(trace)
 
 
 class Narrator(Protocol):

@@ -22,9 +22,11 @@ from viz.core.finite import notes_on
 from viz.core.heatmap import Heatmap, overlay, scale_for
 from viz.core.kernels import KernelTap, cell_at, kernel_at
 from viz.core.map_spec import MapSpec, parse
-from viz.core.output import ClassHead, Prediction
+from viz.core.output import ClassScores, DenseValues, Detections, Output, Ranked
 from viz.core.record import Record, match
-from viz.core.stage import Narrator, Stage
+from viz.core.stage import CAM, Narrator, Stage
+from viz.core.target import Target, region_words, target_of
+from viz.core.words import words as map_words
 from viz.errors import ModelError, ProbeError
 from viz.geometry import Geometry, Interpolation
 from viz.picture import Picture
@@ -39,10 +41,12 @@ class Trace(ReadOnlyArrays):
 
     Attributes:
         picture: the picture. geometry: what the network saw of it. card: the model.
-        logits: float32 (steps, classes).
-        features: for each step float32 (C, h, w), whose spatial means the classifier weighs.
+        output: what the network answered at each step.
+        features: for each step float32 (C, h, w), whose spatial means a linear classifier weighs; none of other
+            networks.
         records: captured attention values, in order of firing.
-        head: the classifier's weights and labels (shared by all traces of a model, read-only).
+        class_weights: float32 (classes, C) of that classifier (shared by all traces of a model, read-only), or None:
+            then there are no class activation maps.
         family: tells the stages and says which map is the family's own.
         precision: number format of the forward pass.
         attributions: maps that `Model.attribute` added, the newest last.
@@ -51,10 +55,10 @@ class Trace(ReadOnlyArrays):
     picture: Picture
     geometry: Geometry
     card: ModelCard
-    logits: FloatArray
+    output: Output
     features: tuple[FloatArray, ...]
     records: tuple[Record, ...]
-    head: ClassHead = field(repr=False)
+    class_weights: FloatArray | None = field(repr=False)
     family: Narrator = field(repr=False)
     precision: str = "float32"
     attributions: tuple[Attribution, ...] = field(default=(), repr=False)
@@ -62,7 +66,40 @@ class Trace(ReadOnlyArrays):
     @property
     def steps(self) -> int:
         """How many computation steps the trace holds."""
-        return int(self.logits.shape[0])
+        return self.output.steps
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes; empty where the network answers none."""
+        return self.output.labels
+
+    @property
+    def scores(self) -> ClassScores:
+        """The answer of a classifier.
+
+        Raises:
+            ModelError: the network answers something else.
+        """
+        if not isinstance(self.output, ClassScores):
+            raise ModelError(f"{self.card.name} is no classifier of whole pictures; see trace.output for its answer.")
+        return self.output
+
+    @property
+    def logits(self) -> FloatArray:
+        """Of a classifier, float32 (steps, classes)."""
+        return self.scores.logits
+
+    @property
+    def answer_map(self) -> MapSpec | None:
+        """The map of the answer itself: the class map, or the map of a dense answer; None where there is none."""
+        if self.class_weights is not None:
+            return CAM
+        return MapSpec(self.output.maps[0]) if self.output.maps else None
+
+    def answer_maps(self) -> list[Heatmap]:
+        """That map at every step, each of its step's best class; none where there is none."""
+        shown = self.answer_map
+        return [] if shown is None else [self.heatmap(shown, t) for t in range(1, self.steps + 1)]
 
     def step_number(self, step: int) -> int:
         """1-based step from 1..T, or from -1 (last), -2, ...
@@ -78,30 +115,26 @@ class Trace(ReadOnlyArrays):
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """What a reader must know of the values, in sentences: which of them are not finite."""
+        answer = [(name.replace(":", ", step "), values) for name, values in self.output.arrays().items()]
         features = [(f"features, step {t}", f) for t, f in enumerate(self.features, 1)]
-        maps = [(m.title, m.native) for m in map(self.class_map, range(1, self.steps + 1))]
+        cams = range(1, self.steps + 1) if self.class_weights is not None else ()
+        maps = [(m.title, m.native) for m in map(self.class_map, cams)]
         records = [(f"{r.name}, step {r.step}", r.values) for r in self.records]
         found = [(f"{a.words}, step {a.step}", a.values) for a in self.attributions]
-        return notes_on([("logits", self.logits), *features, *maps, *records, *found], self.precision)
+        return notes_on([*answer, *features, *maps, *records, *found], self.precision)
 
-    @cached_property
+    @property
     def probabilities(self) -> FloatArray:
-        """Softmax over classes, float32 (steps, classes)."""
-        z = self.logits.astype(np.float64)
-        with np.errstate(invalid="ignore"):  # `notes` says what is not finite
-            e = np.exp(z - z.max(axis=1, keepdims=True))
-        return (e / e.sum(axis=1, keepdims=True)).astype(np.float32)
+        """Of a classifier: softmax over classes, float32 (steps, classes)."""
+        return self.scores.probabilities
 
-    @cached_property
-    def predictions(self) -> tuple[tuple[Prediction, ...], ...]:
-        """For each step all classes as (class index, label, probability), best first."""
-        out = []
-        for p in self.probabilities:
-            order = np.argsort(-p, kind="stable")
-            out.append(tuple(Prediction(int(i), self.head.labels[i], float(p[i])) for i in order))
-        return tuple(out)
+    @property
+    def predictions(self) -> tuple[tuple[Ranked, ...], ...]:
+        """For each step all classes, best first: `Prediction` of a classifier, `Share` of a dense answer, `Found` of
+        detections; empty where the network answers no classes."""
+        return self.output.ranking
 
-    def top(self, step: int = -1, count: int = 5) -> tuple[Prediction, ...]:
+    def top(self, step: int = -1, count: int = 5) -> tuple[Ranked, ...]:
         """The best `count` classes of a step."""
         return self.predictions[self.step_number(step) - 1][:count]
 
@@ -124,9 +157,9 @@ class Trace(ReadOnlyArrays):
             found = self.attribution_of(spec, options=options)
             if found is None:
                 raise ProbeError(self._not_computed(spec))
-            return replace(parse(found.method), cls=found.class_index, step=found.step)
+            return replace(parse(found.method), cls=found.class_index, step=found.step, region=found.region)
         if spec.takes_class:
-            number, index = self._logit(spec.step, spec.cls)
+            number, index = self.asked(spec.step, spec.cls)
             return replace(spec, cls=index, step=number)
         if spec.probe is not None:
             record = self.record(spec.probe, spec.step)
@@ -160,6 +193,8 @@ class Trace(ReadOnlyArrays):
         found = self.definite(asked, options=options)
         if found.kind == "cam":
             made = self._cam(found)
+        elif found.kind == "output":
+            made = self._output(found)
         elif found.kind == "attribution":
             made = self._attribution(found, options)
         elif found.kind == "feature":
@@ -201,7 +236,7 @@ class Trace(ReadOnlyArrays):
 
         Source: Zhou et al., CVPR 2016 (arXiv 1512.04150).
         """
-        number, index = self._logit(step, class_index)
+        number, index = self.asked(step, class_index)
         return replace(self._cam(MapSpec("cam", cls=index, step=number)), interpolation=interpolation)
 
     def attribution(
@@ -219,18 +254,47 @@ class Trace(ReadOnlyArrays):
         return self.heatmap(spec, step, options=options, interpolation=interpolation)
 
     def attribution_of(self, spec: str | MapSpec, *, options: Mapping[str, Any] | None = None) -> Attribution | None:
-        """The newest attribution of that method, step and class, or None; without options whatever they were.
+        """The newest attribution of that method, step, class and region, or None; without options, whichever it is.
 
         Raises:
             MapError: not a map. ModelError: no such step or class.
         """
         spec = parse(spec)
-        number, index = self._logit(spec.step, spec.cls)
+        asked = (*self.asked(spec.step, spec.cls), spec.region)
         for found in reversed(self.attributions):
             alike = options is None or dict(options) == dict(found.options)
-            if alike and (found.step, found.class_index) == (number, index) and found.is_asked(spec):
+            if alike and (found.step, found.class_index, found.region) == asked and found.is_asked(spec):
                 return found
         return None
+
+    def target(
+        self, step: int = -1, class_index: int | str | None = None, region: tuple[int, ...] | None = None
+    ) -> Target:
+        """What an attribution asks: one number of the network's raw answer, see `viz.core.target.target_of`."""
+        number, index = self.asked(step, class_index)
+        return target_of(self.output, self.geometry, number, index, region)
+
+    def objects(self) -> list[dict[str, Any]] | None:
+        """The objects that a network found, as plain values with corners in picture pixels; None of other answers."""
+        if not isinstance(self.output, Detections):
+            return None
+        return [
+            {
+                "step": step,
+                "class": int(c),
+                "label": self.labels[c],
+                "score": float(s),
+                "xyxy": [float(v) for v in self.geometry.box_to_picture(box)],
+            }
+            for step, o in enumerate(self.output.objects, 1)
+            for box, c, s in zip(o.boxes, o.classes, o.scores, strict=True)
+        ]
+
+    def asked_words(self, class_index: int | None, region: tuple[int, ...] | None = None) -> str:
+        """What an attribution is asked about: a class, a quantity, and where."""
+        quantity = self.output.quantity if isinstance(self.output, DenseValues) else "answer"
+        words = quantity if class_index is None else self.labels[class_index]
+        return words if region is None else f"{words} {region_words(region)}"
 
     def feature_map(self, channel: int, step: int = -1) -> Heatmap:
         """One channel of a step's class features, in picture coordinates."""
@@ -242,29 +306,41 @@ class Trace(ReadOnlyArrays):
         return replace(self.family.own, channel=spec.channel, step=spec.step)
 
     def _not_computed(self, spec: MapSpec) -> str:
-        number, index = self._logit(spec.step, spec.cls)
+        number, index = self.asked(spec.step, spec.cls)
+        asked = replace(spec, cls=None, step=-1)
+        cls = "" if index is None else f", class_index={index}"
         return (
-            f"{spec.head} of {self.head.labels[index]} at step {number} was not computed; ask for it first with "
-            f"model.attribute(trace, {spec.head!r}, step={number}, class_index={index})."
+            f"{spec.head} of {self.asked_words(index, spec.region)} at step {number} was not computed; ask for it first"
+            f" with model.attribute(trace, {str(asked)!r}, step={number}{cls})."
         )
 
     def _cam(self, spec: MapSpec) -> Heatmap:
+        if self.class_weights is None:
+            other = f"; choose {self.answer_map} or a tap" if self.answer_map is not None else "; choose a tap"
+            raise ModelError(f"{self.card.name} has no linear classifier, hence no class activation map{other}.")
         index = int(spec.cls or 0)
         with np.errstate(over="ignore", invalid="ignore"):  # `notes` says what is not finite
-            native = np.tensordot(self.head.weights[index], self.features[spec.step - 1], axes=1)
-        title = f"class map of {self.head.labels[index]}, step {spec.step}"
+            native = np.tensordot(self.class_weights[index], self.features[spec.step - 1], axes=1)
+        title = f"class map of {self.labels[index]}, step {spec.step}"
         return Heatmap(native.astype(np.float32), self.geometry, title, "logit per cell", neutral=0.0, spec=spec)
+
+    def _output(self, spec: MapSpec) -> Heatmap:
+        made = self.output.map(spec.name, spec.step, spec.cls if isinstance(spec.cls, int) else None)
+        title = f"{made.title}, step {spec.step}"
+        return Heatmap(made.values, self.geometry, title, made.unit, bounds=made.bounds, spec=spec)
 
     def _attribution(self, spec: MapSpec, options: Mapping[str, Any] | None) -> Heatmap:
         found = self.attribution_of(spec, options=options)
         if found is None:
             raise ProbeError(self._not_computed(spec))
-        title = f"{found.words}, {self.head.labels[found.class_index]}, step {spec.step}"
+        title = f"{found.words}, {self.asked_words(found.class_index, found.region)}, step {spec.step}"
         return Heatmap(
             found.values, self.geometry, title, found.unit, bounds=found.bounds, neutral=found.neutral, spec=spec
         )
 
     def _feature(self, spec: MapSpec) -> Heatmap:
+        if not self.features:
+            raise ModelError(f"{self.card.name} has no features that a linear classifier weighs; choose a tap.")
         maps, channel = self.features[spec.step - 1], spec.channel or 0
         if not channel < maps.shape[0]:
             raise ModelError(f"This network's features have channels 0 to {maps.shape[0] - 1}, not {channel}.")
@@ -285,12 +361,17 @@ class Trace(ReadOnlyArrays):
             raise ProbeError(f"{r.name} has no channels to choose from.")
         return Heatmap(values, self.geometry, title, r.unit, bounds=r.bounds, neutral=r.tap.centre, spec=spec)
 
-    def _logit(self, step: int, class_index: int | str | None) -> tuple[int, int]:
-        """Step and class number of a logit; without a class the step's own best."""
+    def asked(self, step: int, class_index: int | str | None) -> tuple[int, int | None]:
+        """Step and class that are asked about; without a class the step's own best, None where there are no classes."""
         number = self.step_number(step)
         if class_index is None:
-            return number, int(self.logits[number - 1].argmax())
-        return number, class_number(self.head.labels, class_index)
+            best = self.output.best(number)
+            if best is None and self.labels:
+                raise ModelError(f"{self.card.name} found nothing in this picture; name the class.")
+            return number, best
+        if not self.labels:
+            raise ModelError(f"{self.card.name} answers no classes, so none can be chosen.")
+        return number, class_number(self.labels, class_index)
 
     @property
     def probe_names(self) -> tuple[str, ...]:
@@ -359,16 +440,17 @@ class Trace(ReadOnlyArrays):
         shown = Image.fromarray(self.picture.rgb)
         shown.thumbnail((260, 260))
         rgb = np.asarray(shown)
-        maps = [self.class_map(t) for t in range(1, self.steps + 1)]
-        cells = []
-        for t, heat in enumerate(maps, 1):
-            scale = scale_for(heat, "steps", together=maps)
+        maps = self.answer_maps()
+        cells, drawn = [], ""
+        for t in range(1, self.steps + 1):
+            scale = scale_for(maps[t - 1], "steps", together=maps) if maps else None
+            shown_now = rgb if scale is None else overlay(rgb, maps[t - 1], scale)
             buffer = io.BytesIO()
-            Image.fromarray(overlay(rgb, heat, scale)).save(buffer, "PNG")
-            best = self.top(t, 1)[0]
-            text = html.escape(f"step {t}: {best.label} {best.probability:.1%}")
+            Image.fromarray(shown_now).save(buffer, "PNG")
+            text = html.escape(f"step {t}: {self.output.says(t)}")
             data = base64.b64encode(buffer.getvalue()).decode()
             cells.append(f'<td><img src="data:image/png;base64,{data}" alt="{text}"><br>{text}</td>')
-        said = " ".join([f"{self.card.name} on {self.picture.name}; class maps, {scale.describe()}", *self.notes])
+            drawn = "" if scale is None else f"; {map_words(self.answer_map or CAM)}s, {scale.describe()}"
+        said = " ".join([f"{self.card.name} on {self.picture.name}{drawn}", *self.notes])
         title = html.escape(said)
         return f"<table><caption>{title}</caption><tr>{''.join(cells)}</tr></table>"

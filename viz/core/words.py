@@ -9,6 +9,15 @@ from viz.core.map_spec import BASELINES, MapSpec
 _RANK = re.compile(r"spatial_map_(\d{1,4})")
 
 
+_NAMED = {
+    "cam": "class map",
+    "attention": "own attention",
+    "output": "answer",
+    "probability": "probability",
+    **BASELINES,
+}
+
+
 def label_words(label: str) -> str:
     """A tap's label in words."""
     return label.replace("_", " ")
@@ -42,14 +51,10 @@ def method_words(spec: MapSpec) -> str:
 
 def words(spec: MapSpec) -> str:
     """For tables: ``class map``, ``spatial gate``, ``Grad-CAM at spatial gate``."""
-    if spec.kind == "baseline":
-        return BASELINES[spec.name]
-    if spec.kind == "cam":
-        return "class map"
+    if spec.name in _NAMED:
+        return _NAMED[spec.name]
     if spec.kind == "attribution":
         return method_words(spec)
-    if spec.kind == "attention":
-        return "own attention"
     if spec.kind == "feature":
         return f"feature {spec.channel}"
     label = (spec.probe or "").rpartition(".")[2]

@@ -12,14 +12,14 @@ from viz.core.map_spec import MapSpec
 from viz.core.record import Record
 from viz.core.stage import MOST_STAGES, Stage, View
 from viz.core.trace import Trace
+from viz.core.words import words as map_words
 
 Found = dict[str, Record]
 
 
 def prediction(trace: Trace, step: int) -> str:
-    """The best class of a step with its probability."""
-    best = trace.top(step, 1)[0]
-    return f"{best.label} ({best.probability:.1%})"
+    """The answer of a step: of a classifier the best class with its probability."""
+    return trace.output.says(step)
 
 
 def span(values: NDArray[np.floating]) -> str:
@@ -101,8 +101,11 @@ def input_stage(trace: Trace, record: Record | None, where: str) -> list[Stage]:
 
 def answer_stage(trace: Trace, step: int, title: str, what: str) -> Stage:
     """A stop that shows what the network answers with the attended maps."""
-    caption = f"{what} It says {prediction(trace, step)}. Shown: the class map of that class; 0 adds nothing to it."
-    return Stage(step, title, caption, (), View())
+    shown = trace.answer_map
+    if shown is None:
+        return Stage(step, title, f"{what} It says {prediction(trace, step)}.", ())
+    words = "the class map of that class; 0 adds nothing to it" if shown.kind == "cam" else f"its {map_words(shown)}"
+    return Stage(step, title, f"{what} It says {prediction(trace, step)}. Shown: {words}.", (), View(shown))
 
 
 def thinned(frames: Sequence[Stage], most: int = MOST_STAGES) -> tuple[Stage, ...]:

@@ -135,10 +135,10 @@ class Figure:
         return latex(self, file_name)
 
     def maps(self) -> dict[str, NDArray[Any]]:
-        """The values behind the figure: native maps and vectors by panel, boxes, logits and the geometry."""
+        """The values behind the figure: native maps and vectors by panel, boxes, the answer and the geometry."""
         geometry = self.trace.geometry
         out: dict[str, NDArray[Any]] = {
-            "logits": self.trace.logits,
+            **self.trace.output.arrays(),
             "geometry.picture": np.array(geometry.picture),
             "geometry.network": np.array(geometry.network),
             "geometry.seen": np.array(geometry.seen),
@@ -190,7 +190,7 @@ def figure(
     for name in options:
         if name not in FigureSpec.__dataclass_fields__:
             raise FigureError(f"A figure has no option {name!r}.")
-    index = None if class_index is None else class_number(trace.head.labels, class_index)
+    index = None if class_index is None else class_number(trace.labels, class_index)
     chosen = parse_panels(panels) if panels is not None else default_panels(trace, index)
     chosen = with_class(chosen, index)
     if options.get("shared_scale") is None:

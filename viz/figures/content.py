@@ -163,8 +163,13 @@ def _content(trace: Trace, spec: FigureSpec, panel: Panel, letter: str) -> Conte
             words = f"class map, {title}"
         elif made.shows == "attribution":
             made = replace(made, quantity=method_words(panel.spec))
-            label = trace.head.labels[panel.class_index or 0]
-            title = words = _at_step(trace, panel.spec.step, f"{made.quantity}, {label}")
+            asked = trace.asked_words(panel.class_index, panel.spec.region)
+            title = words = _at_step(trace, panel.spec.step, f"{made.quantity}, {asked}")
+        elif made.shows == "output":
+            asked = trace.asked_words(panel.class_index)
+            quantity = asked if panel.class_index is None else heat.unit
+            made = replace(made, quantity=quantity)
+            title = words = _at_step(trace, panel.spec.step, asked if quantity == asked else f"{asked}, {quantity}")
         elif panel.probe is None:
             made = replace(made, quantity=map_words(panel.spec))
             title = words = _at_step(trace, panel.spec.step, made.quantity)
@@ -198,12 +203,14 @@ def _boxes(trace: Trace, spec: FigureSpec, made: Content) -> tuple[Content, str]
     maps = tuple(heatmap_of(trace, panel, s, options=spec.attribution) for s in steps)
     found = tuple((s, b) for s, m in zip(steps, maps, strict=True) for b in boxes(m, made.threshold, spec.components))
     made = replace(made, heatmaps=maps, boxes=found, unit=maps[0].unit, bounds=maps[0].bounds, neutral=maps[0].neutral)
-    label = trace.head.labels[panel.class_index or 0]
+    label = trace.asked_words(panel.class_index, panel.spec.region)
     if made.shows == "attribution":
         quantity = method_words(panel.spec)
         what = f"{quantity}, {label}, box"
     elif made.shows == "cam":
         what, quantity = f"{label}, box", "class map"
+    elif made.shows == "output":
+        what, quantity = f"{label}, box", maps[0].unit
     else:
         record = None if panel.probe is None else trace.record(panel.probe, panel.spec.step)
         quantity = map_words(panel.spec) if record is None else _of(record, panel)
@@ -215,7 +222,7 @@ def _boxes(trace: Trace, spec: FigureSpec, made: Content) -> tuple[Content, str]
 
 def _class_title(trace: Trace, panel: Panel) -> str:
     index = panel.class_index or 0
-    text = f"{trace.head.labels[index]} {percent(float(trace.probabilities[panel.spec.step - 1, index]))}"
+    text = f"{trace.labels[index]} {percent(trace.output.number_of(panel.spec.step, index))}"
     return _at_step(trace, panel.spec.step, text)
 
 
@@ -300,7 +307,7 @@ def _source(trace: Trace, mates: Sequence[Content], scale: Scale) -> str:
             source += " on one side" if np.isfinite(bounds).any() else ""
     classes = list(dict.fromkeys(c.panel.class_index for c in mates if c.panel.class_index is not None))
     probes = list(dict.fromkeys(c.panel.probe for c in mates if c.panel.probe is not None))
-    for what, names in (("classes", [trace.head.labels[i] for i in classes]), ("modules", _modules(probes))):
+    for what, names in (("classes", [trace.labels[i] for i in classes]), ("modules", _modules(probes))):
         if len(names) > 3:
             source += f", {len(names)} {what} mixed"
         elif len(names) > 1:

@@ -134,7 +134,7 @@ def top5_plot(trace: Trace, step: int = -1, count: int = 5) -> go.Figure:
     best = trace.top(step, count)[::-1]
     figure = go.Figure(
         go.Bar(
-            x=[100 * p.probability for p in best],
+            x=[100 * p[2] for p in best],
             y=[str(p.class_index) for p in best],
             customdata=[[p.class_index, p.label] for p in best],
             orientation="h",
@@ -146,7 +146,7 @@ def top5_plot(trace: Trace, step: int = -1, count: int = 5) -> go.Figure:
     figure.update_yaxes(
         type="category", tickvals=[str(p.class_index) for p in best], ticktext=[_plain(p.label) for p in best]
     )
-    figure.update_xaxes(title_text="probability, %", range=[0, 100])
+    figure.update_xaxes(title_text=f"{trace.output.number}, %", range=[0, 100])
     return _dressed(figure, 60 + 34 * len(best))
 
 
@@ -161,19 +161,19 @@ def steps_plot(trace: Trace, classes: Sequence[int] | None = None) -> go.Figure:
     """
     if classes is None:
         chosen = [p.class_index for p in trace.top(-1, 3)]
-        chosen += [trace.top(t, 1)[0].class_index for t in range(1, trace.steps)]
+        chosen += [p.class_index for t in range(1, trace.steps) for p in trace.top(t, 1)]
         classes = list(dict.fromkeys(chosen))
-    known = trace.logits.shape[1]
+    known = len(trace.labels)
     figure = go.Figure()
     for i, index in enumerate(classes):
         if not 0 <= index < known:
             raise FigureError(f"This network has classes 0 to {known - 1}, not {index}.")
-        name = _plain(trace.head.labels[index])
+        name = _plain(trace.labels[index])
         steps = list(range(1, trace.steps + 1))
         figure.add_trace(
             go.Scatter(
                 x=steps,
-                y=[100 * float(trace.probabilities[t - 1, index]) for t in steps],
+                y=[100 * trace.output.number_of(t, index) for t in steps],
                 customdata=[[index, name]] * len(steps),
                 mode="lines+markers",
                 name=name,

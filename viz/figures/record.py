@@ -37,14 +37,12 @@ def record_of(made: Shows) -> dict[str, Any]:
         "precision": trace.precision,
         "steps": trace.steps,
         "predictions": predictions_entry(trace),
-        "classes": [{"class": c, "label": trace.head.labels[c]} for c in classes],
+        "classes": [{"class": c, "label": trace.labels[c]} for c in classes],
         "probes": probes,
         "figure": spec.to_json(),
         "width_inches": preset(spec.preset).width(spec.columns),
         "panels": [panel_entry(c) for c in made.contents],
-        "attributions": [
-            attribution_entry(a, trace.head.labels[a.class_index]) for _, a in shown(trace, spec, made.contents)
-        ],
+        "attributions": [attribution_entry(a, trace) for _, a in shown(trace, spec, made.contents)],
         # Nothing in a figure is random.
         "seed": None,
         "versions": drawing_versions(),

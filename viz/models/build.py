@@ -1,50 +1,79 @@
-"""Networks of the models that ship, built from their cards."""
+"""Networks built from their cards: those of the models that ship, and any file of `viz.models.networks` by its name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
 
+import viz.models.networks
 from viz.core.card import ModelCard
-from viz.errors import ModelError
+from viz.errors import CheckpointError, ModelError
 from viz.models.backbone import load_lite0
 from viz.models.networks.base import StepNetwork
-from viz.models.paths import bundled
+from viz.models.reading import read_checkpoint
 
 
-def _lite0(card: ModelCard) -> StepNetwork:
+def _lite0(card: ModelCard, folder: Path) -> StepNetwork:
     return load_lite0()
 
 
-def _lite0_tdam(card: ModelCard) -> StepNetwork:
+def _lite0_tdam(card: ModelCard, folder: Path) -> StepNetwork:
     from viz.models.modules import load_lite0_tdam
 
     if card.file is None:
         raise ModelError(f"The card of {card.name} names no checkpoint file; install Searchlight again.")
-    return load_lite0_tdam(bundled("checkpoints") / card.file, card.sha256)
+    return load_lite0_tdam(folder / card.file, card.sha256)
 
 
-def _lite0_family(card: ModelCard) -> StepNetwork:
+def _lite0_family(card: ModelCard, folder: Path) -> StepNetwork:
     from viz.models.modules import load_lite0_family
 
     if card.file is None or card.family is None:
         raise ModelError(f"The card of {card.name} names no checkpoint file or family; install Searchlight again.")
-    return load_lite0_family(bundled("checkpoints") / card.file, card.sha256, card.family)
+    return load_lite0_family(folder / card.file, card.sha256, card.family)
 
 
-# A new bundled network is one line here and one card in checkpoints/.
-BUILDERS: dict[str, Callable[[ModelCard], StepNetwork]] = {
+# Networks that read more than one file of weights. Any other is a file of `viz.models.networks` with a `build` function.
+BUILDERS: dict[str, Callable[[ModelCard, Path], StepNetwork]] = {
     "efficientnet_lite0": _lite0,
     "lite0_tdam": _lite0_tdam,
     "lite0_family": _lite0_family,
 }
 
 
-def network_of(card: ModelCard) -> StepNetwork:
-    """The network of a bundled model, with its weights.
+def network_of(card: ModelCard, folder: Path) -> StepNetwork:
+    """The network of a card, with its weights.
+
+    Args:
+        folder: where the card's file of weights lies.
 
     Raises:
         ModelError: a card of another version. CheckpointError: a file that cannot be used.
     """
-    if card.network not in BUILDERS:
-        raise ModelError(f"This version cannot build the network {card.network!r} of {card.name}.")
-    return BUILDERS[card.network](card)
+    if card.network in BUILDERS:
+        return BUILDERS[card.network](card, folder)
+    known = {m.name for m in iter_modules(viz.models.networks.__path__)}
+    module = import_module(f"viz.models.networks.{card.network}") if card.network in known else None
+    if not hasattr(module, "build"):
+        raise ModelError(f"This version cannot build the network {card.network[:60]!r} of {card.name}.")
+    try:
+        network: StepNetwork = module.build(**card.arguments)  # type: ignore[union-attr]
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"The card of {card.name} has arguments that its network does not take: {error}.") from None
+    if card.file is None:
+        raise ModelError(f"The card of {card.name} names no file of weights.")
+    checkpoint = read_checkpoint(folder / Path(card.file).name)
+    if card.sha256 and checkpoint.sha256 != card.sha256:
+        raise CheckpointError(f"{checkpoint.name} is not the file that the card of {card.name} describes.")
+    try:
+        network.load_state_dict(dict(checkpoint.state), strict=True)
+    except RuntimeError as error:
+        raise CheckpointError(f"{checkpoint.name} does not fit the network of {card.name}: {_first(error)}") from None
+    return network
+
+
+def _first(error: RuntimeError) -> str:
+    """The first complaint of PyTorch's list."""
+    return str(error).partition("\n\t")[2].partition("\n")[0][:200] or str(error)[:200]

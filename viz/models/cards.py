@@ -28,7 +28,7 @@ def card_from_json(text: str) -> ModelCard:
         raw = known.pop("preprocessing", {})
         allowed = {k: v for k, v in raw.items() if k in Preprocessing.__dataclass_fields__}
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in allowed.items()}
-        for key in ("deviations", "notes", "figures"):
+        for key in ("labels", "deviations", "notes", "figures"):
             known[key] = tuple(known.get(key, ()))
         return ModelCard(preprocessing=Preprocessing(**values), **known)
     except (ValueError, TypeError, AttributeError, KeyError) as error:
@@ -48,7 +48,20 @@ def labels_for(classes: int) -> tuple[str, ...]:
     return imagenet_labels() if classes == 1000 else tuple(f"class {i}" for i in range(classes))
 
 
-def read_cards(folder: Path) -> dict[str, ModelCard]:
-    """All cards of a folder, by name, in a fixed order (plain networks first)."""
-    cards = [card_from_json(path.read_text()) for path in sorted(folder.glob("*.json"))]
+def _is_card(text: str) -> bool:
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(data, dict) and {"name", "title", "network"} <= set(data)
+
+
+def read_cards(folder: Path, *, strict: bool = True) -> dict[str, ModelCard]:
+    """All cards of a folder, by name, in a fixed order (plain networks first).
+
+    Args:
+        strict: False passes over JSON files that are no cards.
+    """
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in sorted(folder.glob("*.json"))]
+    cards = [card_from_json(text) for text in texts if strict or _is_card(text)]
     return {card.name: card for card in sorted(cards, key=lambda c: (c.family is not None, c.name))}

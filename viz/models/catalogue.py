@@ -24,7 +24,8 @@ class Catalogue:
     """Names that can be loaded.
 
     Args:
-        folder: the operator's folder with published checkpoint files, each offered under its file name.
+        folder: the operator's folder. Its published checkpoint files are each offered under their file name; its model
+            cards (.json, as in checkpoints/) under the card's name, with the weights file that the card names.
 
     Raises:
         ModelError: the folder does not exist.
@@ -42,18 +43,38 @@ class Catalogue:
         """Cards of the models that ship."""
         return read_cards(bundled("checkpoints"))
 
+    @cached_property
+    def own(self) -> dict[str, ModelCard]:
+        """Cards in the operator's folder, by name.
+
+        Raises:
+            ModelError: a card that cannot be read, or one with the name of a bundled model.
+        """
+        found = {} if self.folder is None else read_cards(self.folder, strict=False)
+        for name in found:
+            if name in self.bundled:
+                raise ModelError(f"The card {name} in the models folder has the name of a bundled model; rename it.")
+        return found
+
+    @property
+    def cards(self) -> dict[str, ModelCard]:
+        """All cards by name, bundled ones first."""
+        return self.bundled | self.own
+
     @property
     def files(self) -> dict[str, Path]:
         """Checkpoint files in the operator's folder by the name they are offered under, which is text in any case."""
         if self.folder is None:
             return {}
         found: dict[str, Path] = {}
+        described = {card.file for card in self.own.values()}
         for path in sorted(self.folder.iterdir()):
             # A Mac keeps what other disks cannot hold of a file beside it, as ._NAME.
-            if path.suffix.lower() in CHECKPOINT_SUFFIXES and not path.name.startswith(".") and path.is_file():
+            known = path.name.startswith(".") or path.name in described
+            if path.suffix.lower() in CHECKPOINT_SUFFIXES and not known and path.is_file():
                 whole = text_name(path.name)
                 name = re.sub(r"\.(pth|pt|tar|safetensors|ckpt|bin)", "", whole, flags=re.IGNORECASE)
-                name, number = (name if name not in self.bundled and name not in found else whole), 2
+                name, number = (name if name not in self.cards and name not in found else whole), 2
                 while name in found:  # names that differ in bytes which are no text
                     name, number = f"{whole} ({number})", number + 1
                 found[name] = path
@@ -62,7 +83,7 @@ class Catalogue:
     @property
     def names(self) -> list[str]:
         """All names, bundled first."""
-        return [*self.bundled, *self.files]
+        return [*self.cards, *self.files]
 
     def build(self, model: str | Path) -> tuple[ModelCard, StepNetwork]:
         """The card and the network of a name or of a checkpoint path.
@@ -71,10 +92,11 @@ class Catalogue:
             ModelError: neither a known name nor a file. CheckpointError: a file that cannot be used.
         """
         if isinstance(model, str):
-            if model in self.bundled:
+            if model in self.cards:
                 from viz.models.build import network_of
 
-                return self.bundled[model], network_of(self.bundled[model])
+                folder = self.folder if self.folder is not None and model in self.own else bundled("checkpoints")
+                return self.cards[model], network_of(self.cards[model], folder)
             if model in self.files:
                 return self._published(self.files[model], model)
         path = Path(model)

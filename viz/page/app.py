@@ -22,9 +22,10 @@ from viz.page.card import card_markdown
 from viz.page.channels_tab import ChannelsTab
 from viz.page.compare_tab import CompareTab
 from viz.page.components import COUNT_TURN, FORGET_REFUSED, offered, picture_input, viewer
+from viz.page.entries import answer_entries
 from viz.page.faithfulness_tab import FaithfulnessTab
 from viz.page.figure_tab import FigureTab
-from viz.page.payload import class_entry, error_message, static, trace_key, viewer_message
+from viz.page.payload import error_message, static, trace_key, viewer_message
 from viz.page.server.modules import module_links
 from viz.page.session import Pictures, Shown, Turns, trace_of
 from viz.picture import open_picture
@@ -93,8 +94,8 @@ def another_class(index: int | None, shown: Shown | None, *, engine: Engine, pic
         return gr.skip()
     try:
         trace = trace_of(shown, engine, pictures)
-        entry = class_entry(trace, int(index))
-        return gr.HTML(extra=json.dumps({"key": trace_key(trace), "maps": [entry], "pick": int(index), "show": None}))
+        maps = answer_entries(trace, int(index))
+        return gr.HTML(extra=json.dumps({"key": trace_key(trace), "maps": maps, "pick": int(index), "show": None}))
     except VizError as error:
         return gr.HTML(extra=error_message(str(error)))
 
@@ -102,7 +103,7 @@ def another_class(index: int | None, shown: Shown | None, *, engine: Engine, pic
 def build(engine: Engine) -> gr.Blocks:
     """The page over an engine."""
     pictures, turns = Pictures(), Turns()
-    names = offered(engine.catalogue.bundled, engine.catalogue.files)
+    names = offered(engine.catalogue.cards, engine.catalogue.files)
     default = DEFAULT_MODEL if DEFAULT_MODEL in names else names[0]
     with gr.Blocks(title="Searchlight", analytics_enabled=False, delete_cache=(1800, 3600)) as page:
         shown = gr.State(None, time_to_live=3600)

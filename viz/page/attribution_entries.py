@@ -12,7 +12,17 @@ from viz.core.methods import DEFAULT_OPTIONS, METHODS
 from viz.core.trace import Trace
 from viz.core.words import method_words
 from viz.errors import ModelError, ProbeError
-from viz.page.entries import class_entry, derived_entries, map_entry, named, spatial_entries, words
+from viz.page.entries import (
+    answer_entries,
+    answer_facts,
+    best_entries,
+    derived_entries,
+    map_entry,
+    named,
+    numbers_of,
+    spatial_entries,
+    words,
+)
 from viz.page.grid import grid_message
 
 TOP = 5
@@ -61,8 +71,7 @@ def class_choices(trace: Trace, step: int = -1) -> list[tuple[str, int]]:
     number = trace.step_number(step)
     order = [number, *(s for s in range(trace.steps, 0, -1) if s != number)]
     found = dict.fromkeys(p.class_index for s in order for p in trace.top(s, TOP))
-    of_step = trace.probabilities[number - 1]
-    return [(f"{trace.head.labels[c]}, {100 * of_step[c]:.1f} %", c) for c in found]
+    return [(f"{trace.labels[c]}, {100 * trace.output.number_of(number, c):.1f} %", c) for c in found]
 
 
 def own_map(trace: Trace) -> str | None:
@@ -75,26 +84,32 @@ def own_map(trace: Trace) -> str | None:
         return None
 
 
-def columns_of(trace: Trace, class_index: int, methods: Sequence[str]) -> list[dict[str, Any]]:
+def answer_name(trace: Trace) -> str:
+    """What the column of the answer's map is called."""
+    return answer_facts(trace)["title"] or "answer"
+
+
+def columns_of(trace: Trace, class_index: int | None, methods: Sequence[str]) -> list[dict[str, Any]]:
     """Native attention where the network has any, the class map, and each method that the trace holds."""
     shared = {
         "title": trace.card.title,
         "steps": trace.steps,
         "geometry": trace.geometry.as_json(),
-        "top": [trace.top(step, 1)[0]._asdict() for step in range(1, trace.steps + 1)],
+        "top": [best for step in range(1, trace.steps + 1) for best in best_entries(trace, step, 1)],
     }
     columns: list[dict[str, Any]] = []
     native = [*spatial_entries(trace), *derived_entries(trace)]
     if native:
         columns.append({"name": NATIVE, "maps": native, "pick": own_map(trace) or native[0]["name"], "note": ""})
-    chances = [float(p) for p in trace.probabilities[:, class_index]]
-    columns.append({"name": CLASS_MAP, "maps": [class_entry(trace, class_index) | {"p": chances}], "note": ""})
+    chances = {} if class_index is None else {"p": numbers_of(trace, class_index)}
+    for entry in answer_entries(trace, class_index):
+        columns.append({"name": answer_name(trace), "maps": [entry | chances], "note": ""})
     for text in methods:
         columns += _column(trace, class_index, text)
     return [{**shared, **c} for c in columns]
 
 
-def method_entry(trace: Trace, class_index: int, text: str) -> tuple[dict[str, Any], str] | None:
+def method_entry(trace: Trace, class_index: int | None, text: str) -> tuple[dict[str, Any], str] | None:
     """The maps of a method that the trace holds for a class, and how they were made; None where it holds none."""
     choice = parse(text)
     used = DEFAULT_OPTIONS.used(choice.method)
@@ -109,7 +124,7 @@ def method_entry(trace: Trace, class_index: int, text: str) -> tuple[dict[str, A
     return entry, note
 
 
-def _column(trace: Trace, class_index: int, text: str) -> list[dict[str, Any]]:
+def _column(trace: Trace, class_index: int | None, text: str) -> list[dict[str, Any]]:
     made = method_entry(trace, class_index, text)
     if made is None:
         return []
@@ -131,7 +146,8 @@ def explanations(trace: Trace, columns: Sequence[dict[str, Any]], methods: Seque
         lines.append("Native attention: what the module computed, whatever the class; its unit stands at the bar.")
     else:
         lines.append(f"{trace.card.name} has no attention module, so there is no native attention to show.")
-    lines.append(f"Class map: the classifier's weights over the last features, in logit per cell; {_SIGNED}.")
+    if CLASS_MAP in names:
+        lines.append(f"Class map: the classifier's weights over the last features, in logit per cell; {_SIGNED}.")
     lines += [method_line(text) for text in methods if method_words(parse(text)) in names]
     lines.append(
         "An attribution explains the answer for one class; native attention is what the module computed. They need "
@@ -140,11 +156,14 @@ def explanations(trace: Trace, columns: Sequence[dict[str, Any]], methods: Seque
     return lines
 
 
-def attribution_message(trace: Trace, class_index: int, methods: Sequence[str]) -> str:
+def attribution_message(trace: Trace, class_index: int | None, methods: Sequence[str]) -> str:
     """The JSON message for the grid of one model's maps."""
     columns = columns_of(trace, class_index, methods)
-    label = trace.head.labels[class_index]
-    chances = [f"{100 * float(p):.1f} %" for p in trace.probabilities[:, class_index]]
+    label = trace.asked_words(class_index)
+    if class_index is None:
+        chances = [trace.output.says(step) for step in range(1, trace.steps + 1)]
+    else:
+        chances = [f"{100 * p:.1f} %" for p in numbers_of(trace, class_index)]
     said = chances[0] if trace.steps == 1 else ", ".join(f"{c} at step {s}" for s, c in enumerate(chances, 1))
     return grid_message(
         trace.picture,

@@ -14,9 +14,9 @@ from viz.errors import VizError
 from viz.figures.comparison import FEWEST, MOST, Comparison
 from viz.geometry import Mode
 from viz.page.attribution_entries import (
-    CLASS_MAP,
     INPUT_METHODS,
     NATIVE,
+    answer_name,
     attribution_message,
     class_choices,
     columns_of,
@@ -41,7 +41,7 @@ class Attributed:
     sha256: str
     model: str
     geometry: Mode | None
-    class_index: int
+    class_index: int | None
     methods: tuple[str, ...]
 
 
@@ -128,11 +128,11 @@ class AttributionTab:
             if shown is None:
                 raise VizError("Choose a picture first.")
             trace = trace_of(shown, self.engine, self.pictures)
-            beside = len(columns_of(trace, 0, ()))
+            beside = len(columns_of(trace, trace.output.best(trace.steps), ()))
             if not FEWEST - beside <= len(chosen) <= MOST - beside:
                 least = max(0, FEWEST - beside)
                 raise VizError(f"Choose {least} to {MOST - beside} methods for {shown.model}, not {len(chosen)}.")
-            index = trace.top(-1, 1)[0].class_index if class_index is None else int(class_index)
+            index = trace.output.best(trace.steps) if class_index is None else int(class_index)
         except VizError as error:
             toast(str(error))
             return nothing
@@ -173,7 +173,13 @@ class AttributionTab:
         asked = asked if isinstance(asked, dict) else {}
         maps = []
         for name, pick in names.items():
-            text = str(asked.get(name, pick)) if name == NATIVE else "cam" if name == CLASS_MAP else str(pick)
+            text = (
+                str(asked.get(name, pick))
+                if name == NATIVE
+                else str(trace.answer_map)
+                if name == answer_name(trace)
+                else str(pick)
+            )
             maps.append(parse(text))
         return viewed([trace] * len(maps), maps, view, trace.picture, now.class_index)
 

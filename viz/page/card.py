@@ -8,7 +8,7 @@ from viz.models.paths import bundled
 
 def card_markdown(catalogue: Catalogue, name: str) -> str:
     """Markdown of a model's card: the written card of a bundled model, what is known of a brought file."""
-    card = catalogue.bundled.get(name) or catalogue.seen.get(name)
+    card = catalogue.cards.get(name) or catalogue.seen.get(name)
     if card is None:
         return (
             f"**{name}** is a checkpoint file from the operator's folder. Its configuration is read from its keys when "

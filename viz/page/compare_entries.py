@@ -12,7 +12,7 @@ from viz.core.trace import Trace
 from viz.core.words import method_words
 from viz.errors import ModelError
 from viz.page.attribution_entries import INPUT_METHODS, cost, method_entry, method_line
-from viz.page.entries import class_entry, derived_entries, spatial_entries
+from viz.page.entries import answer_entries, best_entries, derived_entries, numbers_of, spatial_entries
 from viz.page.grid import grid_message
 
 TOP = 5
@@ -33,37 +33,37 @@ def common_classes(traces: Sequence[Trace]) -> list[str]:
                 top = trace.top(step, TOP)
                 if rank < len(top):
                     found[top[rank].label] = None
-    first = traces[0].top(-1, 1)[0].label
-    return [first, *(label for label in found if label != first)]
+    first = [best.label for best in traces[0].top(-1, 1)]
+    return [*first, *(label for label in found if label not in first)]
 
 
 def class_index(trace: Trace, label: str) -> int | None:
     """Number of the class of exactly that name, None where the model does not know it."""
     try:
-        index = class_number(trace.head.labels, label)
+        index = class_number(trace.labels, label)
     except ModelError:
         return None
     # A part of a name is not enough here: two classifiers must mean the same.
-    return index if trace.head.labels[index] == label else None
+    return index if trace.labels[index] == label else None
 
 
 def model_entry(trace: Trace, name: str, classes: Sequence[str], methods: Sequence[str] = ()) -> dict[str, Any]:
     """One model's part of the message: geometry, steps, best classes, class maps, attributions of the first class that
     the trace holds, spatial probes and derived maps."""
-    maps = []
+    maps = [] if trace.labels else answer_entries(trace, None)
     for label in classes:
         index = class_index(trace, label)
         if index is not None:
-            maps.append(class_entry(trace, index) | {"p": [float(p) for p in trace.probabilities[:, index]]})
+            maps += [e | {"p": numbers_of(trace, index)} for e in answer_entries(trace, index)]
     return {
         "name": name,
         "title": trace.card.title,
         "steps": trace.steps,
         "geometry": trace.geometry.as_json(),
-        "top": [trace.top(step, 1)[0]._asdict() for step in range(1, trace.steps + 1)],
+        "top": [best for step in range(1, trace.steps + 1) for best in best_entries(trace, step, 1)],
         "maps": [
             *maps,
-            *attribution_entries(trace, classes[0], methods),
+            *(e for label in classes[:1] for e in attribution_entries(trace, label, methods)),
             *spatial_entries(trace),
             *derived_entries(trace),
         ],
@@ -76,7 +76,7 @@ def attribution_entries(trace: Trace, label: str, methods: Sequence[str]) -> lis
     if index is None:
         return []
     found = [method_entry(trace, index, text) for text in methods]
-    more = {"cls": label, "p": [float(p) for p in trace.probabilities[:, index]]}
+    more = {"cls": label, "p": numbers_of(trace, index)}
     return [made[0] | more | {"note": made[1]} for made in found if made is not None]
 
 

@@ -51,7 +51,7 @@ class CompareTab:
     def __init__(self, engine: Engine, pictures: Pictures) -> None:
         self.engine, self.pictures = engine, pictures
         self.exports = Exports()
-        names = offered(engine.catalogue.bundled, engine.catalogue.files)
+        names = offered(engine.catalogue.cards, engine.catalogue.files)
         with gr.Row(equal_height=True):
             self.models = gr.CheckboxGroup(
                 names,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from viz.core.record import Record
 from viz.core.stage import Stage, View
 from viz.core.trace import Trace
 from viz.core.words import derived_words
+from viz.core.words import words as map_words
 from viz.errors import ProbeError
 from viz.families.family import family_of
 
@@ -78,10 +80,33 @@ def map_entry(maps: Sequence[Heatmap], kind: str, title: str, group: str, *, sha
     }
 
 
-def class_entry(trace: Trace, class_index: int) -> dict[str, Any]:
-    """Class maps of one class at every step."""
-    maps = [trace.class_map(t, class_index) for t in range(1, trace.steps + 1)]
-    return map_entry(maps, "cam", trace.head.labels[class_index], "class maps", share="cam")
+def answer_entries(trace: Trace, class_index: int | None) -> list[dict[str, Any]]:
+    """The answer's map of one class at every step, see `Trace.answer_map`; nothing where there is none."""
+    if trace.answer_map is None:
+        return []
+    spec = replace(trace.answer_map, cls=class_index)
+    maps = [trace.heatmap(spec, t) for t in range(1, trace.steps + 1)]
+    return [map_entry(maps, "cam", trace.asked_words(class_index), f"{map_words(spec)}s", share=spec.name)]
+
+
+def answer_facts(trace: Trace) -> dict[str, Any]:
+    """What the page calls the answer: its map by name and in words, and the number beside a class."""
+    shown = trace.answer_map
+    return {
+        "name": None if shown is None else shown.name,
+        "title": "" if shown is None else map_words(shown),
+        "number": trace.output.number if trace.labels else "",
+    }
+
+
+def numbers_of(trace: Trace, class_index: int) -> list[float]:
+    """The number beside a class at every step."""
+    return [trace.output.number_of(step, class_index) for step in range(1, trace.steps + 1)]
+
+
+def best_entries(trace: Trace, step: int, count: int) -> list[dict[str, Any]]:
+    """The best classes of a step, each with the number that stands beside it."""
+    return [{"class_index": r.class_index, "label": r.label, trace.output.number: r[2]} for r in trace.top(step, count)]
 
 
 def spatial_entries(trace: Trace) -> list[dict[str, Any]]:
@@ -206,7 +231,7 @@ def _frame(trace: Trace, frame: Stage, top: int) -> dict[str, Any]:
         "step": frame.step,
         "title": frame.title,
         "caption": frame.caption,
-        "top": [p._asdict() for p in trace.top(frame.step, top)],
+        "top": best_entries(trace, frame.step, top),
         "show": None if frame.show is None else trace.definite(frame.map).key,
         "kernel": view.kernel,
         "arrows": view.arrows,

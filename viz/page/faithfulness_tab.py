@@ -43,7 +43,8 @@ def source_choices(trace: Trace, step: int = -1) -> list[tuple[str, str]]:
     own = trace.family.own
     if own is not None and any(r.label == own.probe and r.step <= number for r in trace.records):
         choices.append((f"native attention: {words(own)}", str(own)))
-    choices.append(("class map", "cam"))
+    if trace.answer_map is not None:
+        choices.append((words(trace.answer_map), str(trace.answer_map)))
     for text in INPUT_METHODS:
         choice = parse(text)
         choices.append((f"{method_words(choice)} ({SLOW})" if choice.method.slow else method_words(choice), text))
@@ -204,7 +205,7 @@ class FaithfulnessTab:
             toast(str(error))
             return [gr.skip()] * 7
         words = {v: w for w, v in source_choices(trace, number)}.get(source, source).removesuffix(f" ({SLOW})")
-        return [*self.drawn(report, words, model.head.labels), shown]
+        return [*self.drawn(report, words, model.labels), shown]
 
     def drawn(self, report: Report, words: str, labels: Sequence[str]) -> list[Any]:
         """The components' values for a report."""

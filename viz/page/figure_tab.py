@@ -15,6 +15,7 @@ import gradio as gr
 
 from viz.core.heatmap import PALETTES
 from viz.core.trace import Trace
+from viz.core.words import words as map_words
 from viz.errors import FigureError, VizError
 from viz.figures import PRESETS, Figure, FigureSpec, Panel, defaults, figure
 from viz.figures.shorthand import panel_text, parse_panel
@@ -50,15 +51,18 @@ def panel_choices(trace: Trace) -> list[tuple[str, str]]:
     """(words, shorthand) of every panel that can be offered without a question back."""
     steps = range(1, trace.steps + 1)
     choices = [("picture", "picture")]
+    answer = trace.answer_map
+    boxed = "boxes" if answer is None or answer.kind == "cam" else f"boxes({answer})"
     for t in steps:
-        choices.append((f"class map, step {t}", f"cam:{t}"))
-        choices.append((f"boxes, step {t}", f"boxes:{t}"))
-    if trace.steps > 1:
-        choices.append(("boxes of all steps", "boxes:all"))
+        if answer is not None:
+            choices.append((f"{map_words(answer)}, step {t}", f"{answer}:{t}"))
+            choices.append((f"boxes, step {t}", f"{boxed}:{t}"))
+    if answer is not None and trace.steps > 1:
+        choices.append(("boxes of all steps", f"{boxed}:all"))
     for r in reversed([r for r in trace.records if r.tap.is_map]):
         choices.append((f"{words(r.label)}, {block_title(r.path)}, step {r.step}", f"{r.name}:{r.step}"))
     for stage in trace.stages:
-        if stage.show is not None and stage.map.kind != "cam":
+        if stage.show is not None and stage.show.map != answer:
             choices.append((f"story: {stage.title}", str(stage.map)))
     for r in channel_records(trace):
         choices.append((f"{words(r.label)}, {block_title(r.path)}, step {r.step}", f"{r.name}:{r.step}"))

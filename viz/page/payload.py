@@ -19,9 +19,10 @@ from viz.core.heatmap import PALETTES, palette
 from viz.core.trace import Trace
 from viz.families.family import family_of
 from viz.page.entries import (
+    answer_entries,
+    answer_facts,
     block_title,
     channel_entry,
-    class_entry,
     derived_entries,
     frame_entries,
     kernel_entries,
@@ -37,7 +38,6 @@ TOP = 5
 __all__ = [
     "block_title",
     "channel_entry",
-    "class_entry",
     "classes_of",
     "display_rgb",
     "display_size",
@@ -73,9 +73,10 @@ def picture_uri(picture: Picture) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def classes_of(trace: Trace, extra: Sequence[int] = ()) -> list[int]:
-    """Classes whose maps are sent: the best of every step, best first, and those asked for."""
-    found: dict[int, None] = {}
+def classes_of(trace: Trace, extra: Sequence[int] = ()) -> list[int | None]:
+    """Classes whose maps are sent: the best of every step, best first, and those asked for; None of an answer without
+    classes."""
+    found: dict[int | None, None] = {} if trace.labels else {None: None}
     for rank in range(TOP):
         for step in range(1, trace.steps + 1):
             top = trace.top(step, TOP)
@@ -107,11 +108,12 @@ def viewer_message(
     picture = trace.picture
     height, width = display_size(picture)
     features = [e for e in (channel_entry(trace, path, c) for path, c in channels) if e is not None]
-    classes = [class_entry(trace, c) for c in classes_of(trace, extra_classes)]
+    classes = [e for c in classes_of(trace, extra_classes) for e in answer_entries(trace, c)]
     maps = [*classes, *spatial_entries(trace), *derived_entries(trace), *features]
     message = {
         "key": trace_key(trace),
         "family": trace.card.family,
+        "answer": answer_facts(trace),
         "missing": family_of(trace.card.family).missing,
         "model": {"name": trace.card.name, "title": trace.card.title},
         "picture": {

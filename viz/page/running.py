@@ -181,7 +181,7 @@ def attributed(
     method: MapSpec | str,
     geometry: Mode | None = None,
     *,
-    class_index: int,
+    class_index: int | None,
     tell: Callable[[float], None] | None = None,
 ) -> Trace:
     """The trace with a method's map at every step that has one; those that the engine holds are not computed again.

@@ -12,9 +12,10 @@ import torch
 from viz.attribution.layers import find_probe, method_of
 from viz.attribution.run import attribute
 from viz.core.attribution import Attribution
-from viz.core.card import ModelCard, class_number
+from viz.core.card import ModelCard
 from viz.core.map_spec import MapSpec
 from viz.core.methods import DEFAULT_OPTIONS, AttributionOptions
+from viz.core.target import ClassTarget
 from viz.core.trace import Trace
 from viz.core.words import method_words
 from viz.environment import plain_torch
@@ -57,6 +58,7 @@ def attributed(
     *,
     class_index: int | str | None = None,
     step: int = -1,
+    region: tuple[int, ...] | None = None,
     options: AttributionOptions | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Trace:
@@ -65,22 +67,20 @@ def attributed(
         raise ModelError(f"The trace of {trace.card.name} belongs to another model than {model.card.name}.")
     choice, options = definite_method(model.network, method), options or DEFAULT_OPTIONS
     number = trace.step_number(choice.step if step == -1 else step)
-    class_index = choice.cls if class_index is None else class_index
-    if class_index is None:
-        class_index = int(trace.logits[number - 1].argmax())
-    index = class_number(trace.head.labels, class_index)
-    asked = replace(choice, cls=index, step=number)
+    number, index = trace.asked(number, choice.cls if class_index is None else class_index)
+    asked = replace(choice, cls=index, step=number, region=choice.region if region is None else region)
     known = trace.attribution_of(asked, options=options.used(choice.method))
     if known is not None:
         # The newest is what is shown.
         others = tuple(a for a in trace.attributions if a is not known)
         return trace if trace.attributions[-1] is known else replace(trace, attributions=(*others, known))
+    target = trace.target(number, index, asked.region)
     with _turn(model, choice, progress), model.alone():
         x, _ = prepare(trace.picture, model.card.preprocessing, trace.geometry.mode)
         values = attribute(
             model.network,
             x.to(device=model.device, dtype=model.dtype),
-            torch.tensor([index]),
+            torch.tensor([index]) if target == ClassTarget(index or 0) else [target],
             choice,
             step=number,
             options=options,
@@ -102,6 +102,7 @@ def attributed(
         options.used(info),
         options.words(info),
         captum_version(),
+        asked.region,
     )
     return replace(trace, attributions=(*trace.attributions, made))
 

@@ -27,7 +27,7 @@ MAX_ATTRIBUTIONS = 64
 def _weight(trace: Trace) -> int:
     """Bytes that a trace holds beside what it shares with others."""
     arrays = [
-        trace.logits,
+        *trace.output.arrays().values(),
         *trace.features,
         *(r.values for r in trace.records),
         *(a.values for a in trace.attributions),
@@ -129,6 +129,7 @@ class Engine:
         *,
         class_index: int | str | None = None,
         step: int = -1,
+        region: tuple[int, ...] | None = None,
         options: AttributionOptions | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> Trace:
@@ -146,7 +147,7 @@ class Engine:
                 # Whoever waited here for the same map finds it in the trace.
                 trace = self.trace(picture, name, geometry)
                 made = model.attribute(
-                    trace, method, class_index=class_index, step=step, options=options, progress=progress
+                    trace, method, class_index=class_index, step=step, region=region, options=options, progress=progress
                 )
                 if made is trace:
                     return trace

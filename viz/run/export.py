@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
-
 from viz.core.boxes import DEFAULT_THRESHOLD, boxes
 from viz.core.finite import finite, missing
 from viz.files import npz_bytes
@@ -49,27 +47,19 @@ def picture_entry(trace: Trace) -> dict[str, Any]:
 
 
 def predictions_entry(trace: Trace, count: int = 5) -> list[dict[str, Any]]:
-    """The best classes of each step."""
-    return [
-        {
-            "step": step,
-            "top": [
-                {"class": p.class_index, "label": p.label, "probability": finite(p.probability)}
-                for p in trace.top(step, count)
-            ],
-        }
-        for step in range(1, trace.steps + 1)
-    ]
+    """The answer of each step: of a classifier its best classes."""
+    return [trace.output.entry(step, count) for step in range(1, trace.steps + 1)]
 
 
-def attribution_entry(found: Attribution, label: str) -> dict[str, Any]:
+def attribution_entry(found: Attribution, trace: Trace) -> dict[str, Any]:
     """All that makes an attribution repeatable, as plain values."""
     return {
         "method": found.method,
         "layer": found.layer,
         "step": found.step,
         "class": found.class_index,
-        "label": label,
+        "label": trace.asked_words(found.class_index),
+        **({} if found.region is None else {"region": list(found.region)}),
         "options": dict(found.options),
         "unit": found.unit,
         "captum": found.captum,
@@ -77,15 +67,15 @@ def attribution_entry(found: Attribution, label: str) -> dict[str, Any]:
 
 
 def trace_npz(trace: Trace) -> bytes:
-    """All values of a trace: ``logits`` (steps, classes), ``features:STEP`` (C, h, w), ``path.label:STEP``, and
-    ``METHOD@CLASS:STEP`` of the attributions that it holds (of the same twice, the newest)."""
-    arrays: dict[str, NDArray[Any]] = {"logits": trace.logits}
+    """All values of a trace: the answer (of a classifier ``logits`` (steps, classes)), ``features:STEP`` (C, h, w),
+    ``path.label:STEP``, and ``METHOD@CLASS:STEP`` of the attributions that it holds (of the same twice, the newest)."""
+    arrays = trace.output.arrays()
     for step, features in enumerate(trace.features, 1):
         arrays[f"features:{step}"] = features
     for record in trace.records:
         arrays[f"{record.name}:{record.step}"] = record.values
     for found in trace.attributions:
-        arrays[f"{found.method}@{found.class_index}:{found.step}"] = found.values
+        arrays[found.key] = found.values
     return npz_bytes(arrays)
 
 
@@ -112,10 +102,10 @@ def trace_json(trace: Trace) -> dict[str, Any]:
         for r in trace.records
     ]
     found = []
-    for step in range(1, trace.steps + 1):
-        heat = trace.class_map(step)
+    for heat in trace.answer_maps():
         for box in boxes(heat):
-            found.append({"step": step, "class": heat.class_index, "xyxy": list(box.xyxy), "peak": finite(box.peak)})
+            entry = {"step": heat.step, "class": heat.class_index, "xyxy": list(box.xyxy), "peak": finite(box.peak)}
+            found.append(entry)
     return {
         "trace_version": TRACE_VERSION,
         "picture": picture_entry(trace),
@@ -125,10 +115,8 @@ def trace_json(trace: Trace) -> dict[str, Any]:
         "steps": trace.steps,
         "predictions": predictions_entry(trace),
         "records": records,
-        "attributions": [
-            {"key": f"{a.method}@{a.class_index}:{a.step}", **attribution_entry(a, trace.head.labels[a.class_index])}
-            for a in trace.attributions
-        ],
+        "attributions": [{"key": a.key, **attribution_entry(a, trace)} for a in trace.attributions],
+        **({"objects": objects} if (objects := trace.objects()) is not None else {}),
         "boxes": {"kind": "display", "threshold": DEFAULT_THRESHOLD, "found": found},
         "versions": versions(),
         **({"notes": list(trace.notes)} if trace.notes else {}),

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from viz.capture.probe import capture
 from viz.core.card import ModelCard
 from viz.core.finite import check_answer
-from viz.core.output import ClassHead
+from viz.core.output import output_of
 from viz.core.record import Record
 from viz.core.trace import Trace
 from viz.environment import plain_torch
 from viz.families.family import family_of
 from viz.geometry import Mode, prepare
-from viz.models.networks.base import StepNetwork
+from viz.models.networks.base import StepNetwork, StepOutput
 from viz.picture import Picture
 
 FloatArray = NDArray[np.float32]
@@ -28,7 +28,8 @@ FloatArray = NDArray[np.float32]
 def trace_picture(
     network: StepNetwork,
     card: ModelCard,
-    head: ClassHead,
+    class_weights: FloatArray | None,
+    labels: tuple[str, ...],
     picture: Picture,
     *,
     mode: Mode | None = None,
@@ -52,22 +53,29 @@ def trace_picture(
     x, geometry = prepare(picture, card.preprocessing, mode or card.geometry)
     with torch.inference_mode(), capture(network, probes) as sink:
         outputs = network.forward_steps(x.to(device=device, dtype=dtype), steps)
-        logits = torch.stack([o.logits[0] for o in outputs]).to("cpu", torch.float32)
-        features = tuple(o.features[0].to("cpu", torch.float32, copy=True) for o in outputs)
+        answers, features = to_numpy(outputs)
     precision = str(dtype).removeprefix("torch.")
-    check_answer(logits.numpy(), card.name, precision)
+    check_answer(np.stack(answers), card.name, precision, "logits" if card.output == "class_scores" else "values")
+    output = output_of(network.output, [a[0] for a in answers], geometry, labels, card)
     return Trace(
         picture,
         geometry,
         card,
-        _read_only(logits.numpy()),
-        tuple(_read_only(f.numpy()) for f in features),
+        output,
+        tuple(_read_only(f[0]) for f in features),
         # A module that always computes all of its steps reports those that were not asked for, too.
         tuple(_locked(r) for r in sink.records() if r.step <= len(outputs)),
-        head,
+        class_weights,
         family_of(card.family),
         precision,
     )
+
+
+def to_numpy(outputs: Sequence[StepOutput]) -> tuple[list[FloatArray], list[FloatArray]]:
+    """Answers and features of each step as copies, float32 (N, ...); no features of a network without them."""
+    answers = [o.answer.to("cpu", torch.float32, copy=True).numpy() for o in outputs]
+    found = [o.features.to("cpu", torch.float32, copy=True).numpy() for o in outputs if o.features is not None]
+    return answers, found
 
 
 def _read_only(array: FloatArray) -> FloatArray:

@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from viz.core.card import ModelCard
 from viz.core.map_spec import MapSpec
 from viz.core.methods import AttributionOptions
-from viz.core.output import ClassHead
 from viz.core.trace import Trace
 from viz.environment import plain_torch
 from viz.errors import ModelError
@@ -43,13 +43,15 @@ class Model:
     """A loaded model.
 
     Attributes:
-        card: what is known of it. network: in evaluation mode on `device`. head: class weights and labels.
+        card: what is known of it. network: in evaluation mode on `device`.
+        class_weights: float32 (classes, C) of its linear classifier, or None. labels: of its classes.
         geometry: how pictures are fitted. dtype: number format of the forward pass.
     """
 
     card: ModelCard
     network: StepNetwork = field(repr=False)
-    head: ClassHead = field(repr=False)
+    class_weights: NDArray[np.float32] | None = field(repr=False)
+    labels: tuple[str, ...] = field(repr=False)
     geometry: Mode
     device: torch.device
     dtype: torch.dtype
@@ -113,7 +115,8 @@ class Model:
             return trace_picture(
                 self.network,
                 self.card,
-                self.head,
+                self.class_weights,
+                self.labels,
                 open_picture(picture),
                 mode=_checked_mode(geometry) or self.geometry,
                 probes=probes,
@@ -129,6 +132,7 @@ class Model:
         *,
         class_index: int | str | None = None,
         step: int = -1,
+        region: tuple[int, ...] | None = None,
         options: AttributionOptions | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> Trace:
@@ -140,13 +144,16 @@ class Model:
             trace: of this model.
             method: e.g. ``gradcam``, ``occlusion`` or ``gradcam(spatial_gate)``, see `viz.attribution`.
             class_index: number or name of the class; default: the step's own best class.
+            region: of a dense answer, in picture pixels: x0, y0, x1, y1, or the point x, y; see `viz.core.target`.
             options: of the methods; default `AttributionOptions()`.
             progress: called with the done share, 0 to 1; what it raises ends the work.
 
         Raises:
             ModelError: a trace of another model, no such step or class. ProbeError, VizError: see `viz.attribution`.
         """
-        return attributed(self, trace, method, class_index=class_index, step=step, options=options, progress=progress)
+        return attributed(
+            self, trace, method, class_index=class_index, step=step, region=region, options=options, progress=progress
+        )
 
 
 def _checked_mode(mode: str | None) -> Mode | None:
@@ -202,11 +209,26 @@ def load(
     mode = _checked_mode(geometry)
     target = pick_device(device)
     card, network = Catalogue(Path(models) if models else None).build(model)
-    weights = network.class_weights().to("cpu", torch.float32, copy=True).numpy()
-    weights.setflags(write=False)
     network.eval().requires_grad_(False).to(device=target, dtype=_DTYPES[precision])
-    head = ClassHead(weights, labels_for(weights.shape[0]))
-    return Model(card, network, head, mode or card.geometry, target, _DTYPES[precision])
+    return model_of(network, card, mode or card.geometry, target, _DTYPES[precision])
+
+
+def model_of(network: StepNetwork, card: ModelCard, geometry: Mode, device: torch.device, dtype: torch.dtype) -> Model:
+    """A network that is in place, with its card, as a loaded model.
+
+    Raises:
+        ModelError: the card says another sort of answer, or has no labels where the number of classes is not known.
+    """
+    if network.output != card.output:
+        raise ModelError(f"The network of {card.name} answers {network.output}, and its card says {card.output}.")
+    found = network.class_weights()
+    weights = None if found is None else found.detach().to("cpu", torch.float32, copy=True).numpy()
+    if weights is not None:
+        weights.setflags(write=False)
+    labels = card.labels or (() if weights is None else labels_for(len(weights)))
+    if not labels and card.output != "dense_values":
+        raise ModelError(f"The card of {card.name} must name its classes in labels.")
+    return Model(card, network, weights, labels, geometry, device, dtype)
 
 
 def versions() -> dict[str, str]:

@@ -149,7 +149,7 @@ def _class_label(first: Trace, class_index: int | str | None) -> str:
     """The class asked for, else the first model's best at its last step."""
     if class_index is None:
         return first.top(-1, 1)[0].label
-    return first.head.labels[class_number(first.head.labels, class_index)]
+    return first.labels[class_number(first.labels, class_index)]
 
 
 def _which(column: Column) -> str:

@@ -20,7 +20,7 @@ def class_of(trace: Trace, spec: MapSpec, label: str) -> int:
     Raises:
         ModelError: no such class.
     """
-    return class_number(trace.head.labels, label if spec.cls is None else spec.cls)
+    return class_number(trace.labels, label if spec.cls is None else spec.cls)
 
 
 def definite(

@@ -55,7 +55,7 @@ def _scales(made: Compared) -> list[str]:
 
 
 def _classes(made: Compared) -> list[str]:
-    named = {c.label: c.trace.head.labels[c.map.cls] for c in made.columns if isinstance(c.map.cls, int)}
+    named = {c.label: c.trace.labels[c.map.cls] for c in made.columns if isinstance(c.map.cls, int)}
     if not named:
         return []
     kinds = {c.map.kind for c in made.columns}

@@ -55,9 +55,9 @@ def title_of(made: Compared, index: int, step: int, fits: Callable[[str], bool])
     what = column.quantity
     if column.map.kind == "cam" and isinstance(column.map.cls, int):
         probability = float(column.trace.probabilities[own - 1, column.map.cls])
-        what = f"{column.trace.head.labels[column.map.cls]} {percent(probability)}"
+        what = f"{column.trace.labels[column.map.cls]} {percent(probability)}"
     elif isinstance(column.map.cls, int):
-        what = f"{column.quantity}, {column.trace.head.labels[column.map.cls]}"
+        what = f"{column.quantity}, {column.trace.labels[column.map.cls]}"
     return drawable(f"{name}: {at}{what}")
 
 
@@ -161,7 +161,7 @@ def compare_caption(made: Grid) -> str:
 def _what(made: Grid, index: int) -> str:
     c = made.comparison.columns[index]
     if isinstance(c.map.cls, int):
-        return f"{c.quantity} of {c.trace.head.labels[c.map.cls]}"
+        return f"{c.quantity} of {c.trace.labels[c.map.cls]}"
     return str(c.map)
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from viz.capture.probe import Edit, edited
+from viz.core.output import WORDS
 from viz.errors import ModelError
 from viz.models.networks.base import StepNetwork
 
@@ -27,6 +28,7 @@ class Passes:
     Attributes:
         network: in evaluation mode. step: computation step whose answer counts, 1-based.
         device, dtype: where and in which number format it lives.
+        cells: of a dense answer: the cells, row by row, over which each class's logits are averaged; None takes all.
         batch: inputs a pass. alone: entered for one pass at a time, so that others may use the network in between.
     """
 
@@ -36,14 +38,20 @@ class Passes:
     dtype: torch.dtype = torch.float32
     batch: int = BATCH
     alone: Callable[[], AbstractContextManager[object]] = field(default=nullcontext, repr=False)
+    cells: tuple[int, ...] | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, model: Model, step: int = -1, batch: int = BATCH) -> Passes:
         """Passes of a loaded model; `step` counts from 1, or from -1 (last).
 
         Raises:
-            ModelError: no such step.
+            ModelError: no such step, or an answer without classes.
         """
+        if model.network.output not in ("class_scores", "dense_classes"):
+            raise ModelError(
+                f"Faithfulness measures what becomes of a class's probability, and {model.card.name} answers "
+                f"{WORDS[model.network.output]}."
+            )
         steps = model.network.steps
         number = step if step > 0 else steps + 1 + step
         if step == 0 or not 1 <= number <= steps:
@@ -68,6 +76,9 @@ class Passes:
         for part in torch.split(x, self.batch):
             with self.alone(), edited(self.network, edits) if edits else nullcontext():
                 logits = self.network(part.to(self.device, self.dtype), self.step)
+            if logits.ndim == 4:
+                flat = logits.flatten(2)
+                logits = (flat if self.cells is None else flat[:, :, list(self.cells)]).float().mean(dim=2)
             found.append(logits.to("cpu", torch.float64))
         return torch.cat(found)
 

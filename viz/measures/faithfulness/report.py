@@ -12,9 +12,12 @@ from viz.attribution import AttributionOptions
 from viz.core.card import class_number
 from viz.core.finite import check_answer
 from viz.core.methods import DEFAULT_OPTIONS
+from viz.core.output import output_of
+from viz.core.target import CellsTarget, region_words, target_of
 from viz.environment import plain_torch
 from viz.errors import ProbeError, VizError
 from viz.files import csv_text
+from viz.geometry import Geometry as Placed
 from viz.geometry import Mode as Geometry
 from viz.geometry import prepare
 from viz.measures.faithfulness.curves import CurveControl, CurveResult, curves
@@ -163,6 +166,7 @@ def faithful(
     options: Options = QUICK,
     bank: GateBank | None = None,
     geometry: Geometry | None = None,
+    region: tuple[int, ...] | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Does the network use what is shown? A few seconds on a small network.
@@ -172,6 +176,8 @@ def faithful(
         source: which map, see `source_of`. class_index: number or name; default the best one of the step.
         step: 1-based, or from -1 (last).
         parts: which controls; ROAD takes longest and is not among the default ones.
+        region: of a dense answer, in picture pixels, see `viz.core.target`: each class's logits are averaged over it,
+            by default over the whole picture, before a probability is taken.
         bank: gates of other pictures; default those of the bundled samples. geometry: default the model's.
         progress: called with the share done, 0 to 1, and a word; what it raises ends the work.
 
@@ -185,12 +191,13 @@ def faithful(
         raise VizError(f"The controls are {', '.join(PARTS)}; there is no {str(strange[0])[:40]!r}.")
     passes = Passes.of(model, step, options.batch)
     opened = open_picture(picture)
-    x, _ = prepare(opened, model.card.preprocessing, geometry or model.geometry)
+    x, placed = prepare(opened, model.card.preprocessing, geometry or model.geometry)
+    passes = passes if region is None else replace(passes, cells=_cells(model, passes, x, placed, region))
     logits = passes.logits(x)
     check_answer(logits.numpy(), model.card.name, str(model.dtype).removeprefix("torch."))
-    chosen = int(logits[0].argmax()) if class_index is None else class_number(model.head.labels, class_index)
+    chosen = int(logits[0].argmax()) if class_index is None else class_number(model.labels, class_index)
     classes = torch.tensor([chosen])
-    asked = source_for(model, source, passes.step, options)
+    asked = source_for(model, source, passes.step, options, passes.cells)
     with passes.alone():
         heat = asked(model.network, passes.placed(x), classes)[0]
     report = Report(
@@ -200,7 +207,7 @@ def faithful(
         asked.name,
         passes.step,
         chosen,
-        model.head.labels[chosen],
+        model.labels[chosen] if region is None else f"{model.labels[chosen]} {region_words(region)}",
         float(probability(logits, classes)[0]),
         float(log_odds(logits, classes)[0]),
         int(logits[0].argmax()) == chosen,
@@ -248,7 +255,18 @@ def faithful(
     return report
 
 
-def source_for(model: Model, source: str | Source, step: int, options: Options) -> Source:
+def _cells(model: Model, passes: Passes, x: torch.Tensor, geometry: Placed, region: tuple[int, ...]) -> tuple[int, ...]:
+    """The cells of a region in the model's answer to x."""
+    with torch.inference_mode(), passes.alone():
+        answer = model.network(x.to(model.device, model.dtype), passes.step)[0]
+    output = output_of(model.network.output, [answer.float().cpu().numpy()], geometry, model.labels, model.card)
+    target = target_of(output, geometry, 1, 0, region)
+    return target.cells or () if isinstance(target, CellsTarget) else ()
+
+
+def source_for(
+    model: Model, source: str | Source, step: int, options: Options, cells: tuple[int, ...] | None = None
+) -> Source:
     """A source of this model with the options; one that is made already stays as it is."""
     if isinstance(source, Source):
         return source
@@ -257,8 +275,10 @@ def source_for(model: Model, source: str | Source, step: int, options: Options) 
         step,
         model.network.family,
         steps=model.network.steps,
+        labels=model.labels,
         options=options.attribution,
         preprocessing=model.card.preprocessing,
+        cells=cells,
     )
 
 

@@ -14,12 +14,13 @@ from viz.core.card import class_number
 from viz.core.derived import derive
 from viz.core.map_spec import MapSpec, parse
 from viz.core.methods import DEFAULT_OPTIONS
+from viz.core.output import WORDS
 from viz.core.record import Record, match
+from viz.core.target import CellsTarget
 from viz.core.words import words
 from viz.errors import ModelError, ProbeError, VizError
 from viz.families.family import family_of
 from viz.geometry import Geometry, Preprocessing
-from viz.models.cards import labels_for
 from viz.models.networks.base import StepNetwork
 
 MapFunction = Callable[[StepNetwork, Tensor, Tensor], Tensor]
@@ -53,8 +54,10 @@ def source_of(
     family: str | None = None,
     *,
     steps: int | None = None,
+    labels: Sequence[str] = (),
     options: AttributionOptions = DEFAULT_OPTIONS,
     preprocessing: Preprocessing | None = None,
+    cells: tuple[int, ...] | None = None,
 ) -> Source:
     """A map to be tested.
 
@@ -63,13 +66,16 @@ def source_of(
         step: 1-based, for a map that names no step of its own: attention is then the value in force at that step. A map
             with a step is the value made at that step, as in `Trace.record`.
         family: of the network, for ``attention``: the family's own map.
-        steps: of the network, for a step that is counted from the last.
-        options: of attributions; their baseline ``black`` needs `preprocessing`.
+        steps: of the network, for a step that is counted from the last. labels: of its classes, for a class by name.
+        options: of attributions; their baseline ``black`` needs `preprocessing`. cells: of a dense answer, those that
+            attributions ask about; None all.
 
     Raises:
         MapError: not a map. VizError: one that the network does not have, or that does not rank pixels.
     """
     asked = parse(text)
+    if asked.region is not None:
+        raise VizError("A measurement asks about one region; give it as region, not with the map.")
     if asked.kind == "attention":
         own = family_of(family).own
         if own is None:
@@ -80,12 +86,17 @@ def source_of(
             raise ModelError(f"This network has no step {asked.step}; give it as 1, 2, ... or from -1.")
         asked = asked.at(steps + 1 + asked.step)
     step = step if asked.step == -1 else asked.step
-    return Source(str(asked), _function(asked, step, options, preprocessing), step)
+    if asked.kind == "attribution":
+        made = _attribution(asked, step, options, preprocessing, cells)
+    else:
+        made = _function(asked, step)
+    if asked.cls is not None:
+        made = _of_class(made, class_number(labels, asked.cls) if isinstance(asked.cls, str) else asked.cls)
+    return Source(str(asked), made, step)
 
 
-def _function(
-    asked: MapSpec, step: int, options: AttributionOptions, preprocessing: Preprocessing | None
-) -> MapFunction:
+def _function(asked: MapSpec, step: int) -> MapFunction:
+    """Of a map that is no attribution."""
     if asked.kind == "baseline":
         if asked.name != "centre_gaussian":
             raise VizError(f"{words(asked)} does not rank pixels; use centre_gaussian.".capitalize())
@@ -94,8 +105,7 @@ def _function(
         return _feature(asked.channel or 0, step)
     if asked.kind in ("tap", "derived"):
         return _attention(asked, step)
-    made = _class_map(step) if asked.kind == "cam" else _attribution(asked, step, options, preprocessing)
-    return made if asked.cls is None else _of_class(made, asked.cls)
+    return _class_map(step) if asked.kind == "cam" else _answer(asked, step)
 
 
 def centre(x: Tensor, size: int = 28) -> Tensor:
@@ -110,12 +120,11 @@ def _like(network: StepNetwork, x: Tensor) -> Tensor:
     return x.to(next(network.parameters()))
 
 
-def _of_class(function: MapFunction, cls: int | str) -> MapFunction:
+def _of_class(function: MapFunction, cls: int) -> MapFunction:
     """The map of one class, whichever class is asked about."""
 
     def fixed(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
-        labels = labels_for(len(network.class_weights()))
-        return function(network, x, torch.full_like(classes, class_number(labels, cls)))
+        return function(network, x, torch.full_like(classes, cls))
 
     return fixed
 
@@ -123,9 +132,11 @@ def _of_class(function: MapFunction, cls: int | str) -> MapFunction:
 def _class_map(step: int) -> MapFunction:
     def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
         with torch.inference_mode():
-            features = network.forward_steps(_like(network, x), step)[-1].features.float()
-            weights = network.class_weights().to(features)[classes.to(features.device)]
-            return torch.einsum("nc,nchw->nhw", weights, features)
+            features = network.forward_steps(_like(network, x), step)[-1].class_features.float()
+            weights = network.class_weights()
+            if weights is None:
+                raise ModelError("This network has no linear classifier, hence no class activation map.")
+            return torch.einsum("nc,nchw->nhw", weights.to(features)[classes.to(features.device)], features)
 
     return function
 
@@ -133,7 +144,7 @@ def _class_map(step: int) -> MapFunction:
 def _feature(channel: int, step: int) -> MapFunction:
     def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
         with torch.inference_mode():
-            features = network.forward_steps(_like(network, x), step)[-1].features.float()
+            features = network.forward_steps(_like(network, x), step)[-1].class_features.float()
         if channel >= features.shape[1]:
             raise ModelError(f"This network's features have channels 0 to {features.shape[1] - 1}, not {channel}.")
         return features[:, channel]
@@ -187,10 +198,30 @@ def _one(up_to: Sequence[Record], record: Record, asked: MapSpec, geometry: Geom
 
 
 def _attribution(
-    asked: MapSpec, step: int, options: AttributionOptions, preprocessing: Preprocessing | None
+    asked: MapSpec,
+    step: int,
+    options: AttributionOptions,
+    preprocessing: Preprocessing | None,
+    cells: tuple[int, ...] | None,
 ) -> MapFunction:
     def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
         like = _like(network, x)
-        return attribute(network, like, classes, asked, step=step, options=options, preprocessing=preprocessing)
+        dense = network.output != "class_scores"
+        targets = [CellsTarget(cells, int(c)) for c in classes] if dense else classes
+        return attribute(network, like, targets, asked, step=step, options=options, preprocessing=preprocessing)
+
+    return function
+
+
+def _answer(asked: MapSpec, step: int) -> MapFunction:
+    """The score or the probability of the class at each cell of a dense answer."""
+
+    def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
+        if network.output != "dense_classes":
+            raise ModelError(f"This network answers {WORDS[network.output]}, and no {asked.name} for each place.")
+        with torch.inference_mode():
+            answer = network(_like(network, x), step).float()
+        maps = answer.softmax(dim=1) if asked.name == "probability" else answer
+        return maps[torch.arange(len(x)), classes.to(maps.device)]
 
     return function

@@ -184,7 +184,7 @@ class FaithfulnessTask:
         return [sealed(row, self.key) for row in sorted(rows, key=lambda r: int(r["i"]))]
 
     def _check_label(self, sample: Sample) -> None:
-        if sample.class_index is None or sample.class_index >= len(self.model.head.labels):
+        if sample.class_index is None or sample.class_index >= len(self.model.labels):
             raise VizError(f"The label of {sample.id} is no class of this network.")
 
     def _input(self, picture: Picture) -> Tensor:

@@ -15,11 +15,13 @@ from viz.capture.probe import capture
 from viz.core.card import class_number
 from viz.core.map_spec import MapSpec
 from viz.core.methods import DEFAULT_OPTIONS
+from viz.core.output import output_of
 from viz.core.trace import Trace
 from viz.families.family import family_of
 from viz.geometry import Geometry, Mode, prepare
 from viz.picture import Picture
 from viz.run.engine import Model
+from viz.run.forward import to_numpy
 
 # Derived maps that read further probes of the module than the one they name.
 _READ_MORE = ("gated", "ranks", "total")
@@ -68,19 +70,19 @@ def trace_batch(
     autocast = torch.autocast(x.device.type, mixed) if mixed else contextlib.nullcontext()
     with torch.inference_mode(), watching as sink, autocast:
         outputs = network.forward_steps(x)
-    logits = torch.stack([o.logits for o in outputs], dim=1).to("cpu", torch.float32).numpy()
-    features = [o.features.to("cpu", torch.float32).numpy() for o in outputs]
+    answers, features = to_numpy(outputs)
+    precision = str(mixed or model.dtype).removeprefix("torch.")
     return [
         Trace(
             picture,
             geometry,
             model.card,
-            logits[i],
+            output_of(model.network.output, [a[i] for a in answers], geometry, model.labels, model.card),
             tuple(f[i] for f in features),
             sink.records(i) if sink is not None else (),
-            model.head,
+            model.class_weights,
             family_of(model.card.family),
-            str(mixed or model.dtype).removeprefix("torch."),
+            precision,
         )
         for i, (picture, geometry) in enumerate(zip(pictures, geometries, strict=True))
     ]
@@ -104,7 +106,7 @@ def native_maps(
         VizError and its kinds: what the model does not have.
     """
     if source.cls is not None:
-        classes = [class_number(model.head.labels, source.cls)] * len(traces)
+        classes = [class_number(model.labels, source.cls)] * len(traces)
     if source.kind == "attribution":
         step = traces[0].step_number(source.step)
         found = attribute(

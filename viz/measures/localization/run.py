@@ -109,7 +109,7 @@ def plan(
     for name in models:
         model = load(name, target, precision=options.precision, models=models_folder)
         cards.append(model.card)
-        classes = len(model.head.labels)
+        classes = len(model.labels)
         if options.classes == "label" and classes != IMAGENET:
             raise VizError(
                 f"{model.card.name} answers {classes} classes, but labels are read as the {IMAGENET} ImageNet classes; "
@@ -199,7 +199,7 @@ def _of_model(source: MapSpec, model: Model) -> MapSpec | None:
 
 def _has_class(model: Model, cls: int | str) -> bool:
     try:
-        class_number(model.head.labels, cls)
+        class_number(model.labels, cls)
     except ModelError:
         return False
     return True

@@ -1,4 +1,4 @@
-"""What every network of Searchlight offers: logits, its own computation steps, and the weights of its class maps."""
+"""What every network of Searchlight offers: its answer at each of its computation steps, and weights of class maps."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from viz.capture.probe import taps_of
+from viz.core.output import OutputKind
 from viz.errors import ModelError
 
 
@@ -17,21 +18,40 @@ from viz.errors import ModelError
 class StepOutput:
     """What one computation step gives.
 
-    `logits` (N, classes); `features` (N, C, h, w): the maps whose spatial mean the classifier weighs, so that a class
-    map is ``class_weights[c] . features``.
+    `answer`: as `viz.core.output.output_of` takes it for one picture, with N in front; of a classifier logits
+    (N, classes).
+    `features` (N, C, h, w): the maps whose spatial mean a linear classifier weighs, so that a class map is
+    ``class_weights[c] . features``; None of other networks.
     """
 
-    logits: Tensor
-    features: Tensor
+    answer: Tensor
+    features: Tensor | None = None
+
+    @property
+    def logits(self) -> Tensor:
+        """The answer of a classifier."""
+        return self.answer
+
+    @property
+    def class_features(self) -> Tensor:
+        """The features of a network that has them.
+
+        Raises:
+            ModelError: it has none.
+        """
+        if self.features is None:
+            raise ModelError("This network has no features that a linear classifier weighs.")
+        return self.features
 
 
 class StepNetwork(nn.Module, ABC):
-    """A classifier with one or more computation steps.
+    """A network with one or more computation steps.
 
-    `family` names the attention modules it carries (None for a plain network); `steps` is how many steps it was built
-    for. The number of steps to run is always an argument: no call leaves a state behind.
+    `output` says what it answers; `family` names the attention modules it carries (None for a plain network); `steps`
+    is how many steps it was built for. The number of steps to run is always an argument: no call leaves a state behind.
     """
 
+    output: ClassVar[OutputKind] = "class_scores"
     family: ClassVar[str | None] = None
     steps: int = 1
 
@@ -39,9 +59,10 @@ class StepNetwork(nn.Module, ABC):
     def forward_steps(self, x: Tensor, steps: int | None = None) -> list[StepOutput]:
         """Outputs of step 1 .. `steps` (default: all) for x (N, 3, h, w)."""
 
-    @abstractmethod
-    def class_weights(self) -> Tensor:
-        """(classes, C): weights of the linear classifier over the features' spatial means."""
+    def class_weights(self) -> Tensor | None:
+        """(classes, C): weights of the linear classifier over the features' spatial means; None where there is none,
+        and then no class activation map."""
+        return None
 
     def neutrals(self) -> Mapping[str, float | None]:
         """Neutral values of probes by full name, where they follow from this network; see `Tap`."""
@@ -68,8 +89,8 @@ class StepNetwork(nn.Module, ABC):
         raise ModelError("This network does not name the module that gives its class features.")
 
     def forward(self, x: Tensor, steps: int | None = None) -> Tensor:
-        """Logits (N, classes) of the last step."""
-        return self.forward_steps(x, steps)[-1].logits
+        """The answer of the last step."""
+        return self.forward_steps(x, steps)[-1].answer
 
     def checked_steps(self, steps: int | None) -> int:
         """`steps`, or all of them; ValueError outside 1 .. self.steps."""

@@ -115,14 +115,14 @@ class Lite0TDAM(StepNetwork):
         wanted = torch.softmax(output.logits, dim=1)
         named = output.logits.argmax(dim=1, keepdim=True)
         wanted = wanted.scatter_add(1, named, -torch.ones_like(wanted[:, :1]))
-        active = ((output.features > 0) & (output.features < 6)).to(wanted).mean(dim=(2, 3))
+        active = ((output.class_features > 0) & (output.class_features < 6)).to(wanted).mean(dim=(2, 3))
         return (active * (wanted @ self.backbone._fc.weight.to(wanted)))[:, :, None, None]
 
     def top_of(self, output: StepOutput) -> Tensor:
         """What the searchlight reads of a step, (N, 1280, 1, 1)."""
         if self.config.top == "feedback":
             return self.feedback(output)
-        return output.features.mean(dim=(2, 3), keepdim=True)
+        return output.class_features.mean(dim=(2, 3), keepdim=True)
 
     def attend(self, maps: Tensor, top: Tensor, step: int) -> Tensor:
         """The map of step `step` (N, 320, h, w) from the map of the step before and what `top_of` says of that step."""
