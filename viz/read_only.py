@@ -11,8 +11,19 @@ class ReadOnlyArrays:
     """Base of dataclasses whose arrays, also those in tuples, nobody may change; a copy keeps that."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        for value in state.values():
-            for array in value if isinstance(value, tuple) else (value,):
-                if isinstance(array, np.ndarray):
-                    array.setflags(write=False)
+        _lock(state)
         self.__dict__.update(state)
+
+
+class LockedArrays(ReadOnlyArrays):
+    """The same, locked as soon as one is made."""
+
+    def __post_init__(self) -> None:
+        _lock(vars(self))
+
+
+def _lock(values: dict[str, Any]) -> None:
+    for value in values.values():
+        for array in value if isinstance(value, tuple) else (value,):
+            if isinstance(array, np.ndarray):
+                array.setflags(write=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,15 @@ from viz.errors import MapError
 from viz.figures.shorthand import panel_text, parse_panel
 
 TABLE = json.loads((Path(__file__).parents[1] / "map_specs.json").read_text(encoding="utf-8"))
-PARTS = ("name", "tap", "channel", "cls", "step")
-ABSENT = {"tap": None, "channel": None, "cls": None, "step": -1}
+PARTS = ("name", "tap", "channel", "cls", "step", "region")
+ABSENT = {"tap": None, "channel": None, "cls": None, "step": -1, "region": None}
 
 
 @pytest.mark.parametrize("case", TABLE["accepted"], ids=lambda c: c["text"])
 def test_accepted(case: dict[str, Any]) -> None:
     spec = parse(case["text"])
-    assert {part: getattr(spec, part) for part in PARTS} == {p: case.get(p, ABSENT.get(p)) for p in PARTS}
+    wanted = {p: case.get(p, ABSENT.get(p)) for p in PARTS}
+    assert {part: getattr(spec, part) for part in PARTS} == wanted | {"region": spec.region and tuple(case["region"])}
     assert spec.kind == case["kind"] and words(spec)
     printed = case.get("prints", case["text"])
     assert str(spec) == printed and parse(printed) == spec and parse(spec) is spec
@@ -42,7 +44,7 @@ def test_refused(text: str) -> None:
 def test_the_table_is_large_enough() -> None:
     assert len(TABLE["accepted"]) >= 60 and len(TABLE["refused"]) >= 40
     assert {c["kind"] for c in TABLE["accepted"]} == {
-        "cam", "attention", "tap", "derived", "attribution", "feature", "baseline"
+        "cam", "output", "attention", "tap", "derived", "attribution", "feature", "baseline"
     }  # fmt: skip
     assert {*DERIVED, *BASELINES, *(m.partition("(")[0] for m in METHODS)} <= {c["name"] for c in TABLE["accepted"]}
 
@@ -51,8 +53,11 @@ names = st.from_regex(r"[a-z_]{1,6}(\.[0-9a-z_]{1,4}){0,2}x", fullmatch=True)
 classes = (
     st.none()
     | st.integers(0, 10**6)
-    | st.text(min_size=1, max_size=20).filter(lambda t: t.isprintable() and t.strip() != "")
+    | st.text(min_size=1, max_size=20).filter(
+        lambda t: t.isprintable() and t.strip() != "" and not re.fullmatch(r".*~\d+-\d+.*", t)
+    )
 )
+regions = st.none() | st.tuples(st.integers(0, 99), st.integers(0, 99)) | st.just((3, 4, 50, 60))
 steps = st.sampled_from([-1, -2, 1, 2, 37])
 
 
@@ -61,7 +66,9 @@ steps = st.sampled_from([-1, -2, 1, 2, 37])
         st.builds(MapSpec, st.just("cam"), st.none(), st.none(), classes, steps),
         st.builds(MapSpec, names, st.none(), st.none() | st.integers(0, 99), st.none(), steps),
         st.builds(MapSpec, st.sampled_from(DERIVED), names, st.none() | st.integers(0, 99), st.none(), steps),
-        st.builds(MapSpec, st.sampled_from(["gradcam", "integrated_gradients"]), names, st.none(), classes, steps),
+        st.builds(
+            MapSpec, st.sampled_from(["gradcam", "integrated_gradients"]), names, st.none(), classes, steps, regions
+        ),
         st.builds(MapSpec, st.just("feature"), st.none(), st.integers(0, 99), st.none(), steps),
     )
 )

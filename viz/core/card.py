@@ -12,7 +12,7 @@ from viz.core.output import OutputKind
 from viz.errors import ModelError
 from viz.geometry import Mode, Preprocessing
 
-Origin = Literal["bundled", "published"]
+Origin = Literal["bundled", "published", "own"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class ModelCard:
         network: builder in the catalogue.
         arguments: its arguments.
         preprocessing: the model's own evaluation preprocessing. geometry: default way to fit a picture.
-        origin: ``bundled`` (in checkpoints/) or ``published`` (a file that the user brought).
+        origin: ``bundled`` (in checkpoints/) or ``published`` (a file that the user brought) or ``own`` (a card in
+            the user's models folder).
         file: checkpoint file name, or None when a package carries the weights.
         sha256: of that file (of the package's file when `file` is None).
         output: what it answers, see `viz.core.output`. labels: of its classes; by default ImageNet's for 1000 classes,

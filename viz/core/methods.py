@@ -40,6 +40,10 @@ class Method:
     options: tuple[str, ...] = ()
     source: str = ""
 
+    def unit_of(self, asked: str) -> str:
+        """The unit where something else than a logit is asked about: a value, a score."""
+        return self.unit.replace("logit", asked)
+
 
 _CLIPPED = "mean gradient x value, clipped at 0"
 _POSITIVE, _ENDLESS = (0.0, np.inf), (-np.inf, np.inf)

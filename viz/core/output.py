@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from viz.core.finite import finite
 from viz.errors import ModelError
 from viz.geometry import Geometry
-from viz.read_only import ReadOnlyArrays
+from viz.read_only import LockedArrays
 
 FloatArray = NDArray[np.float32]
 OutputKind = Literal["class_scores", "dense_classes", "dense_values", "detections"]
@@ -71,15 +71,13 @@ class CellMap(NamedTuple):
     bounds: tuple[float, float] = (-np.inf, np.inf)
 
 
-class Output(ReadOnlyArrays, ABC):
+class Output(LockedArrays, ABC):
     """The answers of all steps."""
 
     kind: ClassVar[OutputKind]
 
-    def __post_init__(self) -> None:
-        self.__setstate__(dict(vars(self)))  # nobody may change the arrays
-
-    # What the number beside a class is.
+    # What an attribution explains, and what the number beside a class is.
+    asked: ClassVar[str] = "logit"
     number: ClassVar[str] = "probability"
     labels: tuple[str, ...]
 
@@ -243,6 +241,7 @@ class DenseValues(Output):
     quantity: str = "value"
     unit: str = ""
     kind: ClassVar[OutputKind] = "dense_values"
+    asked: ClassVar[str] = "value"
     labels: ClassVar[tuple[str, ...]] = ()  # type: ignore[misc]  # it has no classes
 
     @property
@@ -274,7 +273,7 @@ class DenseValues(Output):
 
 
 @dataclass(frozen=True, eq=False)
-class Objects(ReadOnlyArrays):
+class Objects(LockedArrays):
     """The objects of one step, best first: `boxes` (n, 4) corners x0, y0, x1, y1 in pixels of the network's input,
     `scores` (n,) 0 to 1, `classes` (n,), `candidates` (n,) rows of the network's raw answer."""
 
@@ -291,6 +290,7 @@ class Detections(Output):
     objects: tuple[Objects, ...]
     labels: tuple[str, ...]
     kind: ClassVar[OutputKind] = "detections"
+    asked: ClassVar[str] = "score"
     number: ClassVar[str] = "score"
 
     @property

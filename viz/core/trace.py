@@ -22,7 +22,7 @@ from viz.core.finite import notes_on
 from viz.core.heatmap import Heatmap, overlay, scale_for
 from viz.core.kernels import KernelTap, cell_at, kernel_at
 from viz.core.map_spec import MapSpec, parse
-from viz.core.output import ClassScores, DenseValues, Detections, Output, Ranked
+from viz.core.output import ClassScores, DenseClasses, DenseValues, Detections, Output, Ranked
 from viz.core.record import Record, match
 from viz.core.stage import CAM, Narrator, Stage
 from viz.core.target import Target, region_words, target_of
@@ -290,11 +290,20 @@ class Trace(ReadOnlyArrays):
             for box, c, s in zip(o.boxes, o.classes, o.scores, strict=True)
         ]
 
-    def asked_words(self, class_index: int | None, region: tuple[int, ...] | None = None) -> str:
-        """What an attribution is asked about: a class, a quantity, and where."""
+    def asked_words(self, class_index: int | None) -> str:
+        """A class, or the quantity of an answer without classes."""
         quantity = self.output.quantity if isinstance(self.output, DenseValues) else "answer"
-        words = quantity if class_index is None else self.labels[class_index]
-        return words if region is None else f"{words} {region_words(region)}"
+        return quantity if class_index is None else self.labels[class_index]
+
+    def question_words(self, step: int, class_index: int | None, region: tuple[int, ...] | None) -> str:
+        """What an attribution is asked about: a class or a quantity, and where."""
+        words = self.asked_words(class_index)
+        if region is not None:
+            return f"{words} {region_words(region)}"
+        if isinstance(self.output, DenseClasses):
+            found = bool((self.output.classes[step - 1] == class_index)[self.output.seen].any())
+            return f"{words} where it is the best class" if found else f"{words} everywhere"
+        return words
 
     def feature_map(self, channel: int, step: int = -1) -> Heatmap:
         """One channel of a step's class features, in picture coordinates."""
@@ -309,9 +318,10 @@ class Trace(ReadOnlyArrays):
         number, index = self.asked(spec.step, spec.cls)
         asked = replace(spec, cls=None, step=-1)
         cls = "" if index is None else f", class_index={index}"
+        what = f"{spec.head} of {self.question_words(number, index, spec.region)}"
         return (
-            f"{spec.head} of {self.asked_words(index, spec.region)} at step {number} was not computed; ask for it first"
-            f" with model.attribute(trace, {str(asked)!r}, step={number}{cls})."
+            f"{what} at step {number} was not computed; ask for it first with "
+            f"model.attribute(trace, {str(asked)!r}, step={number}{cls})."
         )
 
     def _cam(self, spec: MapSpec) -> Heatmap:
@@ -333,7 +343,7 @@ class Trace(ReadOnlyArrays):
         found = self.attribution_of(spec, options=options)
         if found is None:
             raise ProbeError(self._not_computed(spec))
-        title = f"{found.words}, {self.asked_words(found.class_index, found.region)}, step {spec.step}"
+        title = f"{found.words}, {self.question_words(found.step, found.class_index, found.region)}, step {spec.step}"
         return Heatmap(
             found.values, self.geometry, title, found.unit, bounds=found.bounds, neutral=found.neutral, spec=spec
         )

@@ -15,8 +15,8 @@ from viz.core.map_spec import LONGEST, parse
 from viz.errors import FigureError
 from viz.figures.spec import Panel
 
-_BOXES = re.compile(r"boxes(\((?P<map>[^()@#:]+(\([^()]*\))?)\))?(?P<rest>([#@:].*)?)")
-_ALL = re.compile(r":all(?=$|[#@])")
+_BOXES = re.compile(r"boxes(\((?P<map>[^()@#~:]+(\([^()]*\))?)\))?(?P<rest>([#@~:].*)?)")
+_ALL = re.compile(r":all(?=$|[#@~])")
 
 
 def parse_panel(text: str) -> Panel:
@@ -26,7 +26,7 @@ def parse_panel(text: str) -> Panel:
         FigureError: a picture with a step, or another map than boxes with all steps. MapError: not a map.
     """
     text = text.strip()
-    name = re.split(r"[#@:]", text)[0]
+    name = re.split(r"[#@~:]", text)[0]
     if name == "picture":
         if text != name:
             raise FigureError("The picture is the same at every step; write picture alone.")

@@ -1,4 +1,4 @@
-"""Networks built from their cards: those of the models that ship, and any file of `viz.models.networks` by its name."""
+"""Networks built from their cards: those that ship, and any file of `viz.models.networks` by its name."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _lite0_family(card: ModelCard, folder: Path) -> StepNetwork:
     return load_lite0_family(folder / card.file, card.sha256, card.family)
 
 
-# Networks that read more than one file of weights. Any other is a file of `viz.models.networks` with a `build` function.
+# Networks of more than one file of weights. Any other is a file of `viz.models.networks` with a function `build`.
 BUILDERS: dict[str, Callable[[ModelCard, Path], StepNetwork]] = {
     "efficientnet_lite0": _lite0,
     "lite0_tdam": _lite0_tdam,

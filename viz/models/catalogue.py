@@ -50,7 +50,8 @@ class Catalogue:
         Raises:
             ModelError: a card that cannot be read, or one with the name of a bundled model.
         """
-        found = {} if self.folder is None else read_cards(self.folder, strict=False)
+        read = {} if self.folder is None else read_cards(self.folder, strict=False)
+        found = {name: replace(card, origin="own") for name, card in read.items()}
         for name in found:
             if name in self.bundled:
                 raise ModelError(f"The card {name} in the models folder has the name of a bundled model; rename it.")

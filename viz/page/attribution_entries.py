@@ -15,7 +15,7 @@ from viz.errors import ModelError, ProbeError
 from viz.page.entries import (
     answer_entries,
     answer_facts,
-    best_entries,
+    best_of_steps,
     derived_entries,
     map_entry,
     named,
@@ -95,7 +95,7 @@ def columns_of(trace: Trace, class_index: int | None, methods: Sequence[str]) ->
         "title": trace.card.title,
         "steps": trace.steps,
         "geometry": trace.geometry.as_json(),
-        "top": [best for step in range(1, trace.steps + 1) for best in best_entries(trace, step, 1)],
+        "top": best_of_steps(trace),
     }
     columns: list[dict[str, Any]] = []
     native = [*spatial_entries(trace), *derived_entries(trace)]

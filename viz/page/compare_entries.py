@@ -12,7 +12,7 @@ from viz.core.trace import Trace
 from viz.core.words import method_words
 from viz.errors import ModelError
 from viz.page.attribution_entries import INPUT_METHODS, cost, method_entry, method_line
-from viz.page.entries import answer_entries, best_entries, derived_entries, numbers_of, spatial_entries
+from viz.page.entries import answer_entries, best_of_steps, derived_entries, numbers_of, spatial_entries
 from viz.page.grid import grid_message
 
 TOP = 5
@@ -60,7 +60,7 @@ def model_entry(trace: Trace, name: str, classes: Sequence[str], methods: Sequen
         "title": trace.card.title,
         "steps": trace.steps,
         "geometry": trace.geometry.as_json(),
-        "top": [best for step in range(1, trace.steps + 1) for best in best_entries(trace, step, 1)],
+        "top": best_of_steps(trace),
         "maps": [
             *maps,
             *(e for label in classes[:1] for e in attribution_entries(trace, label, methods)),

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from viz.core.map_spec import parse
+from viz.core.stage import CAM
 from viz.core.trace import Trace
 from viz.core.words import method_words
 from viz.errors import VizError
@@ -179,13 +180,16 @@ class CompareTab:
         picture = self.pictures.get(now.sha256)
         asked = view.get("maps")
         asked = asked if isinstance(asked, dict) else {}
-        maps = [parse(str(asked.get(name, "cam"))) for name in now.models]
+        chosen = {name: str(asked.get(name, CAM)) for name in now.models}
+        maps = [parse(text) for text in chosen.values()]
         wanted = view.get("class")
         label = wanted if isinstance(wanted, str) and wanted else None
         plan = [(name, m.head) for name, m in zip(now.models, maps, strict=True) if m.kind == "attribution"]
         if plan and (label not in now.classes or not {m for _, m in plan} <= set(now.methods)):
             raise VizError(f"The attributions of {label} are not computed yet; press the button beside the class.")
         traces = self._attributed(now, label or "", plan=plan)
+        # The page calls the map of an answer cam, whatever the answer is.
+        maps = [traces[n].answer_map or m if m == CAM else m for n, m in zip(now.models, maps, strict=True)]
         return viewed([traces[name] for name in now.models], maps, view, picture, label)
 
     def export(self, view: Any, now: Compared | None) -> Any:

@@ -104,6 +104,11 @@ def numbers_of(trace: Trace, class_index: int) -> list[float]:
     return [trace.output.number_of(step, class_index) for step in range(1, trace.steps + 1)]
 
 
+def best_of_steps(trace: Trace) -> list[dict[str, Any] | None]:
+    """The best class of each step; None where a step names none."""
+    return [next(iter(best_entries(trace, step, 1)), None) for step in range(1, trace.steps + 1)]
+
+
 def best_entries(trace: Trace, step: int, count: int) -> list[dict[str, Any]]:
     """The best classes of a step, each with the number that stands beside it."""
     return [{"class_index": r.class_index, "label": r.label, trace.output.number: r[2]} for r in trace.top(step, count)]

@@ -96,7 +96,7 @@ def attributed(
         index,
         choice.tap or info.layer,
         values,
-        info.unit,
+        info.unit_of(trace.output.asked),
         info.bounds,
         0.0 if info.signed else None,
         options.used(info),

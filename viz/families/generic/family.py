@@ -9,8 +9,9 @@ from viz.families.stages import prediction
 
 
 def stages(trace: Trace) -> tuple[Stage, ...]:
-    """A network without attention: one stop."""
-    caption = f"One pass, no attention module: {prediction(trace, 1)}."
+    """A network without attention of ours: one stop."""
+    what = "One pass" if trace.records else "One pass, no attention module"
+    caption = f"{what}: {prediction(trace, 1)}."
     return (Stage(1, "step 1", caption, trace.records),)
 
 

@@ -12,6 +12,7 @@ from viz.core.boxes import DEFAULT_THRESHOLD, Components, boxes
 from viz.core.card import class_number
 from viz.core.map_spec import MapSpec, parse
 from viz.core.methods import DEFAULT_OPTIONS, AttributionOptions
+from viz.core.stage import CAM
 from viz.core.trace import Trace
 from viz.errors import ModelError, ProbeError, VizError
 from viz.figures.comparison.attributions import with_attributions
@@ -70,7 +71,8 @@ def compare(
         models: 2 to 6 names of the catalogue, paths of checkpoint files, loaded models, or traces of this picture
             (these cost no forward pass). The same model may stand in several columns with different maps.
         maps: one for all columns or one for each, see `viz.core.map_spec`; an attribution must be in a given trace. A
-            map with a step is that step's in every row. Default: the class map of one class for all.
+            map with a step is that step's in every row. Default: the class map of one class for all, or the map of a
+            dense answer.
         class_index: number or name of that class; default the first model's best class at its last step.
         scale: ``shared`` or ``each``, see `Comparison`.
         threshold, components: of the display boxes, see `viz.boxes`.
@@ -92,15 +94,16 @@ def compare(
     opened = open_picture(picture)
     engine = engine or Engine()
     traces = _traces(opened, models, geometry, engine)
-    if any(c.kind == "attribution" for c in choices):
+    chosen = [c or t.answer_map or CAM for c, t in zip(choices, traces, strict=True)]
+    if any(c.kind == "attribution" for c in chosen):
         label = _class_label(traces[0], class_index)
         traces = [
             with_attributions(t, m, c, label, options=attribution, engine=engine)
-            for t, m, c in zip(traces, models, choices, strict=True)
+            for t, m, c in zip(traces, models, chosen, strict=True)
         ]
     return compare_traces(
         traces,
-        choices,
+        chosen,
         class_index=class_index,
         scale=scale,
         threshold=threshold,
@@ -146,9 +149,9 @@ class _Look:
 
 
 def _class_label(first: Trace, class_index: int | str | None) -> str:
-    """The class asked for, else the first model's best at its last step."""
+    """The class asked for, else the first model's best at its last step; empty of an answer without classes."""
     if class_index is None:
-        return first.top(-1, 1)[0].label
+        return first.top(-1, 1)[0].label if first.top(-1, 1) else ""
     return first.labels[class_number(first.labels, class_index)]
 
 
@@ -177,8 +180,11 @@ def user_box(box: Sequence[float] | None, picture: Picture) -> UserBox | None:
     return x0, y0, x1, y1
 
 
-def _choices(maps: str | Sequence[str | MapSpec] | None, count: int) -> list[MapSpec]:
-    given: list[str | MapSpec] = [maps or "cam"] if maps is None or isinstance(maps, str) else list(maps)
+def _choices(maps: str | Sequence[str | MapSpec] | None, count: int) -> list[MapSpec | None]:
+    """One map a column; None takes the map of the model's answer."""
+    if not maps:
+        return [None] * count
+    given: list[str | MapSpec] = [maps] if isinstance(maps, str) else list(maps)
     if len(given) == 1:
         given = given * count
     if len(given) != count:

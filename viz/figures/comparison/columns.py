@@ -14,12 +14,14 @@ from viz.errors import ProbeError, VizError
 from viz.figures.attributions import used_options
 
 
-def class_of(trace: Trace, spec: MapSpec, label: str) -> int:
-    """Number of the class of a map that takes one; `label` where it names none.
+def class_of(trace: Trace, spec: MapSpec, label: str) -> int | None:
+    """Number of the class of a map that takes one; `label` where it names none. None of an answer without classes.
 
     Raises:
         ModelError: no such class.
     """
+    if not trace.labels and spec.cls is None:
+        return None
     return class_number(trace.labels, label if spec.cls is None else spec.cls)
 
 
@@ -43,7 +45,7 @@ def definite(
             for step in steps:
                 found = trace.attribution_of(spec.at(step), options=used)
                 if found is not None:
-                    return replace(parse(found.method), cls=spec.cls, step=spec.step), found.words
+                    return replace(parse(found.method), cls=spec.cls, step=spec.step, region=spec.region), found.words
             trace.heatmap(spec, options=used)
         made = trace.definite(spec)
         trace.heatmap(made)

@@ -122,7 +122,7 @@ class CompareFigure(Figure):
         out: dict[str, NDArray[Any]] = {}
         for i, column in enumerate(self.comparison.columns, 1):
             g = column.trace.geometry
-            out[f"column{i}.logits"] = column.trace.logits
+            out |= {f"column{i}.{name}": values for name, values in column.trace.output.arrays().items()}
             out |= {
                 f"column{i}.geometry.{k}": np.array(getattr(g, k)) for k in ("picture", "network", "seen", "placed")
             }

@@ -59,7 +59,11 @@ def _classes(made: Compared) -> list[str]:
     if not named:
         return []
     kinds = {c.map.kind for c in made.columns}
-    what = [words for kind, words in (("cam", "class maps"), ("attribution", "attributions")) if kind in kinds]
+    what = [
+        words
+        for kind, words in (("cam", "class maps"), ("output", "answers"), ("attribution", "attributions"))
+        if kind in kinds
+    ]
     which = " and ".join(what).capitalize()
     if len(set(named.values())) == 1:
         return [f"{which} are of {next(iter(named.values()))}."]

@@ -54,7 +54,7 @@ def title_of(made: Compared, index: int, step: int, fits: Callable[[str], bool])
         return drawable(f"{name}: {at}no value of {column.quantity}")
     what = column.quantity
     if column.map.kind == "cam" and isinstance(column.map.cls, int):
-        probability = float(column.trace.probabilities[own - 1, column.map.cls])
+        probability = column.trace.output.number_of(own, column.map.cls)
         what = f"{column.trace.labels[column.map.cls]} {percent(probability)}"
     elif isinstance(column.map.cls, int):
         what = f"{column.quantity}, {column.trace.labels[column.map.cls]}"

@@ -3,7 +3,7 @@
 import { agreementOf } from "./agreement.js";
 import { COLOURS, drawPicture, gradient, OWN, Pen } from "./canvas.js";
 import { CLASS_MAP } from "./map_spec.js";
-import { decodeMaps } from "./messages.js";
+import { decodeMaps, numberOf } from "./messages.js";
 import { cellAt, iou, numberText, percent, rangeOver, sampleMap, seesAll, symmetric } from "./numbers.js";
 import { groupedOptions, make, tableRow, View } from "./view.js";
 
@@ -218,7 +218,7 @@ export class Grid extends View {
     const name = this.nameOf(panel);
     const label = this.state.class;
     return panel.model.maps.find((map) => (name === CLASS_MAP
-      ? map.kind === CLASS_MAP && map.title === label
+      ? map.kind === CLASS_MAP && (map.title === label || map.class_index === null)
       : map.kind !== CLASS_MAP && map.name === name && (!map.cls || map.cls === label)));
   }
 
@@ -384,10 +384,11 @@ export class Grid extends View {
     if (this.ofMaps) return [steps > 1 ? which : "", note].filter(Boolean).join("; ");
     const best = top[own - 1];
     const label = entry && (entry.cls || entry.title);
-    const isOther = map && entry.p && best.label !== label;
+    const isOther = map && entry.p && best?.label !== label;
     const chance = isOther ? `, ${percent(entry.p[own - 1])} for ${label}` : "";
     const made = entry && entry.note ? `; ${entry.note}` : "";
-    return `${which}; says ${best.label} ${percent(best.probability)}${chance}${made}`;
+    const says = best ? `; says ${best.label} ${percent(numberOf(best))}${chance}` : "";
+    return `${which}${says}${made}`;
   }
 
   /**

@@ -1,6 +1,6 @@
 // Names of maps: the one place that takes them apart or builds them.
 
-/** The class map of the chosen class. */
+/** The map of the answer for the chosen class: of a classifier its class map. */
 export const CLASS_MAP = "cam";
 /** What the list of maps offers beside maps: at each stop the map that the story shows there. */
 export const STORY = "story";
@@ -24,9 +24,11 @@ export const labelOf = (name) => name.split(".").pop().split("#")[0];
 export const isInside = (name, path) => name.includes(path + ".");
 
 /**
- * What the figure builder calls a map at a step. A class map is of the chosen class: its number, or "best".
- * @type {(name: string, step: number, chosen: string) => string}
+ * What the figure builder calls a map at a step. The map of the answer, a class map or another, is of the chosen class:
+ * its number, or "best".
+ * @type {(name: string, step: number, chosen: string, answer: string) => string}
  */
-export function panelSpec(name, step, chosen) {
-  return name === CLASS_MAP && chosen !== "best" ? `${name}@${chosen}:${step}` : `${name}:${step}`;
+export function panelSpec(name, step, chosen, answer) {
+  if (name !== CLASS_MAP) return `${name}:${step}`;
+  return chosen === "best" ? `${answer}:${step}` : `${answer}@${chosen}:${step}`;
 }

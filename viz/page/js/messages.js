@@ -54,7 +54,18 @@ import { tapName } from "./map_spec.js";
  * @property {Cells[]} steps
  */
 
-/** @typedef {{ label: string, class_index: number, probability: number }} Prediction */
+/**
+ * @typedef {object} Prediction A class with the number beside it: a classifier's probability, the share of the cells of
+ * a dense answer, the score of the best object.
+ * @property {string} label
+ * @property {number} class_index
+ * @property {number} [probability]
+ * @property {number} [share]
+ * @property {number} [score]
+ */
+
+/** @type {(best?: Prediction) => number} */
+export const numberOf = (best) => best?.probability ?? best?.share ?? best?.score ?? 0;
 
 /**
  * @typedef {object} Vector A channel vector.
@@ -94,6 +105,8 @@ import { tapName } from "./map_spec.js";
  * @typedef {object} ViewerMessage A picture with all maps of all its steps.
  * @property {string} key
  * @property {string} family
+ * @property {{ name: string | null, title: string, number: string }} answer The map of the answer, and the number beside
+ *   a class.
  * @property {string} missing What is said where a map has no value at a step.
  * @property {{ name: string, title: string }} model
  * @property {Picture} picture

@@ -5,7 +5,7 @@ import {
   drawDirections, drawKernel, drawVector, kernelOf, kernelSquares, kernelWords, nextCell, vectorWords,
 } from "./kernel.js";
 import { CLASS_MAP, labelOf, panelSpec, STORY } from "./map_spec.js";
-import { decodeMaps, decodeViewer } from "./messages.js";
+import { decodeMaps, decodeViewer, numberOf } from "./messages.js";
 import {
   cellAt, iou, iouFilter, isSeen, maskAt, numberText, percent, rangeOf, scaleFor, seesAll, symmetric,
 } from "./numbers.js";
@@ -33,6 +33,18 @@ const PLAY_MILLISECONDS = 900;
 
 /** @param {ViewerMessage} data */
 const hasStory = (data) => data.frames.some((frame) => frame.show);
+
+/**
+ * Number of a stop's best class; null of an answer without classes.
+ * @param {Frame} frame
+ */
+const bestOf = (frame) => frame.top[0]?.class_index ?? null;
+
+/**
+ * Whether a map is one of a class, and not of an answer without classes.
+ * @param {MapEntry} map
+ */
+const hasClass = (map) => map.kind === CLASS_MAP && map.class_index !== null;
 
 /**
  * The last stop of a computation step.
@@ -149,15 +161,16 @@ export class Viewer extends View {
     const classes = data.maps.filter((map) => map.kind === CLASS_MAP);
     const others = data.maps.filter((map) => map.kind !== CLASS_MAP);
     const story = hasStory(data) ? [new Option("as the story goes", STORY)] : [];
+    const answer = classes.length ? [new Option(data.answer.title, CLASS_MAP)] : [];
     const list = this.find("map");
-    list.replaceChildren(...story, new Option("class map", CLASS_MAP), ...groupedOptions(others, (m) => m.title));
+    list.replaceChildren(...story, ...answer, ...groupedOptions(others, (m) => m.title));
     const offered = [...list.options].map((option) => option.value);
     const isLost = last === CLASS_MAP || (last === STORY && !story.length);
     const wish = isLost && this.state.wish ? this.state.wish : last;
     const isAlike = (/** @type {string} */ name) => wish && name !== CLASS_MAP && labelOf(name) === labelOf(wish);
     this.find("class").replaceChildren(
       new Option("each step's best class", BEST),
-      ...classes.map((map) => new Option(map.title, String(map.class_index))),
+      ...classes.filter(hasClass).map((map) => new Option(map.title, String(map.class_index))),
     );
     const isKnown = classes.some((map) => String(map.class_index) === this.state.class);
     this.offerPalettes([new Option("fits the map", "auto")]);
@@ -209,7 +222,7 @@ export class Viewer extends View {
     const { maps } = this.data;
     const name = this.nameAt(stop);
     const chosen = this.state.class;
-    const index = chosen === BEST ? this.frameAt(stop).top[0].class_index : Number(chosen);
+    const index = chosen === BEST ? bestOf(this.frameAt(stop)) : Number(chosen);
     const entry = name === CLASS_MAP
       ? maps.find((map) => map.kind === CLASS_MAP && map.class_index === index)
       : maps.find((map) => map.name === name);
@@ -252,7 +265,7 @@ export class Viewer extends View {
       return this.inStory ? drawn.filter((other) => other.entry.share === entry.share) : drawn;
     }
     if (this.state.class !== BEST) return entry.steps;
-    const shown = new Set(this.data.frames.map((frame) => frame.top[0].class_index));
+    const shown = new Set(this.data.frames.map(bestOf));
     const classes = this.data.maps.filter((other) => other.kind === CLASS_MAP && shown.has(other.class_index));
     return classes.flatMap((other) => other.steps);
   }
@@ -314,7 +327,7 @@ export class Viewer extends View {
     if (!allsteps || stops.length < 2) return ofStop(stop);
     if (!filter) return stops.flatMap(ofStop);
     const best = stops.map((s) => (
-      { stop: s, probability: this.frameAt(s).top[0].probability, box: this.boxesAt(s)[0] || null }
+      { stop: s, probability: numberOf(this.frameAt(s).top[0]), box: this.boxesAt(s)[0] || null }
     ));
     const kept = iouFilter(best).filter((entry) => entry.box);
     return [...new Map(kept.map(({ stop: s, box }) => [s, { stop: s, box }])).values()];
@@ -341,7 +354,7 @@ export class Viewer extends View {
       caption: frame.caption,
       minv: `${minarea} % of the picture`,
     });
-    this.hide({ classrow: this.nameAt() !== CLASS_MAP, fixed: scale !== "fixed" });
+    this.hide({ classrow: this.nameAt() !== CLASS_MAP || !this.data.maps.some(hasClass), fixed: scale !== "fixed" });
     this.paintVector(this.inStory ? frame.vector : null);
     this.paintKernel();
     this.paintStrip();
@@ -517,7 +530,7 @@ export class Viewer extends View {
       canvas.height = h;
       drawPicture(canvas, photo, maps[i] && this.look(maps[i], w, h, scales[i]));
       const short = story ? `${i + 1} ${frame.title}` : frame.title;
-      const full = story ? short : `${frame.title} says ${frame.top[0].label}`;
+      const full = story || !frame.top.length ? short : `${frame.title} says ${frame.top[0].label}`;
       words.textContent = maps[i] ? full : `${short}: no value here`;
     });
     this.write({ stripnote: this.stripNote(maps, scales) });
@@ -542,14 +555,15 @@ export class Viewer extends View {
 
   /** @param {Frame} frame */
   paintTop({ top }) {
-    this.find("top").replaceChildren(...top.map(({ label, class_index, probability }) => {
+    this.find("top").replaceChildren(...top.map((best) => {
+      const { label, class_index } = best;
       const row = make("button");
       const index = String(class_index);
       row.type = "button";
-      row.title = "Show the class map of this class at every step";
+      row.title = `Show the ${this.data.answer.title} of this class at every step`;
       const bar = make("i");
-      bar.style.setProperty("--p", String(probability));
-      row.append(make("span", "", label), bar, make("b", "", percent(probability)));
+      bar.style.setProperty("--p", String(numberOf(best)));
+      row.append(make("span", "", label), bar, make("b", "", percent(numberOf(best))));
       row.addEventListener("click", () => this.store.set({ map: CLASS_MAP, class: index }));
       const isShown = this.state.map === CLASS_MAP && this.state.class === index;
       row.setAttribute("aria-pressed", String(isShown));
@@ -638,7 +652,7 @@ export class Viewer extends View {
     const fixed = this.fixedRange();
     this.write({ added: "Added to the figure below, with palette, interpolation, opacity and scale of this view." });
     this.host.send("add_panel", {
-      panel: panelSpec(this.nameAt(), this.stepOf(), this.state.class),
+      panel: panelSpec(this.nameAt(), this.stepOf(), this.state.class, this.data.answer.name),
       palette,
       interpolation: interp,
       opacity: opacity / 100,
