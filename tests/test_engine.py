@@ -67,7 +67,7 @@ def test_load_a_bundled_model() -> None:
     assert model.geometry == "center_crop"
     assert not model.network.training
     assert not any(p.requires_grad for p in model.network.parameters())
-    assert not model.head.weights.flags.writeable
+    assert not model.class_weights.flags.writeable
     assert model.labels[0] == "tench"
     trace = model.trace(scene())
     assert trace.logits.shape == (1, 1000)

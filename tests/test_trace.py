@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 
 from tests.tiny import as_model, scene, tiny_model, tiny_network, with_logits
-from viz.core.trace import Prediction, Trace
+from viz.core.output import Prediction
+from viz.core.trace import Trace
 from viz.errors import ModelError, PictureError, ProbeError, VizError
 from viz.families.family import family_of
 from viz.geometry import prepare

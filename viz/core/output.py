@@ -12,7 +12,6 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, get_args
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -375,6 +374,8 @@ def output_of(
 
 def _objects(answer: FloatArray) -> Objects:
     """Candidates above the least score, without those that overlap a better one of their class."""
+    import cv2  # heavy; model cards are read without it
+
     corners, classes = answer[:, :4], answer[:, 4:].argmax(axis=1)
     scores = answer[np.arange(len(answer)), 4 + classes]
     sides = np.column_stack([corners[:, :2], corners[:, 2:] - corners[:, :2]])
