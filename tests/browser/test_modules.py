@@ -25,7 +25,7 @@ from viz.measures.localization.tdam_rule import filter_steps
 from viz.page.compare_entries import compare_message
 from viz.page.components import _MODELS
 from viz.page.entries import floats
-from viz.page.payload import static, viewer_message
+from viz.page.payload import error_message, static, viewer_message
 from viz.page.server.modules import module_address, modules
 
 pytestmark = pytest.mark.browser
@@ -409,6 +409,29 @@ def test_the_viewer_needs_a_message_and_a_host(stage: Modules, server: Server) -
         "others": ["auto", 55, 0], "stopped": 0, "sent": [["add_panel", add], ["refused", {}]], "banner": "No.",
         "hidden": True,
     }  # fmt: skip
+
+
+def test_a_message_of_another_version_is_not_shown(stage: Modules) -> None:
+    code = """(() => {
+      document.body ??= document.documentElement.appendChild(document.createElement("body"));
+      const element = document.body.appendChild(document.createElement("div"));
+      element.innerHTML = given[0];
+      const watched = {};
+      const watch = (name, call) => { watched[name] = call; };
+      const props = { value: given[1], extra: "" };
+      m.viewer({ element, props, trigger() {}, watch });
+      const banner = element.querySelector(".sl-banner");
+      const first = banner.textContent;
+      props.extra = props.value = given[2];
+      watched.value();
+      const second = banner.textContent;
+      banner.textContent = "";
+      watched.extra();
+      return [first, second, banner.textContent];
+    })()"""
+    told, other = error_message("No."), json.dumps({"message_version": 0, "error": "Yes."})
+    said = "This page and its server are of different versions; load the page again."
+    assert stage.run("page", code, static("viewer.html"), told, other) == ["No.", said, said]
 
 
 def test_the_grid_needs_a_message_and_a_host(stage: Modules, server: Server) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from viz.core.map_spec import MapSpec, parse
 from viz.core.methods import DEFAULT_OPTIONS, METHODS
 from viz.core.trace import Trace
 from viz.core.words import method_words
 from viz.errors import ModelError, ProbeError
-from viz.page.entries import class_entry, derived_entries, map_entry, named, spatial_entries, words
+from viz.page.entries import class_entry, column_head, derived_entries, map_entry, named, spatial_entries, words
 from viz.page.grid import grid_message
+from viz.page.messages import Column, MapEntry
 
 TOP = 5
 INPUT_METHODS = tuple(name for name, info in METHODS.items() if info.layer != "tap")
@@ -75,26 +75,24 @@ def own_map(trace: Trace) -> str | None:
         return None
 
 
-def columns_of(trace: Trace, class_index: int, methods: Sequence[str]) -> list[dict[str, Any]]:
+def columns_of(trace: Trace, class_index: int, methods: Sequence[str]) -> list[Column]:
     """Native attention where the network has any, the class map, and each method that the trace holds."""
-    shared = {
-        "title": trace.card.title,
-        "steps": trace.steps,
-        "geometry": trace.geometry.as_json(),
-        "top": [trace.top(step, 1)[0]._asdict() for step in range(1, trace.steps + 1)],
-    }
-    columns: list[dict[str, Any]] = []
+    head = column_head(trace)
+    columns: list[Column] = []
     native = [*spatial_entries(trace), *derived_entries(trace)]
     if native:
-        columns.append({"name": NATIVE, "maps": native, "pick": own_map(trace) or native[0]["name"], "note": ""})
-    chances = [float(p) for p in trace.probabilities[:, class_index]]
-    columns.append({"name": CLASS_MAP, "maps": [class_entry(trace, class_index) | {"p": chances}], "note": ""})
+        pick = own_map(trace) or native[0]["name"]
+        columns.append({**head, "name": NATIVE, "maps": native, "pick": pick, "note": ""})
+    cam: MapEntry = {**class_entry(trace, class_index), "p": [float(p) for p in trace.probabilities[:, class_index]]}
+    columns.append({**head, "name": CLASS_MAP, "maps": [cam], "note": ""})
     for text in methods:
-        columns += _column(trace, class_index, text)
-    return [{**shared, **c} for c in columns]
+        if (made := method_entry(trace, class_index, text)) is not None:
+            entry, note = made
+            columns.append({**head, "name": method_words(parse(text)), "maps": [entry], "pick": text, "note": note})
+    return columns
 
 
-def method_entry(trace: Trace, class_index: int, text: str) -> tuple[dict[str, Any], str] | None:
+def method_entry(trace: Trace, class_index: int, text: str) -> tuple[MapEntry, str] | None:
     """The maps of a method that the trace holds for a class, and how they were made; None where it holds none."""
     choice = parse(text)
     used = DEFAULT_OPTIONS.used(choice.method)
@@ -109,13 +107,6 @@ def method_entry(trace: Trace, class_index: int, text: str) -> tuple[dict[str, A
     return entry, note
 
 
-def _column(trace: Trace, class_index: int, text: str) -> list[dict[str, Any]]:
-    made = method_entry(trace, class_index, text)
-    if made is None:
-        return []
-    return [{"name": method_words(parse(text)), "maps": [made[0]], "pick": text, "note": made[1]}]
-
-
 def method_line(text: str) -> str:
     """What a method's number is."""
     choice = parse(text)
@@ -123,7 +114,7 @@ def method_line(text: str) -> str:
     return f"{title[:1].upper()}{title[1:]}: {choice.method.unit}; {_SIGNED if choice.method.signed else _NEVER_BELOW}."
 
 
-def explanations(trace: Trace, columns: Sequence[dict[str, Any]], methods: Sequence[str]) -> list[str]:
+def explanations(trace: Trace, columns: Sequence[Column], methods: Sequence[str]) -> list[str]:
     """One line a column on what its number is, and what agreement between them does and does not mean."""
     names = {c["name"] for c in columns}
     lines = []

@@ -11,11 +11,11 @@ import {
 } from "./numbers.js";
 import { groupedOptions, make, tableRow, View } from "./view.js";
 
-/** @typedef {import("./messages.js").ErrorMessage} ErrorMessage */
-/** @typedef {import("./messages.js").Frame} Frame */
-/** @typedef {import("./messages.js").MapEntry} MapEntry */
-/** @typedef {import("./messages.js").MoreMaps} MoreMaps */
-/** @typedef {import("./messages.js").ViewerMessage} ViewerMessage */
+/** @typedef {import("./types").ErrorMessage} ErrorMessage */
+/** @typedef {import("./types").FrameEntry} Frame */
+/** @typedef {import("./types").MapEntry} MapEntry */
+/** @typedef {import("./types").MoreMaps} MoreMaps */
+/** @typedef {import("./types").ViewerMessage} ViewerMessage */
 /** @typedef {import("./numbers.js").PartBox} PartBox */
 /** @typedef {import("./numbers.js").Scale} Scale */
 /** @typedef {import("./view.js").Drawn} Drawn */
@@ -457,7 +457,7 @@ export class Viewer extends View {
     [grid.dataset.row, grid.dataset.column] = cell;
   }
 
-  /** @param {import("./messages.js").Vector | null} vector */
+  /** @param {import("./types").VectorEntry | null} vector */
   paintVector(vector) {
     const box = this.find("vector");
     box.hidden = !vector;
