@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,16 @@ GEOMETRIES = [
     fit((90, 131), OWN, "letterbox"),
     fit((131, 57), OWN, "squash"),
 ]
+
+
+# Cases of the grammar that only JavaScript reads so far.
+REGIONS: list[dict[str, Any]] = [
+    {"text": "gradcam@road~10-20-200-300:1", "kind": "attribution", "name": "gradcam", "cls": "road", "step": 1,
+     "region": [10, 20, 200, 300]},
+    {"text": "occlusion~3-4", "kind": "attribution", "name": "occlusion", "region": [3, 4]},
+    {"text": "output", "kind": "output", "name": "output"},
+    {"text": "probability@road:2", "kind": "output", "name": "probability", "cls": "road", "step": 2},
+]  # fmt: skip
 
 
 class Modules:
@@ -266,8 +277,29 @@ def test_messages_and_names(bare: Modules) -> None:
     ]
     for given, wanted in cases:
         assert bare.run("map_spec", "m.panelSpec(...given)", *given) == wanted
-    assert bare.run("map_spec", "m.labelOf('a.b.gate#3')") == "gate"
-    assert bare.run("map_spec", "['a.b.gate', 'a.bc.d'].map((name) => m.isInside(name, 'a.b'))") == [True, False]
+    names = ["a.b.gate#3", "log(a.b.gate)", "a.bc.d", "cam"]
+    assert bare.run("map_spec", "given.map(m.labelOf)", *names) == ["gate", "log(gate)", "d", "cam"]
+    assert bare.run("map_spec", "given.map((n) => m.isInside(n, 'a.b'))", *names) == [True, True, False, False]
+    assert bare.run("map_spec", "m.tapName('a.kernel', 4)") == "a.kernel#4"
+
+
+def test_map_specifications(bare: Modules) -> None:
+    table = json.loads((Path(__file__).parents[1] / "map_specs.json").read_text(encoding="utf-8"))
+    code = """given.map((text) => {
+      try {
+        const spec = m.parse(text);
+        return { ...spec, kind: m.kindOf(spec), prints: m.print(spec) };
+      } catch (error) {
+        return error.message;
+      }
+    })"""
+    absent = {"tap": None, "channel": None, "cls": None, "step": -1, "region": None}
+    accepted = [*table["accepted"], *REGIONS]
+    for case, found in zip(accepted, bare.run("map_spec", code, *(c["text"] for c in accepted)), strict=True):
+        assert {"text": case["text"], **found} == {**absent, "prints": case["text"], **case}
+    refused = [*table["refused"], "cam~3-4", "gradcam~5-5-5-6", "gradcam:2@a~1-2", "output#1"]
+    for text, said in zip(refused, bare.run("map_spec", code, *refused), strict=True):
+        assert isinstance(said, str) and said.startswith("Unknown map "), text
 
 
 # ---------------------------------------------------------------- state

@@ -38,7 +38,7 @@ _HEAD = rf"(?P<name>{_TAP})(\((?P<tap>{_TAP})\))?"
 _CHANNEL, _CLASS, _STEP = r"(#(?P<channel>\d{1,6}))?", r"(@(?P<cls>.+?))?", r"(:(?P<step>-?\d{1,4}|last))?"
 _FORM = re.compile(_HEAD + _CHANNEL + _CLASS + _STEP)
 _OLDER = re.compile(_HEAD + _STEP + _CHANNEL + r"(@(?P<cls>.+))?")
-_PREFIX = re.compile(r"attribution:|attention:(?!(-?\d+|last)\b)")
+_PREFIX = re.compile(r"^(attribution:|attention:(?!(-?\d+|last)\b))")
 _LIKE_A_STEP = re.compile(r".*:(-?\d{1,4}|last)")
 
 Map_co = TypeVar("Map_co", covariant=True)

@@ -1,4 +1,4 @@
-"""What the page's JavaScript takes from Python: the types of the messages, and their version.
+"""What the page's JavaScript takes from Python: the types of the messages, and the names that a map can have.
 
     python -m viz.page.js_types
 
@@ -16,6 +16,8 @@ from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_t
 
 from typing_extensions import is_typeddict
 
+from viz.core.map_spec import BASELINES, DERIVED, LONGEST, MapSpec
+from viz.core.methods import METHODS
 from viz.page import messages
 
 JS = Path(__file__).with_name("js")
@@ -59,12 +61,18 @@ def types() -> str:
     shapes = [s for s in vars(messages).values() if is_typeddict(s) and s.__module__ == messages.__name__]
     floats = "/** float32 values, little-endian, base64; decoding writes `values` beside them. */"
     lines = [_HEAD, floats, "export type Floats = string;\n"]
-    return "\n".join([*lines, *(line for s in shapes for line in _interface(s))])
+    return "\n".join([*lines, *(line for s in (*shapes, MapSpec) for line in _interface(s))])
 
 
 def known() -> str:
     """Text of ``known.js``."""
-    values = {"MESSAGE_VERSION": messages.MESSAGE_VERSION}
+    values = {
+        "MESSAGE_VERSION": messages.MESSAGE_VERSION,
+        "METHODS": list(METHODS),
+        "DERIVED": DERIVED,
+        "BASELINES": list(BASELINES),
+        "LONGEST": LONGEST,
+    }
     return _HEAD + "".join(f"\nexport const {n} = {json.dumps(v, indent=2)};\n" for n, v in values.items())
 
 

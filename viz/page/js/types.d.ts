@@ -281,3 +281,21 @@ export interface StaleMessage {
   message_version: 1;
   stale: string;
 }
+
+/**
+ * Which map.
+ *
+ * Attributes:
+ *     name: ``cam``, ``attention``, ``feature``, a baseline, a derived map, a method, or a tap's label or full path.
+ *     tap: label or full path of the tap of a derived map or an attribution.
+ *     channel: channel, group, tap of a kernel or rank, from 0.
+ *     cls: number or name of the class; None takes the step's best class.
+ *     step: 1-based, or from -1.
+ */
+export interface MapSpec {
+  name: string;
+  tap: string | null;
+  channel: number | null;
+  cls: number | string | null;
+  step: number;
+}
