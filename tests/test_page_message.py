@@ -10,14 +10,30 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from tests.family_models import family_model
 from tests.tiny import as_model, scene, tiny_model, tiny_network, with_logits
 from viz.core.card import ModelCard
+from viz.core.map_spec import parse
 from viz.core.trace import Trace
 from viz.geometry import Preprocessing
-from viz.page.entries import floats, kernel_entries, map_entry
-from viz.page.payload import DISPLAY_SIDE, TOP, classes_of, display_rgb, display_size, viewer_message
+from viz.page import messages
+from viz.page.attribution_entries import attribution_message
+from viz.page.compare_entries import compare_message, more_message
+from viz.page.entries import channel_entry, floats, kernel_entries, map_entry
+from viz.page.grid import stale_message
+from viz.page.js_types import FILES, JS
+from viz.page.payload import (
+    DISPLAY_SIDE,
+    TOP,
+    classes_of,
+    display_rgb,
+    display_size,
+    error_message,
+    more_maps_message,
+    viewer_message,
+)
 from viz.picture import open_picture
 
 
@@ -87,8 +103,8 @@ def test_bounds_without_an_end_are_null_and_numbers_survive() -> None:
     trace = tiny_model().trace(scene())
     gate = trace.heatmap("spatial_gate", 2)
     entry = map_entry([gate, trace.class_map(1)], "spatial", "t", "g")
-    assert entry["bounds"] == [0.0, 1.0] and [s["step"] for s in entry["steps"]] == [2, 1]
-    assert map_entry([trace.class_map(1)], "cam", "t", "g")["bounds"] == [None, None]
+    assert entry["bounds"] == (0.0, 1.0) and [s["step"] for s in entry["steps"]] == [2, 1]
+    assert map_entry([trace.class_map(1)], "cam", "t", "g")["bounds"] == (None, None)
     numbers = np.array([[1e-30, -0.0], [3.25, -1e30]], np.float32)
     np.testing.assert_array_equal(values({"data": floats(numbers), "h": 2, "w": 2}), numbers)
 
@@ -97,3 +113,63 @@ def test_the_display_copy_is_never_enlarged_and_keeps_the_aspect() -> None:
     small, large = open_picture(scene(40, 60)), open_picture(scene(1000, 2000))
     assert display_size(small) == (40, 60) and display_rgb(small) is small.rgb
     assert display_size(large) == (DISPLAY_SIDE // 2, DISPLAY_SIDE) and display_rgb(large).shape == (640, 1280, 3)
+
+
+# ---------------------------------------------------------------- shapes
+
+
+def checked(shape: Any, text: str) -> dict[str, Any]:
+    """A message that has all entries of a shape and no other."""
+    # In a list, because pydantic takes no configuration beside a shape itself.
+    TypeAdapter(list[shape], config=ConfigDict(extra="forbid", strict=True)).validate_json(f"[{text}]")
+    return dict(json.loads(text))
+
+
+def named(entries: Any) -> None:
+    """Every map and kernel goes by a specification."""
+    for entry in entries:
+        assert str(parse(entry["name"])) == entry["name"]
+
+
+@pytest.mark.parametrize("family", ["psa", "ema", "vista", "paka"])
+def test_messages_of_the_viewer_have_their_shape(family: str) -> None:
+    trace = family_model(family).trace(scene(240, 320))
+    message = checked(messages.ViewerMessage, viewer_message(trace))
+    named([*message["maps"], *message["kernels"]])
+    probe = next(r.name for r in trace.records if r.tap.is_maps)
+    entry = channel_entry(trace, probe, 0)
+    assert entry is not None
+    more = checked(messages.MoreMaps, more_maps_message(trace, entry, show=entry["name"]))
+    named(more["maps"])
+    more["maps"][0]["steps"][0]["more"] = 1
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        checked(messages.MoreMaps, json.dumps(more))
+
+
+def test_messages_of_the_grid_have_their_shape() -> None:
+    model = tiny_model()
+    trace = model.trace(scene())
+    best = trace.top()[0]
+    for step in range(1, trace.steps + 1):
+        trace = model.attribute(trace, "gradcam", class_index=best.class_index, step=step)
+    both = compare_message([trace, trace], ["one", "two"], ["gradcam"])
+    one = attribution_message(trace, best.class_index, ["gradcam"])
+    for text in (both, one, compare_message([trace, trace], ["one", "two"])):
+        for column in checked(messages.GridMessage, text)["models"]:
+            named(column["maps"])
+    more = checked(messages.MoreAttributions, more_message({"one": trace}, best.label, ["gradcam"]))
+    assert [entry["name"] for entry in more["add"]["one"]] == ["gradcam"]
+    checked(messages.StaleMessage, stale_message("Old."))
+
+
+def test_errors_have_their_shape_and_others_are_seen() -> None:
+    assert checked(messages.ErrorMessage, error_message("No.", "folder/a.jpg"))["refused"] == "folder/a.jpg"
+    said = checked(messages.ErrorMessage, error_message("No."))
+    for wrong in (said | {"more": 1}, {"error": "No."}, said | {"message_version": 0}, said | {"error": None}):
+        with pytest.raises(ValidationError):
+            checked(messages.ErrorMessage, json.dumps(wrong))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_javascript_takes_from_python_is_written_anew(name: str) -> None:
+    assert (JS / name).read_text(encoding="utf-8") == FILES[name](), "run python -m viz.page.js_types"

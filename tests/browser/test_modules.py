@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from viz.measures.localization.tdam_rule import filter_steps
 from viz.page.compare_entries import compare_message
 from viz.page.components import _MODELS
 from viz.page.entries import floats
-from viz.page.payload import static, viewer_message
+from viz.page.payload import error_message, static, viewer_message
 from viz.page.server.modules import module_address, modules
 
 pytestmark = pytest.mark.browser
@@ -266,8 +267,29 @@ def test_messages_and_names(bare: Modules) -> None:
     ]
     for given, wanted in cases:
         assert bare.run("map_spec", "m.panelSpec(...given)", *given) == wanted
-    assert bare.run("map_spec", "m.labelOf('a.b.gate#3')") == "gate"
-    assert bare.run("map_spec", "['a.b.gate', 'a.bc.d'].map((name) => m.isInside(name, 'a.b'))") == [True, False]
+    names = ["a.b.gate#3", "log(a.b.gate)", "a.bc.d", "cam"]
+    assert bare.run("map_spec", "given.map(m.labelOf)", *names) == ["gate", "log(gate)", "d", "cam"]
+    assert bare.run("map_spec", "given.map((n) => m.isInside(n, 'a.b'))", *names) == [True, True, False, False]
+    assert bare.run("map_spec", "m.tapName('a.kernel', 4)") == "a.kernel#4"
+
+
+def test_map_specifications(bare: Modules) -> None:
+    table = json.loads((Path(__file__).parents[1] / "map_specs.json").read_text(encoding="utf-8"))
+    code = """given.map((text) => {
+      try {
+        const spec = m.parse(text);
+        return { ...spec, kind: m.kindOf(spec), prints: m.print(spec) };
+      } catch (error) {
+        return error.message;
+      }
+    })"""
+    absent = {"tap": None, "channel": None, "cls": None, "step": -1, "region": None}
+    accepted = table["accepted"]
+    for case, found in zip(accepted, bare.run("map_spec", code, *(c["text"] for c in accepted)), strict=True):
+        assert {"text": case["text"], **found} == {**absent, "prints": case["text"], **case}
+    refused = [*table["refused"], "cam~3-4", "gradcam~5-5-5-6", "gradcam:2@a~1-2", "output#1"]
+    for text, said in zip(refused, bare.run("map_spec", code, *refused), strict=True):
+        assert isinstance(said, str) and said.startswith("Unknown map "), text
 
 
 # ---------------------------------------------------------------- state
@@ -409,6 +431,29 @@ def test_the_viewer_needs_a_message_and_a_host(stage: Modules, server: Server) -
         "others": ["auto", 55, 0], "stopped": 0, "sent": [["add_panel", add], ["refused", {}]], "banner": "No.",
         "hidden": True,
     }  # fmt: skip
+
+
+def test_a_message_of_another_version_is_not_shown(stage: Modules) -> None:
+    code = """(() => {
+      document.body ??= document.documentElement.appendChild(document.createElement("body"));
+      const element = document.body.appendChild(document.createElement("div"));
+      element.innerHTML = given[0];
+      const watched = {};
+      const watch = (name, call) => { watched[name] = call; };
+      const props = { value: given[1], extra: "" };
+      m.viewer({ element, props, trigger() {}, watch });
+      const banner = element.querySelector(".sl-banner");
+      const first = banner.textContent;
+      props.extra = props.value = given[2];
+      watched.value();
+      const second = banner.textContent;
+      banner.textContent = "";
+      watched.extra();
+      return [first, second, banner.textContent];
+    })()"""
+    told, other = error_message("No."), json.dumps({"message_version": 0, "error": "Yes."})
+    said = "This page and its server are of different versions; load the page again."
+    assert stage.run("page", code, static("viewer.html"), told, other) == ["No.", said, said]
 
 
 def test_the_grid_needs_a_message_and_a_host(stage: Modules, server: Server) -> None:

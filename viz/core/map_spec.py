@@ -39,13 +39,13 @@ MOST_STEPS = 9999
 
 _TAP = r"(?=[\w.-]*[^\W\d])\w[\w.-]*"
 _HEAD = rf"(?P<name>{_TAP})(\((?P<tap>{_TAP})\))?"
-_CHANNEL, _CLASS, _STEP = r"(#(?P<channel>\d{1,6}))?", r"(@(?P<cls>.+?))?", r"(:(?P<step>-?\d{1,4}|last))?"
-_REGION = r"(~(?P<region>\d{1,6}-\d{1,6}(-\d{1,6}-\d{1,6})?))?"
+_CHANNEL, _CLASS, _STEP = r"(#(?P<channel>[0-9]{1,6}))?", r"(@(?P<cls>.+?))?", r"(:(?P<step>-?[0-9]{1,4}|last))?"
+_REGION = r"(~(?P<region>[0-9]{1,6}-[0-9]{1,6}(-[0-9]{1,6}-[0-9]{1,6})?))?"
 _FORM = re.compile(_HEAD + _CHANNEL + _CLASS + _REGION + _STEP)
 _OLDER = re.compile(_HEAD + _STEP + _CHANNEL + r"(@(?P<cls>.+))?")
-_PREFIX = re.compile(r"attribution:|attention:(?!(-?\d+|last)\b)")
-_LIKE_A_STEP = re.compile(r".*:(-?\d{1,4}|last)")
-_LIKE_A_REGION = re.compile(r".*~\d{1,6}-\d{1,6}(-\d{1,6}-\d{1,6})?(:(-?\d{1,4}|last))?")
+_PREFIX = re.compile(r"^(attribution:|attention:(?!(-?[0-9]+|last)\b))")
+_LIKE_A_STEP = re.compile(r".*:(-?[0-9]{1,4}|last)")
+_LIKE_A_REGION = re.compile(r".*~[0-9]{1,6}-[0-9]{1,6}(-[0-9]{1,6}-[0-9]{1,6})?(:(-?[0-9]{1,4}|last))?")
 
 Map_co = TypeVar("Map_co", covariant=True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +24,7 @@ from viz.page.components import COUNT_TURN, FORGET_REFUSED, offered, picture_inp
 from viz.page.entries import answer_entries
 from viz.page.faithfulness_tab import FaithfulnessTab
 from viz.page.figure_tab import FigureTab
-from viz.page.payload import error_message, static, trace_key, viewer_message
+from viz.page.payload import error_message, more_maps_message, static, viewer_message
 from viz.page.server.modules import module_links
 from viz.page.session import Pictures, Shown, Turns, trace_of
 from viz.picture import open_picture
@@ -94,8 +93,7 @@ def another_class(index: int | None, shown: Shown | None, *, engine: Engine, pic
         return gr.skip()
     try:
         trace = trace_of(shown, engine, pictures)
-        maps = answer_entries(trace, int(index))
-        return gr.HTML(extra=json.dumps({"key": trace_key(trace), "maps": maps, "pick": int(index), "show": None}))
+        return gr.HTML(extra=more_maps_message(trace, answer_entries(trace, int(index)), pick=int(index)))
     except VizError as error:
         return gr.HTML(extra=error_message(str(error)))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from viz.core.map_spec import MapSpec, parse
 from viz.core.methods import DEFAULT_OPTIONS, METHODS
@@ -15,7 +14,7 @@ from viz.errors import ModelError, ProbeError
 from viz.page.entries import (
     answer_entries,
     answer_facts,
-    best_of_steps,
+    column_head,
     derived_entries,
     map_entry,
     named,
@@ -24,6 +23,7 @@ from viz.page.entries import (
     words,
 )
 from viz.page.grid import grid_message
+from viz.page.messages import Column, MapEntry
 
 TOP = 5
 INPUT_METHODS = tuple(name for name, info in METHODS.items() if info.layer != "tap")
@@ -89,27 +89,25 @@ def answer_name(trace: Trace) -> str:
     return answer_facts(trace)["title"] or "answer"
 
 
-def columns_of(trace: Trace, class_index: int | None, methods: Sequence[str]) -> list[dict[str, Any]]:
-    """Native attention where the network has any, the class map, and each method that the trace holds."""
-    shared = {
-        "title": trace.card.title,
-        "steps": trace.steps,
-        "geometry": trace.geometry.as_json(),
-        "top": best_of_steps(trace),
-    }
-    columns: list[dict[str, Any]] = []
+def columns_of(trace: Trace, class_index: int | None, methods: Sequence[str]) -> list[Column]:
+    """Native attention where the network has any, the map of the answer, and each method that the trace holds."""
+    head = column_head(trace)
+    columns: list[Column] = []
     native = [*spatial_entries(trace), *derived_entries(trace)]
     if native:
-        columns.append({"name": NATIVE, "maps": native, "pick": own_map(trace) or native[0]["name"], "note": ""})
-    chances = {} if class_index is None else {"p": numbers_of(trace, class_index)}
+        pick = own_map(trace) or native[0]["name"]
+        columns.append({**head, "name": NATIVE, "maps": native, "pick": pick, "note": ""})
     for entry in answer_entries(trace, class_index):
-        columns.append({"name": answer_name(trace), "maps": [entry | chances], "note": ""})
+        shown: MapEntry = entry if class_index is None else {**entry, "p": numbers_of(trace, class_index)}
+        columns.append({**head, "name": answer_name(trace), "maps": [shown], "note": ""})
     for text in methods:
-        columns += _column(trace, class_index, text)
-    return [{**shared, **c} for c in columns]
+        if (made := method_entry(trace, class_index, text)) is not None:
+            entry, note = made
+            columns.append({**head, "name": method_words(parse(text)), "maps": [entry], "pick": text, "note": note})
+    return columns
 
 
-def method_entry(trace: Trace, class_index: int | None, text: str) -> tuple[dict[str, Any], str] | None:
+def method_entry(trace: Trace, class_index: int | None, text: str) -> tuple[MapEntry, str] | None:
     """The maps of a method that the trace holds for a class, and how they were made; None where it holds none."""
     choice = parse(text)
     used = DEFAULT_OPTIONS.used(choice.method)
@@ -124,13 +122,6 @@ def method_entry(trace: Trace, class_index: int | None, text: str) -> tuple[dict
     return entry, note
 
 
-def _column(trace: Trace, class_index: int | None, text: str) -> list[dict[str, Any]]:
-    made = method_entry(trace, class_index, text)
-    if made is None:
-        return []
-    return [{"name": method_words(parse(text)), "maps": [made[0]], "pick": text, "note": made[1]}]
-
-
 def method_line(text: str) -> str:
     """What a method's number is."""
     choice = parse(text)
@@ -138,7 +129,7 @@ def method_line(text: str) -> str:
     return f"{title[:1].upper()}{title[1:]}: {choice.method.unit}; {_SIGNED if choice.method.signed else _NEVER_BELOW}."
 
 
-def explanations(trace: Trace, columns: Sequence[dict[str, Any]], methods: Sequence[str]) -> list[str]:
+def explanations(trace: Trace, columns: Sequence[Column], methods: Sequence[str]) -> list[str]:
     """One line a column on what its number is, and what agreement between them does and does not mean."""
     names = {c["name"] for c in columns}
     lines = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +24,7 @@ from viz.page.attribution_entries import (
 )
 from viz.page.components import map_grid
 from viz.page.exports import Exports
-from viz.page.grid import toast, viewed, written
+from viz.page.grid import stale_message, toast, viewed, written
 from viz.page.running import FOLLOWS, PROGRESS, QUIET, StopButton, Stopped, Tell, attributed, parts_of, telling
 from viz.page.session import Pictures, Shown, trace_of
 from viz.run.engine import Engine
@@ -107,7 +106,7 @@ class AttributionTab:
             return gr.skip()
         same = (shown.sha256, shown.model, shown.geometry) == (now.sha256, now.model, now.geometry)
         sentence = "Picture, model or fit above has changed; press Compute for the new one."
-        return gr.HTML(extra=json.dumps({"stale": "" if same else sentence}))
+        return gr.HTML(extra=stale_message("" if same else sentence))
 
     def run(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
@@ -16,7 +15,7 @@ from viz.figures import plots
 from viz.figures.plots import channel_vector
 from viz.page.entries import group_title
 from viz.page.exports import Exports
-from viz.page.payload import channel_entry, error_message, trace_key, words
+from viz.page.payload import channel_entry, error_message, more_maps_message, words
 from viz.page.running import FOLLOWS
 from viz.page.session import Pictures, Shown, trace_of
 from viz.run.engine import Engine
@@ -186,8 +185,7 @@ class ChannelsTab:
             entry = channel_entry(trace, probe, int(channel))
             if entry is None:
                 return gr.HTML(extra=error_message(f"Channel {channel} was not captured."))
-            message = {"key": trace_key(trace), "maps": [entry], "pick": None, "show": entry["name"]}
-            return gr.HTML(extra=json.dumps(message))
+            return gr.HTML(extra=more_maps_message(trace, [entry], show=entry["name"]))
         except VizError as error:
             return gr.HTML(extra=error_message(str(error)))
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from viz.core.card import class_number
 from viz.core.map_spec import parse
@@ -12,8 +10,9 @@ from viz.core.trace import Trace
 from viz.core.words import method_words
 from viz.errors import ModelError
 from viz.page.attribution_entries import INPUT_METHODS, cost, method_entry, method_line
-from viz.page.entries import answer_entries, best_of_steps, derived_entries, numbers_of, spatial_entries
+from viz.page.entries import answer_entries, column_head, derived_entries, numbers_of, spatial_entries
 from viz.page.grid import grid_message
+from viz.page.messages import MESSAGE_VERSION, Column, MapEntry, MoreAttributions, packed
 
 TOP = 5
 # The cost is told before it is known which models are compared; almost all take inputs of this size.
@@ -47,20 +46,17 @@ def class_index(trace: Trace, label: str) -> int | None:
     return index if trace.labels[index] == label else None
 
 
-def model_entry(trace: Trace, name: str, classes: Sequence[str], methods: Sequence[str] = ()) -> dict[str, Any]:
+def model_entry(trace: Trace, name: str, classes: Sequence[str], methods: Sequence[str] = ()) -> Column:
     """One model's part of the message: geometry, steps, best classes, class maps, attributions of the first class that
     the trace holds, spatial probes and derived maps."""
     maps = [] if trace.labels else answer_entries(trace, None)
     for label in classes:
         index = class_index(trace, label)
         if index is not None:
-            maps += [e | {"p": numbers_of(trace, index)} for e in answer_entries(trace, index)]
+            maps += [{**entry, "p": numbers_of(trace, index)} for entry in answer_entries(trace, index)]
     return {
         "name": name,
-        "title": trace.card.title,
-        "steps": trace.steps,
-        "geometry": trace.geometry.as_json(),
-        "top": best_of_steps(trace),
+        **column_head(trace),
         "maps": [
             *maps,
             *(e for label in classes[:1] for e in attribution_entries(trace, label, methods)),
@@ -70,22 +66,24 @@ def model_entry(trace: Trace, name: str, classes: Sequence[str], methods: Sequen
     }
 
 
-def attribution_entries(trace: Trace, label: str, methods: Sequence[str]) -> list[dict[str, Any]]:
+def attribution_entries(trace: Trace, label: str, methods: Sequence[str]) -> list[MapEntry]:
     """One entry for each method that the trace holds for a class; none where the model does not know the class."""
     index = class_index(trace, label)
     if index is None:
         return []
     found = [method_entry(trace, index, text) for text in methods]
-    more = {"cls": label, "p": numbers_of(trace, index)}
-    return [made[0] | more | {"note": made[1]} for made in found if made is not None]
+    numbers = numbers_of(trace, index)
+    return [{**made[0], "cls": label, "p": numbers, "note": made[1]} for made in found if made is not None]
 
 
 def more_message(traces: Mapping[str, Trace], label: str, methods: Sequence[str]) -> str:
     """The JSON message with the attributions of one more class, model by model."""
-    return json.dumps(
-        {"class": label, "add": {name: attribution_entries(t, label, methods) for name, t in traces.items()}},
-        allow_nan=False,
-    )
+    message: MoreAttributions = {
+        "message_version": MESSAGE_VERSION,
+        "class": label,
+        "add": {name: attribution_entries(t, label, methods) for name, t in traces.items()},
+    }
+    return packed(message)
 
 
 def method_offers() -> list[tuple[str, str]]:
@@ -108,5 +106,5 @@ def compare_message(traces: Sequence[Trace], names: Sequence[str], methods: Sequ
     key = "|".join([*names, *(t.geometry.mode for t in traces), *methods])
     columns = [model_entry(t, n, classes, methods) for t, n in zip(traces, names, strict=True)]
     explain = [*map(method_line, methods), EACH_ITS_OWN] if methods else []
-    offered = [[m, method_words(parse(m))] for m in methods]
+    offered = [(m, method_words(parse(m))) for m in methods]
     return grid_message(traces[0].picture, columns, classes, key, explain=explain, methods=offered)

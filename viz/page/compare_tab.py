@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,7 +19,7 @@ from viz.page.attribution_entries import INPUT_METHODS
 from viz.page.compare_entries import class_index, common_classes, compare_message, method_offers, more_message
 from viz.page.components import model_grid, offered
 from viz.page.exports import Exports
-from viz.page.grid import toast, viewed, written
+from viz.page.grid import stale_message, toast, viewed, written
 from viz.page.running import FOLLOWS, PROGRESS, QUIET, StopButton, Stopped, Tell, attributed, parts_of, telling
 from viz.page.session import Pictures, Shown
 from viz.run.engine import Engine
@@ -169,7 +168,7 @@ class CompareTab:
             return gr.skip()
         same = (shown.sha256, shown.geometry) == (now.sha256, now.geometry)
         sentence = "The picture above has changed; press Compare to compare it."
-        return gr.HTML(extra=json.dumps({"stale": "" if same else sentence}))
+        return gr.HTML(extra=stale_message("" if same else sentence))
 
     def comparison(self, now: Compared, view: dict[str, Any]) -> Comparison:
         """The comparison as the visitor sees it.

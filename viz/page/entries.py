@@ -10,7 +10,7 @@ import base64
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,21 @@ from viz.core.words import derived_words
 from viz.core.words import words as map_words
 from viz.errors import ProbeError
 from viz.families.family import family_of
+from viz.geometry import Geometry
+from viz.page.messages import (
+    AnswerEntry,
+    Cells,
+    ColumnHead,
+    Floats,
+    FrameEntry,
+    GeometryEntry,
+    KernelCells,
+    KernelEntry,
+    MapEntry,
+    MapKind,
+    PredictionEntry,
+    VectorEntry,
+)
 
 # A joint value with at most that many channels (groups, say) sends each of them.
 MOST_CHANNELS = 32
@@ -34,15 +49,16 @@ MOST_KERNEL_BYTES = 2**20
 _UNDRAWN = frozenset({"tap_logits"})
 
 
-def floats(values: NDArray[np.floating[Any]]) -> str:
+def floats(values: NDArray[np.floating[Any]]) -> Floats:
     """float32 little-endian bytes, base64. What is not finite is NaN there: the page draws no data."""
     drawn = np.where(np.isfinite(values), values, np.nan)
-    return base64.b64encode(np.ascontiguousarray(drawn, dtype="<f4").tobytes()).decode()
+    return Floats(base64.b64encode(np.ascontiguousarray(drawn, dtype="<f4").tobytes()).decode())
 
 
-def bound(value: float) -> float | None:
-    """JSON has no infinity: no bound is null."""
-    return value if math.isfinite(value) else None
+def ends(bounds: tuple[float, float]) -> tuple[float | None, float | None]:
+    """Bounds as JSON has them: no bound is null, for there is no infinity."""
+    low, high = (b if math.isfinite(b) else None for b in bounds)
+    return low, high
 
 
 def words(label: str) -> str:
@@ -60,9 +76,32 @@ def group_title(trace: Trace, path: str) -> str:
     return family_of(trace.card.family).module_title(trace, path) or block_title(path)
 
 
-def map_entry(maps: Sequence[Heatmap], kind: str, title: str, group: str, *, share: str = "") -> dict[str, Any]:
+def geometry_entry(geometry: Geometry) -> GeometryEntry:
+    """Where the network's input lies in the picture."""
+    return cast(GeometryEntry, geometry.as_json())
+
+
+def top_entries(trace: Trace, step: int, count: int) -> list[PredictionEntry]:
+    """The best classes of a step."""
+    return [{"class_index": r.class_index, "label": r.label, "number": float(r[2])} for r in trace.top(step, count)]
+
+
+def column_head(trace: Trace) -> ColumnHead:
+    """What a column of the grid says of its model."""
+    return {
+        "title": trace.card.title,
+        "steps": trace.steps,
+        "geometry": geometry_entry(trace.geometry),
+        "top": [next(iter(top_entries(trace, s, 1)), None) for s in range(1, trace.steps + 1)],
+    }
+
+
+def map_entry(maps: Sequence[Heatmap], kind: MapKind, title: str, group: str, *, share: str = "") -> MapEntry:
     """One map at every step that has it. Entries with the same `share` hold the same quantity."""
     first = maps[0]
+    steps: list[Cells] = [
+        {"step": m.step, "h": m.native.shape[0], "w": m.native.shape[1], "data": floats(m.native)} for m in maps
+    ]
     return {
         "name": first.name,
         "kind": kind,
@@ -70,17 +109,15 @@ def map_entry(maps: Sequence[Heatmap], kind: str, title: str, group: str, *, sha
         "group": group,
         "share": share or first.name,
         "unit": first.unit,
-        "bounds": [bound(b) for b in first.bounds],
+        "bounds": ends(first.bounds),
         "neutral": first.neutral,
         "palette": "diverging" if first.neutral is not None and kind != "cam" else "inferno",
         "class_index": first.class_index,
-        "steps": [
-            {"step": m.step, "h": m.native.shape[0], "w": m.native.shape[1], "data": floats(m.native)} for m in maps
-        ],
+        "steps": steps,
     }
 
 
-def answer_entries(trace: Trace, class_index: int | None) -> list[dict[str, Any]]:
+def answer_entries(trace: Trace, class_index: int | None) -> list[MapEntry]:
     """The answer's map of one class at every step, see `Trace.answer_map`; nothing where there is none."""
     if trace.answer_map is None:
         return []
@@ -89,8 +126,8 @@ def answer_entries(trace: Trace, class_index: int | None) -> list[dict[str, Any]
     return [map_entry(maps, "cam", trace.asked_words(class_index), f"{map_words(spec)}s", share=spec.name)]
 
 
-def answer_facts(trace: Trace) -> dict[str, Any]:
-    """What the page calls the answer: its map by name and in words, and the number beside a class."""
+def answer_facts(trace: Trace) -> AnswerEntry:
+    """What the page calls the answer."""
     shown = trace.answer_map
     return {
         "name": None if shown is None else shown.name,
@@ -104,17 +141,7 @@ def numbers_of(trace: Trace, class_index: int) -> list[float]:
     return [trace.output.number_of(step, class_index) for step in range(1, trace.steps + 1)]
 
 
-def best_of_steps(trace: Trace) -> list[dict[str, Any] | None]:
-    """The best class of each step; None where a step names none."""
-    return [next(iter(best_entries(trace, step, 1)), None) for step in range(1, trace.steps + 1)]
-
-
-def best_entries(trace: Trace, step: int, count: int) -> list[dict[str, Any]]:
-    """The best classes of a step, each with the number that stands beside it."""
-    return [{"class_index": r.class_index, "label": r.label, trace.output.number: r[2]} for r in trace.top(step, count)]
-
-
-def spatial_entries(trace: Trace) -> list[dict[str, Any]]:
+def spatial_entries(trace: Trace) -> list[MapEntry]:
     """One entry for each spatial probe, deepest module first (it is the one that a person looks for)."""
     entries = []
     names = dict.fromkeys(r.name for r in trace.records if r.tap.is_map)
@@ -128,10 +155,10 @@ def spatial_entries(trace: Trace) -> list[dict[str, Any]]:
     return sorted(entries, key=lambda e: (e["group"] != entries[0]["group"], "score" in e["name"]))
 
 
-def derived_entries(trace: Trace) -> list[dict[str, Any]]:
+def derived_entries(trace: Trace) -> list[MapEntry]:
     """Channel means, single groups, logarithms of shares, sums of ranks and messages, what a channel gate leaves,
     departures and directions of kernels: every map of `viz.core.derived` that applies."""
-    entries: list[dict[str, Any]] = []
+    entries: list[MapEntry] = []
     by_name: dict[str, list[Record]] = {}
     for r in trace.records:
         by_name.setdefault(r.name, []).append(r)
@@ -160,7 +187,7 @@ def derived_entries(trace: Trace) -> list[dict[str, Any]]:
     return entries
 
 
-def _derived(trace: Trace, name: str, records: Sequence[Record], part: str, group: str) -> dict[str, Any] | None:
+def _derived(trace: Trace, name: str, records: Sequence[Record], part: str, group: str) -> MapEntry | None:
     try:
         maps = [trace.heatmap(MapSpec(part, name, step=r.step)) for r in records]
     except ProbeError:
@@ -170,12 +197,12 @@ def _derived(trace: Trace, name: str, records: Sequence[Record], part: str, grou
     return map_entry(maps, "derived", derived_words(label, part), group, share=f"{part}({label})")
 
 
-def named(entry: dict[str, Any], name: str) -> dict[str, Any]:
+def named(entry: MapEntry, name: str) -> MapEntry:
     """The entry under another name."""
     return {**entry, "name": name}
 
 
-def channel_entry(trace: Trace, probe: str, channel: int) -> dict[str, Any] | None:
+def channel_entry(trace: Trace, probe: str, channel: int) -> MapEntry | None:
     """One channel of a joint value at every step, or None where it was not captured.
 
     Args:
@@ -190,20 +217,20 @@ def channel_entry(trace: Trace, probe: str, channel: int) -> dict[str, Any] | No
     return map_entry(maps, "feature", f"{what} {channel} ({block_title(first.path)})", "channels")
 
 
-def kernel_entries(trace: Trace) -> list[dict[str, Any]]:
+def kernel_entries(trace: Trace) -> list[KernelEntry]:
     """Per-pixel kernels: values of every step, tap by tap, with dilation and stride (in cells)."""
-    entries = []
+    entries: list[KernelEntry] = []
     for name in dict.fromkeys(r.name for r in trace.records if r.tap.is_kernel and r.label not in _UNDRAWN):
         records = [r for r in trace.records if r.name == name]
         first = records[0]
         if first.values.nbytes > MOST_KERNEL_BYTES:
             continue
-        steps: list[dict[str, Any]] = []
+        steps: list[KernelCells] = []
         before: Record | None = None
         for r in records:
             same = before is not None and np.array_equal(before.values, r.values)
-            data = {"same": True} if same else {"data": floats(r.values)}
-            steps.append({"step": r.step, "h": r.values.shape[1], "w": r.values.shape[2], **data})
+            cells: KernelCells = {"step": r.step, "h": r.values.shape[1], "w": r.values.shape[2]}
+            steps.append({**cells, "same": True} if same else {**cells, "data": floats(r.values)})
             before = r
         entries.append(
             {
@@ -214,7 +241,7 @@ def kernel_entries(trace: Trace) -> list[dict[str, Any]]:
                 "label": words(first.label),
                 "unit": first.unit,
                 "neutral": first.tap.centre,
-                "bounds": [bound(b) for b in first.bounds],
+                "bounds": ends(first.bounds),
                 "k": kernel_size(first.values),
                 "dilation": first.tap.dilation,
                 "stride": first.tap.stride,
@@ -225,18 +252,18 @@ def kernel_entries(trace: Trace) -> list[dict[str, Any]]:
     return entries
 
 
-def frame_entries(trace: Trace, top: int) -> list[dict[str, Any]]:
+def frame_entries(trace: Trace, top: int) -> list[FrameEntry]:
     """The stops of the slider."""
     return [_frame(trace, s, top) for s in trace.stages]
 
 
-def _frame(trace: Trace, frame: Stage, top: int) -> dict[str, Any]:
+def _frame(trace: Trace, frame: Stage, top: int) -> FrameEntry:
     view = frame.show or View()
     return {
         "step": frame.step,
         "title": frame.title,
         "caption": frame.caption,
-        "top": best_entries(trace, frame.step, top),
+        "top": top_entries(trace, frame.step, top),
         "show": None if frame.show is None else trace.definite(frame.map).key,
         "kernel": view.kernel,
         "arrows": view.arrows,
@@ -244,13 +271,13 @@ def _frame(trace: Trace, frame: Stage, top: int) -> dict[str, Any]:
     }
 
 
-def vector_entry(record: Record) -> dict[str, Any]:
+def vector_entry(record: Record) -> VectorEntry:
     """A channel vector for the small bars beside a map."""
     return {
         "name": record.name,
         "title": words(record.label),
         "unit": record.unit,
         "neutral": record.neutral,
-        "bounds": [bound(b) for b in record.bounds],
+        "bounds": ends(record.bounds),
         "data": floats(record.values),
     }

@@ -3,19 +3,17 @@ its files."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import html
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import gradio as gr
 
 from viz.core.boxes import DEFAULT_THRESHOLD
-from viz.core.heatmap import PALETTES, palette
+from viz.core.heatmap import PALETTES
 from viz.core.map_spec import MapSpec
 from viz.core.trace import Trace
 from viz.figures.comparison import Comparison
@@ -24,14 +22,15 @@ from viz.figures.comparison.text import BOXES
 from viz.files import as_json_bytes, write_whole
 from viz.geometry import INTERPOLATIONS
 from viz.page.exports import Exports
-from viz.page.payload import display_size, picture_uri
+from viz.page.messages import MESSAGE_VERSION, Column, GridMessage, GridMore, StaleMessage, packed
+from viz.page.payload import palette_entries, picture_entry
 from viz.picture import Picture
 
 FIGURES, TABLES = ("pdf", "svg", "png"), ("csv", "json")
 
 
 def grid_message(
-    picture: Picture, columns: Sequence[Mapping[str, Any]], classes: Sequence[str], key: str, **more: Any
+    picture: Picture, columns: Sequence[Column], classes: Sequence[str], key: str, **more: Unpack[GridMore]
 ) -> str:
     """A message for the grid.
 
@@ -39,24 +38,22 @@ def grid_message(
         columns: one panel each, as `model_entry` makes them. classes: names that the class list offers.
         key: what tells this message from others of the same picture. more: further entries.
     """
-    height, width = display_size(picture)
-    message = {
+    message: GridMessage = {
+        "message_version": MESSAGE_VERSION,
         "key": hashlib.sha256(f"{picture.sha256}|{key}".encode()).hexdigest()[:16],
-        "picture": {
-            "src": picture_uri(picture),
-            "width": width,
-            "height": height,
-            "full": list(picture.size),
-            "name": picture.name,
-            "sha256": picture.sha256,
-            "notes": list(picture.notes),
-        },
+        "picture": picture_entry(picture),
         "classes": list(classes),
         "models": list(columns),
-        "palettes": {n: base64.b64encode(palette(n).tobytes()).decode() for n in PALETTES},
+        "palettes": palette_entries(),
         **more,
     }
-    return json.dumps(message, allow_nan=False)
+    return packed(message)
+
+
+def stale_message(sentence: str) -> str:
+    """The JSON message that says why the grid is old; "" where it is not."""
+    message: StaleMessage = {"message_version": MESSAGE_VERSION, "stale": sentence}
+    return packed(message)
 
 
 def toast(sentence: str) -> None:

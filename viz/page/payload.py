@@ -1,11 +1,10 @@
-"""The one message that the viewer gets: the picture once, and every map of every step as its native cells."""
+"""The messages that the viewer gets: the picture once, and every map of every step as its native cells."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import io
-import json
 import secrets
 from collections.abc import Sequence
 from importlib.resources import files
@@ -25,9 +24,19 @@ from viz.page.entries import (
     channel_entry,
     derived_entries,
     frame_entries,
+    geometry_entry,
     kernel_entries,
     spatial_entries,
     words,
+)
+from viz.page.messages import (
+    MESSAGE_VERSION,
+    ErrorMessage,
+    MapEntry,
+    MoreMaps,
+    PictureEntry,
+    ViewerMessage,
+    packed,
 )
 from viz.picture import Picture
 
@@ -42,7 +51,9 @@ __all__ = [
     "display_rgb",
     "display_size",
     "error_message",
-    "picture_uri",
+    "more_maps_message",
+    "palette_entries",
+    "picture_entry",
     "spatial_entries",
     "static",
     "trace_key",
@@ -66,11 +77,25 @@ def display_rgb(picture: Picture) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(picture.rgb).resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0))
 
 
-def picture_uri(picture: Picture) -> str:
-    """The display copy as a data URI (JPEG, without chroma loss)."""
+def picture_entry(picture: Picture, notes: Sequence[str] = ()) -> PictureEntry:
+    """The picture with its display copy (JPEG, without chroma loss) and what is to be said beside it."""
+    height, width = display_size(picture)
     buffer = io.BytesIO()
     Image.fromarray(display_rgb(picture)).save(buffer, "JPEG", quality=95, subsampling=0)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return {
+        "src": "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode(),
+        "width": width,
+        "height": height,
+        "full": picture.size,
+        "name": picture.name,
+        "sha256": picture.sha256,
+        "notes": [*picture.notes, *notes],
+    }
+
+
+def palette_entries() -> dict[str, str]:
+    """The colours of all palettes."""
+    return {n: base64.b64encode(palette(n).tobytes()).decode() for n in PALETTES}
 
 
 def classes_of(trace: Trace, extra: Sequence[int] = ()) -> list[int | None]:
@@ -105,35 +130,40 @@ def viewer_message(
         extra_classes: classes beside the best of every step. pick: the class to show first.
         channels: (probe, channel) pairs whose maps go along. show: name of the map to show first.
     """
-    picture = trace.picture
-    height, width = display_size(picture)
     features = [e for e in (channel_entry(trace, path, c) for path, c in channels) if e is not None]
     classes = [e for c in classes_of(trace, extra_classes) for e in answer_entries(trace, c)]
     maps = [*classes, *spatial_entries(trace), *derived_entries(trace), *features]
-    message = {
+    message: ViewerMessage = {
+        "message_version": MESSAGE_VERSION,
         "key": trace_key(trace),
         "family": trace.card.family,
         "answer": answer_facts(trace),
         "missing": family_of(trace.card.family).missing,
         "model": {"name": trace.card.name, "title": trace.card.title},
-        "picture": {
-            "src": picture_uri(picture),
-            "width": width,
-            "height": height,
-            "full": list(picture.size),
-            "name": picture.name,
-            "sha256": picture.sha256,
-            "notes": [*picture.notes, *trace.notes],
-        },
-        "geometry": trace.geometry.as_json(),
+        "picture": picture_entry(trace.picture, trace.notes),
+        "geometry": geometry_entry(trace.geometry),
         "frames": frame_entries(trace, TOP),
         "maps": maps,
         "kernels": kernel_entries(trace),
         "pick": pick,
         "show": show,
-        "palettes": {n: base64.b64encode(palette(n).tobytes()).decode() for n in PALETTES},
+        "palettes": palette_entries(),
     }
-    return json.dumps(message, allow_nan=False)
+    return packed(message)
+
+
+def more_maps_message(
+    trace: Trace, entries: list[MapEntry], *, pick: int | None = None, show: str | None = None
+) -> str:
+    """The JSON message with further maps of what the viewer shows; `pick` and `show` as in `viewer_message`."""
+    message: MoreMaps = {
+        "message_version": MESSAGE_VERSION,
+        "key": trace_key(trace),
+        "maps": entries,
+        "pick": pick,
+        "show": show,
+    }
+    return packed(message)
 
 
 def error_message(sentence: str, refused: str | Path | None = None) -> str:
@@ -144,10 +174,11 @@ def error_message(sentence: str, refused: str | Path | None = None) -> str:
             there by then; it knows the file by the two last parts of its path, and a second refusal of the same file
             by its own mark.
     """
-    if refused is None:
-        return json.dumps({"error": sentence})
-    path = Path(refused)
-    return json.dumps({"error": sentence, "refused": f"{path.parent.name}/{path.name}", "mark": secrets.token_hex(4)})
+    message: ErrorMessage = {"message_version": MESSAGE_VERSION, "error": sentence}
+    if refused is not None:
+        path = Path(refused)
+        message |= {"refused": f"{path.parent.name}/{path.name}", "mark": secrets.token_hex(4)}
+    return packed(message)
 
 
 def static(name: str) -> str:

@@ -1,8 +1,8 @@
 // How far two maps agree: pure functions, the lines of viz/measures/agreement.py, so that the page and the files agree.
 import { cellPositions, rangeOf, resample, roundEven, tapsAt } from "./numbers.js";
 
-/** @typedef {import("./messages.js").Geometry} Geometry */
-/** @typedef {import("./messages.js").Cells} Cells */
+/** @typedef {import("./types").GeometryEntry} Geometry */
+/** @typedef {import("./types").Cells} Cells */
 
 const TOP_SHARE = 0.1;
 const LEAST_POINTS = 3;

@@ -3,16 +3,16 @@
 import { agreementOf } from "./agreement.js";
 import { COLOURS, drawPicture, gradient, OWN, Pen } from "./canvas.js";
 import { CLASS_MAP } from "./map_spec.js";
-import { decodeMaps, numberOf } from "./messages.js";
+import { decodeMaps } from "./messages.js";
 import { cellAt, iou, numberText, percent, rangeOver, sampleMap, seesAll, symmetric } from "./numbers.js";
 import { groupedOptions, make, tableRow, View } from "./view.js";
 
-/** @typedef {import("./messages.js").Column} Column */
-/** @typedef {import("./messages.js").GridMessage} GridMessage */
-/** @typedef {import("./messages.js").MapEntry} MapEntry */
-/** @typedef {import("./messages.js").MoreAttributions} MoreAttributions */
-/** @typedef {import("./messages.js").Picture} Picture */
-/** @typedef {import("./messages.js").StaleMessage} StaleMessage */
+/** @typedef {import("./types").Column} Column */
+/** @typedef {import("./types").GridMessage} GridMessage */
+/** @typedef {import("./types").MapEntry} MapEntry */
+/** @typedef {import("./types").MoreAttributions} MoreAttributions */
+/** @typedef {import("./types").PictureEntry} Picture */
+/** @typedef {import("./types").StaleMessage} StaleMessage */
 /** @typedef {import("./numbers.js").PartBox} PartBox */
 /** @typedef {import("./numbers.js").Scale} Scale */
 /** @typedef {import("./view.js").Drawn} Drawn */
@@ -92,6 +92,11 @@ export class Grid extends View {
     if (!message) return;
     if (!("add" in message)) this.store.set({ stale: message.stale || "" });
     else if (this.data) this.add(message);
+  }
+
+  /** @param {string} text */
+  say(text) {
+    this.store.set({ stale: text });
   }
 
   /** @param {MoreAttributions} message */
@@ -387,7 +392,7 @@ export class Grid extends View {
     const isOther = map && entry.p && best?.label !== label;
     const chance = isOther ? `, ${percent(entry.p[own - 1])} for ${label}` : "";
     const made = entry && entry.note ? `; ${entry.note}` : "";
-    const says = best ? `; says ${best.label} ${percent(numberOf(best))}${chance}` : "";
+    const says = best ? `; says ${best.label} ${percent(best.number)}${chance}` : "";
     return `${which}${says}${made}`;
   }
 

@@ -7,18 +7,18 @@ import {
 import { make } from "./view.js";
 
 /** @typedef {import("./canvas.js").Pen} Pen */
-/** @typedef {import("./messages.js").Cells} Cells */
-/** @typedef {import("./messages.js").Geometry} Geometry */
-/** @typedef {import("./messages.js").Kernel} Kernel */
-/** @typedef {import("./messages.js").Vector} Vector */
-/** @typedef {import("./messages.js").ViewerMessage} ViewerMessage */
+/** @typedef {import("./types").Cells} Cells */
+/** @typedef {import("./types").GeometryEntry} Geometry */
+/** @typedef {import("./types").KernelEntry} Kernel */
+/** @typedef {import("./types").VectorEntry} Vector */
+/** @typedef {import("./types").ViewerMessage} ViewerMessage */
 /** @typedef {import("./numbers.js").Point} Point */
 /** @typedef {{ kernel: Kernel, map: Cells }} KernelNow A kernel with its values at a step. */
 /** @typedef {[number, number]} Cell Row and column. */
 
 /**
  * The kernel that belongs to a stop: that of the module whose map, of this name, is shown, or the stop's own.
- * @type {(data: ViewerMessage, frame: import("./messages.js").Frame, name: string) => KernelNow | null}
+ * @type {(data: ViewerMessage, frame: import("./types").FrameEntry, name: string) => KernelNow | null}
  */
 export function kernelOf(data, frame, name) {
   const kernel = data.kernels.find((k) => isInside(name, k.path)) || data.kernels.find((k) => k.name === frame.kernel);

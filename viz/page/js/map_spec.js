@@ -1,34 +1,145 @@
-// Names of maps: the one place that takes them apart or builds them.
+// Map specifications: the grammar of viz/core/map_spec.py, and the one place that takes names of maps apart.
+import { BASELINES, DERIVED, LONGEST, METHODS, OUTPUTS } from "./known.js";
+
+/** @typedef {import("./types").MapSpec} MapSpec */
 
 /** The map of the answer for the chosen class: of a classifier its class map. */
 export const CLASS_MAP = "cam";
 /** What the list of maps offers beside maps: at each stop the map that the story shows there. */
 export const STORY = "story";
 
+const OWN_NAMES = [CLASS_MAP, "attention", "feature"];
+
+// A word's character is a letter, a digit or "_" of any script, as in Python; a tap is not of digits alone.
+const WORD = "[\\p{L}\\p{N}_]";
+const MORE = "[\\p{L}\\p{N}_.-]*";
+const TAP = `(?=${MORE}(?!\\p{Nd})${WORD})${WORD}${MORE}`;
+const HEAD = `(?<name>${TAP})(\\((?<tap>${TAP})\\))?`;
+const CHANNEL = "(#(?<channel>\\d{1,6}))?";
+const REGION = "\\d{1,6}-\\d{1,6}(-\\d{1,6}-\\d{1,6})?";
+const STEP = "-?\\d{1,4}|last";
+
+/** @param {string} pattern */
+const whole = (pattern) => new RegExp(`^(?:${pattern})$`, "u");
+const FORM = whole(`${HEAD}${CHANNEL}(@(?<cls>.+?))?(~(?<region>${REGION}))?(:(?<step>${STEP}))?`);
+const OLDER = whole(`${HEAD}(:(?<step>${STEP}))?${CHANNEL}(@(?<cls>.+))?`);
+const PREFIX = new RegExp(`^(attribution:|attention:(?!(-?\\d+|last)(?!${WORD})))`, "u");
+const LIKE_A_STEP = whole(`.*:(${STEP})`);
+const LIKE_A_REGION = whole(`.*~${REGION}(:(${STEP}))?`);
+const PRINTABLE = whole("([^\\p{C}\\p{Z}]| )+");
+
+/**
+ * What sort of map it is.
+ * @param {MapSpec} spec
+ */
+export function kindOf({ name, tap }) {
+  if (OWN_NAMES.includes(name)) return name;
+  if (OUTPUTS.includes(name)) return "output";
+  if (BASELINES.includes(name)) return "baseline";
+  if (METHODS.includes(name) || METHODS.includes(`${name}(TAP)`)) return "attribution";
+  return tap === null ? "tap" : "derived";
+}
+
+/**
+ * Whether the parts go together.
+ * @param {MapSpec} spec
+ */
+function isSound(spec) {
+  const { name, tap, channel, cls, step, region } = spec;
+  const kind = kindOf(spec);
+  const isAttribution = kind === "attribution";
+  const [x0, y0, x1 = Infinity, y1 = Infinity] = region || [0, 0];
+  return !["picture", "boxes"].includes(name)
+    && step !== 0
+    && (kind !== "feature" || channel !== null)
+    && (kind !== "derived" || DERIVED.includes(name))
+    && (!isAttribution || METHODS.includes(tap === null ? name : `${name}(TAP)`))
+    && (tap === null || isAttribution || kind === "derived")
+    && (channel === null || ["attention", "feature", "tap", "derived"].includes(kind))
+    && (cls === null || isAttribution || kind === CLASS_MAP || kind === "output")
+    && (typeof cls !== "string" || (PRINTABLE.test(cls) && !LIKE_A_REGION.test(cls)))
+    && (region === null || (isAttribution && x0 < x1 && y0 < y1));
+}
+
+/**
+ * The parts of a map specification.
+ * @param {string} text
+ * @returns {MapSpec}
+ * @throws {RangeError} Not a specification.
+ */
+export function parse(text) {
+  const asked = text.trim().replace(PREFIX, "");
+  const found = [...text].length <= LONGEST && (FORM.exec(asked) || OLDER.exec(asked));
+  const spec = found && partsOf(found.groups);
+  if (!spec || !isSound(spec)) throw new RangeError(`Unknown map ${JSON.stringify(text.slice(0, 60))}.`);
+  return kindOf(spec) === "baseline" ? { ...spec, step: -1 } : spec; // the same at every step
+}
+
+/**
+ * @param {Record<string, string | undefined>} groups
+ * @returns {MapSpec}
+ */
+function partsOf({ name, tap = null, channel, cls, step = "last", region }) {
+  const label = cls === undefined ? null : cls.trim();
+  return {
+    name: name === "class_map" ? CLASS_MAP : name,
+    tap,
+    channel: channel === undefined ? null : Number(channel),
+    cls: label !== null && /^\d{1,9}$/.test(label) ? Number(label) : label,
+    step: step === "last" ? -1 : Number(step),
+    region: region === undefined ? null : region.split("-").map(Number),
+  };
+}
+
+/**
+ * A map specification as `parse` reads it.
+ * @param {MapSpec} spec
+ */
+export function print({ name, tap, channel, cls, step, region }) {
+  const needsStep = step !== -1 || (typeof cls === "string" && LIKE_A_STEP.test(cls));
+  return [
+    tap === null ? name : `${name}(${tap})`,
+    channel === null ? "" : `#${channel}`,
+    cls === null ? "" : `@${cls}`,
+    region === null ? "" : `~${region.join("-")}`,
+    needsStep ? `:${step}` : "",
+  ].join("");
+}
+
 /**
  * Name of one tap of a kernel, from the kernel's full name.
  * @type {(kernel: string, index: number) => string}
  */
-export const tapName = (kernel, index) => `${kernel}#${index}`;
+export const tapName = (kernel, index) => print({ ...parse(kernel), channel: index });
+
+/** @param {string} path */
+const lastOf = (path) => path.split(".").pop();
 
 /**
  * Label of a map: its name without the module's path and without a channel.
- * @param {string} name
+ * @param {string} text
  */
-export const labelOf = (name) => name.split(".").pop().split("#")[0];
+export function labelOf(text) {
+  const { name, tap } = parse(text);
+  return tap === null ? lastOf(name) : `${name}(${lastOf(tap)})`;
+}
 
 /**
- * Whether a map was captured inside a module.
- * @type {(name: string, path: string) => boolean}
+ * Whether a map was captured inside a module, or follows from what was.
+ * @type {(text: string, path: string) => boolean}
  */
-export const isInside = (name, path) => name.includes(path + ".");
+export function isInside(text, path) {
+  const { name, tap } = parse(text);
+  return (tap || name).startsWith(path + ".");
+}
 
 /**
  * What the figure builder calls a map at a step. The map of the answer, a class map or another, is of the chosen class:
  * its number, or "best".
- * @type {(name: string, step: number, chosen: string, answer: string) => string}
+ * @type {(text: string, step: number, chosen: string, answer: string) => string}
  */
-export function panelSpec(name, step, chosen, answer) {
-  if (name !== CLASS_MAP) return `${name}:${step}`;
-  return chosen === "best" ? `${answer}:${step}` : `${answer}@${chosen}:${step}`;
+export function panelSpec(text, step, chosen, answer) {
+  const isAnswer = text === CLASS_MAP;
+  const cls = isAnswer && chosen !== "best" ? Number(chosen) : null;
+  return print({ ...parse(isAnswer && answer ? answer : text), cls, step });
 }

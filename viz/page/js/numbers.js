@@ -2,9 +2,9 @@
 // viz/core/heatmap.py, viz/core/kernels.py and viz/measures/localization/boxes.py, so that the screen and an exported
 // figure show the same picture; tests compare the two.
 
-/** @typedef {import("./messages.js").Geometry} Geometry */
-/** @typedef {import("./messages.js").Cells} Cells */
-/** @typedef {import("./messages.js").Kernel} Kernel */
+/** @typedef {import("./types").GeometryEntry} Geometry */
+/** @typedef {import("./types").Cells} Cells */
+/** @typedef {import("./types").KernelEntry} Kernel */
 /** @typedef {[number, number]} Point x and y in picture pixels. */
 /** @typedef {[number, number]} Scale The values at the ends of a palette. */
 /** @typedef {"cells" | "bilinear" | "bicubic"} Interpolation */

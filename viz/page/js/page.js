@@ -1,6 +1,7 @@
 // Where the views meet the page: the only module that knows what Gradio's HTML component gives to a script.
 import { mount as mountGrid } from "./grid.js";
 import { watchFiles } from "./incoming.js";
+import { MESSAGE_VERSION } from "./known.js";
 import { mount as mountViewer } from "./viewer.js";
 
 /** @typedef {import("./view.js").Host} Host */
@@ -51,9 +52,18 @@ const hostOf = ({ trigger }) => ({
  */
 function attach(component, mount) {
   const { element, props, watch } = component;
-  const view = mount(element, parsed(props.value), hostOf(component));
-  watch("value", () => view.receive(parsed(props.value)));
-  watch("extra", () => view.extend(parsed(props.extra)));
+  const view = mount(element, null, hostOf(component));
+  // The server may have been renewed since this page was loaded.
+  const current = (/** @type {string} */ text) => {
+    const message = parsed(text);
+    if (!message || message.message_version === MESSAGE_VERSION) return message;
+    view.say("This page and its server are of different versions; load the page again.");
+    return null;
+  };
+  const receive = () => view.receive(current(props.value));
+  receive();
+  watch("value", receive);
+  watch("extra", () => view.extend(current(props.extra)));
   return view;
 }
 

@@ -5,10 +5,10 @@ import { decodePalettes } from "./messages.js";
 import { boxesOf, clamp, movedPoint, sampleMap } from "./numbers.js";
 import { createMemo, createStore } from "./store.js";
 
-/** @typedef {import("./messages.js").Cells} Cells */
-/** @typedef {import("./messages.js").Geometry} Geometry */
-/** @typedef {import("./messages.js").MapEntry} MapEntry */
-/** @typedef {import("./messages.js").Picture} Picture */
+/** @typedef {import("./types").Cells} Cells */
+/** @typedef {import("./types").GeometryEntry} Geometry */
+/** @typedef {import("./types").MapEntry} MapEntry */
+/** @typedef {import("./types").PictureEntry} Picture */
 /** @typedef {import("./numbers.js").Interpolation} Interpolation */
 /** @typedef {HTMLInputElement | HTMLSelectElement} Control */
 

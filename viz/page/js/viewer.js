@@ -5,17 +5,17 @@ import {
   drawDirections, drawKernel, drawVector, kernelOf, kernelSquares, kernelWords, nextCell, vectorWords,
 } from "./kernel.js";
 import { CLASS_MAP, labelOf, panelSpec, STORY } from "./map_spec.js";
-import { decodeMaps, decodeViewer, numberOf } from "./messages.js";
+import { decodeMaps, decodeViewer } from "./messages.js";
 import {
   cellAt, iou, iouFilter, isSeen, maskAt, numberText, percent, rangeOf, scaleFor, seesAll, symmetric,
 } from "./numbers.js";
 import { groupedOptions, make, tableRow, View } from "./view.js";
 
-/** @typedef {import("./messages.js").ErrorMessage} ErrorMessage */
-/** @typedef {import("./messages.js").Frame} Frame */
-/** @typedef {import("./messages.js").MapEntry} MapEntry */
-/** @typedef {import("./messages.js").MoreMaps} MoreMaps */
-/** @typedef {import("./messages.js").ViewerMessage} ViewerMessage */
+/** @typedef {import("./types").ErrorMessage} ErrorMessage */
+/** @typedef {import("./types").FrameEntry} Frame */
+/** @typedef {import("./types").MapEntry} MapEntry */
+/** @typedef {import("./types").MoreMaps} MoreMaps */
+/** @typedef {import("./types").ViewerMessage} ViewerMessage */
 /** @typedef {import("./numbers.js").PartBox} PartBox */
 /** @typedef {import("./numbers.js").Scale} Scale */
 /** @typedef {import("./view.js").Drawn} Drawn */
@@ -327,7 +327,7 @@ export class Viewer extends View {
     if (!allsteps || stops.length < 2) return ofStop(stop);
     if (!filter) return stops.flatMap(ofStop);
     const best = stops.map((s) => (
-      { stop: s, probability: numberOf(this.frameAt(s).top[0]), box: this.boxesAt(s)[0] || null }
+      { stop: s, probability: this.frameAt(s).top[0]?.number ?? 0, box: this.boxesAt(s)[0] || null }
     ));
     const kept = iouFilter(best).filter((entry) => entry.box);
     return [...new Map(kept.map(({ stop: s, box }) => [s, { stop: s, box }])).values()];
@@ -470,7 +470,7 @@ export class Viewer extends View {
     [grid.dataset.row, grid.dataset.column] = cell;
   }
 
-  /** @param {import("./messages.js").Vector | null} vector */
+  /** @param {import("./types").VectorEntry | null} vector */
   paintVector(vector) {
     const box = this.find("vector");
     box.hidden = !vector;
@@ -555,15 +555,14 @@ export class Viewer extends View {
 
   /** @param {Frame} frame */
   paintTop({ top }) {
-    this.find("top").replaceChildren(...top.map((best) => {
-      const { label, class_index } = best;
+    this.find("top").replaceChildren(...top.map(({ label, class_index, number }) => {
       const row = make("button");
       const index = String(class_index);
       row.type = "button";
       row.title = `Show the ${this.data.answer.title} of this class at every step`;
       const bar = make("i");
-      bar.style.setProperty("--p", String(numberOf(best)));
-      row.append(make("span", "", label), bar, make("b", "", percent(numberOf(best))));
+      bar.style.setProperty("--p", String(number));
+      row.append(make("span", "", label), bar, make("b", "", percent(number)));
       row.addEventListener("click", () => this.store.set({ map: CLASS_MAP, class: index }));
       const isShown = this.state.map === CLASS_MAP && this.state.class === index;
       row.setAttribute("aria-pressed", String(isShown));
