@@ -13,6 +13,7 @@ from viz.core.output import OutputKind
 from viz.core.record import MAP
 from viz.geometry import Preprocessing
 from viz.models.networks.base import StepNetwork, StepOutput
+from viz.run.engine import Engine
 from viz.run.model import Model, model_of
 
 SIZE = (64, 96)
@@ -120,3 +121,10 @@ def card_of(name: str, **changes: Any) -> ModelCard:
 def dense_model(name: str, **changes: Any) -> Model:
     """A loaded one."""
     return model_of(NETWORKS[name]().eval(), card_of(name, **changes), "squash", torch.device("cpu"), torch.float32)
+
+
+def offer_dense(engine: Engine) -> None:
+    """Let an engine offer them beside its own models, as if they had been loaded."""
+    for name in NETWORKS:
+        engine.catalogue.bundled[name] = card_of(name)
+        engine._models[name] = dense_model(name)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pydantic import TypeAdapter
 from safetensors.torch import save_file
 
 import viz.models.networks
@@ -28,6 +29,7 @@ from viz.figures.comparison import compare
 from viz.files import npz_bytes
 from viz.geometry import prepare
 from viz.measures.faithfulness import faithful
+from viz.page import messages
 from viz.page.attribution_entries import attribution_message, class_choices
 from viz.page.compare_entries import compare_message
 from viz.page.payload import viewer_message
@@ -188,12 +190,15 @@ def test_the_figure_for_which_nothing_was_chosen(name: str, traces: dict[str, Tr
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_page_gets_what_there_is(name: str, models: dict[str, Model], traces: dict[str, Trace]) -> None:
     trace = traces[name]
-    message = json.loads(viewer_message(trace))
+    text = viewer_message(trace)
+    message = json.loads(text)
+    TypeAdapter(messages.ViewerMessage).validate_json(text, strict=False)
     classes = [m["class_index"] for m in message["maps"] if m["kind"] == "cam"]
     assert sorted(classes, key=str) == {"tiny-segmentation": [0, 1, 2], "tiny-depth": [None]}.get(name, [])
     number = {"tiny-segmentation": "share", "tiny-depth": "", "tiny-detector": "score", "tiny-nohead": "probability"}
     assert message["answer"]["number"] == number[name]
-    assert all(number[name] in best for best in message["frames"][0]["top"])
+    best_one = trace.top(1, 1)
+    assert [b["number"] for b in message["frames"][0]["top"][:1]] == [pytest.approx(b[2]) for b in best_one]
     trace = asked(trace, "gradcam", models[name])
     best = trace.output.best(1)
     columns = json.loads(attribution_message(trace, best, ["gradcam"]))["models"]

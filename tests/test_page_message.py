@@ -139,7 +139,7 @@ def test_messages_of_the_viewer_have_their_shape(family: str) -> None:
     probe = next(r.name for r in trace.records if r.tap.is_maps)
     entry = channel_entry(trace, probe, 0)
     assert entry is not None
-    more = checked(messages.MoreMaps, more_maps_message(trace, entry, show=entry["name"]))
+    more = checked(messages.MoreMaps, more_maps_message(trace, [entry], show=entry["name"]))
     named(more["maps"])
     more["maps"][0]["steps"][0]["more"] = 1
     with pytest.raises(ValidationError, match="Extra inputs"):

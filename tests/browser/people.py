@@ -18,6 +18,7 @@ from playwright.sync_api import Locator, Page, expect
 from playwright.sync_api import TimeoutError as TimedOut
 
 from tests.browser.visiting import Chrome, Traffic
+from tests.dense import offer_dense
 from tests.family_models import offer_families
 from viz.models.networks.td_resnet import TDResNet, released_config
 from viz.models.paths import bundled
@@ -46,6 +47,7 @@ class Server:
         (models / f"{BROKEN}.pth").write_bytes(b"no checkpoint")
         self.engine = Engine(device="cpu", models=models, max_models=20)
         offer_families(self.engine)
+        offer_dense(self.engine)
         self.reached = reached
         self.running = start(build, self.engine, port=0, **look())
         self.url = self.running.url

@@ -92,8 +92,8 @@ export interface KernelEntry {
 }
 
 /**
- * One class of one step: `number` is a classifier's probability, the share of the cells of a dense answer, the score of
- * the best object.
+ * One class of one step: `number` is a classifier's probability, the share of the cells of a dense answer, or the
+ * score of the best object.
  */
 export interface PredictionEntry {
   class_index: number;

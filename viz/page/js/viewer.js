@@ -168,6 +168,7 @@ export class Viewer extends View {
     const isLost = last === CLASS_MAP || (last === STORY && !story.length);
     const wish = isLost && this.state.wish ? this.state.wish : last;
     const isAlike = (/** @type {string} */ name) => wish && name !== CLASS_MAP && labelOf(name) === labelOf(wish);
+    const usual = answer.length ? CLASS_MAP : offered[0] || CLASS_MAP;
     this.find("class").replaceChildren(
       new Option("each step's best class", BEST),
       ...classes.filter(hasClass).map((map) => new Option(map.title, String(map.class_index))),
@@ -175,7 +176,7 @@ export class Viewer extends View {
     const isKnown = classes.some((map) => String(map.class_index) === this.state.class);
     this.offerPalettes([new Option("fits the map", "auto")]);
     const chosen = {
-      map: (offered.includes(wish) ? wish : offered.find(isAlike)) || CLASS_MAP,
+      map: (offered.includes(wish) ? wish : offered.find(isAlike)) || usual,
       class: isKnown ? this.state.class : BEST,
       palette: this.state.palette || "auto",
     };
