@@ -31,7 +31,8 @@ def is_drawn(visitor: Visitor, trace: Trace, heat: Heatmap) -> None:
     visitor.set_range("opacity", 100)
     drawn = visitor.canvas().astype(int)
     want = overlay(display_rgb(trace.picture), heat, scale_for(heat, "image"), opacity=1.0, interpolation="bilinear")
-    assert np.abs(drawn - want).max() <= 2
+    off = np.abs(drawn - want)
+    assert off.max() <= 6 and (off > 1).mean() < 0.005, "a colour at most is another where rounding decides"
 
 
 def test_segmentation(visitor: Visitor) -> None:
