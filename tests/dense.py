@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from viz.capture.probe import Probe
 from viz.core.card import ModelCard
-from viz.core.output import OutputKind
+from viz.core.output import output_type
 from viz.core.record import MAP
 from viz.geometry import Preprocessing
 from viz.models.networks.base import StepNetwork, StepOutput
@@ -53,7 +53,7 @@ class Dense(StepNetwork):
 class Segmentation(Dense):
     """Three classes at each cell."""
 
-    output: ClassVar[OutputKind] = "dense_classes"
+    output: ClassVar[str] = "dense_classes"
 
     def answer(self, maps: Tensor) -> Tensor:
         return maps - torch.tensor([2.1, -1.1, -0.3])[:, None, None]  # each class is the best somewhere
@@ -62,7 +62,7 @@ class Segmentation(Dense):
 class Depth(Dense):
     """One value at each cell."""
 
-    output: ClassVar[OutputKind] = "dense_values"
+    output: ClassVar[str] = "dense_values"
     channels: ClassVar[int] = 1
 
     def answer(self, maps: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class Depth(Dense):
 class Detector(Dense):
     """A box and the scores of three classes at each cell."""
 
-    output: ClassVar[OutputKind] = "detections"
+    output: ClassVar[str] = "detections"
     channels: ClassVar[int] = 5
 
     def answer(self, maps: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ class Detector(Dense):
 class NoHead(Dense):
     """A classifier whose answer is no linear function of pooled features."""
 
-    output: ClassVar[OutputKind] = "class_scores"
+    output: ClassVar[str] = "class_scores"
 
     def answer(self, maps: Tensor) -> Tensor:
         return maps.amax(dim=(2, 3))
@@ -110,7 +110,7 @@ def card_of(name: str, **changes: Any) -> ModelCard:
         ),
         "geometry": "squash",
         "output": kind,
-        "labels": () if kind == "dense_values" else LABELS,
+        "labels": LABELS if output_type(kind).has_classes else (),
         "quantity": "depth" if kind == "dense_values" else "",
         "unit": "m" if kind == "dense_values" else "",
         "task": "none: random weights",

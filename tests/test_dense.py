@@ -68,7 +68,7 @@ def test_the_answer_is_the_networks_own(name: str, models: dict[str, Model], tra
         np.testing.assert_array_equal(trace.heatmap("output").native, own)
         assert trace.heatmap("output").unit == "m" and trace.labels == () and trace.top() == ()
     elif name == "tiny-detector":
-        best = trace.objects()
+        best = trace.output.objects_in(trace.geometry)
         assert best is not None and best[0]["score"] == pytest.approx(own[:, 4:].max())
         x0, y0, x1, y1 = best[0]["xyxy"]
         row = own[own[:, 4:].max(axis=1).argmax()]
@@ -227,7 +227,9 @@ def test_files_of_a_trace(traces: dict[str, Trace], models: dict[str, Model]) ->
     assert made["attributions"][0]["region"] == list(REGION) and made["attributions"][0]["label"] == "car"
     depth = trace_json(traces["tiny-depth"])["predictions"][0]
     assert depth["unit"] == "m" and depth["low"] < depth["mean"] < depth["high"]
-    assert trace_json(traces["tiny-detector"])["objects"] == traces["tiny-detector"].objects()
+    assert trace_json(traces["tiny-detector"])["objects"] == traces["tiny-detector"].output.objects_in(
+        traces["tiny-detector"].geometry
+    )
 
 
 def test_a_notebook_shows_them(traces: dict[str, Trace]) -> None:

@@ -10,8 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from tests.dense import LABELS, card_of
-from viz.core.output import OUTPUT_KINDS, ClassScores, DenseClasses, DenseValues, Detections, Found, Share, output_of
-from viz.core.target import CandidateTarget, CellsTarget, ClassTarget, target_of
+from viz.core.output import Found, Share, output_of, output_types
+from viz.core.outputs.class_scores import ClassScores
+from viz.core.outputs.dense_classes import DenseClasses
+from viz.core.outputs.dense_values import DenseValues
+from viz.core.outputs.detections import Detections
+from viz.core.target import CandidateTarget, CellsTarget, ClassTarget
 from viz.errors import ModelError
 from viz.geometry import Geometry
 
@@ -41,10 +45,10 @@ ANSWERS: dict[str, NDArray[np.float32]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", OUTPUT_KINDS)
+@pytest.mark.parametrize("kind", output_types())
 def test_every_kind_says_its_answer_and_keeps_its_values(kind: Any) -> None:
     output = made(kind, ANSWERS[kind], ANSWERS[kind])
-    assert output.kind == kind and output.steps == 2 and output.says(1) and "\n" not in output.says(2)
+    assert output_types()[kind] is type(output) and output.steps == 2 and output.says(1) and "\n" not in output.says(2)
     assert output.entry(2)["step"] == 2 and output.arrays()
     for values in output.arrays().values():
         assert np.isfinite(values).all()
@@ -54,7 +58,7 @@ def test_every_kind_says_its_answer_and_keeps_its_values(kind: Any) -> None:
         arrays()[...] = 0
 
 
-@pytest.mark.parametrize("kind", OUTPUT_KINDS)
+@pytest.mark.parametrize("kind", output_types())
 def test_an_answer_of_another_shape_is_refused(kind: Any) -> None:
     with pytest.raises(ModelError, match="axes"):
         made(kind, ANSWERS[kind][None])
@@ -112,13 +116,13 @@ def test_objects_that_overlap_a_better_one_of_their_class_go() -> None:
 
 def test_a_class_of_a_classifier() -> None:
     output = made("class_scores", ANSWERS["class_scores"])
-    target = target_of(output, WHOLE, 1, 2, None)
+    target = output.target(WHOLE, 1, 2, None)
     assert target == ClassTarget(2)
     batch = floats(4, 3)
     np.testing.assert_array_equal(target(batch), batch[:, 2])
     np.testing.assert_array_equal(target(torch.from_numpy(batch)).numpy(), batch[:, 2])
     with pytest.raises(ModelError, match="only a dense answer"):
-        target_of(output, WHOLE, 1, 2, (0, 0, 5, 5))
+        output.target(WHOLE, 1, 2, (0, 0, 5, 5))
 
 
 @pytest.mark.parametrize(
@@ -130,7 +134,7 @@ def test_a_class_of_a_classifier() -> None:
 )  # fmt: skip
 def test_a_region_is_the_cells_in_it(region: tuple[int, ...], rows: slice, cols: slice) -> None:
     output = made("dense_classes", ANSWERS["dense_classes"])
-    target = target_of(output, WHOLE, 1, 1, region)
+    target = output.target(WHOLE, 1, 1, region)
     batch = floats(2, 3, 8, 10, seed=1)
     want = batch[:, 1, rows, cols].mean(axis=(1, 2))
     np.testing.assert_allclose(target(batch), want, rtol=1e-5)
@@ -143,34 +147,34 @@ def test_without_a_region_a_class_is_asked_about_where_it_is_the_best() -> None:
     output: DenseClasses = made("dense_classes", logits, geometry=LETTERBOX)
     batch = floats(2, 3, 8, 8)
     np.testing.assert_allclose(
-        target_of(output, LETTERBOX, 1, 1, None)(batch), batch[:, 1, 2:4, 5:].mean((1, 2)), rtol=1e-5
+        output.target(LETTERBOX, 1, 1, None)(batch), batch[:, 1, 2:4, 5:].mean((1, 2)), rtol=1e-5
     )
-    nowhere = target_of(output, LETTERBOX, 1, 2, None)
+    nowhere = output.target(LETTERBOX, 1, 2, None)
     np.testing.assert_allclose(nowhere(batch), batch[:, 2, 1:7].mean((1, 2)), rtol=1e-5, err_msg="all but the padding")
 
 
 def test_a_value_at_a_point_and_everywhere() -> None:
     output = made("dense_values", ANSWERS["dense_values"])
     batch = floats(2, 8, 10)
-    at = target_of(output, WHOLE, 1, None, (41, 31))
+    at = output.target(WHOLE, 1, None, (41, 31))
     assert isinstance(at, CellsTarget)
     np.testing.assert_array_equal(at(batch), batch[:, 4, 5])
-    np.testing.assert_allclose(target_of(output, WHOLE, 1, None, None)(batch), batch.mean((1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(output.target(WHOLE, 1, None, None)(batch), batch.mean((1, 2)), rtol=1e-5)
 
 
 def test_what_the_network_does_not_see_cannot_be_asked_about() -> None:
     cropped = Geometry("center_crop", (60, 80), (60, 60), (10.0, 0.0, 70.0, 60.0), (0.0, 0.0, 60.0, 60.0))
     output = made("dense_values", floats(6, 6))
     with pytest.raises(ModelError, match=r"sees nothing in \(0, 0\) to \(9, 60\)"):
-        target_of(output, cropped, 1, None, (0, 0, 9, 60))
+        output.target(cropped, 1, None, (0, 0, 9, 60))
 
 
 def test_a_detected_object() -> None:
     output = made("detections", CANDIDATES)
-    assert target_of(output, WHOLE, 1, 0, None) == CandidateTarget(0, 0)
+    assert output.target(WHOLE, 1, 0, None) == CandidateTarget(0, 0)
     # The other sky has its middle at (60, 60) of the input, which is (60, 45) of the picture.
-    second = target_of(output, WHOLE, 1, 0, (50, 40, 70, 50))
+    second = output.target(WHOLE, 1, 0, (50, 40, 70, 50))
     assert second == CandidateTarget(3, 0)
     np.testing.assert_array_equal(second(np.stack([CANDIDATES, CANDIDATES * 2])), CANDIDATES[3, 4] * np.float32([1, 2]))
     with pytest.raises(ModelError, match="found no car"):
-        target_of(output, WHOLE, 1, 2, None)
+        output.target(WHOLE, 1, 2, None)

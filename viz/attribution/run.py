@@ -20,6 +20,8 @@ from viz.attribution.layers import Steps, find_probe, method_of, tapped
 from viz.capture.probe import muted
 from viz.core.map_spec import MapSpec
 from viz.core.methods import DEFAULT_OPTIONS, AttributionOptions
+from viz.core.output import output_type
+from viz.core.outputs.class_scores import ClassScores
 from viz.core.target import Target
 from viz.environment import plain_torch
 from viz.errors import ModelError, VizError
@@ -200,7 +202,7 @@ def _check(
         raise VizError(f"Attribution needs pictures of shape (N, 3, h, w), not {tuple(x.shape)}.")
     if columns.shape != (len(x),) or columns.is_floating_point():
         raise VizError(f"Attribution needs one whole class number, or one target, for each of {len(x)} pictures.")
-    if classes and network.output != "class_scores":
+    if classes and output_type(network.output) is not ClassScores:
         raise ModelError("Only a classifier is asked about classes alone; give a target for each picture.")
     weights = network.class_weights() if classes else None
     if weights is not None and not (int(columns.min()) >= 0 and int(columns.max()) < len(weights)):

@@ -11,19 +11,23 @@ import io
 import logging
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from pkgutil import iter_modules
 
+import viz.cli
 from viz import __version__
-from viz.cli.compare import add_compare
-from viz.cli.evaluate import add_evaluate
-from viz.cli.faithfulness import add_faithfulness
-from viz.cli.figure import add_figure
-from viz.cli.models import add_models
 from viz.cli.options import say
-from viz.cli.serve import add_serve
-from viz.cli.trace import add_trace
 from viz.errors import VizError
 
-_COMMANDS = (add_models, add_trace, add_figure, add_compare, add_evaluate, add_faithfulness, add_serve)
+# In the order of a first visit; further ones follow by name.
+_FIRST = ("models", "trace", "figure", "compare", "evaluate", "faithfulness", "serve")
+
+
+def command_names() -> list[str]:
+    """The commands: files of this folder with a function ``add_NAME``."""
+    files = {m.name: import_module(f"viz.cli.{m.name}") for m in iter_modules(viz.cli.__path__) if m.name != "program"}
+    found = sorted(name for name, module in files.items() if hasattr(module, f"add_{name}"))
+    return [n for n in _FIRST if n in found] + [n for n in found if n not in _FIRST]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,6 +62,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"searchlight {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for add_command in _COMMANDS:
-        add_command(commands)
+    for name in command_names():
+        getattr(import_module(f"viz.cli.{name}"), f"add_{name}")(commands)
     return parser

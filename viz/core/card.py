@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from viz.core.output import OutputKind
 from viz.errors import ModelError
 from viz.geometry import Mode, Preprocessing
 
@@ -30,8 +29,8 @@ class ModelCard:
             the user's models folder).
         file: checkpoint file name, or None when a package carries the weights.
         sha256: of that file (of the package's file when `file` is None).
-        output: what it answers, see `viz.core.output`. labels: of its classes; by default ImageNet's for 1000 classes,
-            numbers for others. quantity, unit: of dense values.
+        output: what it answers, a file of `viz.core.outputs`. quantity, unit: of dense values.
+        labels: of its classes; by default ImageNet's for 1000 classes, numbers for others.
         task: what the attention was trained to do, in words.
         steps: computation steps.
         source, licence: of the weights.
@@ -50,7 +49,7 @@ class ModelCard:
     origin: Origin = "bundled"
     file: str | None = None
     sha256: str = ""
-    output: OutputKind = "class_scores"
+    output: str = "class_scores"
     labels: tuple[str, ...] = ()
     quantity: str = ""
     unit: str = ""

@@ -22,10 +22,11 @@ from viz.core.finite import notes_on
 from viz.core.heatmap import Heatmap, overlay, scale_for
 from viz.core.kernels import KernelTap, cell_at, kernel_at
 from viz.core.map_spec import MapSpec, parse
-from viz.core.output import ClassScores, DenseClasses, DenseValues, Detections, Output, Ranked
+from viz.core.output import Output, Ranked
+from viz.core.outputs.class_scores import ClassScores
 from viz.core.record import Record, match
 from viz.core.stage import CAM, Narrator, Stage
-from viz.core.target import Target, region_words, target_of
+from viz.core.target import Target
 from viz.core.words import words as map_words
 from viz.errors import ModelError, ProbeError
 from viz.geometry import Geometry, Interpolation
@@ -270,40 +271,9 @@ class Trace(ReadOnlyArrays):
     def target(
         self, step: int = -1, class_index: int | str | None = None, region: tuple[int, ...] | None = None
     ) -> Target:
-        """What an attribution asks: one number of the network's raw answer, see `viz.core.target.target_of`."""
+        """What an attribution asks: one number of the network's raw answer, see `viz.core.output.Output.target`."""
         number, index = self.asked(step, class_index)
-        return target_of(self.output, self.geometry, number, index, region)
-
-    def objects(self) -> list[dict[str, Any]] | None:
-        """The objects that a network found, as plain values with corners in picture pixels; None of other answers."""
-        if not isinstance(self.output, Detections):
-            return None
-        return [
-            {
-                "step": step,
-                "class": int(c),
-                "label": self.labels[c],
-                "score": float(s),
-                "xyxy": [float(v) for v in self.geometry.box_to_picture(box)],
-            }
-            for step, o in enumerate(self.output.objects, 1)
-            for box, c, s in zip(o.boxes, o.classes, o.scores, strict=True)
-        ]
-
-    def asked_words(self, class_index: int | None) -> str:
-        """A class, or the quantity of an answer without classes."""
-        quantity = self.output.quantity if isinstance(self.output, DenseValues) else "answer"
-        return quantity if class_index is None else self.labels[class_index]
-
-    def question_words(self, step: int, class_index: int | None, region: tuple[int, ...] | None) -> str:
-        """What an attribution is asked about: a class or a quantity, and where."""
-        words = self.asked_words(class_index)
-        if region is not None:
-            return f"{words} {region_words(region)}"
-        if isinstance(self.output, DenseClasses):
-            found = bool((self.output.classes[step - 1] == class_index)[self.output.seen].any())
-            return f"{words} where it is the best class" if found else f"{words} everywhere"
-        return words
+        return self.output.target(self.geometry, number, index, region)
 
     def feature_map(self, channel: int, step: int = -1) -> Heatmap:
         """One channel of a step's class features, in picture coordinates."""
@@ -318,7 +288,7 @@ class Trace(ReadOnlyArrays):
         number, index = self.asked(spec.step, spec.cls)
         asked = replace(spec, cls=None, step=-1)
         cls = "" if index is None else f", class_index={index}"
-        what = f"{spec.head} of {self.question_words(number, index, spec.region)}"
+        what = f"{spec.head} of {self.output.question(number, index, spec.region)}"
         return (
             f"{what} at step {number} was not computed; ask for it first with "
             f"model.attribute(trace, {str(asked)!r}, step={number}{cls})."
@@ -343,7 +313,7 @@ class Trace(ReadOnlyArrays):
         found = self.attribution_of(spec, options=options)
         if found is None:
             raise ProbeError(self._not_computed(spec))
-        title = f"{found.words}, {self.question_words(found.step, found.class_index, found.region)}, step {spec.step}"
+        title = f"{found.words}, {self.output.question(found.step, found.class_index, found.region)}, step {spec.step}"
         return Heatmap(
             found.values, self.geometry, title, found.unit, bounds=found.bounds, neutral=found.neutral, spec=spec
         )

@@ -163,10 +163,10 @@ def _content(trace: Trace, spec: FigureSpec, panel: Panel, letter: str) -> Conte
             words = f"class map, {title}"
         elif made.shows == "attribution":
             made = replace(made, quantity=method_words(panel.spec))
-            asked = trace.question_words(panel.spec.step, panel.class_index, panel.spec.region)
+            asked = trace.output.question(panel.spec.step, panel.class_index, panel.spec.region)
             title = words = _at_step(trace, panel.spec.step, f"{made.quantity}, {asked}")
         elif made.shows == "output":
-            asked = trace.asked_words(panel.class_index)
+            asked = trace.output.subject(panel.class_index)
             quantity = asked if panel.class_index is None else heat.unit
             made = replace(made, quantity=quantity)
             title = words = _at_step(trace, panel.spec.step, asked if quantity == asked else f"{asked}, {quantity}")
@@ -203,10 +203,10 @@ def _boxes(trace: Trace, spec: FigureSpec, made: Content) -> tuple[Content, str]
     maps = tuple(heatmap_of(trace, panel, s, options=spec.attribution) for s in steps)
     found = tuple((s, b) for s, m in zip(steps, maps, strict=True) for b in boxes(m, made.threshold, spec.components))
     made = replace(made, heatmaps=maps, boxes=found, unit=maps[0].unit, bounds=maps[0].bounds, neutral=maps[0].neutral)
-    label = trace.asked_words(panel.class_index)
+    label = trace.output.subject(panel.class_index)
     if made.shows == "attribution":
         quantity = method_words(panel.spec)
-        what = f"{quantity}, {trace.question_words(steps[0], panel.class_index, panel.spec.region)}, box"
+        what = f"{quantity}, {trace.output.question(steps[0], panel.class_index, panel.spec.region)}, box"
     elif made.shows == "cam":
         what, quantity = f"{label}, box", "class map"
     elif made.shows == "output":

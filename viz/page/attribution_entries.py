@@ -150,7 +150,7 @@ def explanations(trace: Trace, columns: Sequence[Column], methods: Sequence[str]
 def attribution_message(trace: Trace, class_index: int | None, methods: Sequence[str]) -> str:
     """The JSON message for the grid of one model's maps."""
     columns = columns_of(trace, class_index, methods)
-    label = trace.asked_words(class_index)
+    label = trace.output.subject(class_index)
     if class_index is None:
         chances = [trace.output.says(step) for step in range(1, trace.steps + 1)]
     else:

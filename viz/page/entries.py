@@ -123,7 +123,7 @@ def answer_entries(trace: Trace, class_index: int | None) -> list[MapEntry]:
         return []
     spec = replace(trace.answer_map, cls=class_index)
     maps = [trace.heatmap(spec, t) for t in range(1, trace.steps + 1)]
-    return [map_entry(maps, "cam", trace.asked_words(class_index), f"{map_words(spec)}s", share=spec.name)]
+    return [map_entry(maps, "cam", trace.output.subject(class_index), f"{map_words(spec)}s", share=spec.name)]
 
 
 def answer_facts(trace: Trace) -> AnswerEntry:

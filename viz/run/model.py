@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from viz.core.card import ModelCard
 from viz.core.map_spec import MapSpec
 from viz.core.methods import AttributionOptions
+from viz.core.output import output_type
 from viz.core.trace import Trace
 from viz.environment import plain_torch
 from viz.errors import ModelError
@@ -226,7 +227,7 @@ def model_of(network: StepNetwork, card: ModelCard, geometry: Mode, device: torc
     if weights is not None:
         weights.setflags(write=False)
     labels = card.labels or (() if weights is None else labels_for(len(weights)))
-    if not labels and card.output != "dense_values":
+    if not labels and output_type(card.output).has_classes:
         raise ModelError(f"The card of {card.name} must name its classes in labels.")
     return Model(card, network, weights, labels, geometry, device, dtype)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from viz.capture.probe import Edit, edited
-from viz.core.output import WORDS
+from viz.core.output import output_type
 from viz.errors import ModelError
 from viz.models.networks.base import StepNetwork
 
@@ -47,10 +47,10 @@ class Passes:
         Raises:
             ModelError: no such step, or an answer without classes.
         """
-        if model.network.output not in ("class_scores", "dense_classes"):
+        kind = output_type(model.network.output)
+        if not kind.probable:
             raise ModelError(
-                f"Faithfulness measures what becomes of a class's probability, and {model.card.name} answers "
-                f"{WORDS[model.network.output]}."
+                f"Faithfulness measures a class's probability, and {model.card.name} answers {kind.words}."
             )
         steps = model.network.steps
         number = step if step > 0 else steps + 1 + step

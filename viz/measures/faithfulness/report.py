@@ -13,7 +13,7 @@ from viz.core.card import class_number
 from viz.core.finite import check_answer
 from viz.core.methods import DEFAULT_OPTIONS
 from viz.core.output import output_of
-from viz.core.target import CellsTarget, region_words, target_of
+from viz.core.target import CellsTarget, region_words
 from viz.environment import plain_torch
 from viz.errors import ProbeError, VizError
 from viz.files import csv_text
@@ -260,7 +260,7 @@ def _cells(model: Model, passes: Passes, x: torch.Tensor, geometry: Placed, regi
     with torch.inference_mode(), passes.alone():
         answer = model.network(x.to(model.device, model.dtype), passes.step)[0]
     output = output_of(model.network.output, [answer.float().cpu().numpy()], geometry, model.labels, model.card)
-    target = target_of(output, geometry, 1, 0, region)
+    target = output.target(geometry, 1, 0, region)
     return target.cells or () if isinstance(target, CellsTarget) else ()
 
 

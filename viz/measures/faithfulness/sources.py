@@ -14,7 +14,9 @@ from viz.core.card import class_number
 from viz.core.derived import derive
 from viz.core.map_spec import MapSpec, parse
 from viz.core.methods import DEFAULT_OPTIONS
-from viz.core.output import WORDS
+from viz.core.output import output_type
+from viz.core.outputs.class_scores import ClassScores
+from viz.core.outputs.dense_classes import DenseClasses
 from viz.core.record import Record, match
 from viz.core.target import CellsTarget
 from viz.core.words import words
@@ -206,8 +208,8 @@ def _attribution(
 ) -> MapFunction:
     def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
         like = _like(network, x)
-        dense = network.output != "class_scores"
-        targets = [CellsTarget(cells, int(c)) for c in classes] if dense else classes
+        whole = output_type(network.output) is ClassScores
+        targets = classes if whole else [CellsTarget(cells, int(c)) for c in classes]
         return attribute(network, like, targets, asked, step=step, options=options, preprocessing=preprocessing)
 
     return function
@@ -217,8 +219,9 @@ def _answer(asked: MapSpec, step: int) -> MapFunction:
     """The score or the probability of the class at each cell of a dense answer."""
 
     def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
-        if network.output != "dense_classes":
-            raise ModelError(f"This network answers {WORDS[network.output]}, and no {asked.name} for each place.")
+        kind = output_type(network.output)
+        if kind is not DenseClasses:
+            raise ModelError(f"This network answers {kind.words}, and no {asked.name} for each place.")
         with torch.inference_mode():
             answer = network(_like(network, x), step).float()
         maps = answer.softmax(dim=1) if asked.name == "probability" else answer

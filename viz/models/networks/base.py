@@ -10,7 +10,6 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from viz.capture.probe import taps_of
-from viz.core.output import OutputKind
 from viz.errors import ModelError
 
 
@@ -47,11 +46,12 @@ class StepOutput:
 class StepNetwork(nn.Module, ABC):
     """A network with one or more computation steps.
 
-    `output` says what it answers; `family` names the attention modules it carries (None for a plain network); `steps`
-    is how many steps it was built for. The number of steps to run is always an argument: no call leaves a state behind.
+    `output` says what it answers, as a card does; `family` names the attention modules it carries (None for a plain
+    network); `steps` is how many steps it was built for. The number of steps to run is always an argument: no call
+    leaves a state behind.
     """
 
-    output: ClassVar[OutputKind] = "class_scores"
+    output: ClassVar[str] = "class_scores"
     family: ClassVar[str | None] = None
     steps: int = 1
 
