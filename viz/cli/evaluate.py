@@ -161,10 +161,10 @@ def _write(args: argparse.Namespace, made: Plan, result: Result) -> int:
     print(args.json)
     for model, source, why in made.left_out:
         print(f"searchlight: {model}: {source} is left out; {why}.", file=sys.stderr)
-    failed = result["data"]["failed_count"]
+    failed = result.data.failed_count
     if failed:
         print(
-            f"searchlight: {failed} of {result['data']['samples']} samples could not be read; the result lists them.",
+            f"searchlight: {failed} of {result.data.samples} samples could not be read; the result lists them.",
             file=sys.stderr,
         )
     made_by = {"csv": _csv, "latex": _latex, "markdown": _markdown, "html": _html}
@@ -186,7 +186,7 @@ def _latex(made: Plan, result: Result) -> str:
 
 
 def _markdown(made: Plan, result: Result) -> str:
-    from viz.measures.localization.report_markdown import to_markdown
+    from viz.measures.localization.report import to_markdown
 
     return to_markdown(result)
 

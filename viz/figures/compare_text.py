@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from viz.figures.content import percent
 from viz.figures.export import model_entry, picture_entry, predictions_entry
-from viz.figures.latex import _FITS, _SHOWN, escaped
+from viz.figures.latex import _FITS, _SHOWN
 from viz.figures.latex_names import include
 from viz.figures.presets import preset
 from viz.figures.record import _panel_entry, drawing_versions
 from viz.figures.text import drawable, numbers
+from viz.measures.latex import escaped
 
 if TYPE_CHECKING:
     from viz.figures.compare import CompareFigure

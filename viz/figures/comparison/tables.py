@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from viz.measures.tables import csv_text
 from viz.run.engine import versions
 
 if TYPE_CHECKING:
@@ -131,21 +132,6 @@ def _column_entry(made: Comparison, index: int) -> dict[str, Any]:
         "geometry": c.trace.geometry.as_json(),
         "range": [scale.low, scale.high],
     }
-
-
-def csv_text(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> str:
-    """Rows as CSV with a header; a number that does not exist is an empty field."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fields, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({k: _safe(row.get(k)) for k in fields})
-    return buffer.getvalue()
-
-
-def _safe(value: Any) -> Any:
-    # A file name that begins like a formula must not become one in a spreadsheet.
-    return "'" + value if isinstance(value, str) and value[:1] in tuple("=+-@\t\r") else value
 
 
 def as_csv(made: Comparison) -> str:

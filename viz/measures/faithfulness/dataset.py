@@ -1,11 +1,9 @@
-"""The controls over many pictures: rows of plain numbers for each, and their means with bootstrap intervals."""
+"""The controls over a batch of pictures: rows of plain numbers for each. Their means: see `set_result`."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -18,38 +16,11 @@ from viz.measures.faithfulness.passes import Passes, log_odds, probability
 from viz.measures.faithfulness.randomisation import randomisation
 from viz.measures.faithfulness.reliance import reliance
 from viz.measures.faithfulness.report import CURVES, PARTS, QUICK, Options, Part, curves_of, source_for, stability_of
-from viz.measures.faithfulness.results import Row, plain, row
+from viz.measures.faithfulness.results import Row, row
 from viz.measures.faithfulness.sources import Source
-from viz.measures.intervals import interval
 
 if TYPE_CHECKING:
     from viz.run.engine import Model
-
-KEY = ("control", "source", "variant", "measure")
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Mean of one measure over pictures with its 95 % bootstrap interval.
-
-    `n` pictures' values are in it; `missing` are those without a number (a map that orders nothing, say); NaN where
-    there is none at all.
-    """
-
-    control: str
-    source: str
-    variant: str
-    measure: str
-    mean: float
-    low: float
-    high: float
-    n: int
-    missing: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; what is no number is None."""
-        found: dict[str, Any] = plain(self)
-        return found
 
 
 @plain_torch()
@@ -135,26 +106,3 @@ def _maps(passes: Passes, source: Source, x: Tensor, classes: Tensor) -> Tensor:
         with passes.lock:
             found.append(source(passes.network, passes.placed(part), of))
     return torch.cat(found)
-
-
-def summarise(rows: Iterable[Mapping[str, Any]], *, group: str = "item") -> list[Summary]:
-    """Mean and interval of every measure, in the order of first appearance.
-
-    Args:
-        rows: as `measure` gives them; a value of None or NaN counts as missing.
-        group: which entry names the picture: pictures are drawn again, not rows.
-    """
-    values: dict[tuple[str, ...], list[float]] = {}
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for r in rows:
-        key = tuple(str(r[k]) for k in KEY)
-        value = r["value"]
-        values.setdefault(key, []).append(math.nan if value is None else float(value))
-        groups.setdefault(key, []).append(str(r[group]))
-    out = []
-    for key, found in values.items():
-        made = interval(found, groups[key])
-        out.append(
-            Summary(key[0], key[1], key[2], key[3], made.value, made.low, made.high, made.n, len(found) - made.n)
-        )
-    return out

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -28,6 +26,7 @@ from viz.measures.faithfulness.results import Row, plain
 from viz.measures.faithfulness.sources import Source, source_of
 from viz.measures.faithfulness.stability import Stability, stability
 from viz.measures.faithfulness.words import words_for
+from viz.measures.tables import csv_text
 from viz.models.cards import class_number
 from viz.models.paths import bundled
 from viz.picture import PictureSource, open_picture
@@ -141,18 +140,7 @@ class Report:
 
     def to_csv(self) -> str:
         """`rows` as CSV with a head; an empty value is no number."""
-        return csv_of(self.rows(), COLUMNS)
-
-
-def csv_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """Rows as CSV with a head; what is no number is empty."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for r in rows:
-        values = [plain(r[c]) for c in columns]
-        writer.writerow(["" if v is None else v for v in values])
-    return text.getvalue()
+        return csv_text([plain(r) for r in self.rows()], COLUMNS)
 
 
 @plain_torch()

@@ -3,7 +3,7 @@
 A folder holds ``request.json`` (what was asked for) and one ``part-KEY-RANK.jsonl`` a process. Each line is one chunk
 with a checksum; a line that a kill cut off is dropped when the run goes on, and a chunk that stands twice counts once.
 A chunk with a failed row (``failed``) is done again by the next run: the picture may have come back. So is a chunk that
-the task's own check refuses (see `localization.proof`): its rows are not what was written, or its files changed.
+the task's own check refuses (see `viz.measures.jobs.proof`): its rows are not what was written, or its files changed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from viz.errors import VizError
-from viz.measures.localization.kept import Check, Checker, Forgotten, Row, differences, request_key, without_digests
+from viz.measures.jobs.kept import Check, Checker, Forgotten, Row, differences, request_key, without_digests
 
 # Characters of a line's checksum.
 _CHECKSUM = 8
