@@ -18,8 +18,6 @@ from viz.errors import VizError
 from viz.files import as_text_bytes
 
 R = TypeVar("R")
-# Of every record: what it does not know is refused, and so is a number that is not finite.
-STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 # A number that may be missing: NaN here, None in the file.
 Number = Annotated[
     float,
@@ -32,19 +30,25 @@ Number = Annotated[
 _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
-def plain(record: Any) -> Any:
-    """A record as plain values; what is not finite is None where the record allows it."""
-    return _adapter(type(record)).dump_python(record)
+class Record:
+    """What all parts of a result have in common: unknown entries and numbers that are not finite are refused."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; what is not finite is None where the record allows it."""
+        found: dict[str, Any] = _adapter(type(self)).dump_python(self)
+        return found
 
 
-def to_bytes(record: Any) -> bytes:
+def to_bytes(record: Record) -> bytes:
     """A record as JSON.
 
     Raises:
         VizError: a number in it is not finite where there must be one.
     """
     try:
-        text = json.dumps(plain(record), indent=1, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(record.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
     except ValueError:
         raise VizError("The result holds a number that is not finite, which JSON cannot hold.") from None
     return as_text_bytes(text + "\n")

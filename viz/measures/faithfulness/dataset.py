@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from viz.core.finite import check_answer
@@ -13,9 +12,7 @@ from viz.environment import plain_torch
 from viz.errors import VizError
 from viz.measures.faithfulness.gates import GateBank, gate_values
 from viz.measures.faithfulness.passes import Passes, log_odds, probability
-from viz.measures.faithfulness.randomisation import randomisation
-from viz.measures.faithfulness.reliance import reliance
-from viz.measures.faithfulness.report import CURVES, PARTS, QUICK, Options, Part, curves_of, source_for, stability_of
+from viz.measures.faithfulness.report import PARTS, QUICK, Controls, Options, Part, source_for
 from viz.measures.faithfulness.results import Row, row
 from viz.measures.faithfulness.sources import Source
 
@@ -57,38 +54,15 @@ def measure(
     check_answer(logits.numpy(), model.card.name, str(model.dtype).removeprefix("torch."))
     classes = logits.argmax(dim=1) if classes is None else classes.cpu()
     asked = [source_for(model, s, passes.step, options) for s in sources]
+    made = Controls(model, passes, x, classes, asked, options, bank)
     found: list[list[Row]] = [_answer(logits, classes, i) for i in range(len(x))]
-    if "reliance" in controls:
-        _add(found, _relied(passes, x, classes, options, bank))
-    if any(c in CURVES for c in controls):
-        maps = [_maps(passes, s, x, classes) for s in asked]
-        for i, rows in enumerate(found):
-            own = {s.name: m[i] for s, m in zip(asked, maps, strict=True)}
-            for part in (c for c in CURVES if c in controls):
-                for curve in curves_of(passes, x[i : i + 1], int(classes[i]), own, part=part, options=options):
-                    rows += curve.rows()
-    if "randomisation" in controls:
-        for of_source in randomisation(
-            passes, x, classes, asked, modes=options.modes, how=options.how, seed=options.seed
-        ):
-            _add(found, [made.rows() for made in of_source])
-    if "stability" in controls:
-        for i, rows in enumerate(found):
-            for stable in stability_of(model, passes, x[i : i + 1], int(classes[i]), sources=asked, options=options):
-                rows += stable.rows()
+    for part in (p for p in PARTS if p in controls):
+        # There is no gate in plain networks, nor at step 1 of TDAM.
+        if part == "reliance" and options.probes is None and not gate_values(passes, x[:1]):
+            continue
+        for rows, results in zip(found, made.of(part), strict=True):
+            rows += [r for result in results for r in result.rows()]
     return [{"item": i, **r} for i, rows in enumerate(found) for r in rows]
-
-
-def _add(found: list[list[Row]], more: Sequence[list[Row]]) -> None:
-    for rows, own in zip(found, more, strict=True):
-        rows += own
-
-
-def _relied(passes: Passes, x: Tensor, classes: Tensor, options: Options, bank: GateBank | None) -> list[list[Row]]:
-    """Rows of reliance; none where there is no gate up to the step (plain networks, step 1 of TDAM)."""
-    if options.probes is None and not gate_values(passes, x[:1]):
-        return [[] for _ in x]
-    return [r.rows() for r in reliance(passes, x, classes, bank=bank, probes=options.probes)]
 
 
 def _answer(logits: Tensor, classes: Tensor, item: int) -> list[Row]:
@@ -98,11 +72,3 @@ def _answer(logits: Tensor, classes: Tensor, item: int) -> list[Row]:
         row("network", "", "", "log_odds", float(log_odds(one, of)[0])),
         row("network", "", "", "best", float(one.argmax() == of[0])),
     ]
-
-
-def _maps(passes: Passes, source: Source, x: Tensor, classes: Tensor) -> Tensor:
-    found = []
-    for part, of in zip(torch.split(x, passes.batch), torch.split(classes, passes.batch), strict=True):
-        with passes.lock:
-            found.append(source(passes.network, passes.placed(part), of))
-    return torch.cat(found)

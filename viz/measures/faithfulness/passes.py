@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -69,6 +69,14 @@ class Passes:
             with self.lock, edited(self.network, edits) if edits else nullcontext():
                 logits = self.network(part.to(self.device, self.dtype), self.step)
             found.append(logits.to("cpu", torch.float64))
+        return torch.cat(found)
+
+    def maps(self, source: Callable[[StepNetwork, Tensor, Tensor], Tensor], x: Tensor, classes: Tensor) -> Tensor:
+        """Maps (N, h', w') of a source for x (N, 3, h, w) and a class each, batch by batch."""
+        found = []
+        for part, of in zip(torch.split(x, self.batch), torch.split(classes, self.batch), strict=True):
+            with self.lock:
+                found.append(source(self.network, self.placed(part), of))
         return torch.cat(found)
 
 

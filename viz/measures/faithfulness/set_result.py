@@ -11,26 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viz.measures import codec
-from viz.measures.codec import STRICT, Number
+from viz.measures.codec import Number, Record
 from viz.measures.faithfulness.results import DIGITS
 from viz.measures.faithfulness.words import WORDS, Words
 from viz.measures.intervals import DRAWS, LEVEL, interval
-from viz.measures.jobs.kept import Row
+from viz.measures.jobs.rows import Row
 from viz.run.engine import versions
 
 KEY = ("control", "source", "variant", "measure")
 Key = tuple[str, ...]
-
-
-class Record:
-    """What all parts of a result have in common."""
-
-    __pydantic_config__ = STRICT
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; what is not finite is None."""
-        found: dict[str, Any] = codec.plain(self)
-        return found
 
 
 @dataclass(frozen=True)
@@ -135,29 +124,19 @@ class Means:
     def __init__(self, groups: Sequence[str]) -> None:
         self.groups = groups
         self._values: dict[Key, NDArray[np.float64]] = {}
-        self._there: dict[Key, NDArray[np.bool_]] = {}
+        self._counts: dict[Key, int] = {}
         # Where each measure stands first: place of the row, and in it.
         self._first: dict[Key, tuple[int, int]] = {}
 
     def update(self, row: Row) -> None:
         place = int(row["i"])
         for position, (*names, value) in enumerate(row.get("values", ())):
-            self._open(key := tuple(names), (place, position))
+            key = tuple(names)
+            if key not in self._values:
+                self._values[key] = np.full(len(self.groups), np.nan)
             self._values[key][place] = math.nan if value is None else float(value)
-            self._there[key][place] = True
-
-    def _open(self, key: Key, first: tuple[int, int]) -> None:
-        if key not in self._first:
-            self._values[key] = np.full(len(self.groups), np.nan)
-            self._there[key] = np.zeros(len(self.groups), np.bool_)
-        self._first[key] = min(self._first.get(key, first), first)
-
-    def merge(self, other: Means) -> None:
-        for key, first in other._first.items():
-            self._open(key, first)
-            there = other._there[key]
-            self._values[key][there] = other._values[key][there]
-            self._there[key] |= there
+            self._counts[key] = self._counts.get(key, 0) + 1
+            self._first[key] = min(self._first.get(key, (place, position)), (place, position))
 
     def compute(self) -> tuple[Summary, ...]:
         """In the order in which the first picture names them."""
@@ -166,7 +145,7 @@ class Means:
             made = interval(self._values[key], self.groups)
             mean, low, high = (round(v, DIGITS) for v in (made.value, made.low, made.high))
             control, source, variant, measure = key
-            missing = int(self._there[key].sum()) - made.n
+            missing = self._counts[key] - made.n
             out.append(Summary(control, source, variant, measure, mean, low, high, made.n, missing))
         return tuple(out)
 

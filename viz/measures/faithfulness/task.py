@@ -25,9 +25,8 @@ from viz.measures.faithfulness.report import PARTS, QUICK, Options, Part, source
 from viz.measures.faithfulness.results import plain
 from viz.measures.faithfulness.set_result import KEY, Means, Requested, SetResult
 from viz.measures.jobs.gather import Read as Seen
-from viz.measures.jobs.kept import Row
 from viz.measures.jobs.processes import Processes
-from viz.measures.jobs.proof import MADE_FROM, ROWS_FORM, digest, digest_of_file, names_of
+from viz.measures.jobs.rows import MADE_FROM, ROWS_FORM, Row, digest, digest_of_file, names_of
 from viz.measures.jobs.runner import Begin, reason_of, run
 from viz.measures.jobs.task import Place, SetTask
 from viz.picture import Picture
@@ -73,7 +72,7 @@ class FaithfulnessTask(SetTask):
     Rows, one a sample: ``i`` its place; then ``failed`` (a sentence), or ``h`` (16 digits of the picture's sha256),
     ``of`` (digest of what the row is made from), ``bank`` (of the pictures that the mean gates are made from; None
     without them), ``class`` and ``values``: lists of control, source, variant, measure, value (None: no number), each
-    named once. Every row is sealed, see `viz.measures.jobs.proof`.
+    named once. Every row is sealed, see `viz.measures.jobs.rows`.
 
     The mean gates need a pass over all pictures before the first chunk; each process makes it for itself, which costs
     one pass a picture where the controls cost hundreds.

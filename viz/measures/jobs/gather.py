@@ -1,18 +1,19 @@
-"""What is made of a run's rows, whoever made them: `update` takes in a row, `merge` another's share, `compute` answers.
+"""What is made of a run's rows: `update` takes in a row, `compute` answers.
 
-Neither the order of rows nor how they are shared changes the answer, and memory does not grow with what a row holds.
+The rows of all processes come from one journal, in any order: it must not change the answer. Memory does not grow with
+what a row holds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 
 from viz.datasets import Sample
-from viz.measures.jobs.kept import Row
+from viz.measures.jobs.rows import Row
 
 MOST_FAILED = 100
 
@@ -22,9 +23,6 @@ class Gathered(Protocol):
 
     def update(self, row: Row) -> None:
         """Take in one row."""
-
-    def merge(self, other: Self) -> None:
-        """Take in what another, made with the same arguments, has taken in from other rows."""
 
     def compute(self) -> Any:
         """What all rows together say."""
@@ -50,10 +48,6 @@ class Read:
             self.failed[int(row["i"])] = str(row["failed"])
         elif "h" in row:
             self.pictures[int(row["i"])] = int(row["h"], 16)
-
-    def merge(self, other: Read) -> None:
-        self.failed |= other.failed
-        self.pictures = np.maximum(self.pictures, other.pictures)
 
     def compute(self) -> str:
         """sha256 of the pictures' own digests, in order: the same pictures give the same."""

@@ -6,8 +6,7 @@ from abc import ABC, abstractmethod
 from functools import cached_property, lru_cache
 from typing import Any
 
-from viz.measures.jobs.kept import Check, Row, request_key
-from viz.measures.jobs.proof import MADE_FROM, is_sealed, sealed
+from viz.measures.jobs.rows import MADE_FROM, Check, Row, is_sealed, request_key, sealed
 
 # What names a row: numbers of model, data set and sample, or fewer of them from the end.
 Place = tuple[int, ...]

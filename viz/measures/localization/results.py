@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from pydantic import Field
 
 from viz.measures import codec
-from viz.measures.codec import STRICT, to_bytes
+from viz.measures.codec import Record, to_bytes
 from viz.measures.localization.tuning import Tuning
 
 __all__ = ["Result", "from_bytes", "to_bytes"]
@@ -25,12 +25,6 @@ Delta = Literal["30", "50", "70"]
 NAMES: tuple[Delta, ...] = get_args(Delta)
 PerDelta = Annotated[dict[Delta, T], Field(min_length=3)]
 Top = Annotated[dict[Literal["top1", "top5"], T], Field(min_length=2)]
-
-
-class Record:
-    """What all parts of a result have in common."""
-
-    __pydantic_config__ = STRICT
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from viz.errors import ModelError, VizError
 from viz.measures.intervals import DRAWS, LEVEL, interval
 from viz.measures.jobs.gather import Read, gather
 from viz.measures.jobs.journal import Journal
-from viz.measures.jobs.kept import Row as JobRow
-from viz.measures.jobs.proof import MADE_FROM
+from viz.measures.jobs.rows import MADE_FROM
+from viz.measures.jobs.rows import Row as JobRow
 from viz.measures.localization.options import Options
 from viz.measures.localization.protocol import DELTAS, SIZE
 from viz.measures.localization.results import (
@@ -218,16 +218,6 @@ class Facts:
         if "rank" in row:
             self.ranks[m][place] = row["rank"]
             self.unions[m][place] = row.get("union", -1)
-
-    def merge(self, other: Facts) -> None:
-        """Take in another share of the rows."""
-        for mine, theirs in zip(self.read, other.read, strict=True):
-            mine.merge(theirs)
-        self.noted = {note: places | other.noted[note] for note, places in self.noted.items()}
-        self.measured, self.odd = self.measured + other.measured, self.odd + other.odd
-        for name in ("made_from", "ranks", "unions"):
-            both = zip(getattr(self, name), getattr(other, name), strict=True)
-            setattr(self, name, [np.maximum(a, b) for a, b in both])
 
     def nothing(self) -> str:
         """Why there is nothing to report."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viz.measures.intervals import ends
-from viz.measures.jobs.kept import Row
+from viz.measures.jobs.rows import Row
 from viz.measures.localization.packing import unpack_bits, unpack_counts, unpack_shares
 from viz.measures.localization.protocol import DELTAS, pxap
 from viz.measures.localization.results import VERSIONS, Value
@@ -69,11 +69,6 @@ class Tally:
             self.pixels += pixels
             self.drawn += picture_weights(group)[:, None, None] * pixels
 
-    def merge(self, other: Tally) -> None:
-        """Count what another has counted as well."""
-        for name in ("right", "n", "pixels", "drawn", "masks"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-
     def pxap(self) -> Value | None:
         """PxAP in percent with its bootstrap interval, or None without masks."""
         if not self.masks:
@@ -116,10 +111,6 @@ class Tallies:
                 self.found[key] = self.empty(key[1])
             place = int(row["i"])
             self.found[key].add(entry, self.folds[:, place], self.groups[place])
-
-    def merge(self, other: Tallies) -> None:
-        for key, tally in other.found.items():
-            self.found.setdefault(key, self.empty(key[1])).merge(tally)
 
     def compute(self) -> dict[Key, Tally]:
         return self.found
@@ -185,13 +176,6 @@ class Outcomes:
             out.hits += right[:, 0, MIDDLE]
             if "rank" in row:
                 out.rank[place] = row["rank"][self.step_of[key]]
-
-    def merge(self, other: Outcomes) -> None:
-        for key, out in self.found.items():
-            also = other.found[key]
-            for name in ("iou", "right", "rank"):
-                getattr(out, name)[also.places] = getattr(also, name)[also.places]
-            out.hits += also.hits
 
     def compute(self) -> dict[Key, Outcome]:
         return self.found

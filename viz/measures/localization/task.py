@@ -18,8 +18,7 @@ from viz.core.trace import Trace
 from viz.datasets import Dataset, DatasetError, Sample, has_object, load_mask, open_sample
 from viz.datasets.core import Box
 from viz.errors import VizError
-from viz.measures.jobs.kept import Row
-from viz.measures.jobs.proof import MADE_FROM, ROWS_FORM, made_from, names_of
+from viz.measures.jobs.rows import MADE_FROM, ROWS_FORM, Row, made_from, names_of
 from viz.measures.jobs.runner import reason_of
 from viz.measures.jobs.task import Place, SetTask
 from viz.measures.localization.batch import native_maps, prepare_all, probes_for, trace_batch
@@ -36,7 +35,7 @@ _MIXED = {None: None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 @dataclass(frozen=True, eq=False)
 class Opened:
     """A sample whose picture could be read: `truth` on the protocol's square, `notes` on what was changed in it,
-    `made_from` of `viz.measures.jobs.proof`."""
+    `made_from` of `viz.measures.jobs.rows`."""
 
     position: int
     sample: Sample
@@ -65,7 +64,7 @@ class EvaluationTask(SetTask):
     by any step among the first 1, 5; unfiltered, filtered), ``c`` (1: a box was cut at the picture's edge, or left out
     beyond it), ``e`` (1: its mask is empty and not used), ``nf`` (what of the pass is not finite: sources, and "" for
     the answer; only where something is), ``s`` {source: entry of `viz.measures.localization.scores`}. Every row
-    is sealed, see `viz.measures.jobs.proof`.
+    is sealed, see `viz.measures.jobs.rows`.
 
     Args:
         models: names or files. checkpoints: their sha256, part of the request.
