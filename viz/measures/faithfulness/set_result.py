@@ -154,7 +154,7 @@ def summarise(rows: Iterable[Mapping[str, Any]], *, group: str = "item") -> list
     """Mean and interval of every measure, in the order of first appearance.
 
     Args:
-        rows: as `viz.measures.faithfulness.dataset.measure` gives them; a value of None or NaN counts as missing.
+        rows: as `viz.measures.faithfulness.report.measure` gives them; a value of None or NaN counts as missing.
         group: which entry names the picture: pictures are drawn again, not rows.
     """
     every = list(rows)

@@ -18,10 +18,9 @@ from viz.datasets.core import LEFT_OUT
 from viz.environment import plain_torch
 from viz.errors import NotFiniteError, ProbeError, VizError
 from viz.geometry import prepare
-from viz.measures.faithfulness.dataset import measure
 from viz.measures.faithfulness.gates import GateBank, gate_bank
 from viz.measures.faithfulness.passes import Passes
-from viz.measures.faithfulness.report import PARTS, QUICK, Options, Part, source_for
+from viz.measures.faithfulness.report import PARTS, QUICK, Options, Part, measure, source_for
 from viz.measures.faithfulness.results import plain
 from viz.measures.faithfulness.set_result import KEY, Means, Requested, SetResult
 from viz.measures.jobs.gather import Read as Seen

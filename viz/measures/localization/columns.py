@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from viz.measures.localization.results import Boxes, Delta, Result, Row, Value
+from viz.measures.localization.results import Result, Row, Value
 from viz.measures.tables import Cell, Number, Table
 
 
@@ -14,32 +14,18 @@ class Column:
     """One column of numbers.
 
     Attributes:
-        key: short name, for CSV. head: for tables. words: what it is, in a sentence. get: the value of a row, or None.
+        key: of `Row.value`, and in CSV. head: for tables. words: what it is, in a sentence.
         floored: whether rows are compared with the baselines. interval: whether narrow tables have room for it.
     """
 
     key: str
     head: str
-    words: str
-    get: Callable[[Row], Value | None]
+    words: str = ""
     floored: bool = True
     interval: bool = False
     form: str = ".1f"
 
 
-def _boxes(get: Callable[[Boxes], Value | None]) -> Callable[[Row], Value | None]:
-    return lambda row: get(row.boxes) if row.boxes else None
-
-
-def _at(version: str, delta: Delta) -> Callable[[Row], Value | None]:
-    return _boxes(lambda boxes: getattr(boxes.reported, version)[delta])
-
-
-_KNOWN = _boxes(lambda boxes: boxes.gt_known)
-_MEAN = _boxes(lambda boxes: boxes.reported.v2_mean)
-_TOP1 = _boxes(lambda boxes: boxes.top1_loc)
-_TOP5 = _boxes(lambda boxes: boxes.top5_loc)
-_DIFFERENCE = _boxes(lambda boxes: boxes.difference)
 _SAID = {
     "known": "share of samples whose box (of the largest contour) has IoU 0.5 or more with a true box",
     "mean": "mean of the shares right at IoU 0.3, 0.5 and 0.7, where any contour's box counts",
@@ -47,37 +33,32 @@ _SAID = {
     "difference": "GT-known minus that of the first network's first class map on the same samples, in points",
 }
 COLUMNS = (
-    Column("gt_known", "GT-known", _SAID["known"], _KNOWN, interval=True),
-    Column("v2_mean", "BoxAccV2", _SAID["mean"], _MEAN, interval=True),
-    Column("v2_30", "V2 at 0.3", "the same at IoU 0.3 alone", _at("v2", "30")),
-    Column("v2_50", "V2 at 0.5", "the same at IoU 0.5 alone", _at("v2", "50")),
-    Column("v2_70", "V2 at 0.7", "the same at IoU 0.7 alone", _at("v2", "70")),
-    Column("pxap", "PxAP", "area under the pixels' precision and recall", lambda row: row.pxap, interval=True),
-    Column("top1_loc", "Top-1 Loc", "GT-known and the network's best class is right", _TOP1, floored=False),
-    Column("top5_loc", "Top-5 Loc", _SAID["top5"], _TOP5, floored=False),
-    Column("difference", "vs. class map", _SAID["difference"], _DIFFERENCE, floored=False, interval=True, form="+.1f"),
+    Column("gt_known", "GT-known", _SAID["known"], interval=True),
+    Column("v2_mean", "BoxAccV2", _SAID["mean"], interval=True),
+    Column("v2_30", "V2 at 0.3", "the same at IoU 0.3 alone"),
+    Column("v2_50", "V2 at 0.5", "the same at IoU 0.5 alone"),
+    Column("v2_70", "V2 at 0.7", "the same at IoU 0.7 alone"),
+    Column("pxap", "PxAP", "area under the pixels' precision and recall", interval=True),
+    Column("top1_loc", "Top-1 Loc", "GT-known and the network's best class is right", floored=False),
+    Column("top5_loc", "Top-5 Loc", _SAID["top5"], floored=False),
+    Column("difference", "vs. class map", _SAID["difference"], floored=False, interval=True, form="+.1f"),
 )
 LATEX = tuple(c for c in COLUMNS if c.key != "top5_loc")
 # For a README: `IoU` columns take the box of the largest contour.
 MARKDOWN = (
-    Column("v1_30", "IoU 0.3", "", _at("v1", "30")),
-    Column("gt_known", "IoU 0.5 (GT-known)", "", _KNOWN, interval=True),
-    Column("v1_70", "IoU 0.7", "", _at("v1", "70")),
-    Column("v2_mean", "MaxBoxAccV2", "", _MEAN, interval=True),
-    Column("pxap", "PxAP", "", lambda row: row.pxap, interval=True),
-    Column("top1_loc", "top-1 Loc", "", _TOP1),
-    Column("difference", "difference", "", _DIFFERENCE, interval=True, form="+.1f"),
+    Column("v1_30", "IoU 0.3"),
+    Column("gt_known", "IoU 0.5 (GT-known)", interval=True),
+    Column("v1_70", "IoU 0.7"),
+    Column("v2_mean", "MaxBoxAccV2", interval=True),
+    Column("pxap", "PxAP", interval=True),
+    Column("top1_loc", "top-1 Loc"),
+    Column("difference", "difference", interval=True, form="+.1f"),
 )
 
 
 def kept(columns: Sequence[Column], result: Result) -> tuple[Column, ...]:
     """The columns that at least one row has a value for."""
-    return tuple(c for c in columns if any(number(c.get(row)) is not None for row in result.rows))
-
-
-def number(value: Value | None) -> float | None:
-    """The value itself, or None."""
-    return value.value if value else None
+    return tuple(c for c in columns if any(row.value(c.key) for row in result.rows))
 
 
 def cell(value: Value | None, form: str = ".1f", *, interval: bool = True, flagged: bool = False) -> Cell:
@@ -106,11 +87,9 @@ def floors(result: Result) -> list[Row]:
 
 def above_floor(row: Row, column: Column, result: Result) -> bool | None:
     """Whether a row's whole interval lies above the better baseline's value; None where not applicable."""
-    if row.kind == "floor" or not column.floored:
-        return None
-    best = [v for f in floors(result) if (v := number(column.get(f))) is not None]
-    value = column.get(row)
-    if not best or value is None or value.low is None:
+    best = [v.value for f in floors(result) if (v := f.value(column.key)) and v.value is not None]
+    value = row.value(column.key)
+    if row.kind == "floor" or not column.floored or not best or value is None or value.low is None:
         return None
     return value.low > max(best)
 
@@ -127,7 +106,7 @@ def table_of(
     rows = []
     for row in result.rows:
         cells = (
-            cell(c.get(row), c.form, interval=wide or c.interval, flagged=above_floor(row, c, result) is False)
+            cell(row.value(c.key), c.form, interval=wide or c.interval, flagged=above_floor(row, c, result) is False)
             for c in columns
         )
         rows.append((row.model, (label(row, result), *([str(row.counted)] if count else []), *cells)))

@@ -44,7 +44,7 @@ def _csv_row(row: Row, result: Result) -> dict[str, Any]:
     out |= {"tuning": result.tuning.mode, "classes": result.protocol.classes}
     out |= {name: getattr(row, name) for name in ("model", "source", "title", "kind", "step", "n", "n_masks")}
     for column in COLUMNS:
-        if value := column.get(row):
+        if value := row.value(column.key):
             out |= {column.key: value.value, f"{column.key}_low": value.low, f"{column.key}_high": value.high}
     if row.boxes is not None:
         out["max_v2_mean"] = row.boxes.max.v2_mean

@@ -213,6 +213,18 @@ class Row(Record):
         """Samples behind the row: those with boxes, or with masks where none has a box."""
         return self.n or self.n_masks
 
+    def value(self, key: str) -> Value | None:
+        """A number by its name: ``v1_30``, ``v2_mean``, ``gt_known``, ``pxap``, ...; None where there is none."""
+        if key == "pxap" or self.boxes is None:
+            found = self.pxap if key == "pxap" else None
+        elif key == "v2_mean":
+            found = self.boxes.reported.v2_mean
+        elif key[:3] in ("v1_", "v2_"):
+            found = getattr(self.boxes.reported, key[:2])[key[3:]]
+        else:
+            found = getattr(self.boxes, key)
+        return None if found is None or found.value is None else found
+
 
 @dataclass(frozen=True)
 class Lost(Record):
