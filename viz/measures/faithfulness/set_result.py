@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -39,6 +39,10 @@ class Summary(Record):
     high: Number
     n: int
     missing: int
+
+    def rounded(self) -> Summary:
+        """As a result holds it."""
+        return replace(self, **{name: round(getattr(self, name), DIGITS) for name in ("mean", "low", "high")})
 
 
 @dataclass(frozen=True)
@@ -143,10 +147,9 @@ class Means:
         out = []
         for key in sorted(self._first, key=lambda k: self._first[k]):
             made = interval(self._values[key], self.groups)
-            mean, low, high = (round(v, DIGITS) for v in (made.value, made.low, made.high))
             control, source, variant, measure = key
-            missing = self._counts[key] - made.n
-            out.append(Summary(control, source, variant, measure, mean, low, high, made.n, missing))
+            ends, missing = (made.value, made.low, made.high), self._counts[key] - made.n
+            out.append(Summary(control, source, variant, measure, *ends, made.n, missing))
         return tuple(out)
 
 

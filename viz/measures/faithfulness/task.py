@@ -298,6 +298,6 @@ def measure_set(
         read.compute(),
         len(read.failed),
         tuple(read.listed(task.samples)),
-        means.compute(),
+        tuple(s.rounded() for s in means.compute()),
         tuple(p.id for p in data.problems if p.kind == LEFT_OUT),
     )
