@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from tests.family_models import vivid
 from tests.test_leaks import hooks
 from tests.tiny import scene, tiny_model, tiny_network
-from viz.attribution import METHODS, AttributionOptions, attribute, parse_method
+from viz.attribution import METHODS, AttributionOptions, attribute
+from viz.attribution.layers import method_of
 from viz.capture.probe import capture, edited
-from viz.errors import ModelError, ProbeError, VizError
-from viz.figures.export import trace_json, trace_npz
+from viz.core.words import method_words
+from viz.errors import MapError, ModelError, ProbeError, VizError
 from viz.geometry import Preprocessing
 from viz.models.backbone import lite0_state
 from viz.models.networks.base import StepNetwork
@@ -27,6 +28,7 @@ from viz.models.networks.efficientnet_lite import EfficientNetLite0, ReLU6
 from viz.models.networks.lite0_tdam import Lite0TDAM
 from viz.picture import open_picture
 from viz.run.engine import Engine
+from viz.run.export import trace_json, trace_npz
 
 CLASSES = 10
 OPTIONS = AttributionOptions(n_steps=6, window=32, stride=16, batch=4)
@@ -83,28 +85,28 @@ def lite_tdam() -> StepNetwork:
 
 
 def test_methods_are_read_and_described() -> None:
-    assert parse_method(" gradcam ").text == "gradcam"
-    choice = parse_method("gradcam(layer4.0.RA_block.spatial_gate)")
-    assert (choice.name, choice.probe, choice.key) == ("gradcam", "layer4.0.RA_block.spatial_gate", "gradcam(PROBE)")
-    assert choice.words() == "Grad-CAM at spatial gate"
-    assert parse_method(choice) is choice
+    assert str(method_of(" gradcam ")) == "gradcam"
+    choice = method_of("gradcam(layer4.0.RA_block.spatial_gate)")
+    assert (choice.name, choice.tap) == ("gradcam", "layer4.0.RA_block.spatial_gate")
+    assert choice.method_key == "gradcam(TAP)" and method_words(choice) == "Grad-CAM at spatial gate"
+    assert method_of(choice) is choice
     for key, info in METHODS.items():
         assert info.signed == (info.bounds[0] < 0), key
-        assert parse_method(key.replace("PROBE", "bottom")).info is info
+        assert method_of(key.replace("TAP", "bottom")).method is info
         assert info.source and info.unit
 
 
 @pytest.mark.parametrize("text", ["gradcam++", "", "lime", "gradcam(", "gradcam(a b)", "gradcam()", "x" * 500])
 def test_unknown_methods_are_refused_in_a_sentence(text: str) -> None:
-    with pytest.raises(VizError, match="There is no attribution method"):
-        parse_method(text)
+    with pytest.raises(MapError, match="Unknown"):
+        method_of(text)
 
 
-def test_a_probe_where_none_belongs_is_refused() -> None:
-    with pytest.raises(VizError, match="takes no probe"):
-        parse_method("occlusion(spatial_gate)")
-    with pytest.raises(VizError, match="needs a probe"):
-        parse_method("gradient_x_activation")
+def test_a_tap_where_none_belongs_is_refused() -> None:
+    with pytest.raises(MapError, match="takes no tap"):
+        method_of("occlusion(spatial_gate)")
+    with pytest.raises(MapError, match="needs a tap"):
+        method_of("gradient_x_activation")
 
 
 @pytest.mark.parametrize("wrong", [{"baseline": "white"}, {"n_steps": 0}, {"window": 8, "stride": 9}, {"batch": True}])
@@ -263,7 +265,7 @@ def test_occlusion_in_batches_equals_one_call(network: StepNetwork, x: Tensor, c
 def test_a_batch_equals_single_pictures(method: str, network: StepNetwork, x: Tensor, classes: Tensor) -> None:
     together = attribute(network, x, classes, method, step=2, options=OPTIONS)
     assert together.dtype == torch.float32 and together.ndim == 3 and together.isfinite().all()
-    assert bool((together < 0).any()) <= parse_method(method).info.signed
+    assert bool((together < 0).any()) <= method_of(method).method.signed
     for i in range(2):
         one = attribute(network, x[i : i + 1], classes[i : i + 1], method, step=2, options=OPTIONS)
         torch.testing.assert_close(together[i : i + 1], one, rtol=1e-3, atol=1e-6)
@@ -491,6 +493,6 @@ def test_exports_hold_the_attributions() -> None:
     model = tiny_model(1)
     trace = model.attribute(model.trace(scene()), "gradcam", class_index=5)
     (entry,) = trace_json(trace)["attributions"]
-    assert entry["key"] == "gradcam.5@1" and entry["class"] == 5 and entry["captum"]
+    assert entry["key"] == "gradcam@5:1" and entry["class"] == 5 and entry["captum"]
     with np.load(io.BytesIO(trace_npz(trace))) as arrays:
-        np.testing.assert_array_equal(arrays["gradcam.5@1"], trace.attribution("gradcam", 1, 5).native)
+        np.testing.assert_array_equal(arrays["gradcam@5:1"], trace.attribution("gradcam", 1, 5).native)

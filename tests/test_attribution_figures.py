@@ -13,12 +13,12 @@ from PIL import Image
 from tests.tiny import scene, tiny_model
 from viz.attribution import AttributionOptions
 from viz.cli import main
+from viz.core.map_spec import MapSpec, parse
 from viz.errors import FigureError, ModelError, ProbeError, VizError
 from viz.figures import FigureSpec, Panel, figure, figure_from_record
 from viz.figures.attributions import with_attributions
-from viz.figures.compare_record import comparison_from_record
 from viz.figures.comparison import compare
-from viz.figures.comparison.choice import parse_map
+from viz.figures.comparison.record import comparison_from_record
 from viz.figures.shorthand import panel_text, parse_panel, parse_panels, with_class
 from viz.picture import Picture, open_picture
 from viz.run.engine import Engine, Model
@@ -43,40 +43,39 @@ def picture() -> Picture:
 @pytest.mark.parametrize("text", PANELS.split(","))
 def test_shorthand_there_and_back(text: str) -> None:
     panel = parse_panel(text)
-    assert panel_text(panel) == text
     assert parse_panel(panel_text(panel)) == panel
 
 
 def test_shorthand_says_what_is_meant() -> None:
-    assert parse_panel("gradcam:2@giant panda") == Panel("attribution", 2, class_label="giant panda", method="gradcam")
-    assert parse_panel("boxes(gradcam(a.b)):1") == Panel("boxes", 1, method="gradcam(a.b)")
+    assert parse_panel("gradcam:2@giant panda") == Panel("map", MapSpec("gradcam", cls="giant panda", step=2))
+    assert parse_panel("boxes(gradcam(a.b)):1") == Panel("boxes", MapSpec("gradcam", "a.b", step=1))
     assert parse_panel("boxes(spatial_gate)").probe == "spatial_gate"
     for panel in with_class(parse_panels("gradcam,boxes(occlusion),gradcam@3"), 8):
-        assert panel.class_index == (3 if panel.kind == "attribution" and panel.class_index == 3 else 8)
+        assert panel.class_index == (3 if panel.spec.cls == 3 else 8)
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("occlusion(spatial_gate)", "takes no probe"),
-        ("gradient_x_activation", "needs a probe"),
+        ("occlusion(spatial_gate)", "takes no tap"),
+        ("gradient_x_activation", "needs a tap"),
         ("gradcam#3", "has no channels"),
         ("gradcam:all", "Only boxes"),
         ("boxes(gradcam):all", "of one step"),
-        ("boxes(halo(gradcam))", "is no panel"),
-        ("mean(gradcam(bottom))", "is no panel"),
+        ("boxes(halo(gradcam))", "Unknown derived map"),
+        ("mean(gradcam(bottom))", "Unknown map"),
         ("spatial_gate@5", "take a class"),
     ],
 )
 def test_wrong_panels_are_refused_in_a_sentence(text: str, says: str) -> None:
-    with pytest.raises(FigureError, match=says):
+    with pytest.raises(VizError, match=says):
         parse_panel(text)
 
 
 @pytest.mark.parametrize("wrong", [{"method": "lime"}, {"method": "gradcam", "probe": "x"}, {}, {"method": 3}])
 def test_panels_from_elsewhere_are_checked(wrong: dict[str, Any]) -> None:
     with pytest.raises(FigureError):
-        Panel("attribution", **wrong)
+        FigureSpec.from_json({"panels": [{"kind": "attribution", **wrong}]})
     with pytest.raises(FigureError, match="cannot be read"):
         FigureSpec.from_json(FigureSpec((Panel("picture"),)).to_json() | {"attribution": {"n_steps": 5, "evil": 1}})
     with pytest.raises(FigureError, match="n_steps"):
@@ -95,15 +94,15 @@ def test_a_figure_with_attributions_is_made_again_from_its_record(model: Model, 
     ig = next(a for a in record["attributions"] if a["method"] == "integrated_gradients")
     assert ig["options"] == {"baseline": "black", "n_steps": 2} and ig["layer"] == "input" and ig["captum"]
     maps = made.maps()
-    assert maps["c.gradcam@2"].shape == trace.features[1].shape[1:]
-    assert maps["e.integrated_gradients@2"].shape == trace.geometry.network
-    np.testing.assert_array_equal(maps["c.gradcam@2"], trace.attribution("gradcam", 2, 5).native)
+    assert maps["c.gradcam@5:2"].shape == trace.features[1].shape[1:]
+    assert maps["e.integrated_gradients@5:2"].shape == trace.geometry.network
+    np.testing.assert_array_equal(maps["c.gradcam@5:2"], trace.attribution("gradcam", 2, 5).native)
 
 
 def parse_panel_method(text: str) -> Any:
-    from viz.attribution import parse_method
+    from viz.attribution.layers import method_of
 
-    return parse_method(text)
+    return method_of(text).method
 
 
 def test_the_caption_names_method_layer_options_and_version(model: Model, picture: Picture) -> None:
@@ -155,7 +154,7 @@ def test_an_attribution_stands_in_a_comparison(model: Model, picture: Picture) -
     assert made.matrix("spearman")[0, 1] > 0.7 and made.box_iou()[0, 1] > 0
     assert any("Grad-CAM at the class features, computed with Captum" in n for n in made.notes)
     assert any(n.startswith("Class maps and attributions are of ") for n in made.notes)
-    assert grad.choice.method == "gradcam" and grad.label != cam.label != gate.label
+    assert grad.map.head == "gradcam" and grad.label != cam.label != gate.label
     assert made.to_json()["columns"][1]["map"] == f"gradcam@{best}"
     assert "gradcam" in made.to_csv()
 
@@ -198,12 +197,11 @@ def renamed(name: str) -> Model:
 
 def test_wrong_columns_are_refused_with_the_models_name(model: Model, picture: Picture) -> None:
     for text, says in (
-        ("occlusion(bottom)", "takes no probe"),
+        ("occlusion(bottom)", "takes no tap"),
         ("gradcam#2", "no channels"),
-        ("gradcam:2", "without a step"),
     ):
         with pytest.raises(VizError, match=says):
-            parse_map(text)
+            parse(text)
     with pytest.raises(ProbeError, match="tiny-tdam: This network has no probe 'halo'"):
         compare(picture, [model, model], ["class_map", "gradcam(halo)"])
     with pytest.raises(ProbeError, match=r"tiny-tdam: gradcam of .* was not computed"):
@@ -216,7 +214,7 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     photo = tmp_path / "photo.png"
     Image.fromarray(scene()).save(photo)
     monkeypatch.setattr("viz.run.engine.load", lambda name, *args, **options: renamed(str(name)))
-    monkeypatch.setattr("viz.figures.record.load", lambda name, *args, **options: renamed(str(name)))
+    monkeypatch.setattr("viz.figures.again.load", lambda name, *args, **options: renamed(str(name)))
     out = tmp_path / "a.png"
     panels = "picture,gradcam:1,occlusion:2"
     how = ["--window", "48", "--stride", "48", "--baseline", "black"]
@@ -230,7 +228,7 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert main(["figure", str(photo), "--from", str(tmp_path / "a.json"), "--out", str(again)]) == 0
     assert again.read_bytes() == out.read_bytes()
     assert (tmp_path / "b.json").read_bytes() == (tmp_path / "a.json").read_bytes()
-    for wrong in (["--stride", "64"], ["--n-steps", "0"]):
+    for wrong in (["--stride", "64"], ["--ig-steps", "0"]):
         with pytest.raises(SystemExit):
             main(["figure", str(photo), "--out", str(out), "--model", "one", "--panels", panels, *wrong])
     with pytest.raises(SystemExit):

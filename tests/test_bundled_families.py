@@ -9,12 +9,13 @@ import pytest
 import torch
 
 import viz
+from recipes.clutter.card import WITH_MAP, bars
+from recipes.clutter.measure import NATIVE
 from viz.errors import CheckpointError
+from viz.families.family import family_of
 from viz.models.backbone import lite0_state
 from viz.models.modules import load_lite0_family
 from viz.models.networks.lite0_attended import Lite0Attended
-from viz.training.clutter_card import WITH_MAP, bars
-from viz.training.clutter_measure import GATES, NATIVE
 
 ROOT = Path(__file__).parent.parent
 FAMILIES = ("psa", "ema", "vista", "paka")
@@ -33,8 +34,8 @@ def test_it_loads_and_answers(family: str) -> None:
     assert model.card.family == family and trace.steps == model.card.steps == model.network.steps
     assert trace.predictions[-1][0].label == "giant panda"
     labels = {r.label for r in trace.records}
-    assert {*GATES[family], NATIVE[family], "bottom"} <= labels
-    assert len(trace.frames) >= trace.steps and all(f.caption and f.title for f in trace.frames)
+    assert {*family_of(family).gates, NATIVE[family], "bottom"} <= labels
+    assert len(trace.stages) >= trace.steps and all(f.caption and f.title for f in trace.stages)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -53,7 +54,7 @@ def test_the_gate_is_used(family: str) -> None:
     model = viz.load(f"lite0-{family}")
     assert isinstance(model.network, Lite0Attended)
     x = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    flat = {label: lambda v, s: v.mean().expand_as(v) for label in GATES[family]}
+    flat = {label: lambda v, s: v.mean().expand_as(v) for label in family_of(family).gates}
     with torch.inference_mode():
         before = model.network(x)
         with edited(model.network, flat):

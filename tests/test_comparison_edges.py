@@ -12,8 +12,8 @@ import pytest
 from tests.tiny import as_model, scene, tiny_model, tiny_network
 from viz.core.trace import Trace
 from viz.figures.comparison import compare, top_overlap
-from viz.figures.comparison.build import scale_group
-from viz.figures.comparison.tables import csv_text
+from viz.figures.comparison.data import scale_group
+from viz.files import csv_text
 from viz.page.compare_entries import class_index, model_entry
 from viz.run.engine import Model
 
@@ -33,8 +33,8 @@ def test_the_class_is_the_first_models_best_at_its_last_step() -> None:
     three, two = tiny_model(3), named(tiny_model(2, seed=1), "two")
     traces = [with_best(three.trace(scene()), (11, 22, 33)), with_best(two.trace(scene()), (44, 55))]
     made = compare(scene(), traces)
-    assert [c.choice.class_index for c in made.columns] == [33, 33]
-    assert compare(scene(), traces[::-1]).columns[0].choice.class_index == 55
+    assert [c.map.cls for c in made.columns] == [33, 33]
+    assert compare(scene(), traces[::-1]).columns[0].map.cls == 55
 
 
 def test_a_model_with_fewer_steps_repeats_its_last_box() -> None:
@@ -87,4 +87,4 @@ def test_two_classifiers_mean_the_same_by_a_whole_name_alone() -> None:
     whole = next(label for label in trace.head.labels if " " in label and trace.head.labels.count(label) == 1)
     assert class_index(trace, whole) == trace.head.labels.index(whole)
     entry = model_entry(trace, "tiny", ["giant panda", "siberian husky"])
-    assert [m["class_index"] for m in entry["maps"] if m["kind"] == "class_map"] == [388]
+    assert [m["class_index"] for m in entry["maps"] if m["kind"] == "cam"] == [388]

@@ -34,7 +34,7 @@ def _x(*shape: int, seed: int = 1) -> Tensor:
 def _seen(module: nn.Module, x: Tensor) -> dict[str, Tensor]:
     with capture(module) as sink:
         module(x)
-    return {probe.label: value for probe, _, _, value in sink.batches}
+    return {tap.label: value for tap, _, value in sink.batches}
 
 
 def _adding(noise: Tensor) -> Edit:
@@ -96,7 +96,7 @@ def test_the_1x1_softmax_is_a_constant() -> None:
     for seed, scale in ((1, 1.0), (2, 30.0), (3, 0.01)):
         seen = _seen(module, scale * _x(2, 12, 5, 7, seed=seed))
         assert torch.equal(seen["channel_softmax_1x1"], constant.expand(2, 3))
-    assert "constant" in probes_of(module)["channel_softmax_1x1"].unit
+    assert "constant" in probes_of(module)["channel_softmax_1x1"].tap.unit
     # The other one does depend on the picture.
     first, second = (_seen(module, _x(1, 12, 5, 7, seed=s))["channel_softmax_3x3"] for s in (1, 2))
     assert not torch.allclose(first, second, atol=1e-3)
@@ -138,7 +138,7 @@ def test_maps_follow_from_the_probed_values() -> None:
 
 def test_a_gate_at_one_half_is_not_neutral() -> None:
     module, x = _module(), _x(2, 12, 5, 7)
-    assert all(probe.neutral is None for probe in probes_of(module).values())
+    assert all(probe.tap.neutral is None for probe in probes_of(module).values())
     with edited(module, {"group_gate": lambda v, _: torch.full_like(v, 0.5)}):
         torch.testing.assert_close(module(x), 0.5 * x)
 

@@ -92,7 +92,7 @@ def _numbers(name: str) -> dict[str, Any]:
         "precision": trace.precision,
         "logits": trace.logits,
         "features": trace.features[-1],
-        **{f"{r.name}@{r.step}": r.values for r in trace.records},
+        **{f"{r.name}:{r.step}": r.values for r in trace.records},
         **{a.method: a.values for a in trace.attributions},
     }
 
@@ -198,7 +198,7 @@ def results() -> dict[str, Any]:
         "picture": trace.picture,
         "trace": trace,
         "kernel trace": kernel,
-        "frames": kernel.frames,
+        "stages": kernel.stages,
         "record": trace.records[0],
         "heatmap": trace.class_map(),
         "boxes": viz.boxes(trace.class_map()),
@@ -215,8 +215,12 @@ def results() -> dict[str, Any]:
 _NUMBERS: dict[str, Callable[[Any], Any]] = {
     "picture": lambda p: (p.rgb.tobytes(), p.sha256, p.name, p.notes),
     "trace": lambda t: (t.logits.tobytes(), t.attribution("gradcam").native.tobytes(), t.top(), t.card),
-    "kernel trace": lambda t: (t.kernel(cell=(3, 3)), t.facts, [r.values.tobytes() for r in t.records]),
-    "frames": lambda f: [x.caption for x in f],
+    "kernel trace": lambda t: (
+        t.kernel(cell=(3, 3)),
+        [r.tap for r in t.records],
+        [r.values.tobytes() for r in t.records],
+    ),
+    "stages": lambda f: [x.caption for x in f],
     "record": lambda r: (r.name, r.values.tobytes()),
     "heatmap": lambda h: (h.native.tobytes(), h.title),
     "boxes": lambda b: b,

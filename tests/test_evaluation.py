@@ -22,7 +22,6 @@ from PIL import Image
 import viz.measures.localization.task as task_module
 from tests.localization_data import write_dataset
 from viz.cli import main
-from viz.core.sources import MapSource, parse_source
 from viz.datasets import open_dataset
 from viz.errors import VizError
 from viz.measures.intervals import interval
@@ -147,33 +146,6 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 
 # --- sources, thresholds, folds ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "source"),
-    [
-        ("cam", MapSource("class map", "cam")),
-        ("cam:1", MapSource("class map", "cam", 1)),
-        ("attention", MapSource("attention", "")),
-        ("attention:1", MapSource("attention", "", 1)),
-        ("attention:spatial_gate", MapSource("attention", "spatial_gate")),
-        ("attention:mean(group_gate):-2", MapSource("attention", "mean(group_gate)", -2)),
-        ("attention:attention.bottom#17", MapSource("attention", "attention.bottom", -1, 17)),
-        ("gradcam(spatial_gate):2", MapSource("attribution", "gradcam(spatial_gate)", 2)),
-        ("occlusion", MapSource("attribution", "occlusion")),
-        ("centre_box", MapSource("floor", "centre_box")),
-    ],
-)
-def test_sources_are_read_and_written(text: str, source: MapSource) -> None:
-    assert parse_source(text) == source and parse_source(source.text) == source and source.words()
-
-
-@pytest.mark.parametrize(
-    "text", ["", "heat", "cam:0", "cam:spatial_gate", "attention:sum(x)", "attention:b#x", "x" * 999]
-)
-def test_what_is_no_source_is_refused(text: str) -> None:
-    with pytest.raises(VizError):
-        parse_source(text)
 
 
 def test_folds_keep_a_picture_together_and_do_not_depend_on_order() -> None:
@@ -437,7 +409,7 @@ def test_tdam_has_a_row_a_step_and_the_union_of_its_steps(data: Path, tmp_path: 
     assert [(r.source, r.step) for r in result.rows[2:]] == [
         ("cam:1", 1),
         ("cam:2", 2),
-        ("attention:spatial_gate", 2),
+        ("spatial_gate", 2),
     ]
     model = result.models[0]
     assert len(model.classification) == 2
@@ -493,7 +465,7 @@ def test_some_of_a_data_set_are_the_same_ones_every_time(data: Path) -> None:
 
 def _command(data: Path, out: Path, *more: str) -> list[str]:
     models, sources = ("lite0", "lite0-tdam"), ("cam", "attention", "gradcam")
-    named = ["--data", str(data), "--split", "val", "--model", *models, "--source", *sources]
+    named = ["--data", str(data), "--split", "val", "--model", *models, "--map", *sources]
     return ["evaluate", *named, "--batch", "2", "--folds", "3", "--device", "cpu", "--json", str(out), *more]
 
 
@@ -513,7 +485,7 @@ def test_one_two_and_three_processes_and_a_killed_run_give_identical_files(
     assert main(_command(data, whole)) == 0
     assert capfd.readouterr().out.split() == [str(whole)]
     assert main(_command(data, killed)) == 0
-    assert "going on after" in capfd.readouterr().err
+    assert "resuming after" in capfd.readouterr().err
     assert part.read_text().startswith(before[: before.rfind("\n") + 1])
     assert killed.read_bytes() == whole.read_bytes()
     chunks = [read[0] for line in part.read_text().splitlines(True) if (read := read_line(line)) is not None]
@@ -574,10 +546,10 @@ def test_the_command_refuses_slips_before_it_works(
     for more, why in (
         (["--json", "out.txt"], "must end in .json"),
         (["--json", str(tmp_path / "no" / "out.json")], "does not exist"),
-        (["--same-pictures", "--tune-on", "tune"], "exclude"),
-        (["--source", "heat"], "no source"),
+        (["--same-pictures", "--tune-on", "tune"], "not both"),
+        (["--map", "heat("], "Unknown map"),
         (["--interval", "3"], "interval"),
-        (["--readers", "-3"], "--readers takes"),
+        (["--readers", "-3"], "--readers must lie"),
         (["--batch", "0"], "batch"),
         (["--csv", str(tmp_path / "folder.csv")], "is a folder"),
     ):
@@ -586,6 +558,10 @@ def test_the_command_refuses_slips_before_it_works(
             main(_command(data, tmp_path / "o.json", *more))
         (tmp_path / "folder.csv").rmdir()
         assert why in capsys.readouterr().err
+    # A bare name may be a tap: that no model has it is known once they are loaded, before any picture is read.
+    assert main(_command(data, tmp_path / "o.json", "--map", "heat")) == 1
+    assert "None of the models has heat" in capsys.readouterr().err
+    assert not list(tmp_path.glob("o.json*"))
     assert main(_command(data, tmp_path / "o.json", "--split", "nowhere")) == 1
     assert "val" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import viz.measures.localization.task as task_module
 from tests.localization_data import write_dataset
+from viz.core.card import ModelCard
 from viz.core.trace import Trace
 from viz.datasets import Dataset, open_dataset
 from viz.measures.intervals import interval
@@ -20,7 +21,6 @@ from viz.measures.localization.options import Options, sources_of
 from viz.measures.localization.results import Result
 from viz.measures.localization.run import evaluate, plan
 from viz.measures.localization.summary import network_part
-from viz.models.cards import ModelCard
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_the_predicted_class_is_that_of_the_sources_own_step(
     def maps(
         model: Any, source: Any, traces: Sequence[Any], *, classes: Sequence[int], **rest: Any
     ) -> list[NDArray[np.float32]]:
-        asked.setdefault(source.text, []).extend(classes)
+        asked.setdefault(str(source), []).extend(classes)
         return [shifted_truth(0, t) for t in traces]
 
     monkeypatch.setattr(task_module, "trace_batch", traces_of)

@@ -157,6 +157,7 @@ def written(**data: Any) -> dict[str, Any]:
             row(None, "centre_gaussian", "floor", "centre Gaussian", boxes_part((70, 45, 9), floor=True)),
             *(cam, gate, grad, lost),
         ],
+        "notes": [],
     }
 
 
@@ -387,7 +388,7 @@ def test_a_file_is_read_as_it_was_written_and_an_edited_one_is_a_sentence() -> N
         (b'"50": 61.6', b'"50": "61.6"', "rows.2.boxes.max.v1.50"),
         (b'"30": 80.0,', b"", "rows.2.boxes.max.v1"),
         (b'"level": 0.95', b'"level": NaN', "bootstrap.level"),
-        (b'"version": 1', b'"version": 2', "version"),
+        (b'"kind"', b'"version": 2, "kind"', "version"),
         (b'"steps": 2', b'"steps": [2]', "models.0.steps"),
     ):
         assert old in data

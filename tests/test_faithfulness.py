@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from tests.tiny import as_model, scene, tiny_model, tiny_network
 from viz.capture.probe import Probe
+from viz.core.card import ModelCard
+from viz.core.record import MAP
 from viz.errors import ModelError, ProbeError, VizError
 from viz.geometry import Preprocessing, prepare
 from viz.measures.faithfulness import (
@@ -38,7 +40,6 @@ from viz.measures.faithfulness.report import measure
 from viz.measures.faithfulness.set_result import summarise
 from viz.measures.faithfulness.similarity import similarity, ssim
 from viz.measures.faithfulness.stability import stability
-from viz.models.cards import ModelCard
 from viz.models.networks.base import StepNetwork, StepOutput
 from viz.picture import Picture, open_picture
 from viz.run.engine import Model
@@ -60,7 +61,7 @@ class Corner(StepNetwork):
         super().__init__()
         self.gate = gate
         self.weights = nn.Parameter(torch.tensor([[8.0], [0.0]]))
-        self.probe_spatial_gate = Probe("psa", "spatial", "spatial_gate", bounds=(0, 1), neutral=0.5, unit="gate")
+        self.probe_spatial_gate = Probe("psa", MAP, "spatial_gate", bounds=(0, 1), neutral=0.5, unit="gate")
 
     def forward_steps(self, x: Tensor, steps: int | None = None) -> list[StepOutput]:
         self.checked_steps(steps)
@@ -416,10 +417,10 @@ def test_sources() -> None:
         source_of("attention:spatial_gate", 1)(model.network, x, torch.tensor([7]))
     with pytest.raises(ProbeError, match="not one map"):
         source_of("attention:bottom", 3)(model.network, x, torch.tensor([7]))
-    for text in ("nothing at all", "centre_box", "cam:-2"):
+    for text in ("nothing at all", "centre_box", "cam:-4"):
         with pytest.raises(VizError):
             source_of(text, 3)
-    assert source_of("attention", 3, "tdam").name.startswith("attention:")
+    assert source_of("attention", 3, "tdam").name == "spatial_gate"
     with pytest.raises(VizError, match="no attention map"):
         source_of("attention", 1, None)
 
@@ -427,7 +428,8 @@ def test_sources() -> None:
 @pytest.mark.parametrize("name", ["lite0-tdam", "lite0-psa", "lite0-ema", "lite0-vista", "lite0-paka"])
 def test_sources_mean_the_same_as_in_the_evaluation(name: str) -> None:
     """One word, one map, in both commands; a value that does not exist at a step exists in neither."""
-    from viz.core.sources import of_family, parse_source
+    from viz.core.map_spec import parse
+    from viz.families.family import family_of
     from viz.measures.localization.batch import native_maps, prepare_all, probes_for, trace_batch
     from viz.run.engine import load
 
@@ -436,8 +438,11 @@ def test_sources_mean_the_same_as_in_the_evaluation(name: str) -> None:
     classes = [3, 7]
     refused = 0
     for text in ("cam", "attention", *(f"attention:{s}" for s in range(1, model.network.steps + 1))):
-        asked = of_family(parse_source(text), model.network.family)
-        assert asked is not None
+        asked = parse(text)
+        if asked.kind == "attention":
+            own = family_of(model.network.family).own
+            assert own is not None
+            asked = own.at(asked.step)
         other = source_of(text, model.network.steps, model.network.family)
         traces = trace_batch(model, pictures, x, geometries, probes=probes_for([asked]))
         try:
@@ -618,7 +623,7 @@ def test_a_data_set_resumes_to_the_same_numbers(tmp_path: Path) -> None:
     again = measure_set(model, data, request, tmp_path / "b", begin=begin)
     assert again is not None and len(calls) == 2
     assert json.dumps(again.to_json()) == json.dumps(whole.to_json())
-    assert {s.source for s in whole.table if s.control == "deletion"} == {"cam", "attention:spatial_gate"}
+    assert {s.source for s in whole.table if s.control == "deletion"} == {"cam", "spatial_gate"}
     assert all(s.n == 6 for s in whole.table if s.control == "reliance")
     with pytest.raises(VizError, match="other options"):
         measure_set(model, data, Request(("cam",), ("deletion",), options=SMALL), tmp_path / "b")

@@ -11,6 +11,7 @@ from torch import Tensor
 import viz.measures.faithfulness.curves as curves_module
 from tests.test_faithfulness import SIDE, bright, oracle, passes_of, zero
 from viz.capture.probe import Probe, edited
+from viz.core.record import GROUP_MAPS, MAP, VECTOR
 from viz.measures.faithfulness.curves import DEFAULT_BASELINE, curves
 from viz.measures.faithfulness.gates import flat_edits
 from viz.measures.faithfulness.impute import NOISE, impute
@@ -24,9 +25,9 @@ class Holder(StepNetwork):
 
     def __init__(self) -> None:
         super().__init__()
-        self.probe_channel_gate = Probe("psa", "channel", "channel_gate")
-        self.probe_spatial_gate = Probe("psa", "spatial", "spatial_gate")
-        self.probe_group_gate = Probe("ema", "joint", "group_gate")
+        self.probe_channel_gate = Probe("psa", VECTOR, "channel_gate")
+        self.probe_spatial_gate = Probe("psa", MAP, "spatial_gate")
+        self.probe_group_gate = Probe("ema", GROUP_MAPS, "group_gate")
 
     def forward_steps(self, x: Tensor, steps: int | None = None) -> list[StepOutput]:
         raise NotImplementedError

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from tests.tiny import scene, tiny_model
+from viz.core.map_spec import MapSpec
 from viz.core.trace import Trace
 from viz.figures import FigureSpec, Panel, figure, figure_from_record
 from viz.figures.content import contents
 from viz.figures.draw import _Drawing, settings
-from viz.figures.export import predictions_entry
 from viz.figures.latex import caption
 from viz.figures.text import numbers
+from viz.run.export import predictions_entry
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def test_the_record_states_neutral_value_unit_and_raw_range_of_each_panel(trace:
 
 
 def test_channels_on_the_raw_scale_reach_both_bounds(trace: Trace) -> None:
-    made = contents(trace, FigureSpec((Panel("channels", 3, probe="channel_gate"),), scale="raw"))[0]
+    made = contents(trace, FigureSpec((Panel("channels", MapSpec("channel_gate", step=3)),), scale="raw"))[0]
     bounds = trace.record("channel_gate", 3).bounds
     assert np.isfinite(bounds).all()
     assert made.scale is not None and (made.scale.low, made.scale.high) == bounds
@@ -69,7 +70,7 @@ def test_sorted_channels_fall(trace: Trace) -> None:
 
     heights = {}
     for order in ("sorted", "index"):
-        made = figure(trace, [Panel("channels", 3, probe="channel_gate", order=order)])  # type: ignore[arg-type]
+        made = figure(trace, [Panel("channels", MapSpec("channel_gate", step=3), order=order)])  # type: ignore[arg-type]
         canvas = Canvas(figsize=made.size)
         FigureCanvasAgg(canvas)
         with settings():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.localization_data import write_dataset
-from tests.tiny import scene, tiny_model
+from tests.tiny import scene, tiny_model, with_tap
 from viz.datasets import open_dataset
 from viz.figures.plots import channel_plot
 
@@ -46,7 +46,7 @@ def test_bars_begin_where_they_can_be_told_apart(low: float, high: float, neutra
     trace = tiny_model().trace(scene())
     record = trace.record("channel_gate", 3)
     values = np.linspace(low, high, len(record.values)).astype(np.float32)
-    changed = replace(record, values=values, neutral=neutral)
+    changed = with_tap(replace(record, values=values), neutral=neutral)
     trace = replace(trace, records=tuple(changed if r is record else r for r in trace.records))
     bar = channel_plot(trace, record.path, 3).data[0]
     assert bar.base == pytest.approx(base, abs=1e-5)

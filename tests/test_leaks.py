@@ -65,7 +65,7 @@ def test_two_hundred_traces_leave_nothing() -> None:
 def test_a_trace_is_freed_with_its_arrays() -> None:
     model = tiny_model(2)
     trace = model.trace(scene())
-    used = [trace.frames, trace.predictions, trace.class_map().values, trace._repr_html_()]
+    used = [trace.stages, trace.predictions, trace.class_map().values, trace._repr_html_()]
     arrays = [trace.logits, *trace.features, *(r.values for r in trace.records)]
     watched = [weakref.ref(trace), *(weakref.ref(a) for a in arrays)]
     assert len(watched) > 10

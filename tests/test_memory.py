@@ -12,9 +12,9 @@ import pytest
 
 import viz
 from viz import allocator
-from viz.attribution import of_trace
-from viz.attribution.methods import AttributionOptions
+from viz.core.methods import AttributionOptions
 from viz.models.paths import bundled
+from viz.run import attributed as of_trace
 from viz.run.engine import Engine
 
 PANDA = bundled("assets") / "panda.jpg"
@@ -27,7 +27,7 @@ from pathlib import Path
 from viz.allocator import share_memory
 if sys.argv[1] == "page":
     share_memory()
-from viz.attribution.methods import AttributionOptions
+from viz.core.methods import AttributionOptions
 from viz.run.engine import Engine
 from viz.picture import open_picture
 from viz.models.paths import bundled

@@ -242,7 +242,7 @@ def test_a_block_and_a_call_are_understood(tmp_path: Path) -> None:
     for steps, call in ((3, {}), (2, {"time_steps": 2})):
         with torch.inference_mode(), capture(block) as sink:
             out = block(torch.from_numpy(z), steps)
-        gates = [v for probe, _, _, v in sink.batches if probe.label == "spatial_gate"]
+        gates = [v for tap, _, v in sink.batches if tap.label == "spatial_gate"]
         arrays = {"out": out.numpy()} | {f"RA_block/step{i}/spatial": g.numpy() for i, g in enumerate(gates, 1)}
         assert len(gates) == steps - 1
         told = {**manifest, "call": call, "arrays": {k: list(v.shape) for k, v in arrays.items()}}

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.test_td_resnet import network_of
-from viz.capture.probe import Probe, capture, edited, match, muted, probes_of
+from viz.capture.probe import Probe, capture, edited, muted, probes_of
+from viz.core.record import MAP, VECTOR, match
 from viz.errors import ProbeError
 
 
@@ -22,8 +23,8 @@ class Toy(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.gate = nn.Module()
-        self.gate.probe_gate = Probe("tdam", "channel", "channel_gate", bounds=(0.0, 1.0))
-        self.gate.probe_rare = Probe("tdam", "spatial", "spatial_gate")
+        self.gate.probe_gate = Probe("tdam", VECTOR, "channel_gate", bounds=(0.0, 1.0))
+        self.gate.probe_rare = Probe("tdam", MAP, "spatial_gate")
 
     def forward(self, x: Tensor, rare: bool = False) -> Tensor:
         value = self.gate.probe_gate(x.mean(dim=(2, 3)), 1)
@@ -125,7 +126,7 @@ def test_nothing_is_left_on_the_model() -> None:
     with capture(network) as sink:
         out = network(x)
     kept = sink.records()
-    gone = [weakref.ref(x), weakref.ref(out), weakref.ref(sink.batches[0][3])]
+    gone = [weakref.ref(x), weakref.ref(out), weakref.ref(sink.batches[0][2])]
     del x, out, sink
     gc.collect()
     assert [ref() for ref in gone] == [None, None, None]

@@ -34,7 +34,7 @@ def _x(*shape: int, seed: int = 1) -> Tensor:
 def _seen(module: nn.Module, x: Tensor) -> dict[str, Tensor]:
     with capture(module) as sink:
         module(x)
-    return {probe.label: value for probe, _, _, value in sink.batches}
+    return {tap.label: value for tap, _, value in sink.batches}
 
 
 def _adding(noise: Tensor) -> Edit:
@@ -125,20 +125,20 @@ def test_sequential_spatial_branch_reads_the_gated_input() -> None:
     module, x = _module(SequentialPSA), _x(1, 16, 5, 7)
     with edited(module, {"channel_gate": lambda v, _: torch.zeros_like(v)}), capture(module) as sink:
         module(x)
-    query = {p.label: v for p, _, _, v in sink.batches}["spatial_query"]
+    query = {tap.label: v for tap, _, v in sink.batches}["spatial_query"]
     assert torch.count_nonzero(query) == 0
     # The parallel form's spatial branch reads x itself.
     module = _module(ParallelPSA)
     with edited(module, {"channel_gate": lambda v, _: torch.zeros_like(v)}), capture(module) as sink:
         module(x)
-    assert {p.label: v for p, _, _, v in sink.batches}["spatial_query"].abs().sum() > 0
+    assert {tap.label: v for tap, _, v in sink.batches}["spatial_query"].abs().sum() > 0
 
 
 @BOTH
 def test_a_gate_at_one_half_is_not_neutral(form: Form) -> None:
     module, x = _module(form), _x(2, 16, 5, 7)
     gate = _seen(module, x)["channel_gate"][:, :, None, None]
-    assert all(probe.neutral is None for probe in probes_of(module).values())
+    assert all(probe.tap.neutral is None for probe in probes_of(module).values())
     with edited(module, {"spatial_gate": lambda v, _: torch.full_like(v, 0.5)}):
         out = module(x)
     torch.testing.assert_close(out, x * (gate + 0.5) if form is ParallelPSA else x * gate * 0.5)

@@ -14,23 +14,26 @@ import torch
 from torch import Tensor, nn
 
 from tests.family_models import NAMES, family_model
-from tests.tiny import as_model, scene
-from viz.capture.probe import AttentionRecord, capture
-from viz.core.derived import PARTS
-from viz.core.frames import MOST_FRAMES
-from viz.core.kernels import ModuleFacts, cell_at, directions, facts_of, kernel_at
+from tests.tiny import as_model, scene, with_tap
+from viz.capture.probe import capture
+from viz.core.card import ModelCard
+from viz.core.kernels import cell_at, directions, kernel_at
+from viz.core.map_spec import DERIVED, MapSpec
+from viz.core.record import Record
+from viz.core.stage import MOST_STAGES
 from viz.core.trace import Trace
-from viz.errors import FigureError, ProbeError
+from viz.errors import FigureError, ProbeError, VizError
 from viz.families.ema.module import EMA
+from viz.families.family import family_of
 from viz.families.paka.module import AdaptiveConv2d
 from viz.families.psa.module import ParallelPSA
 from viz.families.vista.draws import draw_statistics
 from viz.families.vista.graph import AttentionGraph, GatedMessage
 from viz.figures import Figure, figure
-from viz.figures.shorthand import default_panels, panel_text, parse_panel
+from viz.figures.defaults import default_panels
+from viz.figures.shorthand import panel_text, parse_panel
 from viz.geometry import Geometry
 from viz.models.backbone import lite0_state
-from viz.models.cards import ModelCard
 from viz.models.networks.lite0_families import Lite0PAKA
 from viz.page.channels_tab import channel_records, choices_of, feature_probe, strongest, told, weakest
 from viz.page.figure_tab import panel_choices
@@ -51,14 +54,14 @@ def with_module(module: nn.Module, *inputs: Tensor, family: str) -> Trace:
         module(*inputs)
     base = traced("psa")
     card = replace(base.card, family=family)
-    return replace(base, records=sink.records(), card=card, facts=facts_of(holder))
+    return replace(base, records=sink.records(), card=card, family=family_of(family))
 
 
 @pytest.mark.parametrize("family", NAMES)
 def test_every_stop_has_a_map_a_short_title_and_a_caption(family: str) -> None:
     trace = traced(family)
-    frames = trace.frames
-    assert 5 < len(frames) <= MOST_FRAMES
+    frames = trace.stages
+    assert 5 < len(frames) <= MOST_STAGES
     assert len({f.title for f in frames}) == len(frames)
     assert [f.step for f in frames] == sorted(f.step for f in frames)
     assert frames[0].title == "input" and frames[-1].title.endswith("answer")
@@ -79,17 +82,17 @@ def test_every_stop_has_a_map_a_short_title_and_a_caption(family: str) -> None:
 
 def test_psa_goes_from_pooling_weights_to_the_gate() -> None:
     trace = traced("psa")
-    titles = [f.title for f in trace.frames]
+    titles = [f.title for f in trace.stages]
     assert titles == ["input", "pooling weights", "channel gate", "spatial score", "spatial gate", "answer"]
     pool = trace.record("channel_pool").values
-    shown = trace.frames[1].heatmap(trace)
+    shown = trace.stages[1].heatmap(trace)
     assert shown.native == pytest.approx(np.log2(pool * pool.size), abs=1e-4)
     assert shown.neutral == 0
-    gated = trace.frames[2].heatmap(trace).native
+    gated = trace.stages[2].heatmap(trace).native
     want = (trace.record("channel_gate").values[:, None, None] * trace.record("bottom").values).mean(axis=0)
     assert gated == pytest.approx(want, abs=1e-5)
-    assert trace.frames[2].show is not None and trace.frames[2].show.vector == "attention.channel_gate"
-    assert trace.frames[4].heatmap(trace).neutral is None and "it rests at 0.5" in trace.frames[4].caption
+    assert trace.stages[2].show is not None and trace.stages[2].show.vector == "attention.channel_gate"
+    assert trace.stages[4].heatmap(trace).neutral is None and "it rests at 0.5" in trace.stages[4].caption
 
 
 def test_parallel_psa_shows_the_softmax_beside_a_gate_within_a_hair_of_one_half() -> None:
@@ -97,13 +100,13 @@ def test_parallel_psa_shows_the_softmax_beside_a_gate_within_a_hair_of_one_half(
     trace = with_module(ParallelPSA(32), 3 * torch.randn(1, 32, 14, 14), family="psa")
     gate = trace.record("spatial_gate").values
     assert gate.min() >= 0.5
-    titles = [f.title for f in trace.frames]
+    titles = [f.title for f in trace.stages]
     assert titles.index("spatial softmax") + 1 == titles.index("spatial gate")
     softmax = trace.record("spatial_softmax").values
-    assert trace.frames[titles.index("spatial softmax")].heatmap(trace).native == pytest.approx(
+    assert trace.stages[titles.index("spatial softmax")].heatmap(trace).native == pytest.approx(
         np.log2(softmax * softmax.size), abs=1e-4
     )
-    assert "hair of 0.5" in trace.frames[titles.index("spatial gate")].caption
+    assert "hair of 0.5" in trace.stages[titles.index("spatial gate")].caption
     made = figure(trace, default_panels(trace))
     of_gate = next(c for c in made.contents if c.quantity == "spatial gate")
     assert of_gate.palette == "inferno" and of_gate.scale is not None, "both gates together are neutral at 0.5, not one"
@@ -113,9 +116,9 @@ def test_parallel_psa_shows_the_softmax_beside_a_gate_within_a_hair_of_one_half(
 def test_many_modules_stay_walkable_and_in_order_of_depth(modules: int) -> None:
     base = traced("psa")
     paths = [f"layer{i}.psa" for i in range(modules)]
-    records = tuple(replace(r, path=p) for p in paths for r in base.records)
-    frames = replace(base, records=records).frames
-    assert len(frames) <= MOST_FRAMES
+    records = tuple(with_tap(r, path=p) for p in paths for r in base.records)
+    frames = replace(base, records=records).stages
+    assert len(frames) <= MOST_STAGES
     met = list(dict.fromkeys(r.path for f in frames for r in f.records))
     assert met == sorted(met, key=paths.index)
     assert met[0] == paths[0] and met[-1] == paths[-1]
@@ -124,53 +127,51 @@ def test_many_modules_stay_walkable_and_in_order_of_depth(modules: int) -> None:
 
 def test_ema_goes_group_by_group_and_never_draws_its_constant() -> None:
     trace = traced("ema")
-    titles = [f.title for f in trace.frames]
+    titles = [f.title for f in trace.stages]
     assert titles[1:5] == ["row gates", "column gates", "map 1", "map 2"]
     assert titles[5:13] == [f"gate {g}" for g in range(1, 9)]
     gate = trace.record("group_gate").values
     for g in range(8):
-        np.testing.assert_array_equal(trace.frames[5 + g].heatmap(trace).native, gate[g])
-    assert not any(f.show and "softmax_1x1" in f.show.name + str(f.show.vector) for f in trace.frames)
-    assert "learned constant" in trace.frames[3].caption and "same for every picture" in trace.frames[3].caption
+        np.testing.assert_array_equal(trace.stages[5 + g].heatmap(trace).native, gate[g])
+    assert not any(f.show and "softmax_1x1" in str(f.show.map) + str(f.show.vector) for f in trace.stages)
+    assert "learned constant" in trace.stages[3].caption and "same for every picture" in trace.stages[3].caption
     constant = trace.record("channel_softmax_1x1")
     other = family_model("ema").trace(scene(200, 200, seed=9)).record("channel_softmax_1x1")
     np.testing.assert_array_equal(constant.values, other.values)
     assert "nothing about this one" in told(constant) and told(trace.record("channel_softmax_3x3")) == ""
     assert feature_probe(trace, constant) is None
     many = with_module(EMA(64, 32), torch.randn(1, 64, 7, 7), family="ema")
-    assert "gate" in [f.title for f in many.frames] and len(many.frames) <= 8
+    assert "gate" in [f.title for f in many.stages] and len(many.stages) <= 8
 
 
 def test_vista_adds_up_its_ranks() -> None:
     trace = traced("vista")
     for t in (1, 2, 3):
-        titles = [f.title for f in trace.frames if f.step == t and f.title != "input"]
+        titles = [f.title for f in trace.stages if f.step == t and f.title != "input"]
         assert titles == [f"update {t}: {x}" for x in ("attention", "m1, v1", "m2, v2", "sum", "answer")]
-    frame = next(f for f in trace.frames if f.title == "update 2: sum")
+    frame = next(f for f in trace.stages if f.title == "update 2: sum")
     path = frame.records[0].path
     here = {r.label: r.values for r in trace.records if r.path == path and r.step == 2}
     parts = [here[f"channel_vector_{t}"][:, None, None] * here[f"spatial_map_{t}"] for t in (1, 2)]
     products = np.sum(parts, axis=0)
     assert frame.heatmap(trace).native == pytest.approx(products.mean(axis=0), rel=1e-4)
     assert here["structured"] == pytest.approx(products, rel=1e-3, abs=1e-5)
-    one = trace.heatmap(f"{path}.spatial_map_2", 2, part="ranks", channel=7).native
+    one = trace.heatmap(f"ranks({path}.spatial_map_2)", 2, channel=7).native
     assert one == pytest.approx(products[7], rel=1e-4)
     total = trace.heatmap("total(structured)", 2).native
     alike = [
-        r.values.mean(axis=0) * trace.facts[f"{r.path}.kernel"].strength
-        for r in trace.records
-        if r.label == "structured" and r.step == 2
+        r.values.mean(axis=0) * (r.tap.strength or 0) for r in trace.records if r.label == "structured" and r.step == 2
     ]
     assert len(alike) == len({r.path for r in trace.records if r.label == "structured"}) > 1
     assert total == pytest.approx(sum(alike), rel=1e-4)
-    beside = next(f for f in trace.frames if f.title == "update 3: m2, v2")
+    beside = next(f for f in trace.stages if f.title == "update 3: m2, v2")
     assert beside.show is not None and beside.show.vector == f"{path}.channel_vector_2"
 
 
 def test_paka_goes_dilation_by_dilation() -> None:
     trace = traced("paka")
     for step, (d, reach) in enumerate(((1, 1), (2, 3), (4, 7)), 1):
-        frames = [f for f in trace.frames if f.step == step and f.title != "input"]
+        frames = [f for f in trace.stages if f.step == step and f.title != "input"]
         assert [f.title for f in frames] == [
             f"d = {d}: {x}" for x in ("departure", "centre tap", "directions", "answer")
         ]
@@ -191,13 +192,13 @@ def test_a_kernel_attention_of_one_is_said_to_be_plain_convolution() -> None:
     network.backbone.load_state_dict(lite0_state())
     model = as_model(network, ModelCard("hpm", "HPM at its start", "paka", "hpm", steps=3))
     trace = model.trace(scene())
-    titles = [f.title for f in trace.frames]
+    titles = [f.title for f in trace.stages]
     assert titles[1:3] == ["d = 1: plain", "d = 1: answer"]
-    assert all("exactly 1 everywhere" in f.caption and "plain convolution" in f.caption for f in trace.frames[1::2])
+    assert all("exactly 1 everywhere" in f.caption and "plain convolution" in f.caption for f in trace.stages[1::2])
     # A mean of exactly 1 over channels that differ is not plain.
     r = next(r for r in trace.records if r.label == "channel_logits")
     uneven = tuple(replace(x, values=x.values + 0.5) if x is r else x for x in trace.records)
-    assert replace(trace, records=uneven).frames[1].title == "d = 1: departure"
+    assert replace(trace, records=uneven).stages[1].title == "d = 1: departure"
 
 
 def test_published_vista_says_that_its_vectors_are_random() -> None:
@@ -205,13 +206,13 @@ def test_published_vista_says_that_its_vectors_are_random() -> None:
     graph = AttentionGraph((8, 12, 16), width=16, rank=2, combination="pointwise")
     inputs = (torch.randn(1, 8, 8, 8), torch.randn(1, 12, 4, 4), torch.randn(1, 16, 2, 2))
     trace = with_module(graph, *inputs, family="vista")
-    frames = trace.frames[:-1]
+    frames = trace.stages[:-1]
     assert len(frames) == 18
     assert all("random draw, not learned" in f.caption for f in frames)
     assert "dilation 8" in frames[-1].caption
     vectors = [r for r in channel_records(trace) if r.label.startswith("channel_vector")]
     assert vectors and all("random draws" in told(r) for r in vectors)
-    by_dilation = {n.rpartition("_")[2]: f.dilation for n, f in trace.facts.items()}
+    by_dilation = {r.label.rpartition("_")[2]: r.tap.dilation for r in trace.records if r.tap.is_kernel}
     assert by_dilation == {"1": 1, "2": 4, "3": 8}
 
 
@@ -257,7 +258,7 @@ def test_kernel_squares_lie_where_the_taps_of_the_convolution_lie(stride: int, d
     weight = conv.weight.detach().numpy().reshape(9)
     geometry = Geometry("squash", (300, 500), (224, 224), (0.0, 0.0, 500.0, 300.0), (0.0, 0.0, 224.0, 224.0))
     cell = (out // 2, 0)  # at the edge, where one column of taps reads padding
-    taps = kernel_at(attention, cell, geometry, ModuleFacts(dilation, stride))
+    taps = kernel_at(attention, cell, geometry, dilation=dilation, stride=stride)
     assert [t.inside for t in taps] == [False, True, True] * 3
     hit = np.zeros((size, size))
     for row in range(size):
@@ -327,7 +328,7 @@ def test_parts_refuse_what_they_cannot_be_made_of() -> None:
     ):
         with pytest.raises(ProbeError, match=f"{part} needs"):
             trace.heatmap(f"{part}({name})")
-    with pytest.raises(ProbeError, match="no part 'median'"):
+    with pytest.raises(VizError, match="Unknown derived map 'median'"):
         trace.heatmap("median(bottom)")
     with pytest.raises(ProbeError, match="takes no channel"):
         trace.heatmap("mean(bottom)", channel=3)
@@ -340,7 +341,7 @@ def test_parts_refuse_what_they_cannot_be_made_of() -> None:
 
 @pytest.mark.parametrize("family", NAMES)
 def test_a_trace_without_records_still_answers(family: str) -> None:
-    frames = replace(traced(family), records=()).frames
+    frames = replace(traced(family), records=()).stages
     assert {f.title.rpartition(": ")[2] for f in frames} == {"answer"}
     assert default_panels(replace(traced(family), records=()))
 
@@ -353,16 +354,16 @@ def test_the_message_holds_every_stop_and_no_whole_tensor(family: str) -> None:
     trace = traced(family)
     message = json.loads(viewer_message(trace))
     names = {m["name"] for m in message["maps"]}
-    names |= {f"{k['name']}@{j}" for k in message["kernels"] for j in range(k["k"] ** 2)}
+    names |= {f"{k['name']}#{j}" for k in message["kernels"] for j in range(k["k"] ** 2)}
     for frame in message["frames"]:
-        assert frame["show"] in names | {"class_map"}
+        assert frame["show"] in names | {"cam"}
         assert frame["kernel"] is None or frame["kernel"] in {k["name"] for k in message["kernels"]}
     message["picture"]["src"] = ""
     assert len(json.dumps(message)) < 600_000
     for m in message["maps"]:
         for s in m["steps"]:
             assert len(base64.b64decode(s["data"])) == 4 * s["h"] * s["w"] <= 4 * 14 * 14
-    own = [m["name"] for m in message["maps"] if m["kind"] != "class_map"]
+    own = [m["name"] for m in message["maps"] if m["kind"] != "cam"]
     assert len(own) == len(set(own))
 
 
@@ -402,13 +403,13 @@ def test_the_default_figure_tells_the_story(family: str) -> None:
     trace = traced(family)
     panels = default_panels(trace)
     assert 5 <= len(panels) <= 6
-    assert panels[0].kind == "picture" and panels[-1].kind == "class_map"
-    assert [parse_panel(panel_text(p)) == p or p.kind == "channels" for p in panels] == [True] * len(panels)
+    assert panels[0].kind == "picture" and panels[-1].spec.kind == "cam"
+    assert [parse_panel(panel_text(p)) == p for p in panels] == [True] * len(panels)
     made = figure(trace)
     assert isinstance(made, Figure)
     for c in made.contents:
         if c.is_map and c.scale is not None:
-            signed = c.neutral is not None and c.panel.kind == "map"
+            signed = c.neutral is not None and c.shows != "cam"
             assert c.palette == ("diverging" if signed else "inferno")
             if signed and c.neutral is not None:
                 assert c.scale.low + c.scale.high == pytest.approx(2 * c.neutral, abs=1e-6)
@@ -421,11 +422,11 @@ def test_the_default_figure_tells_the_story(family: str) -> None:
 
 
 def test_panels_of_parts() -> None:
-    assert parse_panel("mean(bottom):2").part == "mean"
+    assert parse_panel("mean(bottom):2").spec == MapSpec("mean", "bottom", step=2)
     panel = parse_panel("ranks(attention.messages.s8d1.spatial_map_2):1#5")
-    assert (panel.probe, panel.channel, panel.step) == ("attention.messages.s8d1.spatial_map_2", 5, 1)
-    assert panel_text(panel) == "ranks(attention.messages.s8d1.spatial_map_2):1#5"
-    with pytest.raises(FigureError, match=", ".join(PARTS)):
+    assert (panel.spec.tap, panel.spec.channel, panel.spec.step) == ("attention.messages.s8d1.spatial_map_2", 5, 1)
+    assert panel_text(panel) == "ranks(attention.messages.s8d1.spatial_map_2)#5:1"
+    with pytest.raises(VizError, match=", ".join(DERIVED)):
         parse_panel("median(bottom)")
     trace = traced("ema")
     with pytest.raises(FigureError, match=r"mean\(group_gate\)"):
@@ -436,11 +437,11 @@ def test_panels_of_parts() -> None:
     taps = figure(traced("paka"), "kernel_attention:3#0,kernel_attention:3#8").contents
     assert taps[0].scale == taps[1].scale and "tap row 1, column 1" in taps[0].title
     kept = figure(traced("paka"), "directions(kernel_attention):3")
-    assert kept.maps() and kept.record()["figure"]["panels"][0]["part"] == "directions"
+    assert kept.maps() and kept.record()["figure"]["panels"][0]["map"].startswith("directions(")
 
 
 def test_records_stay_plain_values() -> None:
-    record: AttentionRecord = traced("vista").record("structured")
+    record: Record = traced("vista").record("structured")
     assert record.kind == "joint" and not record.values.flags.writeable
 
 
@@ -452,7 +453,7 @@ def test_half_precision_tells_the_same_stops() -> None:
     half = with_module(module.to(torch.bfloat16), x.bfloat16(), family="psa")
     sums = [float(r.values.sum()) for r in half.records if r.label in ("channel_pool", "spatial_softmax")]
     assert max(abs(s - 1) for s in sums) > 1e-3, "rounded shares no longer sum to 1: the case is tested"
-    assert [f.title for f in half.frames] == [f.title for f in trace.frames]
+    assert [f.title for f in half.stages] == [f.title for f in trace.stages]
 
 
 @pytest.mark.parametrize("family", NAMES)
@@ -465,7 +466,7 @@ def test_values_that_are_not_finite_are_told(family: str) -> None:
             values[..., 0] = value
             spoilt.append(replace(r, values=values))
         broken = replace(trace, records=tuple(spoilt))
-        assert any(shown in f.caption or "nowhere finite" in f.caption for f in broken.frames)
+        assert any(shown in f.caption or "nowhere finite" in f.caption for f in broken.stages)
         assert json.loads(viewer_message(broken))["frames"]
 
 
@@ -473,7 +474,7 @@ def test_values_that_are_not_finite_are_told(family: str) -> None:
 def test_fewer_steps_than_the_module_has(family: str) -> None:
     short = family_model(family).trace(scene(240, 320), steps=1)
     assert short.steps == 1 and {r.step for r in short.records} == {1}
-    assert {f.step for f in short.frames} == {1}
+    assert {f.step for f in short.stages} == {1}
     assert json.loads(viewer_message(short))["frames"] and figure(short).contents
     first = traced(family)
     for r in short.records:
@@ -484,6 +485,6 @@ def test_only_a_kernel_attention_of_one_is_called_plain_convolution() -> None:
     module, (receiving, emitting) = GatedMessage(4).eval(), torch.randn(2, 1, 4, 6, 6)
     trace = with_module(module, receiving, emitting, family="vista")
     kernel = next(r for r in trace.records if r.kind == "kernel")
-    assert "plain" not in trace.heatmap(kernel.name, kernel.step, part="departure").unit
+    assert "plain" not in trace.heatmap(f"departure({kernel.name})", kernel.step).unit
     paka = traced("paka")
-    assert "0 is plain convolution" in paka.heatmap("kernel_attention", part="departure").unit
+    assert "0 is plain convolution" in paka.heatmap("departure(kernel_attention)").unit

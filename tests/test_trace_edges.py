@@ -11,9 +11,9 @@ import torch
 import viz.run.engine as engine_module
 from tests.tiny import scene, tiny_model, tiny_network
 from viz.attribution import AttributionOptions, attribute
-from viz.capture.probe import AttentionRecord
 from viz.core.derived import derive
 from viz.core.kernels import cell_at
+from viz.core.record import KERNEL, Record, Tap
 from viz.geometry import Geometry
 from viz.picture import open_picture
 from viz.run.engine import Engine
@@ -54,7 +54,7 @@ def test_a_point_of_an_oblong_input_lies_in_its_own_cell() -> None:
 def test_departure_reaches_as_far_as_the_farther_bound() -> None:
     values = np.full((9, 2, 2), 1.0, np.float32)
     values[0] = 3.0
-    record = AttentionRecord("m", "paka", "kernel", "kernel_attention", 1, values, (0.5, 3.0), 1.0, "factor")
+    record = Record(Tap("m", "kernel_attention", "paka", KERNEL, (0.5, 3.0), 1.0, "factor"), 1, values)
     whole = (0.0, 0.0, 8.0, 8.0)
     made = derive([record], record, "departure", Geometry("squash", (8, 8), (8, 8), whole, whole))
     assert made.bounds == (0.0, 2.0) and made.native == pytest.approx(np.full((2, 2), 2 / 9))

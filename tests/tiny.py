@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from viz.core.trace import ClassHead, Trace
+from viz.core.card import ModelCard
+from viz.core.output import ClassHead
+from viz.core.record import Record
+from viz.core.trace import Trace
 from viz.geometry import Preprocessing
-from viz.models.cards import ModelCard, labels_for
+from viz.models.cards import labels_for
 from viz.models.networks.base import StepNetwork
 from viz.models.networks.td_resnet import TDResNet, TDResNetConfig
 from viz.run.engine import Model
@@ -62,5 +66,10 @@ def scene(height: int = 120, width: int = 180, seed: int = 0) -> NDArray[np.uint
 
 def with_neutral(trace: Trace, label: str, neutral: float = 0.0) -> Trace:
     """A trace whose values of one label have a neutral value, as those of some networks have."""
-    records = tuple(replace(r, neutral=neutral) if r.label == label else r for r in trace.records)
+    records = tuple(with_tap(r, neutral=neutral) if r.label == label else r for r in trace.records)
     return replace(trace, records=records)
+
+
+def with_tap(record: Record, **facts: Any) -> Record:
+    """The record with another tap."""
+    return replace(record, tap=replace(record.tap, **facts))

@@ -15,8 +15,7 @@ from tests.browser.people import ASSETS, CONTRAST, Server, Visitor, boxes_overla
 from tests.browser.visiting import Chrome
 from tests.family_models import NAMES
 from viz.core.heatmap import Heatmap, overlay, scale_for, symmetric
-from viz.core.kernels import ModuleFacts, directions, kernel_at
-from viz.page.payload import display_rgb, static
+from viz.page.payload import display_rgb
 
 pytestmark = pytest.mark.browser
 
@@ -87,13 +86,13 @@ def test_walking_a_story(walker: Walker, server: Server) -> None:
     walker.requests.clear()
     forwards = server.engine.forwards
     assert walker.stop == 1
-    assert walker.page.get_attribute(".sl", "data-stops") == str(len(trace.frames))
+    assert walker.page.get_attribute(".sl", "data-stops") == str(len(trace.stages))
     walker.page.focus(".sl-frame")
     before: np.ndarray | None = None
-    for i, frame in enumerate(trace.frames, 1):
+    for i, frame in enumerate(trace.stages, 1):
         assert walker.stop == i and walker.step == frame.step
         assert walker.text(".sl-caption") == frame.caption
-        assert walker.text(".sl-steplabel") == f"{i} of {len(trace.frames)}: {frame.title}"
+        assert walker.text(".sl-steplabel") == f"{i} of {len(trace.stages)}: {frame.title}"
         assert walker.page.locator(".sl-strip button").nth(i - 1).get_attribute("aria-pressed") == "true"
         assert trace.top(frame.step, 1)[0].label in walker.text(".sl-top")
         vector = None if frame.show is None else frame.show.vector
@@ -115,17 +114,19 @@ def test_walking_a_story(walker: Walker, server: Server) -> None:
 
 def shown_scale(trace: viz.Trace, stop: int) -> tuple[Heatmap, str, float, float]:
     """What the page draws at a stop: the map, its palette, and a scale over the stops of the same quantity."""
-    frame = trace.frames[stop - 1]
+    frame = trace.stages[stop - 1]
     heat = frame.heatmap(trace)
     view = frame.show
-    assert view is not None and view.probe is not None
-    label = view.probe.rpartition(".")[2]
+    assert view is not None and view.map.probe is not None
+    label = view.map.probe.rpartition(".")[2]
+    derived = view.map.name if view.map.kind == "derived" else None
     alike = [
         f.heatmap(trace)
-        for f in trace.frames
+        for f in trace.stages
         if f.show is not None
-        and f.show.probe is not None
-        and (f.show.probe.rpartition(".")[2], f.show.part) == (label, view.part)
+        and f.show.map.probe is not None
+        and f.show.map.probe.rpartition(".")[2] == label
+        and (f.show.map.name if f.show.map.kind == "derived" else None) == derived
     ]
     scale = scale_for(heat, "steps", together=alike)
     if heat.neutral is None:
@@ -153,7 +154,7 @@ def test_a_stop_shows_what_python_draws(walker: Walker, server: Server) -> None:
 @of("paka")
 def test_a_click_lays_the_kernel_over_the_photo_at_its_true_reach(walker: Walker, server: Server) -> None:
     trace = reference(server, "paka")
-    stop = next(i for i, f in enumerate(trace.frames, 1) if f.title == "d = 4: departure")
+    stop = next(i for i, f in enumerate(trace.stages, 1) if f.title == "d = 4: departure")
     walker.go(stop)
     assert "click the picture" in walker.text(".sl-ksaid")
     x0, y0, x1, y1 = trace.geometry.seen
@@ -205,9 +206,9 @@ def test_directions_are_drawn_as_arrows_and_as_hues(walker: Walker, server: Serv
       for (let i = 3; i < d.length; i += 4) n += d[i] > 60;
       return n;
     }"""
-    walker.go(next(i for i, f in enumerate(trace.frames, 1) if f.title == "d = 2: departure"))
+    walker.go(next(i for i, f in enumerate(trace.stages, 1) if f.title == "d = 2: departure"))
     bare = walker.page.evaluate(painted)
-    walker.go(next(i for i, f in enumerate(trace.frames, 1) if f.title == "d = 2: directions"))
+    walker.go(next(i for i, f in enumerate(trace.stages, 1) if f.title == "d = 2: directions"))
     arrows = walker.page.evaluate(painted)
     walker.choose("directions", "hue")
     hues = walker.page.evaluate(painted)
@@ -216,47 +217,25 @@ def test_directions_are_drawn_as_arrows_and_as_hues(walker: Walker, server: Serv
     assert max(bare, none) < 0.7 * arrows and arrows < 0.7 * hues
 
 
-@of("paka")
-def test_kernels_in_the_browser_are_those_of_python(walker: Walker, server: Server) -> None:
-    trace = reference(server, "paka", "flower.jpg")
-    record = trace.record("kernel_attention", 3)
-    for stride in (1, 2):
-        facts = ModuleFacts(4, stride)
-        kernel = {"k": 3, "dilation": 4, "stride": stride, "neutral": 1}
-        taps, pulls = walker.page.evaluate(
-            """([code, geometry, kernel, h, w, values, cell]) => {
-              const core = new Function(code + '; return { kernelTaps, kernelPulls };')();
-              const map = { h, w, values: Float32Array.from(values) };
-              return [core.kernelTaps(geometry, kernel, map, cell), [...core.kernelPulls(kernel, map)]];
-            }""",
-            [static("core.js"), trace.geometry.as_json(), kernel, 14, 14, record.values.ravel().tolist(), [2, 12]],
-        )
-        for got, want in zip(taps, kernel_at(record.values, (2, 12), trace.geometry, facts), strict=True):
-            assert (got["row"], got["column"], got["inside"]) == (want.row, want.column, want.inside)
-            assert got["value"] == pytest.approx(want.value)
-            assert [got["box"][k] for k in ("x0", "y0", "x1", "y1")] == pytest.approx(want.box, abs=1e-6)
-        assert pulls == pytest.approx(directions(record.values, 1.0).ravel().tolist(), abs=1e-6)
-
-
 def test_any_map_can_be_chosen_and_the_story_taken_up_again(browser: Chrome, server: Server) -> None:
     with Walker(browser, server) as walker:
         walker.open("paka")
         trace = reference(server, "paka")
-        walker.choose("map", "attention.levels.1.kernel_attention@5")
-        walker.go(next(i for i, f in enumerate(trace.frames, 1) if f.step == 2))
+        walker.choose("map", "attention.levels.1.kernel_attention#5")
+        walker.go(next(i for i, f in enumerate(trace.stages, 1) if f.step == 2))
         assert "tap row 2, column 3" in walker.text(".sl-readout")
         assert len(walker.rows()) == 1 and walker.rows()[0][0].isdigit(), "a map that a person chose has its box"
         walker.go(2)
         assert "no value" in walker.text(".sl-readout")
         walker.choose("map", "story")
         assert "story" in walker.rows()[0][0]
-        walker.go(len(trace.frames))
-        assert walker.rows()[0][0] == str(len(trace.frames)), "class maps of the story keep their boxes"
+        walker.go(len(trace.stages))
+        assert walker.rows()[0][0] == str(len(trace.stages)), "class maps of the story keep their boxes"
         # A model without a story falls back to its class maps.
         before = walker.key
         walker.choose_model("lite0-tdam")
         walker.shown_after(before)
-        assert walker.page.input_value(".sl-map") == "class_map"
+        assert walker.page.input_value(".sl-map") == "cam"
         assert (
             not walker.page.locator(".sl-kernel").is_visible()
             and not walker.page.locator(".sl-showkernel").is_visible()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, Request, expect, sync_playwright
 
-from viz.attribution.methods import DEFAULT_OPTIONS
+from viz.core.methods import DEFAULT_OPTIONS
 from viz.measures.faithfulness.report import QUICK
 from viz.page.running import Running
 

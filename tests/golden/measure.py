@@ -14,10 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from viz.core.derived import split_name
-from viz.core.sources import OWN
+from viz.core.boxes import boxes
 from viz.core.trace import Trace
-from viz.measures.localization.boxes import boxes
 from viz.run.engine import Model
 
 MODELS = ("lite0", "lite0-tdam", "lite0-psa", "lite0-ema", "lite0-vista", "lite0-paka")
@@ -72,8 +70,7 @@ def _boxes(trace: Trace, model: Model) -> Iterator[tuple[str, list[int]]]:
     maps = {f"class_map@{t}": trace.class_map(t) for t in range(1, trace.steps + 1)}
     family = model.card.family
     if family is not None:
-        probe, part = split_name(OWN[family])
-        maps[f"own@{trace.steps}"] = trace.heatmap(probe, part=part)
+        maps[f"own@{trace.steps}"] = trace.heatmap("attention")
     for name, heatmap in maps.items():
         yield name, list(boxes(heatmap)[0].xyxy)
 

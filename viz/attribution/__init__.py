@@ -1,23 +1,6 @@
-"""Attribution methods of Captum on the project's networks, beside the class map and the attention itself."""
+"""Attribution methods of Captum on a network, beside the class map and the attention itself."""
 
-from viz.attribution.methods import (
-    BASELINES,
-    METHODS,
-    AttributionOptions,
-    Method,
-    MethodChoice,
-    is_method,
-    parse_method,
-)
 from viz.attribution.run import attribute
+from viz.core.methods import BASELINES, METHODS, AttributionOptions, Method
 
-__all__ = [
-    "BASELINES",
-    "METHODS",
-    "AttributionOptions",
-    "Method",
-    "MethodChoice",
-    "attribute",
-    "is_method",
-    "parse_method",
-]
+__all__ = ["BASELINES", "METHODS", "AttributionOptions", "Method", "attribute"]

@@ -12,8 +12,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from viz.capture.probe import Probe, edited, match, probes_of
-from viz.errors import ProbeError
+from viz.capture.probe import Probe, edited, probes_of
+from viz.core.map_spec import MapSpec, parse
+from viz.core.methods import METHODS
+from viz.core.record import match
+from viz.errors import MapError, ProbeError
 from viz.models.networks.base import StepNetwork
 
 
@@ -31,6 +34,18 @@ class Steps(nn.Module):
         return logits
 
 
+def method_of(text: str | MapSpec) -> MapSpec:
+    """An attribution method from its text.
+
+    Raises:
+        MapError: not a map, or not an attribution.
+    """
+    spec = parse(text)
+    if spec.kind != "attribution":
+        raise MapError(f"Unknown attribution method {str(spec)[:60]!r}; choose one of {', '.join(METHODS)}.")
+    return spec
+
+
 def find_probe(network: nn.Module, pattern: str) -> tuple[str, Probe]:
     """Full name and probe of a full name or a label (then the deepest module that has it).
 
@@ -40,25 +55,28 @@ def find_probe(network: nn.Module, pattern: str) -> tuple[str, Probe]:
     known = probes_of(network)
     names = match(list(known), pattern)
     if not names:
-        have = ", ".join(sorted({p.label for p in known.values() if p.kind in ("spatial", "joint")})) or "none"
+        have = ", ".join(sorted({p.label for p in known.values() if p.tap.is_map or p.tap.is_maps})) or "none"
         raise ProbeError(f"This network has no probe {pattern!r} to attribute to; it has: {have}.")
     probe = known[names[-1]]
-    if probe.kind not in ("spatial", "joint"):
-        raise ProbeError(f"{names[-1]} is of kind {probe.kind}; attribution needs a probe of kind spatial or joint.")
+    if not (probe.tap.is_map or probe.tap.is_maps):
+        raise ProbeError(
+            f"{names[-1]} is of kind {probe.tap.kind}; attribution needs a probe of kind spatial or joint."
+        )
     return names[-1], probe
 
 
 @contextmanager
-def tapped(model: Steps, name: str, kind: str, x: Tensor, target: Tensor) -> Iterator[nn.Module]:
+def tapped(model: Steps, name: str, x: Tensor, target: Tensor) -> Iterator[nn.Module]:
     """A module through which the probe's last firing that the logits use passes; channels second, (N, C, h, w).
 
     Args:
-        name: full name of the probe. kind: ``spatial`` values get one channel for Captum.
+        name: full name of the probe; a value that is one map gets a channel for Captum.
         x, target: pictures and classes; the first one finds out which firing is used.
 
     Raises:
         ProbeError: the step makes no use of the probe.
     """
+    one_map = probes_of(model.network)[name].tap.is_map
     wanted = _used_firing(model, name, x[:1], target[:1])
     tap = nn.Identity()
     fired = 0
@@ -68,7 +86,7 @@ def tapped(model: Steps, name: str, kind: str, x: Tensor, target: Tensor) -> Ite
         fired += 1
         if fired - 1 != wanted:
             return value
-        seen: Tensor = tap(value[:, None])[:, 0] if kind == "spatial" else tap(value)
+        seen: Tensor = tap(value[:, None])[:, 0] if one_map else tap(value)
         return seen
 
     def start(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:

@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from viz.attribution.layers import Steps, find_probe, tapped
-from viz.attribution.methods import DEFAULT_OPTIONS, AttributionOptions, MethodChoice, parse_method
+from viz.attribution.layers import Steps, find_probe, method_of, tapped
 from viz.capture.probe import muted
+from viz.core.map_spec import MapSpec
+from viz.core.methods import DEFAULT_OPTIONS, AttributionOptions
 from viz.environment import plain_torch
 from viz.errors import ModelError, VizError
 from viz.geometry import Preprocessing
@@ -35,7 +36,7 @@ def attribute(
     network: StepNetwork,
     x: Tensor,
     classes: Tensor,
-    method: MethodChoice | str,
+    method: MapSpec | str,
     *,
     step: int = -1,
     options: AttributionOptions = DEFAULT_OPTIONS,
@@ -69,7 +70,7 @@ def attribute(
         VizError, ModelError, ProbeError: one sentence each.
     """
     import_matplotlib()  # Captum does
-    choice = parse_method(method)
+    choice = method_of(method)
     step = _checked_step(network, step)
     _check(network, x, classes, options, choice)
     work = _Work(choice, options, _baseline(options, choice, x, preprocessing))
@@ -92,15 +93,15 @@ def attribute(
 class _Work:
     """A method with all that it needs beside network, pictures and classes."""
 
-    choice: MethodChoice
+    choice: MapSpec
     options: AttributionOptions
     baseline: Tensor
 
     def run(self, model: Steps, x: Tensor, target: Tensor) -> Tensor:
         """(n, h', w') of at most `options.batch` pictures."""
-        if self.choice.probe is not None:
-            name, probe = find_probe(model.network, self.choice.probe)
-            with tapped(model, name, probe.kind, x, target) as layer:
+        if self.choice.tap is not None:
+            name, _ = find_probe(model.network, self.choice.tap)
+            with tapped(model, name, x, target) as layer:
                 return self._to_layer(model, layer, x, target)
         if self.choice.name == "gradcam":
             return self._to_layer(model, model.network.class_layer(), x, target)
@@ -154,11 +155,11 @@ def _pass_size(options: AttributionOptions, x: Tensor) -> int:
     return options.batch if pixels <= _PIXELS else max(1, options.batch * _PIXELS // pixels)
 
 
-def _passes(choice: MethodChoice, options: AttributionOptions, x: Tensor, pictures: int) -> int:
+def _passes(choice: MapSpec, options: AttributionOptions, x: Tensor, pictures: int) -> int:
     """How often Captum calls the network for one chunk."""
     together = max(1, options.batch // pictures)
     if choice.name == "integrated_gradients":
-        return math.ceil(options.n_steps / together) + (2 if choice.probe is not None else 0)
+        return math.ceil(options.n_steps / together) + (2 if choice.tap is not None else 0)
     if choice.name == "occlusion":
         windows = math.prod(math.ceil((size - options.window) / options.stride) + 1 for size in x.shape[2:])
         return 1 + math.ceil(windows / together)
@@ -171,12 +172,10 @@ def _counter(progress: Progress, number: int, chunks: int, passes: int) -> Calla
     return lambda: progress((number + min(next(done), passes) / passes) / chunks)
 
 
-def _baseline(
-    options: AttributionOptions, choice: MethodChoice, x: Tensor, preprocessing: Preprocessing | None
-) -> Tensor:
+def _baseline(options: AttributionOptions, choice: MapSpec, x: Tensor, preprocessing: Preprocessing | None) -> Tensor:
     """(1, 3, 1, 1): the baseline's colour as the network gets it."""
     mean = torch.zeros(1, 3, 1, 1, device=x.device, dtype=x.dtype)
-    if options.baseline == "mean" or "baseline" not in choice.info.options:
+    if options.baseline == "mean" or "baseline" not in choice.method.options:
         return mean
     if preprocessing is None:
         raise VizError("The black baseline needs the model's preprocessing; without it only the mean colour is known.")
@@ -191,7 +190,7 @@ def _checked_step(network: StepNetwork, step: int) -> int:
     return number
 
 
-def _check(network: StepNetwork, x: Tensor, classes: Tensor, options: AttributionOptions, choice: MethodChoice) -> None:
+def _check(network: StepNetwork, x: Tensor, classes: Tensor, options: AttributionOptions, choice: MapSpec) -> None:
     if x.ndim != 4 or x.shape[1] != 3 or not len(x):
         raise VizError(f"Attribution needs pictures of shape (N, 3, h, w), not {tuple(x.shape)}.")
     if classes.shape != (len(x),) or classes.is_floating_point():

@@ -7,56 +7,20 @@ the same model at once each see only their own values.
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from viz.core.record import Axes, Record, Tap, match
 from viz.errors import ProbeError
-from viz.read_only import ReadOnlyArrays
 
-Kind = Literal["channel", "spatial", "joint", "kernel"]
 Edit = Callable[[Tensor, int], Tensor]
-
-
-@dataclass(frozen=True)
-class AttentionRecord(ReadOnlyArrays):
-    """One captured value of one picture.
-
-    Attributes:
-        path: dotted path of the attention module inside the network, e.g. ``layer4.0.RA_block``.
-        family: ``tdam``, ``psa``, ``ema``, ``vista`` or ``paka``.
-        kind: ``channel`` (C,), ``spatial`` (h, w), ``joint`` (C, h, w) or ``kernel`` (k*k, h, w).
-        label: what the value is, e.g. ``spatial_gate``.
-        step: the computation step that uses the value, 1-based.
-        values: float32 copy, shape by kind.
-        bounds: the range the operation can take; infinite where it has no bound.
-        neutral: the one value that makes the network plain, that is, as it answers without its attention, when all of
-            this probe's values are set to it and everything else stays as computed; None where no single value does.
-        unit: in words, e.g. ``gate`` or ``logit``.
-    """
-
-    path: str
-    family: str
-    kind: Kind
-    label: str
-    step: int
-    values: NDArray[np.float32]
-    bounds: tuple[float, float]
-    neutral: float | None
-    unit: str
-
-    @property
-    def name(self) -> str:
-        """Full probe name, ``path.label``."""
-        return f"{self.path}.{self.label}" if self.path else self.label
 
 
 class Probe(nn.Module):
@@ -64,31 +28,20 @@ class Probe(nn.Module):
 
     Args:
         family: family of the module that holds the probe.
-        kind: what the axes after the batch mean, see `AttentionRecord`.
+        axes: of the value after the batch, see `viz.core.record`.
         label: name of the value, the same word in every family.
-        bounds: range the operation can take.
-        neutral: see `AttentionRecord`. What it is depends on the network around the module, often on learned numbers:
-            the network says so (`viz.models.networks.base.StepNetwork.neutrals`), and `probes_of` keeps it up to date.
-        unit: unit in words.
+        facts: further fields of its `Tap`. The neutral value depends on the network around the module, often on
+            learned numbers: the network says so (`viz.models.networks.base.StepNetwork.neutrals`).
     """
 
-    def __init__(
-        self,
-        family: str,
-        kind: Kind,
-        label: str,
-        *,
-        bounds: tuple[float, float] = (-np.inf, np.inf),
-        neutral: float | None = None,
-        unit: str = "",
-    ) -> None:
+    def __init__(self, family: str, axes: Axes, label: str, **facts: Any) -> None:
         super().__init__()
-        self.family = family
-        self.kind: Kind = kind
-        self.label = label
-        self.bounds = bounds
-        self.neutral = neutral
-        self.unit = unit
+        self.tap = Tap("", label, family, axes, **facts)
+
+    @property
+    def label(self) -> str:
+        """Name of the value."""
+        return self.tap.label
 
     def forward(self, value: Tensor, step: int = 1) -> Tensor:
         """Return `value` (batch first) unchanged, unless an edit is in force; tell the sink of this context."""
@@ -103,7 +56,7 @@ class Probe(nn.Module):
         return value
 
     def extra_repr(self) -> str:
-        return f"{self.kind} {self.label}"
+        return f"{self.tap.kind} {self.label}"
 
 
 @runtime_checkable
@@ -111,35 +64,37 @@ class SaysNeutral(Protocol):
     """A network that says which values of its probes make it plain."""
 
     def neutrals(self) -> Mapping[str, float | None]:
-        """Neutral values by full probe name, see `AttentionRecord`; probes that are left out keep their own."""
+        """Neutral values by full probe name, see `Tap`; probes that are left out keep their own."""
         ...
+
+
+@runtime_checkable
+class HasStrength(Protocol):
+    """A module whose message is multiplied by a learned number."""
+
+    strength: Tensor
 
 
 @dataclass
 class Sink:
     """Collects copies of probed values during one forward pass.
 
-    `names` maps ``id(probe)`` to its dotted name; only these probes are copied. `batches` keeps, in order of firing,
-    the probe, its module's path, the step and a float32 CPU copy with the batch first.
+    `taps` maps ``id(probe)`` to its tap; only these probes are copied. `batches` keeps, in order of firing, tap, step
+    and a float32 CPU copy with the batch first.
     """
 
-    names: Mapping[int, str]
-    batches: list[tuple[Probe, str, int, Tensor]] = field(default_factory=list)
+    taps: Mapping[int, Tap]
+    batches: list[tuple[Tap, int, Tensor]] = field(default_factory=list)
 
     def take(self, probe: Probe, value: Tensor, step: int) -> None:
-        name = self.names.get(id(probe))
-        if name is not None:
-            copy = value.detach().to("cpu", torch.float32, copy=True)
-            self.batches.append((probe, name.rpartition(".")[0], step, copy))
+        """Copy a value (batch first) where its probe is one of these."""
+        tap = self.taps.get(id(probe))
+        if tap is not None:
+            self.batches.append((tap, step, value.detach().to("cpu", torch.float32, copy=True)))
 
-    def records(self, item: int = 0) -> tuple[AttentionRecord, ...]:
+    def records(self, item: int = 0) -> tuple[Record, ...]:
         """Records of one picture of the batch, in order of firing."""
-        return tuple(
-            AttentionRecord(
-                path, p.family, p.kind, p.label, step, np.array(v[item].numpy()), p.bounds, p.neutral, p.unit
-            )
-            for p, path, step, v in self.batches
-        )
+        return tuple(Record(tap, step, np.array(v[item].numpy())) for tap, step, v in self.batches)
 
 
 _SINK: ContextVar[Sink | None] = ContextVar("searchlight_sink", default=None)
@@ -147,24 +102,32 @@ _EDITS: ContextVar[Mapping[int, Edit] | None] = ContextVar("searchlight_edits", 
 
 
 def probes_of(network: nn.Module) -> dict[str, Probe]:
-    """All probes of a network by their full name: the path of their module and their label.
-
-    Their neutral values are brought up to date: training or loading may have changed the numbers behind them.
-    """
+    """All probes of a network by their full name: the path of their module and their label."""
     found: dict[str, Probe] = {}
     for path, module in network.named_modules():
         if isinstance(module, Probe):
             parent = path.rpartition(".")[0]
             found[f"{parent}.{module.label}" if parent else module.label] = module
-    if isinstance(network, SaysNeutral):
-        for name, neutral in network.neutrals().items():
-            found[name].neutral = neutral
     return found
 
 
-def match(names: Sequence[str], pattern: str) -> list[str]:
-    """Names that a pattern selects: a full name, a bare label, or a glob over full names."""
-    return [n for n in names if n == pattern or n.rpartition(".")[2] == pattern or fnmatch.fnmatchcase(n, pattern)]
+def taps_of(network: nn.Module) -> dict[str, Tap]:
+    """The taps of all probes by their full name; learned numbers in them are those of this moment.
+
+    Raises:
+        KeyError: the network gives a neutral value to a probe that it does not have.
+    """
+    modules = dict(network.named_modules())
+    found = {}
+    for name, probe in probes_of(network).items():
+        path = name.rpartition(".")[0]
+        module = modules[path]
+        strength = float(module.strength.detach()) if isinstance(module, HasStrength) else None
+        found[name] = replace(probe.tap, path=path, strength=strength)
+    if isinstance(network, SaysNeutral):
+        for name, neutral in network.neutrals().items():
+            found[name] = replace(found[name], neutral=neutral)
+    return found
 
 
 def _select(network: nn.Module, patterns: Sequence[str]) -> dict[str, list[str]]:
@@ -191,14 +154,15 @@ def capture(network: nn.Module, patterns: Sequence[str] | None = None) -> Iterat
     known = probes_of(network)
     chosen = None if patterns is None else _select(network, patterns)
     names = known if chosen is None else {n: known[n] for found in chosen.values() for n in found}
-    sink = Sink({id(probe): name for name, probe in names.items()})
+    taps = taps_of(network)
+    sink = Sink({id(probe): taps[name] for name, probe in names.items()})
     token = _SINK.set(sink)
     try:
         yield sink
     finally:
         _SINK.reset(token)
     if chosen is not None:
-        fired = {f"{path}.{p.label}" if path else p.label for p, path, _, _ in sink.batches}
+        fired = {tap.name for tap, _, _ in sink.batches}
         for pattern, found in chosen.items():
             silent = [n for n in found if n not in fired]
             if silent:
@@ -235,4 +199,4 @@ def edited(network: nn.Module, edits: Mapping[str, Edit]) -> Iterator[None]:
 def listening(probe: Probe) -> bool:
     """Whether a capture or an edit of this thread or task waits for `probe`; if not, it need not be made."""
     edits, sink = _EDITS.get(), _SINK.get()
-    return (edits is not None and id(probe) in edits) or (sink is not None and id(probe) in sink.names)
+    return (edits is not None and id(probe) in edits) or (sink is not None and id(probe) in sink.taps)

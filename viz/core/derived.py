@@ -1,11 +1,9 @@
 """Maps that are not captured but follow from captured values: means, logarithms, sums. Pure functions of records.
 
-``PART(PROBE)`` names one, e.g. ``mean(bottom)`` or ``log(channel_pool)``:
-
-- ``mean``: mean over the channels of a joint value, or over the taps of a kernel.
+- ``mean``: mean over the channels or groups of maps, or over the taps of a kernel.
 - ``log``: log2 of a share times the number of cells: 0 is the even share. For values that sum to 1 over the cells.
 - ``gated``: the module's input after its channel gate, mean over the channels.
-- ``departure``: mean over the taps of \\|A - 1\\| of PAKA's kernel attention A (0 everywhere is plain convolution);
+- ``departure``: mean over the taps of \\|A - 1\\| of a kernel attention A (0 everywhere is plain convolution);
   of other kernels \\|A\\|.
 - ``directions``: length of the pull of each cell's kernel, see `viz.core.kernels.directions`.
 - ``ranks``: sum of the outer products of the ranks up to this one (``ranks(spatial_map_2)`` adds v1 m1 + v2 m2), mean
@@ -17,22 +15,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from viz.capture.probe import AttentionRecord
 from viz.core.heatmap import Heatmap
-from viz.core.kernels import directions, kernel_size, middle_of
-from viz.errors import ProbeError
+from viz.core.kernels import directions, kernel_size
+from viz.core.map_spec import DERIVED, MapSpec
+from viz.core.record import Record
+from viz.core.words import derived_words
+from viz.errors import MapError, ProbeError
 from viz.geometry import Geometry, Interpolation
 
-Part = Literal["mean", "log", "gated", "departure", "directions", "ranks", "total"]
-PARTS: tuple[Part, ...] = get_args(Part)
 Floats = NDArray[np.float32]
-_WRITTEN = re.compile(r"(?P<part>[a-z]+)\((?P<probe>[\w.]+)\)")
 _RANK = re.compile(r"spatial_map_(\d{1,4})")
 # Far below any share that float32 softmax gives on a map; keeps a zero finite.
 _LEAST_SHARE = 1e-30
@@ -40,80 +36,37 @@ _LEAST_SHARE = 1e-30
 _SUM_TOLERANCE = 5e-3
 
 
-def split_name(name: str) -> tuple[str, Part | None]:
-    """Probe and part of ``mean(bottom)``; a bare name has no part.
-
-    Raises:
-        ProbeError: an unknown part.
-    """
-    found = _WRITTEN.fullmatch(name)
-    if found is None:
-        return name, None
-    for part in PARTS:
-        if part == found["part"]:
-            return found["probe"], part
-    raise ProbeError(f"There is no part {found['part']!r} of a probe; there are: {', '.join(PARTS)}.")
-
-
-def part_words(label: str, part: str | None, channel: int | None = None) -> str:
-    """What a map shows, for titles."""
-    words = "input" if label == "bottom" else label.replace("_", " ")
-    rank = _RANK.fullmatch(label)
-    if part == "ranks" and rank:
-        words = (
-            "v1 m1"
-            if rank[1] == "1"
-            else f"v1 m1 + ... + v{rank[1]} m{rank[1]}"
-            if int(rank[1]) > 2
-            else "v1 m1 + v2 m2"
-        )
-    text = {
-        "mean": f"{words}, mean",
-        "log": f"{words} x cells, log2",
-        "gated": f"{words} after the channel gate",
-        "departure": "departure from plain" if label == "kernel_attention" else f"{words}, departure from 0",
-        "directions": "pull of the kernel" if label == "kernel_attention" else f"{words}, pull",
-        "total": f"{words}, all messages",
-    }.get(part or "", words)
-    return text if channel is None else f"{text}, channel {channel}"
-
-
 def derive(
-    records: Sequence[AttentionRecord],
-    record: AttentionRecord,
-    part: Part,
+    records: Sequence[Record],
+    record: Record,
+    name: str,
     geometry: Geometry,
     *,
     channel: int | None = None,
     interpolation: Interpolation = "bilinear",
-    strengths: Mapping[str, float] | None = None,
 ) -> Heatmap:
     """A derived map of one record; `records` are all of its trace.
 
-    `strengths` are learned factors of modules by their path, which a ``total`` weighs with.
-
     Raises:
-        ProbeError: the part does not apply to this probe, or values that it needs were not captured.
+        MapError: an unknown derived map. ProbeError: it does not apply to this tap, or values that it needs were not
+            captured.
     """
-    if part not in PARTS:
-        raise ProbeError(f"There is no part {part!r} of a probe; there are: {', '.join(PARTS)}.")
-    if channel is not None and part not in ("ranks", "log", "gated"):
-        raise ProbeError(f"{part} of {record.name} is one map; it takes no channel.")
-    if part == "total":
-        values, unit, bounds, neutral = _total(records, record, strengths or {})
-    else:
-        values, unit, bounds, neutral = _PARTS[part](records, record, channel)
+    if name not in DERIVED:
+        raise MapError(f"Unknown derived map {name[:60]!r}; choose one of {', '.join(DERIVED)}.")
+    if channel is not None and name not in ("ranks", "log", "gated"):
+        raise ProbeError(f"{name} of {record.name} is one map; it takes no channel.")
+    values, unit, bounds, neutral = _DERIVED[name](records, record, channel)
+    # A total belongs to all modules, whichever of them named it.
+    tap = record.label if name == "total" else record.name
     return Heatmap(
         values.astype(np.float32),
         geometry,
-        f"{part_words(record.label, part, channel)}, step {record.step}",
+        f"{derived_words(record.label, name, channel)}, step {record.step}",
         unit=unit,
         bounds=bounds,
         neutral=neutral,
-        step=record.step,
         interpolation=interpolation,
-        # A total belongs to all modules, whichever of them named it.
-        name=f"{part}({record.label if part == 'total' else record.name})",
+        spec=MapSpec(name, tap, channel, step=record.step),
     )
 
 
@@ -121,54 +74,52 @@ _Made = tuple[NDArray[np.floating], str, tuple[float, float], float | None]
 _ENDLESS = (-np.inf, np.inf)
 
 
-def _refused(record: AttentionRecord, part: Part, needs: str) -> ProbeError:
-    return ProbeError(f"{part} needs {needs}; {record.name} is of kind {record.kind} with shape {record.values.shape}.")
+def _refused(record: Record, name: str, needs: str) -> ProbeError:
+    return ProbeError(f"{name} needs {needs}; {record.name} is of kind {record.kind} with shape {record.values.shape}.")
 
 
-def _mean(records: Sequence[AttentionRecord], record: AttentionRecord, channel: int | None) -> _Made:
-    if record.kind not in ("joint", "kernel"):
+def _mean(records: Sequence[Record], record: Record, channel: int | None) -> _Made:
+    if not (record.tap.is_maps or record.tap.is_kernel):
         raise _refused(record, "mean", "a joint value or a kernel")
     over = mean_over(record)
-    return record.values.mean(axis=0), f"{record.unit}, mean over the {over}", record.bounds, middle_of(record)
+    return record.values.mean(axis=0), f"{record.unit}, mean over the {over}", record.bounds, record.tap.centre
 
 
-def mean_over(record: AttentionRecord) -> str:
-    """What the first axis of a joint value or a kernel counts."""
-    if record.kind == "kernel":
-        return "taps"
-    return "groups" if record.family == "ema" and record.label.startswith(("cross_", "group_")) else "channels"
+def mean_over(record: Record) -> str:
+    """What the first axis counts: ``channels``, ``groups`` or ``taps``."""
+    return f"{record.axes[0]}s"
 
 
-def one_of(record: AttentionRecord, channel: int) -> str:
-    """One map of a joint value or a kernel in words: ``channel 17``; groups and taps are counted from 1."""
-    over = mean_over(record)
-    if over == "groups":
+def one_of(record: Record, channel: int) -> str:
+    """One map of several in words: ``channel 17``; groups and taps are counted from 1."""
+    first = record.axes[0]
+    if first == "group":
         return f"group {channel + 1}"
-    if over == "taps":
+    if first == "tap":
         k = kernel_size(record.values)
         return f"tap row {channel // k + 1}, column {channel % k + 1}"
     return f"channel {channel}"
 
 
-def _log(records: Sequence[AttentionRecord], record: AttentionRecord, channel: int | None) -> _Made:
+def _log(records: Sequence[Record], record: Record, channel: int | None) -> _Made:
     values = record.values
-    if record.kind == "joint":
+    if record.tap.is_maps:
         values = values.mean(axis=0) if channel is None else _one(record, channel)
-    if record.kind not in ("joint", "spatial") or not _are_shares(record, values):
+    if not (record.tap.is_maps or record.tap.is_map) or not _are_shares(record, values):
         raise _refused(record, "log", "shares that sum to 1 over the cells")
     share = np.maximum(values.astype(np.float64), _LEAST_SHARE) * values.size
     return np.log2(share), "log2 of share x cells, 0 is even", _ENDLESS, 0.0
 
 
-def _are_shares(record: AttentionRecord, values: Floats) -> bool:
+def _are_shares(record: Record, values: Floats) -> bool:
     """Whether values sum to 1 over the cells; of a pass that overflowed, whether they should."""
     if not np.isfinite(values).all():
-        return "sums to 1 over the positions" in record.unit
+        return record.tap.shares
     return bool(values.min() >= 0) and abs(float(values.sum(dtype=np.float64)) - 1) <= _SUM_TOLERANCE
 
 
-def _gated(records: Sequence[AttentionRecord], record: AttentionRecord, channel: int | None) -> _Made:
-    if record.kind != "joint":
+def _gated(records: Sequence[Record], record: Record, channel: int | None) -> _Made:
+    if not record.tap.is_maps:
         raise _refused(record, "gated", "a joint value")
     for r in records:
         beside = r.path == record.path and r.step == record.step
@@ -180,23 +131,23 @@ def _gated(records: Sequence[AttentionRecord], record: AttentionRecord, channel:
     raise ProbeError(f"No channel gate that fits {record.name} was captured at step {record.step}.")
 
 
-def _departure(records: Sequence[AttentionRecord], record: AttentionRecord, channel: int | None) -> _Made:
-    if record.kind != "kernel":
+def _departure(records: Sequence[Record], record: Record, channel: int | None) -> _Made:
+    if not record.tap.is_kernel:
         raise _refused(record, "departure", "a kernel")
-    middle = middle_of(record) or 0.0
+    middle = record.tap.centre or 0.0
     most = max(abs(b - middle) for b in record.bounds)
     plain = "plain convolution" if record.label == "kernel_attention" else "no weight"
     return np.abs(record.values - middle).mean(axis=0), f"mean |A - {middle:g}|, 0 is {plain}", (0.0, most), None
 
 
-def _directions(records: Sequence[AttentionRecord], record: AttentionRecord, channel: int | None) -> _Made:
-    if record.kind != "kernel":
+def _directions(records: Sequence[Record], record: Record, channel: int | None) -> _Made:
+    if not record.tap.is_kernel:
         raise _refused(record, "directions", "a kernel")
-    pull = directions(record.values, middle_of(record))
+    pull = directions(record.values, record.tap.centre)
     return np.hypot(pull[0], pull[1]), "length of the mean pull, 0 is even", (0.0, np.inf), None
 
 
-def _ranks(records: Sequence[AttentionRecord], record: AttentionRecord, channel: int | None) -> _Made:
+def _ranks(records: Sequence[Record], record: Record, channel: int | None) -> _Made:
     rank = _RANK.fullmatch(record.label)
     if rank is None:
         raise _refused(record, "ranks", "a map of one rank (spatial_map_1, spatial_map_2, ...)")
@@ -213,35 +164,36 @@ def _ranks(records: Sequence[AttentionRecord], record: AttentionRecord, channel:
     return total, "sum of v m" + (", mean over the channels" if channel is None else ""), (0.0, np.inf), None
 
 
-def _total(records: Sequence[AttentionRecord], record: AttentionRecord, strengths: Mapping[str, float]) -> _Made:
-    if record.kind != "joint":
+def _total(records: Sequence[Record], record: Record, channel: int | None) -> _Made:
+    if not record.tap.is_maps:
         raise _refused(record, "total", "a joint value")
-    alike = [r for r in records if r.label == record.label and r.step == record.step and r.kind == "joint"]
+    alike = [r for r in records if r.label == record.label and r.step == record.step and r.tap.is_maps]
     shape = record.values.shape[1:]
     if any(r.values.shape[1:] != shape for r in alike):
         raise ProbeError(f"The maps of {record.label!r} have different sizes and cannot be added.")
-    weights = [strengths.get(r.path, 1.0) for r in alike]
+    weights = [1.0 if r.tap.strength is None else r.tap.strength for r in alike]
     total = np.zeros(shape)
     ends = np.zeros(2)
     for r, weight in zip(alike, weights, strict=True):
         total = total + weight * r.values.mean(axis=0, dtype=np.float64)
         ends = ends + np.sort(weight * np.array(r.bounds)) if weight else ends
-    weighed = " x strength" if any(r.path in strengths for r in alike) else ""
+    weighed = " x strength" if any(r.tap.strength is not None for r in alike) else ""
     unit = f"{record.unit}{weighed}, mean over the channels, sum of {len(alike)}"
     return total, unit, (float(ends[0]), float(ends[1])), None
 
 
-def _one(record: AttentionRecord, channel: int) -> Floats:
+def _one(record: Record, channel: int) -> Floats:
     if not 0 <= channel < record.values.shape[0]:
         raise ProbeError(f"{record.name} has channels 0 to {record.values.shape[0] - 1}, not {channel}.")
     return record.values[channel]
 
 
-_PARTS = {
+_DERIVED = {
     "mean": _mean,
     "log": _log,
     "gated": _gated,
     "departure": _departure,
     "directions": _directions,
     "ranks": _ranks,
+    "total": _total,
 }

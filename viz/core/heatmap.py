@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from viz.core.map_spec import MapSpec
 from viz.errors import VizError
 from viz.geometry import Geometry, Interpolation
 
@@ -38,10 +39,8 @@ class Heatmap:
         bounds: range the operation can take, infinite where unbounded.
         neutral: middle of a diverging palette, if there is one: of a gate the value that leaves the network plain, of a
             kernel attention plain convolution, of shares the even one, of attributions no part in the answer.
-        step: computation step, 1-based.
         interpolation: used by `values`.
-        name: full probe name, or ``class_map``.
-        class_index: the class of a class map.
+        spec: which map it is, with full tap name, class number and step.
     """
 
     native: Floats
@@ -50,10 +49,8 @@ class Heatmap:
     unit: str = ""
     bounds: tuple[float, float] = (-np.inf, np.inf)
     neutral: float | None = None
-    step: int = 1
     interpolation: Interpolation = "bilinear"
-    name: str = ""
-    class_index: int | None = None
+    spec: MapSpec | None = None
     _cache: dict[str, Floats] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -61,6 +58,21 @@ class Heatmap:
         if native.ndim != 2 or native.size == 0:
             raise VizError(f"A heat map needs a (h, w) array of values, not one of shape {native.shape}.")
         object.__setattr__(self, "native", native)
+
+    @property
+    def step(self) -> int:
+        """Computation step, 1-based."""
+        return 1 if self.spec is None else max(1, self.spec.step)
+
+    @property
+    def name(self) -> str:
+        """Which map, whatever the class and the step: ``cam``, ``mean(attention.bottom)``."""
+        return "" if self.spec is None else self.spec.key
+
+    @property
+    def class_index(self) -> int | None:
+        """The class of a class map or an attribution."""
+        return self.spec.cls if self.spec is not None and isinstance(self.spec.cls, int) else None
 
     @property
     def raw_range(self) -> tuple[float, float]:

@@ -3,48 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
-from viz.capture.probe import AttentionRecord, probes_of
+from viz.core.record import Record
 from viz.errors import ProbeError
-from viz.families.vista.graph import DILATIONS, GatedMessage
 from viz.geometry import Geometry, Rect
-
-
-@dataclass(frozen=True)
-class ModuleFacts:
-    """What a module with per-pixel kernels is, whatever the picture.
-
-    Attributes:
-        dilation: distance of the taps in cells of the module's input.
-        stride: input cells from one output cell to the next.
-        strength: learned factor on the module's message, where it has one.
-    """
-
-    dilation: int = 1
-    stride: int = 1
-    strength: float | None = None
-
-
-def facts_of(network: nn.Module) -> Mapping[str, ModuleFacts]:
-    """Facts on the module around every probe of kind ``kernel``, by the probe's full name."""
-    found = {}
-    for name, probe in probes_of(network).items():
-        if probe.kind == "kernel":
-            module = network.get_submodule(name.rpartition(".")[0])
-            strength = getattr(module, "strength", None)
-            dilation = getattr(module, "dilation", 1)
-            if isinstance(module, GatedMessage):  # one module, three dilations, counted in the labels
-                dilation = DILATIONS[int(probe.label.rpartition("_")[2]) - 1]
-            found[name] = ModuleFacts(
-                int(dilation), int(getattr(module, "stride", 1)), None if strength is None else float(strength.detach())
-            )
-    return found
 
 
 @dataclass(frozen=True)
@@ -78,7 +45,12 @@ def kernel_size(values: NDArray[np.float32]) -> int:
 
 
 def kernel_at(
-    values: NDArray[np.float32], cell: tuple[int, int], geometry: Geometry, facts: ModuleFacts | None = None
+    values: NDArray[np.float32],
+    cell: tuple[int, int],
+    geometry: Geometry,
+    *,
+    dilation: int = 1,
+    stride: int = 1,
 ) -> tuple[KernelTap, ...]:
     """The taps of the kernel of one output cell, where they lie in the picture.
 
@@ -92,16 +64,15 @@ def kernel_at(
     Raises:
         ProbeError: no such cell, or values that are no kernel.
     """
-    facts = facts or ModuleFacts()
     k, (h, w) = kernel_size(values), values.shape[1:]
     if not (0 <= cell[0] < h and 0 <= cell[1] < w):
         raise ProbeError(f"The map has rows 0 to {h - 1} and columns 0 to {w - 1}; there is no cell {cell}.")
-    rows, columns = h * facts.stride, w * facts.stride
+    rows, columns = h * stride, w * stride
     high, wide = geometry.network[0] / rows, geometry.network[1] / columns
     taps = []
     for j in range(k * k):
-        row = facts.stride * cell[0] + facts.dilation * (j // k - k // 2)
-        column = facts.stride * cell[1] + facts.dilation * (j % k - k // 2)
+        row = stride * cell[0] + dilation * (j // k - k // 2)
+        column = stride * cell[1] + dilation * (j % k - k // 2)
         box = geometry.box_to_picture((column * wide, row * high, (column + 1) * wide, (row + 1) * high))
         x0, y0, x1, y1 = (float(v) for v in box)
         inside = 0 <= row < rows and 0 <= column < columns
@@ -119,10 +90,10 @@ def cell_at(point: tuple[float, float], shape: tuple[int, int], geometry: Geomet
     return min(row, shape[0] - 1), min(column, shape[1] - 1)
 
 
-def middle_of(record: AttentionRecord) -> float | None:
-    """The middle of a diverging palette for a value: its neutral value; of a kernel attention 1, which is plain
-    convolution (of the kernel as it was learned, so that the network around it need not be plain)."""
-    return 1.0 if record.neutral is None and record.label == "kernel_attention" else record.neutral
+def composed_reach(records: Sequence[Record], record: Record) -> int:
+    """Cells to each side that the kernels of this label reach together up to this step: sum of dilation x (k // 2)."""
+    upto = [r for r in records if r.label == record.label and r.step <= record.step]
+    return sum(r.tap.dilation * (kernel_size(r.values) // 2) for r in upto)
 
 
 def directions(values: NDArray[np.float32], neutral: float | None) -> NDArray[np.float32]:
@@ -141,8 +112,3 @@ def directions(values: NDArray[np.float32], neutral: float | None) -> NDArray[np
     towards = np.stack([x, y]) / np.where(length > 0, length, 1.0)
     pulls = np.tensordot(towards, values.astype(np.float64) - (neutral or 0.0), axes=1) / max(1, k * k - 1)
     return pulls.astype(np.float32)
-
-
-def strengths_of(facts: Mapping[str, ModuleFacts]) -> dict[str, float]:
-    """Learned factors of modules that have one, by the module's path; `facts` are by full probe name."""
-    return {name.rpartition(".")[0]: f.strength for name, f in facts.items() if f.strength is not None}

@@ -1,90 +1,36 @@
-"""One forward pass under probes: picture in, Trace out. Everything else reads the trace and runs no net again."""
+"""What one network did to one picture. Everything a person looks at reads a trace and runs no network again."""
 
 from __future__ import annotations
 
 import base64
 import html
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from viz.capture.probe import AttentionRecord, capture, match
-from viz.core.derived import Part, derive, split_name
-from viz.core.finite import check_answer, notes_on
+from viz.core.attribution import Attribution
+from viz.core.baselines import baseline
+from viz.core.card import ModelCard, class_number
+from viz.core.derived import derive
+from viz.core.finite import notes_on
 from viz.core.heatmap import Heatmap, overlay, scale_for
-from viz.core.kernels import KernelTap, ModuleFacts, cell_at, facts_of, kernel_at, middle_of, strengths_of
-from viz.environment import plain_torch
+from viz.core.kernels import KernelTap, cell_at, kernel_at
+from viz.core.map_spec import MapSpec, parse
+from viz.core.output import ClassHead, Prediction
+from viz.core.record import Record, match
+from viz.core.stage import Narrator, Stage
 from viz.errors import ModelError, ProbeError
-from viz.geometry import Geometry, Interpolation, Mode, prepare
-from viz.models.cards import ModelCard, class_number
-from viz.models.networks.base import StepNetwork
+from viz.geometry import Geometry, Interpolation
 from viz.picture import Picture
 from viz.read_only import ReadOnlyArrays
 
-if TYPE_CHECKING:
-    from viz.core.frames import Frame
-
 FloatArray = NDArray[np.float32]
-
-
-class Prediction(NamedTuple):
-    """One class of one step: `probability` is the softmax over all classes."""
-
-    class_index: int
-    label: str
-    probability: float
-
-
-@dataclass(frozen=True, eq=False)
-class ClassHead(ReadOnlyArrays):
-    """The linear classifier that class maps need: `weights` float32 (classes, C), `labels` one a class."""
-
-    weights: FloatArray
-    labels: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Attribution(ReadOnlyArrays):
-    """What speaks for a class, as `Model.attribute` found it: values and all that makes them repeatable.
-
-    Attributes:
-        method: e.g. ``gradcam`` or ``gradcam(PROBE)`` with the probe's full name. words: it in words.
-        step, class_index: of the logit. layer: ``input``, ``class features`` or the probe's full name.
-        values: float32 (h, w). unit, bounds, neutral: of them, see `Heatmap`.
-        options: those that the method uses. settings: them in words. captum: its version.
-    """
-
-    method: str
-    words: str
-    step: int
-    class_index: int
-    layer: str
-    values: FloatArray
-    unit: str
-    bounds: tuple[float, float]
-    neutral: float | None
-    options: Mapping[str, Any]
-    settings: str
-    captum: str
-
-    @property
-    def name(self) -> str:
-        """The method without its probe."""
-        return self.method.partition("(")[0]
-
-    def is_asked(self, method: str) -> bool:
-        """Whether a method as it is asked for, its probe by label or full name, means this one."""
-        name, bracket, probe = method.strip().partition("(")
-        if not bracket or "(" not in self.method:
-            return method.strip() == self.method
-        return name == self.name and bool(match([self.layer], probe.removesuffix(")")))
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +43,8 @@ class Trace(ReadOnlyArrays):
         features: for each step float32 (C, h, w), whose spatial means the classifier weighs.
         records: captured attention values, in order of firing.
         head: the classifier's weights and labels (shared by all traces of a model, read-only).
+        family: tells the stages and says which map is the family's own.
         precision: number format of the forward pass.
-        facts: dilation, stride and strength around probes of kind ``kernel``, by the probe's full name.
         attributions: maps that `Model.attribute` added, the newest last.
     """
 
@@ -107,10 +53,10 @@ class Trace(ReadOnlyArrays):
     card: ModelCard
     logits: FloatArray
     features: tuple[FloatArray, ...]
-    records: tuple[AttentionRecord, ...]
+    records: tuple[Record, ...]
     head: ClassHead = field(repr=False)
+    family: Narrator = field(repr=False)
     precision: str = "float32"
-    facts: Mapping[str, ModuleFacts] = field(default_factory=dict, repr=False)
     attributions: tuple[Attribution, ...] = field(default=(), repr=False)
 
     @property
@@ -159,10 +105,93 @@ class Trace(ReadOnlyArrays):
         """The best `count` classes of a step."""
         return self.predictions[self.step_number(step) - 1][:count]
 
+    def definite(self, spec: str | MapSpec, *, options: Mapping[str, Any] | None = None) -> MapSpec:
+        """The same map with everything said: full tap name, class number and positive step.
+
+        ``attention`` becomes the family's own map. A step is that of the value: without one the last that has a value.
+
+        Args:
+            options: of an attribution; default those of the newest.
+
+        Raises:
+            MapError: not a map. ModelError: no such step or class. ProbeError: no such value, or an attribution that
+                was not computed.
+        """
+        spec = parse(spec)
+        if spec.kind == "attention":
+            spec = self._own(spec)
+        if spec.kind == "attribution":
+            found = self.attribution_of(spec, options=options)
+            if found is None:
+                raise ProbeError(self._not_computed(spec))
+            return replace(parse(found.method), cls=found.class_index, step=found.step)
+        if spec.takes_class:
+            number, index = self._logit(spec.step, spec.cls)
+            return replace(spec, cls=index, step=number)
+        if spec.probe is not None:
+            record = self.record(spec.probe, spec.step)
+            # A total belongs to all modules, whichever of them named it.
+            probe = record.label if spec.name == "total" else record.name
+            return spec.with_probe(probe).at(record.step)
+        return spec if spec.kind == "baseline" else spec.at(self.step_number(spec.step))
+
+    def heatmap(
+        self,
+        spec: str | MapSpec = "spatial_gate",
+        step: int | None = None,
+        *,
+        channel: int | None = None,
+        options: Mapping[str, Any] | None = None,
+        interpolation: Interpolation = "bilinear",
+    ) -> Heatmap:
+        """The map of a specification in picture coordinates: the one way from a trace to a map.
+
+        Args:
+            spec: see `viz.core.map_spec`. step, channel: instead of its own.
+            options: of an attribution; default those of the newest.
+
+        Raises:
+            MapError, ModelError, ProbeError: see `definite`; or the tap has no cells, or no such channel.
+        """
+        asked = parse(spec)
+        asked = replace(asked, step=asked.step if step is None else step or self.step_number(step))
+        if channel is not None:
+            asked = replace(asked, channel=channel)
+        found = self.definite(asked, options=options)
+        if found.kind == "cam":
+            made = self._cam(found)
+        elif found.kind == "attribution":
+            made = self._attribution(found, options)
+        elif found.kind == "feature":
+            made = self._feature(found)
+        elif found.kind == "baseline":
+            made = baseline(found, self.geometry)
+        elif found.kind == "derived":
+            record = self.record(found.probe or "", found.step)
+            made = derive(self.records, record, found.name, self.geometry, channel=found.channel)
+        else:
+            made = self._captured(found)
+        return replace(made, interpolation=interpolation)
+
+    def has(self, spec: MapSpec, *, options: Mapping[str, Any] | None = None) -> bool:
+        """Whether a map exists at its step."""
+        try:
+            self.heatmap(spec, options=options)
+        except (ModelError, ProbeError):
+            return False
+        return True
+
+    def steps_of(self, spec: MapSpec) -> list[int]:
+        """The steps at which the quantity of a map exists, whether or not an attribution was computed there."""
+        if spec.probe is None or spec.kind == "attribution":
+            return list(range(1, self.steps + 1))
+        name = self.record(spec.probe).name
+        return [r.step for r in self.records if r.name == name]
+
     def class_map(
         self, step: int = -1, class_index: int | str | None = None, *, interpolation: Interpolation = "bilinear"
     ) -> Heatmap:
-        """Class map (CAM) of a step: the classifier's weights over that step's features; no bias, not normalised.
+        """Class activation map of a step: the classifier's weights over that step's features; no bias, not normalised.
 
         Args:
             class_index: number or name of the class; default: the step's own best class.
@@ -172,80 +201,89 @@ class Trace(ReadOnlyArrays):
 
         Source: Zhou et al., CVPR 2016 (arXiv 1512.04150).
         """
-        number, class_index = self._logit(step, class_index)
-        with np.errstate(over="ignore", invalid="ignore"):  # `notes` says what is not finite
-            native = np.tensordot(self.head.weights[class_index], self.features[number - 1], axes=1)
-        return Heatmap(
-            native.astype(np.float32),
-            self.geometry,
-            f"class map of {self.head.labels[class_index]}, step {number}",
-            unit="logit per cell",
-            neutral=0.0,
-            step=number,
-            interpolation=interpolation,
-            name="class_map",
-            class_index=class_index,
-        )
-
-    def attribution_of(
-        self,
-        method: str,
-        step: int = -1,
-        class_index: int | str | None = None,
-        *,
-        options: Mapping[str, Any] | None = None,
-    ) -> Attribution | None:
-        """The newest attribution of that method, step and class, or None; arguments as in `attribution`.
-
-        Raises:
-            ModelError: no such step or class.
-        """
         number, index = self._logit(step, class_index)
-        for found in reversed(self.attributions):
-            alike = options is None or dict(options) == dict(found.options)
-            if alike and (found.step, found.class_index) == (number, index) and found.is_asked(method):
-                return found
-        return None
+        return replace(self._cam(MapSpec("cam", cls=index, step=number)), interpolation=interpolation)
 
     def attribution(
         self,
-        method: str,
-        step: int = -1,
+        method: str | MapSpec,
+        step: int | None = None,
         class_index: int | str | None = None,
         *,
         options: Mapping[str, Any] | None = None,
         interpolation: Interpolation = "bilinear",
     ) -> Heatmap:
-        """An attribution map in picture coordinates, computed before by `Model.attribute`.
+        """An attribution map in picture coordinates, computed before by `Model.attribute`; see `heatmap`."""
+        spec = parse(method)
+        spec = replace(spec, cls=spec.cls if class_index is None else class_index)
+        return self.heatmap(spec, step, options=options, interpolation=interpolation)
 
-        Args:
-            method: e.g. ``gradcam``, ``integrated_gradients`` or ``gradcam(spatial_gate)``.
-            class_index: number or name of the class; default: the step's own best class.
-            options: those that it was computed with; default the newest, whatever they were.
+    def attribution_of(self, spec: str | MapSpec, *, options: Mapping[str, Any] | None = None) -> Attribution | None:
+        """The newest attribution of that method, step and class, or None; without options whatever they were.
 
         Raises:
-            ModelError: no such step or class. ProbeError: it was not computed.
+            MapError: not a map. ModelError: no such step or class.
         """
-        found = self.attribution_of(method, step, class_index, options=options)
-        number, index = self._logit(step, class_index)
-        label = self.head.labels[index]
-        if found is None:
-            raise ProbeError(
-                f"{method} of {label} at step {number} was not computed; ask for it first with "
-                f"model.attribute(trace, {method!r}, step={number}, class_index={index})."
-            )
-        return Heatmap(
-            found.values,
-            self.geometry,
-            f"{found.words}, {label}, step {number}",
-            unit=found.unit,
-            bounds=found.bounds,
-            neutral=found.neutral,
-            step=number,
-            interpolation=interpolation,
-            name=found.method,
-            class_index=index,
+        spec = parse(spec)
+        number, index = self._logit(spec.step, spec.cls)
+        for found in reversed(self.attributions):
+            alike = options is None or dict(options) == dict(found.options)
+            if alike and (found.step, found.class_index) == (number, index) and found.is_asked(spec):
+                return found
+        return None
+
+    def feature_map(self, channel: int, step: int = -1) -> Heatmap:
+        """One channel of a step's class features, in picture coordinates."""
+        return self.heatmap(MapSpec("feature", channel=channel), step)
+
+    def _own(self, spec: MapSpec) -> MapSpec:
+        if self.family.own is None:
+            raise ProbeError(f"{self.card.name} has no attention map of its own; choose a tap, or cam.")
+        return replace(self.family.own, channel=spec.channel, step=spec.step)
+
+    def _not_computed(self, spec: MapSpec) -> str:
+        number, index = self._logit(spec.step, spec.cls)
+        return (
+            f"{spec.head} of {self.head.labels[index]} at step {number} was not computed; ask for it first with "
+            f"model.attribute(trace, {spec.head!r}, step={number}, class_index={index})."
         )
+
+    def _cam(self, spec: MapSpec) -> Heatmap:
+        index = int(spec.cls or 0)
+        with np.errstate(over="ignore", invalid="ignore"):  # `notes` says what is not finite
+            native = np.tensordot(self.head.weights[index], self.features[spec.step - 1], axes=1)
+        title = f"class map of {self.head.labels[index]}, step {spec.step}"
+        return Heatmap(native.astype(np.float32), self.geometry, title, "logit per cell", neutral=0.0, spec=spec)
+
+    def _attribution(self, spec: MapSpec, options: Mapping[str, Any] | None) -> Heatmap:
+        found = self.attribution_of(spec, options=options)
+        if found is None:
+            raise ProbeError(self._not_computed(spec))
+        title = f"{found.words}, {self.head.labels[found.class_index]}, step {spec.step}"
+        return Heatmap(
+            found.values, self.geometry, title, found.unit, bounds=found.bounds, neutral=found.neutral, spec=spec
+        )
+
+    def _feature(self, spec: MapSpec) -> Heatmap:
+        maps, channel = self.features[spec.step - 1], spec.channel or 0
+        if not channel < maps.shape[0]:
+            raise ModelError(f"This network's features have channels 0 to {maps.shape[0] - 1}, not {channel}.")
+        title = f"feature {channel}, step {spec.step}"
+        return Heatmap(maps[channel], self.geometry, title, "activation", spec=spec)
+
+    def _captured(self, spec: MapSpec) -> Heatmap:
+        r = self.record(spec.probe or "", spec.step)
+        values, title = r.values, f"{r.label}, step {r.step}"
+        if (r.tap.is_maps or r.tap.is_kernel) and spec.channel is not None:
+            if not spec.channel < values.shape[0]:
+                raise ProbeError(f"{r.name} has channels 0 to {values.shape[0] - 1}, not {spec.channel}.")
+            values, title = values[spec.channel], f"{r.label} {spec.channel}, step {r.step}"
+        elif not r.tap.is_map:
+            several = f"; choose one, as in {r.label}#0, or their mean, mean({r.label})" if r.values.ndim == 3 else ""
+            raise ProbeError(f"{r.name} is of kind {r.kind} with shape {r.values.shape}, not one map{several}.")
+        elif spec.channel is not None:
+            raise ProbeError(f"{r.name} has no channels to choose from.")
+        return Heatmap(values, self.geometry, title, r.unit, bounds=r.bounds, neutral=r.tap.centre, spec=spec)
 
     def _logit(self, step: int, class_index: int | str | None) -> tuple[int, int]:
         """Step and class number of a logit; without a class the step's own best."""
@@ -259,7 +297,7 @@ class Trace(ReadOnlyArrays):
         """Full names of the probes that fired, in order."""
         return tuple(dict.fromkeys(r.name for r in self.records))
 
-    def record(self, probe: str, step: int = -1) -> AttentionRecord:
+    def record(self, probe: str, step: int = -1) -> Record:
         """One captured value.
 
         Args:
@@ -283,58 +321,6 @@ class Trace(ReadOnlyArrays):
         have = ", ".join(str(r.step) for r in found)
         raise ProbeError(f"{names[-1]} has no value at step {number} (it has step {have}).")
 
-    def heatmap(
-        self,
-        probe: str = "spatial_gate",
-        step: int = -1,
-        *,
-        channel: int | None = None,
-        part: Part | None = None,
-        interpolation: Interpolation = "bilinear",
-    ) -> Heatmap:
-        """A captured value, or what follows from it, in picture coordinates; `probe` and `step` as in `record`.
-
-        Args:
-            probe: also written ``part(probe)``, as in ``mean(bottom)``.
-            channel: which channel of a value of kind ``joint`` (or tap of a ``kernel``).
-            part: a derived map, see `viz.core.derived`: ``mean``, ``log``, ``gated``, ``departure``, ``directions``,
-                ``ranks``, ``total``.
-
-        Raises:
-            ProbeError: the probe is a vector of channels, not a map, or the channel or the part does not exist.
-        """
-        if part is None:
-            probe, part = split_name(probe)
-        r = self.record(probe, step)
-        if part is not None:
-            return derive(
-                self.records,
-                r,
-                part,
-                self.geometry,
-                channel=channel,
-                interpolation=interpolation,
-                strengths=strengths_of(self.facts),
-            )
-        values, title = r.values, f"{r.label}, step {r.step}"
-        if r.kind in ("joint", "kernel") and channel is not None:
-            if not 0 <= channel < values.shape[0]:
-                raise ProbeError(f"{r.name} has channels 0 to {values.shape[0] - 1}, not {channel}.")
-            values, title = values[channel], f"{r.label} {channel}, step {r.step}"
-        elif r.kind != "spatial":
-            raise ProbeError(f"{r.name} is of kind {r.kind} with shape {r.values.shape}; read trace.record() instead.")
-        return Heatmap(
-            values,
-            self.geometry,
-            title,
-            unit=r.unit,
-            bounds=r.bounds,
-            neutral=middle_of(r),
-            step=r.step,
-            interpolation=interpolation,
-            name=r.name,
-        )
-
     def kernel(
         self,
         probe: str = "kernel_attention",
@@ -353,7 +339,7 @@ class Trace(ReadOnlyArrays):
             ProbeError: no kernel, no such cell, or a point that the network did not see.
         """
         r = self.record(probe, step)
-        if r.kind != "kernel":
+        if not r.tap.is_kernel:
             raise ProbeError(f"{r.name} is of kind {r.kind}; only a value of kind kernel has taps.")
         if (cell is None) == (point is None):
             raise ProbeError("Give either a cell of the map or a point of the picture.")
@@ -361,29 +347,12 @@ class Trace(ReadOnlyArrays):
             cell = cell_at(point, (r.values.shape[1], r.values.shape[2]), self.geometry)
         if cell is None:
             raise ProbeError("The network did not see this point of the picture.")
-        return kernel_at(r.values, cell, self.geometry, self.facts.get(r.name))
-
-    def feature_map(self, channel: int, step: int = -1) -> Heatmap:
-        """One channel of a step's class features, in picture coordinates."""
-        number = self.step_number(step)
-        maps = self.features[number - 1]
-        if not 0 <= channel < maps.shape[0]:
-            raise ModelError(f"This network's features have channels 0 to {maps.shape[0] - 1}, not {channel}.")
-        return Heatmap(
-            maps[channel],
-            self.geometry,
-            f"feature {channel}, step {number}",
-            "activation",
-            step=number,
-            name="feature",
-        )
+        return kernel_at(r.values, cell, self.geometry, dilation=r.tap.dilation, stride=r.tap.stride)
 
     @cached_property
-    def frames(self) -> tuple[Frame, ...]:
-        """The family's own story: one `Frame` a stop of the step slider."""
-        from viz.core.frames import frames_of
-
-        return frames_of(self)
+    def stages(self) -> tuple[Stage, ...]:
+        """The stops of the page's slider, told as the family tells them."""
+        return self.family.stages(self)
 
     def _repr_html_(self) -> str:
         """Small pictures of every step, for a notebook."""
@@ -403,58 +372,3 @@ class Trace(ReadOnlyArrays):
         said = " ".join([f"{self.card.name} on {self.picture.name}; class maps, {scale.describe()}", *self.notes])
         title = html.escape(said)
         return f"<table><caption>{title}</caption><tr>{''.join(cells)}</tr></table>"
-
-
-@plain_torch()
-def trace_picture(
-    network: StepNetwork,
-    card: ModelCard,
-    head: ClassHead,
-    picture: Picture,
-    *,
-    mode: Mode | None = None,
-    probes: Sequence[str] | None = None,
-    steps: int | None = None,
-    device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
-) -> Trace:
-    """Run the network once on one picture and keep copies of everything worth seeing.
-
-    Args:
-        mode: geometry; default the card's own.
-        probes: which probes to copy (names, labels, globs); None takes all that fire.
-        steps: computation steps; default all the network was built for.
-        device, dtype: where and in which number format the network lives; copies are float32 on the CPU.
-
-    Raises:
-        ProbeError: a probe that was asked for does not exist or did not fire.
-        NotFiniteError: the network's answer holds NaN or infinity.
-    """
-    x, geometry = prepare(picture, card.preprocessing, mode or card.geometry)
-    with torch.inference_mode(), capture(network, probes) as sink:
-        outputs = network.forward_steps(x.to(device=device, dtype=dtype), steps)
-        logits = torch.stack([o.logits[0] for o in outputs]).to("cpu", torch.float32)
-        features = tuple(o.features[0].to("cpu", torch.float32, copy=True) for o in outputs)
-    precision = str(dtype).removeprefix("torch.")
-    check_answer(logits.numpy(), card.name, precision)
-    return Trace(
-        picture,
-        geometry,
-        card,
-        _read_only(logits.numpy()),
-        tuple(_read_only(f.numpy()) for f in features),
-        # A module that always computes all of its steps reports those that were not asked for, too.
-        tuple(_locked(r) for r in sink.records() if r.step <= len(outputs)),
-        head,
-        precision,
-        facts_of(network),
-    )
-
-
-def _read_only(array: FloatArray) -> FloatArray:
-    array.setflags(write=False)
-    return array
-
-
-def _locked(record: AttentionRecord) -> AttentionRecord:
-    return replace(record, values=_read_only(record.values))

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from viz.capture.probe import AttentionRecord
-from viz.core.derived import Part
-from viz.core.frames import MOST_FRAMES, Frame, View
+from viz.core.map_spec import MapSpec
+from viz.core.record import Record
+from viz.core.stage import MOST_STAGES, Stage, View
+from viz.core.trace import Trace
 
-if TYPE_CHECKING:
-    from viz.core.trace import Trace
-
-Found = dict[str, AttentionRecord]
+Found = dict[str, Record]
 
 
 def prediction(trace: Trace, step: int) -> str:
@@ -52,8 +49,7 @@ def paths_with(trace: Trace, label: str) -> list[str]:
 
 def module_words(trace: Trace, path: str) -> str:
     """Scale and dilation of a message or level, where they are known: ``s16b, d = 3``; else nothing."""
-    found = [f for name, f in trace.facts.items() if name.rpartition(".")[0] == path]
-    dilations = {f.dilation for f in found}
+    dilations = {r.tap.dilation for r in trace.records if r.path == path and r.tap.is_kernel}
     if len(dilations) != 1:
         return ""
     dilation = dilations.pop()
@@ -66,49 +62,50 @@ def within(path: str, paths: Sequence[str]) -> str:
     return f" in {path}" if len(paths) > 1 else ""
 
 
-def view_frame(
+def view_stage(
     trace: Trace,
-    record: AttentionRecord,
+    record: Record,
     title: str,
     words: str,
-    part: Part | None = None,
+    derived: str | None = None,
     *,
     channel: int | None = None,
-    vector: AttentionRecord | None = None,
+    vector: Record | None = None,
     kernel: bool = False,
     arrows: bool = False,
-    records: Sequence[AttentionRecord] = (),
-) -> Frame:
+    records: Sequence[Record] = (),
+) -> Stage:
     """A frame that shows a map of one record; ``{span}`` in the words becomes the range of what is drawn.
 
     Args:
-        part, channel, arrows: see `View`. kernel: whether `record` is the kernel that a click opens.
+        derived: name of a derived map of it. arrows: see `View`. kernel: whether `record` is what a click opens.
         vector: the channel vector beside the map. records: further values that the stop uses.
     """
-    probe = record.label if part == "total" else record.name
-    view = View(probe, part, channel, None if vector is None else vector.name, record.name if kernel else None, arrows)
-    shown = view.heatmap(trace, record.step).native
+    probe = record.label if derived == "total" else record.name
+    shown = MapSpec(probe, channel=channel) if derived is None else MapSpec(derived, probe, channel)
+    view = View(shown, None if vector is None else vector.name, record.name if kernel else None, arrows)
+    values = trace.heatmap(shown, record.step).native
     used = {r.name: r for r in (record, *records, *([] if vector is None else [vector]))}
-    return Frame(record.step, title, words.replace("{span}", span(shown)), tuple(used.values()), view)
+    return Stage(record.step, title, words.replace("{span}", span(values)), tuple(used.values()), view)
 
 
-def input_frame(trace: Trace, record: AttentionRecord | None, where: str) -> list[Frame]:
+def input_stage(trace: Trace, record: Record | None, where: str) -> list[Stage]:
     """The first stop: what the module gets."""
     if record is None:
         return []
     words = (
         f"The maps that reach the module{where}, mean over {record.values.shape[0]} channels: {{span}} ({record.unit})."
     )
-    return [view_frame(trace, record, "input", words, "mean")]
+    return [view_stage(trace, record, "input", words, "mean")]
 
 
-def answer_frame(trace: Trace, step: int, title: str, what: str) -> Frame:
+def answer_stage(trace: Trace, step: int, title: str, what: str) -> Stage:
     """A stop that shows what the network answers with the attended maps."""
     caption = f"{what} It says {prediction(trace, step)}. Shown: the class map of that class; 0 adds nothing to it."
-    return Frame(step, title, caption, (), View())
+    return Stage(step, title, caption, (), View())
 
 
-def thinned(frames: Sequence[Frame], most: int = MOST_FRAMES) -> tuple[Frame, ...]:
+def thinned(frames: Sequence[Stage], most: int = MOST_STAGES) -> tuple[Stage, ...]:
     """At most `most` frames, evenly chosen, the first and the last kept."""
     if len(frames) <= most:
         return tuple(frames)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from viz.attribution.methods import DEFAULT_OPTIONS, AttributionOptions, parse_method
+from viz.core.map_spec import MapSpec
+from viz.core.methods import DEFAULT_OPTIONS, AttributionOptions
 
 if TYPE_CHECKING:
-    from viz.core.heatmap import Heatmap
-    from viz.core.trace import Attribution, Trace
-    from viz.figures.content import Content
+    from viz.core.attribution import Attribution
+    from viz.core.trace import Trace
     from viz.figures.spec import FigureSpec, Panel
     from viz.run.engine import Model
 
 
-def asked_class(panel: Panel) -> int | str | None:
-    """The class that a panel names, by number or name."""
-    return panel.class_label if panel.class_index is None else panel.class_index
+def used_options(spec: MapSpec, options: AttributionOptions | None) -> dict[str, Any] | None:
+    """The options that an attribution uses; None for other maps, and where the newest will do."""
+    return options.used(spec.method) if options is not None and spec.kind == "attribution" else None
 
 
 def with_attributions(
@@ -35,13 +35,11 @@ def with_attributions(
     Raises:
         ModelError, ProbeError, VizError: as from `Model.attribute`.
     """
-    wanted = [p for p in panels if p.method is not None]
-    for i, panel in enumerate(wanted):
+    wanted = [p.map for p in panels if p.map is not None and p.map.kind == "attribution"]
+    for i, spec in enumerate(wanted):
         trace = model.attribute(
             trace,
-            panel.method or "",
-            class_index=asked_class(panel),
-            step=panel.step,
+            spec,
             options=options,
             progress=None if progress is None else _part(progress, i, len(wanted)),
         )
@@ -56,48 +54,17 @@ def options_in(trace: Trace, panels: Sequence[Panel]) -> AttributionOptions:
     """The options with which a trace's newest attributions for these panels were computed."""
     found: dict[str, Any] = {}
     for panel in panels:
-        if panel.method is not None:
-            known = trace.attribution_of(panel.method, panel.step, asked_class(panel))
+        if panel.map is not None and panel.map.kind == "attribution":
+            known = trace.attribution_of(panel.map)
             found |= known.options if known is not None else {}
     return AttributionOptions(**found)
 
 
 def attribution_of(trace: Trace, spec: FigureSpec, panel: Panel) -> Attribution | None:
     """The attribution that a panel shows."""
-    if panel.method is None:
+    if panel.map is None or panel.map.kind != "attribution":
         return None
-    used = spec.attribution.used(parse_method(panel.method))
-    return trace.attribution_of(panel.method, panel.step, asked_class(panel), options=used)
-
-
-def attribution_map(trace: Trace, panel: Panel, options: AttributionOptions | None) -> Heatmap:
-    """The map of a panel with a method; without options the newest of the trace.
-
-    Raises:
-        ProbeError: it was not computed.
-    """
-    used = None if options is None else options.used(parse_method(panel.method or ""))
-    return trace.attribution(panel.method or "", panel.step, asked_class(panel), options=used)
-
-
-def shown(trace: Trace, spec: FigureSpec, made: Sequence[Content]) -> list[tuple[Content, Attribution]]:
-    """The panels that show an attribution, with it."""
-    found = [(c, attribution_of(trace, spec, c.panel)) for c in made]
-    return [(c, a) for c, a in found if a is not None]
-
-
-def entry(found: Attribution, label: str) -> dict[str, Any]:
-    """All that makes an attribution repeatable, as plain values."""
-    return {
-        "method": found.method,
-        "layer": found.layer,
-        "step": found.step,
-        "class": found.class_index,
-        "label": label,
-        "options": dict(found.options),
-        "unit": found.unit,
-        "captum": found.captum,
-    }
+    return trace.attribution_of(panel.map, options=used_options(panel.map, spec.attribution))
 
 
 def sentences(found: Sequence[tuple[str, Attribution]]) -> list[str]:

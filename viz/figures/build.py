@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from viz.core.card import class_number
 from viz.core.finite import notes_on
 from viz.errors import FigureError
 from viz.figures.attributions import options_in
 from viz.figures.content import Content, contents
+from viz.figures.defaults import default_panels
 from viz.figures.draw import FORMATS, render
-from viz.figures.export import npz_bytes
 from viz.figures.latex import latex
 from viz.figures.latex_names import name_notes
 from viz.figures.layout import Layout, lay_out
 from viz.figures.record import record_of
-from viz.figures.shorthand import default_panels, parse_panels, with_class
+from viz.figures.shorthand import parse_panels, with_class
 from viz.figures.spec import FigureSpec, Panel
-from viz.files import as_json_bytes, write_whole
-from viz.models.cards import class_number
+from viz.files import as_json_bytes, npz_bytes, write_whole
 
 if TYPE_CHECKING:
     from viz.core.trace import Trace
@@ -106,7 +106,7 @@ class Figure:
             The files written, the figure first.
 
         Raises:
-            FigureError: another ending, or a folder that cannot be written to.
+            FigureError: another ending. FileError: the folder does not exist or cannot be written to.
         """
         path = Path(path)
         fmt = path.suffix.lower().removeprefix(".")
@@ -146,10 +146,9 @@ class Figure:
         }
         for c in self.contents:
             for heat in c.heatmaps:
-                channel = "" if c.panel.channel is None else f".{c.panel.channel}"
-                out[f"{c.letter}.{heat.name or c.panel.kind}{channel}@{heat.step}"] = heat.native
+                out[f"{c.letter}.{heat.spec}"] = heat.native
             if c.values is not None:
-                out[f"{c.letter}.{c.panel.probe}@{c.panel.step}"] = c.values
+                out[f"{c.letter}.{c.panel.map}"] = c.values
             if c.panel.kind == "boxes":
                 rows = [[step, *box.xyxy] for step, box in c.boxes]
                 out[f"{c.letter}.boxes"] = np.array(rows, dtype=np.int64).reshape(-1, 5)
@@ -173,7 +172,7 @@ def figure(
 
     Args:
         trace: what `Model.trace` gave.
-        panels: shorthands (``"picture"``, ``"class_map:2"``, ``"mean(bottom)"``, ``"gradcam:2"``, ...), `Panel`
+        panels: texts (``"picture"``, ``"cam:2"``, ``"mean(bottom)"``, ``"gradcam:2"``, ...), `Panel`
             objects, or None: the family's story, see `viz.figures.defaults`.
         preset: venue, see `viz.figures.PRESETS`.
         columns: 1 or 2; default 1 for up to four panels.

@@ -6,25 +6,27 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from string import ascii_lowercase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from viz.attribution.methods import AttributionOptions, parse_method
-from viz.core.derived import mean_over, one_of, part_words
+from viz.core.boxes import Box, boxes
+from viz.core.derived import mean_over, one_of
 from viz.core.heatmap import Heatmap, Scale, finite_range, scale_for, symmetric
+from viz.core.methods import AttributionOptions
+from viz.core.words import derived_words, method_words
+from viz.core.words import words as map_words
 from viz.errors import FigureError
 from viz.families.stages import module_words
-from viz.figures.attributions import attribution_map
+from viz.figures.attributions import attribution_of, used_options
 from viz.figures.spec import FigureSpec, Panel
 from viz.figures.text import drawable, missing
 from viz.geometry import Interpolation
-from viz.measures.localization.boxes import Box, boxes
-from viz.models.cards import class_number
 
 if TYPE_CHECKING:
-    from viz.capture.probe import AttentionRecord
+    from viz.core.attribution import Attribution
+    from viz.core.record import Record
     from viz.core.trace import Trace
 
 
@@ -65,7 +67,12 @@ class Content:
     @property
     def is_map(self) -> bool:
         """Whether the panel is a map over the photo."""
-        return self.panel.kind in ("class_map", "map", "feature", "attribution")
+        return self.panel.kind == "map"
+
+    @property
+    def shows(self) -> str:
+        """Kind of the map: ``cam``, ``tap``, ...; empty for the picture."""
+        return "" if self.panel.map is None else self.panel.map.kind
 
     @property
     def raw_range(self) -> tuple[float, float]:
@@ -91,40 +98,29 @@ def contents(trace: Trace, spec: FigureSpec) -> tuple[Content, ...]:
 
 
 def definite(trace: Trace, panel: Panel, options: AttributionOptions | None = None) -> Panel:
-    """The panel with a positive step, a full probe name and a class number; a channel probe makes it ``channels``.
+    """The panel with everything said of its map, see `Trace.definite`; a map of a vector becomes ``channels``.
 
     Args:
         options: those of the attribution panels; None takes the newest of the trace.
     """
-    if panel.kind == "picture":
-        return replace(panel, step=1)
-    if panel.method is not None:
-        heat = attribution_map(trace, panel, options)
-        return replace(panel, step=heat.step, class_index=heat.class_index, class_label=None, method=heat.name)
-    if panel.probe is not None:
-        record = trace.record(panel.probe, -1 if panel.all_steps else panel.step)
-        kind = panel.kind
-        if kind in ("map", "channels"):
-            kind = "channels" if record.kind == "channel" else "map"
-        if kind == "boxes" and record.kind == "channel":
-            raise FigureError(f"{record.name} has one value a channel and no cells, so it has no boxes.")
-        if panel.part is not None:
-            return replace(panel, kind="map", step=record.step, probe=record.name)
-        if record.kind in ("joint", "kernel") and panel.channel is None:
-            raise FigureError(
-                f"{record.name} has {record.values.shape[0]} maps; choose one, as in {panel.probe}:{record.step}#0, "
-                f"or their mean, mean({panel.probe}):{record.step}."
-            )
-        return replace(panel, kind=kind, step=record.step, probe=record.name)
-    step = trace.step_number(panel.step)
-    if panel.kind == "feature":
-        return replace(panel, step=step)
-    index = panel.class_index
-    if index is None and panel.class_label is not None:
-        index = class_number(trace.head.labels, panel.class_label)
-    if index is None:
-        index = trace.top(step, 1)[0].class_index
-    return replace(panel, step=step, class_index=index, class_label=None)
+    if panel.map is None:
+        return panel
+    asked = panel.map.at(-1) if panel.all_steps else panel.map
+    spec = trace.definite(asked, options=used_options(asked, options))
+    if spec.kind not in ("tap", "derived"):
+        return replace(panel, map=spec)
+    record = trace.record(spec.probe or "", spec.step)
+    if spec.kind == "derived":
+        return replace(panel, kind="map" if panel.kind == "channels" else panel.kind, map=spec.with_probe(record.name))
+    if record.tap.is_vector and panel.kind == "boxes":
+        raise FigureError(f"{record.name} has one value a channel and no cells, so it has no boxes.")
+    if record.values.ndim == 3 and spec.channel is None:
+        raise FigureError(
+            f"{record.name} has {record.values.shape[0]} maps; choose one, as in {asked.head}#0:{record.step}, "
+            f"or their mean, mean({asked.head}):{record.step}."
+        )
+    kind = panel.kind if panel.kind == "boxes" else "channels" if record.tap.is_vector else "map"
+    return replace(panel, kind=kind, map=spec)
 
 
 def percent(probability: float) -> str:
@@ -153,32 +149,31 @@ def _content(trace: Trace, spec: FigureSpec, panel: Panel, letter: str) -> Conte
         title = words = "picture"
     elif panel.kind == "boxes":
         made, title = _boxes(trace, spec, made)
-        words = f"{title} of the class map" if panel.probe is None and panel.method is None else title
+        words = f"{title} of the class map" if made.shows == "cam" else title
     elif panel.kind == "channels":
-        record = trace.record(panel.probe or "", panel.step)
+        record = trace.record(panel.probe or "", panel.spec.step)
         made = replace(made, values=record.values, unit=record.unit, neutral=record.neutral, bounds=record.bounds)
         made = replace(made, quantity=_words(record.label))
         title = words = _probe_title(trace, record, panel)
     else:
         heat = heatmap_of(trace, panel, options=spec.attribution)
         made = replace(made, heatmaps=(heat,), unit=heat.unit, neutral=heat.neutral, bounds=heat.bounds)
-        if panel.kind == "class_map":
+        if made.shows == "cam":
             made, title = replace(made, quantity="class map"), _class_title(trace, panel)
             words = f"class map, {title}"
-        elif panel.method is not None:
-            made = replace(made, quantity=parse_method(panel.method).words())
-            title = words = _attribution_title(trace, panel)
-        elif panel.kind == "feature":
-            made = replace(made, quantity=f"feature {panel.channel}")
-            title = words = _at_step(trace, panel.step, f"feature {panel.channel}")
+        elif made.shows == "attribution":
+            made = replace(made, quantity=method_words(panel.spec))
+            label = trace.head.labels[panel.class_index or 0]
+            title = words = _at_step(trace, panel.spec.step, f"{made.quantity}, {label}")
+        elif panel.probe is None:
+            made = replace(made, quantity=map_words(panel.spec))
+            title = words = _at_step(trace, panel.spec.step, made.quantity)
         else:
-            record = trace.record(panel.probe or "", panel.step)
+            record = trace.record(panel.probe, panel.spec.step)
             made = replace(made, quantity=_quantity(record, panel))
-            title = _probe_title(trace, record, panel)
-            words = title
-            if panel.channel is not None:
-                of = _words(record.label) if panel.part is None else part_words(record.label, panel.part)
-                words = _at_step(trace, panel.step, f"{one_of(record, panel.channel)} ({of})")
+            title = words = _probe_title(trace, record, panel)
+            if panel.spec.channel is not None:
+                words = _at_step(trace, record.step, f"{one_of(record, panel.spec.channel)} ({_of(record, panel)})")
     if panel.title is None:
         return replace(made, words=words, title=drawable(title))
     if odd := missing(panel.title):
@@ -193,42 +188,25 @@ def heatmap_of(
     trace: Trace, panel: Panel, step: int | None = None, *, options: AttributionOptions | None = None
 ) -> Heatmap:
     """The map of a definite panel, at its own step or another."""
-    step = panel.step if step is None else step
-    if panel.method is not None:
-        return attribution_map(trace, replace(panel, step=step), options)
-    if panel.kind == "feature":
-        return trace.feature_map(panel.channel or 0, step)
-    if panel.probe is not None:
-        return trace.heatmap(panel.probe, step, channel=panel.channel, part=panel.part)
-    return trace.class_map(step, panel.class_index)
-
-
-def _attribution_title(trace: Trace, panel: Panel) -> str:
-    label = trace.head.labels[panel.class_index or 0]
-    return _at_step(trace, panel.step, f"{parse_method(panel.method or '').words()}, {label}")
-
-
-def _steps_of(trace: Trace, panel: Panel) -> list[int]:
-    """The steps at which the panel's quantity exists."""
-    if panel.probe is None:
-        return list(range(1, trace.steps + 1))
-    return [r.step for r in trace.records if r.name == panel.probe]
+    return trace.heatmap(panel.spec, step, options=used_options(panel.spec, options))
 
 
 def _boxes(trace: Trace, spec: FigureSpec, made: Content) -> tuple[Content, str]:
     panel = made.panel
-    steps = _steps_of(trace, panel) if panel.all_steps else [panel.step]
+    steps = trace.steps_of(panel.spec) if panel.all_steps else [panel.spec.step]
     # Values are interpolated smoothly before the threshold, whatever is drawn: boxes of bare cells would jump by cells.
     maps = tuple(heatmap_of(trace, panel, s, options=spec.attribution) for s in steps)
     found = tuple((s, b) for s, m in zip(steps, maps, strict=True) for b in boxes(m, made.threshold, spec.components))
     made = replace(made, heatmaps=maps, boxes=found, unit=maps[0].unit, bounds=maps[0].bounds, neutral=maps[0].neutral)
-    if panel.method is not None:
-        quantity = parse_method(panel.method).words()
-        what = f"{quantity}, {trace.head.labels[panel.class_index or 0]}, box"
-    elif panel.probe is None:
-        what, quantity = f"{trace.head.labels[panel.class_index or 0]}, box", "class map"
+    label = trace.head.labels[panel.class_index or 0]
+    if made.shows == "attribution":
+        quantity = method_words(panel.spec)
+        what = f"{quantity}, {label}, box"
+    elif made.shows == "cam":
+        what, quantity = f"{label}, box", "class map"
     else:
-        quantity = _words(trace.record(panel.probe, panel.step).label)
+        record = None if panel.probe is None else trace.record(panel.probe, panel.spec.step)
+        quantity = map_words(panel.spec) if record is None else _of(record, panel)
         what = f"{quantity}, box"
     plural = what + "es" if spec.components == "all" or panel.all_steps else what
     title = f"steps {steps[0]}\u2013{steps[-1]}: {plural}" if len(steps) > 1 else _at_step(trace, steps[0], plural)
@@ -237,21 +215,27 @@ def _boxes(trace: Trace, spec: FigureSpec, made: Content) -> tuple[Content, str]
 
 def _class_title(trace: Trace, panel: Panel) -> str:
     index = panel.class_index or 0
-    text = f"{trace.head.labels[index]} {percent(float(trace.probabilities[panel.step - 1, index]))}"
-    return _at_step(trace, panel.step, text)
+    text = f"{trace.head.labels[index]} {percent(float(trace.probabilities[panel.spec.step - 1, index]))}"
+    return _at_step(trace, panel.spec.step, text)
 
 
 def _at_step(trace: Trace, step: int, text: str) -> str:
     return text if trace.steps == 1 else f"step\u00a0{step}: {text}"
 
 
-def _probe_title(trace: Trace, record: AttentionRecord, panel: Panel) -> str:
-    if panel.part is not None:
-        text = part_words(record.label, panel.part, panel.channel)
+def _of(record: Record, panel: Panel) -> str:
+    """A captured value, or what follows from it, without its channel."""
+    return derived_words(record.label, panel.spec.name) if panel.spec.kind == "derived" else _words(record.label)
+
+
+def _probe_title(trace: Trace, record: Record, panel: Panel) -> str:
+    channel = panel.spec.channel
+    if panel.spec.kind == "derived":
+        text = derived_words(record.label, panel.spec.name, channel)
     else:
-        text = _words(record.label) if panel.channel is None else one_of(record, panel.channel)
+        text = _words(record.label) if channel is None else one_of(record, channel)
     paths = {r.path for r in trace.records if r.label == record.label}
-    if len(paths) > 1 and panel.part != "total":
+    if len(paths) > 1 and panel.spec.name != "total":
         text += f" ({module_words(trace, record.path) or _short(record.path, paths)})"
     return _at_step(trace, record.step, text)
 
@@ -265,15 +249,14 @@ def _short(path: str, paths: set[str]) -> str:
 
 
 def _words(label: str) -> str:
-    # TDAM's own word for the map that the searchlight reads and gates says nothing to a reader.
+    # The code's own word for the map that a module reads and gates says nothing to a reader.
     return "searchlight input" if label == "bottom" else label.replace("_", " ")
 
 
-def _quantity(record: AttentionRecord, panel: Panel) -> str:
-    words = _words(record.label) if panel.part is None else part_words(record.label, panel.part)
+def _quantity(record: Record, panel: Panel) -> str:
     # Groups and taps hold one quantity; channels of features are each their own.
-    alike = panel.channel is None or mean_over(record) != "channels"
-    return words if alike else f"channel {panel.channel} ({words})"
+    alike = panel.spec.channel is None or mean_over(record) != "channels"
+    return _of(record, panel) if alike else f"channel {panel.spec.channel} ({_of(record, panel)})"
 
 
 def _scaled(trace: Trace, spec: FigureSpec, made: Sequence[Content]) -> tuple[Content, ...]:
@@ -290,7 +273,7 @@ def _scaled(trace: Trace, spec: FigureSpec, made: Sequence[Content]) -> tuple[Co
         source = _source(trace, [c for c, _ in mates], scale)
         palette = content.palette
         if palette == "auto":
-            signed = content.is_map and content.neutral is not None and content.panel.kind != "class_map"
+            signed = content.is_map and content.neutral is not None and content.shows != "cam"
             palette = "diverging" if signed else "inferno"
         if palette == "diverging" and content.neutral is None:
             palette = "inferno"
@@ -352,14 +335,33 @@ def _scale(trace: Trace, spec: FigureSpec, content: Content) -> Scale | None:
         return Scale(spec.scale, low, high)
     if not content.is_map:
         return None
-    if content.panel.method is not None:
+    if content.shows == "attribution":
         # Other steps need not have been computed: the range is that of the panels.
         return scale_for(content.heatmaps[0], "image" if spec.scale == "steps" else spec.scale, fixed=spec.fixed)
-    together = [heatmap_of(trace, content.panel, s) for s in _steps_of(trace, content.panel)]
+    together = [heatmap_of(trace, content.panel, s) for s in trace.steps_of(content.panel.spec)]
     return scale_for(content.heatmaps[0], spec.scale, together=together, fixed=spec.fixed)
 
 
 def _together(trace: Trace, spec: FigureSpec, panel: Panel) -> list[NDArray[np.float32]]:
     if spec.scale in ("steps", "fixed"):
-        return [trace.record(panel.probe or "", s).values for s in _steps_of(trace, panel)]
-    return [trace.record(panel.probe or "", panel.step).values]
+        return [trace.record(panel.probe or "", s).values for s in trace.steps_of(panel.spec)]
+    return [trace.record(panel.probe or "", panel.spec.step).values]
+
+
+def shown(trace: Trace, spec: FigureSpec, made: Sequence[Content]) -> list[tuple[Content, Attribution]]:
+    """The panels that show an attribution, with it."""
+    found = [(c, attribution_of(trace, spec, c.panel)) for c in made]
+    return [(c, a) for c, a in found if a is not None]
+
+
+class Shows(Protocol):
+    """What words and records ask of a figure."""
+
+    trace: Trace
+    spec: FigureSpec
+    contents: tuple[Content, ...]
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """Which panels hold values that are not finite, in sentences."""
+        ...

@@ -23,7 +23,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from viz.core.heatmap import palette
-from viz.core.kernels import directions, middle_of
+from viz.core.kernels import directions
 from viz.errors import FigureError
 from viz.figures.content import Content
 from viz.figures.layout import TICK_GAP, BarBox, Layout, Place, line_height
@@ -153,7 +153,7 @@ class _Drawing:
             vector=self.vector,
             view=self.layout.view,
         )
-        if content.panel.part == "directions":
+        if content.panel.map is not None and content.panel.map.name == "directions":
             self.arrows(axes, content)
         if self.spec.crop_frame and self.spec.view == "picture":
             self.frame(axes)
@@ -162,8 +162,8 @@ class _Drawing:
 
     def arrows(self, axes: Any, content: Content) -> None:
         """Which way each cell's kernel pulls; the longest arrow fills its cell."""
-        record = self.trace.record(content.panel.probe or "", content.panel.step)
-        pulls = directions(record.values, middle_of(record))
+        record = self.trace.record(content.panel.probe or "", content.panel.spec.step)
+        pulls = directions(record.values, record.tap.centre)
         h, w = pulls.shape[1:]
         x0, y0, x1, y1 = cells_extent(self.trace.geometry)
         wide, high = (x1 - x0) / w, (y1 - y0) / h

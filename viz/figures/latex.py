@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from viz.figures.attributions import sentences as attribution_sentences
-from viz.figures.attributions import shown
+from viz.figures.content import Content, Shows, shown
 from viz.figures.latex_names import include
 from viz.figures.presets import preset
 from viz.figures.text import numbers
-from viz.measures.latex import escaped
-
-if TYPE_CHECKING:
-    from viz.figures.build import Figure
-    from viz.figures.content import Content
+from viz.latex_text import escaped
 
 _SHOWN = {
     "cells": "native cells without interpolation",
@@ -29,7 +24,7 @@ _FITS = {
 }
 
 
-def latex(made: Figure, file_name: str) -> str:
+def latex(made: Shows, file_name: str) -> str:
     """The snippet; `file_name` is what \\includegraphics names."""
     spec = made.spec
     style = preset(spec.preset)
@@ -52,7 +47,7 @@ def latex(made: Figure, file_name: str) -> str:
     )
 
 
-def caption(made: Figure) -> str:
+def caption(made: Shows) -> str:
     """The caption, in LaTeX: what each panel is, then model, scale and range, cells, interpolation and crop."""
     trace, spec = made.trace, made.spec
     card = trace.card
@@ -88,7 +83,7 @@ def caption(made: Figure) -> str:
     return " ".join(sentences)
 
 
-def _panel_words(made: Figure, c: Content) -> str:
+def _panel_words(made: Shows, c: Content) -> str:
     """Quantity, class and step, whatever stands over the panel; a title of its own is added."""
     words = escaped(c.words)
     if c.panel.probe is not None:
@@ -99,7 +94,7 @@ def _panel_words(made: Figure, c: Content) -> str:
     return f"{words} (titled ``{escaped(own)}'')" if own else words
 
 
-def _scale_sentences(made: Figure) -> list[str]:
+def _scale_sentences(made: Shows) -> list[str]:
     """For each quantity: scale and range, each panel's raw range, cells, palette, opacity, interpolation."""
     groups: dict[tuple[object, ...], list[Content]] = {}
     for c in made.contents:

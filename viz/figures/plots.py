@@ -11,7 +11,7 @@ import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -19,12 +19,11 @@ import plotly.io
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
+from viz.core.record import VECTOR, Record
+from viz.core.trace import Trace
 from viz.errors import FigureError, ProbeError
+from viz.families.family import family_of
 from viz.figures.text import numbers
-
-if TYPE_CHECKING:
-    from viz.capture.probe import AttentionRecord
-    from viz.core.trace import Trace
 
 # Contrast of at least 3:1 on white and on near-black.
 TEXT = "#7d828a"
@@ -52,7 +51,7 @@ def channel_plot(
         ProbeError: no such value, or not one a channel.
     """
     record = trace.record(f"{module_path}.{label}" if module_path else label, step)
-    if record.kind not in ("channel", "joint"):
+    if not (record.tap.is_vector or record.tap.is_maps):
         raise ProbeError(f"{record.name} is of kind {record.kind}; a channel plot needs one value a channel.")
     record = channel_vector(record)
     steps = [r.step for r in trace.records if r.name == record.name]
@@ -64,7 +63,7 @@ def channel_plot(
     if before:
         titles.append([f"change from step {before[-1]}, by channel"])
     else:
-        titles[1].append(f"{'first searchlight' if record.family == 'tdam' else 'one step'}: nothing to compare")
+        titles[1].append(f"{family_of(record.family).first_value}: nothing to compare")
     figure = make_subplots(
         len(titles),
         1,
@@ -95,12 +94,13 @@ def channel_plot(
     )
 
 
-def channel_vector(record: AttentionRecord) -> AttentionRecord:
+def channel_vector(record: Record) -> Record:
     """A joint value as one number a channel, its mean over the cells; a channel vector as it is."""
-    if record.kind != "joint":
+    if not record.tap.is_maps:
         return record
     means = record.values.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
-    return replace(record, kind="channel", values=means, unit=f"{record.unit}, mean over the cells")
+    tap = replace(record.tap, axes=VECTOR, unit=f"{record.unit}, mean over the cells")
+    return replace(record, tap=tap, values=means)
 
 
 def _above(titles: list[list[str]]) -> int:
@@ -113,10 +113,10 @@ def _inside(titles: list[list[str]]) -> int:
     return 640 - 36 - 3 * LINE - BELOW if len(titles) == 3 else 340
 
 
-def _range_words(values: NDArray[np.float32], record: AttentionRecord, words: str) -> list[str]:
+def _range_words(values: NDArray[np.float32], record: Record, words: str) -> list[str]:
     """Lines on which values there are, and which there could be; of scores before a sigmoid, what it makes of them."""
     low, high = float(values.min()), float(values.max())
-    if "before the sigmoid" in record.unit:
+    if record.tap.before_sigmoid:
         ends = [1 / (1 + math.exp(-max(-700.0, v))) for v in (low, high)]
         return [f"before the sigmoid {_span(low, high)}", f"sigmoid {_span(*ends)}"]
     unit = textwrap.wrap(record.unit, _PHONE) if record.unit and record.unit not in words else []

@@ -6,18 +6,18 @@ A record file may have been edited by anyone: every value is checked for type, s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
-from viz.attribution.methods import DEFAULT_OPTIONS, AttributionOptions, parse_method
-from viz.core.derived import PARTS, Part
+from viz.core.boxes import DEFAULT_THRESHOLD, Components
 from viz.core.heatmap import PALETTES
-from viz.errors import FigureError, VizError
+from viz.core.map_spec import MapSpec, parse
+from viz.core.methods import DEFAULT_OPTIONS, AttributionOptions
+from viz.errors import FigureError, MapError, VizError
 from viz.figures.presets import Font, preset
 from viz.geometry import INTERPOLATIONS, Interpolation
-from viz.measures.localization.boxes import DEFAULT_THRESHOLD, Components
 
-PanelKind = Literal["picture", "class_map", "map", "feature", "channels", "boxes", "attribution"]
+PanelKind = Literal["picture", "map", "channels", "boxes"]
 KINDS: tuple[PanelKind, ...] = get_args(PanelKind)
 FigureScale = Literal["raw", "image", "steps", "fixed"]
 # ``auto``: diverging where a map has a neutral value (class maps stay as they are), else inferno.
@@ -37,73 +37,67 @@ class Panel:
     """One panel.
 
     Attributes:
-        kind: ``picture``; ``class_map``; ``map`` (a probe with cells); ``feature`` (one channel of the class features);
-            ``channels`` (a probe with one value a channel); ``boxes`` (the photo with display boxes);
-            ``attribution`` (a method's map, see `viz.attribution`).
-        step: 1-based, or from -1 (the last that has a value).
+        kind: ``picture``; ``map`` (over the photo); ``channels`` (one bar for each value of a vector; a map of a vector
+            becomes one); ``boxes`` (the photo with display boxes of the map).
+        map: which map, see `viz.core.map_spec`; boxes without one take the class map.
         all_steps: for ``boxes``: those of every step in one panel.
-        probe: full name or label; for ``boxes``, None takes the class map, or the map of `method`.
-        class_index, class_label: the class of a class map or an attribution; neither takes the step's best class.
-        channel: for ``feature``, and for probes with cells and channels.
         order: of the bars of ``channels``.
         title: instead of the usual one; an empty text takes it away.
         opacity, interpolation, palette, threshold: instead of the figure's own.
-        part: for ``map``: what follows from the probe's value, see `viz.core.derived`. ``directions`` draws arrows.
-        method: for ``attribution`` and ``boxes``: e.g. ``gradcam`` or ``gradcam(PROBE)``.
     """
 
     kind: PanelKind
-    step: int = -1
+    map: MapSpec | None = None
     all_steps: bool = False
-    probe: str | None = None
-    class_index: int | None = None
-    class_label: str | None = None
-    channel: int | None = None
     order: Order = "sorted"
     title: str | None = None
     opacity: float | None = None
     interpolation: Interpolation | None = None
     palette: str | None = None
     threshold: float | None = None
-    part: Part | None = None
-    method: str | None = None
 
     def __post_init__(self) -> None:
         _one_of("panel's kind", self.kind, KINDS)
-        _whole("panel's step", self.step, -MAX_STEP, MAX_STEP)
+        if self.map is not None and not isinstance(self.map, MapSpec):
+            raise FigureError("A panel's map must be a MapSpec.")
+        if self.kind == "boxes" and self.map is None:
+            object.__setattr__(self, "map", MapSpec("cam"))
+        if (self.map is None) != (self.kind == "picture"):
+            raise FigureError(f"A panel of kind {self.kind} takes {'no' if self.map else 'a'} map.")
         _yes_no("panel's all_steps", self.all_steps)
-        _text("panel's probe", self.probe)
-        _whole("panel's class_index", self.class_index, 0, MAX_INDEX, optional=True)
-        _text("panel's class_label", self.class_label)
-        _whole("panel's channel", self.channel, 0, MAX_INDEX, optional=True)
         _one_of("panel's order", self.order, get_args(Order))
         _text("panel's title", self.title)
         _number("panel's opacity", self.opacity, 0, 1, optional=True)
         _one_of("panel's interpolation", self.interpolation, (None, *INTERPOLATIONS))
         _one_of("panel's palette", self.palette, (None, *FIGURE_PALETTES))
         _number("panel's threshold", self.threshold, 0, 1, optional=True)
-        _one_of("panel's part", self.part, (None, *PARTS))
-        if self.part is not None and self.kind != "map":
-            raise FigureError(f"Only a map can be {self.part} of a probe, not a panel of kind {self.kind}.")
-        _text("panel's method", self.method)
-        if self.method is not None:
-            self._check_method()
-        elif self.kind == "attribution":
-            raise FigureError("A panel of kind attribution needs a method, e.g. gradcam.")
-        if self.kind in ("map", "channels") and not self.probe:
-            raise FigureError(f"A panel of kind {self.kind} needs the name of a probe.")
-        if self.step == 0:
-            raise FigureError("A panel's step counts from 1, or from -1 for the last one.")
-
-    def _check_method(self) -> None:
-        if self.kind not in ("attribution", "boxes") or self.probe is not None:
-            raise FigureError("Only an attribution, or boxes of one, has a method, and then no probe of its own.")
-        if self.all_steps:
+        if self.all_steps and self.kind != "boxes":
+            raise FigureError(f"Only boxes can show all steps in one panel, not {self.map or self.kind}.")
+        if self.all_steps and self.spec.kind == "attribution":
             raise FigureError("Boxes of an attribution are of one step; give each step a panel of its own.")
-        try:
-            parse_method(self.method or "")
-        except VizError as error:
-            raise FigureError(str(error)) from None
+
+    @property
+    def spec(self) -> MapSpec:
+        """The map of a panel that has one."""
+        if self.map is None:
+            raise FigureError("The picture has no map.")
+        return self.map
+
+    @property
+    def class_index(self) -> int | None:
+        """The class of a definite panel."""
+        return self.map.cls if self.map is not None and isinstance(self.map.cls, int) else None
+
+    @property
+    def probe(self) -> str | None:
+        """The tap of a definite panel that shows a captured value, or what follows from it."""
+        return self.map.probe if self.map is not None and self.map.kind in ("tap", "derived") else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(replace(self, map=None) if self.kind == "picture" else self) | {
+            "map": None if self.map is None else str(self.map)
+        }
 
 
 @dataclass(frozen=True)
@@ -185,7 +179,7 @@ class FigureSpec:
     def to_json(self) -> dict[str, Any]:
         """Plain values; the inverse of `from_json`."""
         data = asdict(self)
-        data["panels"] = [asdict(p) for p in self.panels]
+        data["panels"] = [p.to_json() for p in self.panels]
         data["fixed"] = None if self.fixed is None else list(self.fixed)
         return data
 
@@ -214,10 +208,56 @@ class FigureSpec:
 
 
 def _panel(data: Any) -> Panel:
+    if isinstance(data, dict) and "map" not in data:
+        data = _panel_of_version_1(data)
     values = _entries(data, Panel, "panel")
     if "kind" not in values:
         raise FigureError("A panel of the record has no kind.")
+    try:
+        values["map"] = None if values.get("map") is None else parse(values["map"])
+    except MapError as error:
+        raise FigureError(str(error)) from None
     return Panel(**values)
+
+
+# Entries of a panel that a map specification holds since version 2 of the record.
+_VERSION_1 = ("step", "probe", "class_index", "class_label", "channel", "part", "method")
+
+
+def _panel_of_version_1(data: dict[str, Any]) -> dict[str, Any]:
+    """The entries of a panel of a record of version 1, as they are written now."""
+    old = {name: data.get(name) for name in _VERSION_1}
+    rest = {name: value for name, value in data.items() if name not in _VERSION_1}
+    kind = data.get("kind")
+    if kind == "picture":
+        return rest | {"map": None}
+    for name in ("probe", "class_label", "part", "method"):
+        _text(f"panel's {name}", old[name])
+    for name in ("class_index", "channel"):
+        _whole(f"panel's {name}", old[name], 0, MAX_INDEX, optional=True)
+    if old["step"] is not None:
+        _whole("panel's step", old["step"], -MAX_STEP, MAX_STEP)
+    cls = old["class_label"] if old["class_index"] is None else old["class_index"]
+    step = -1 if old["step"] is None or data.get("all_steps") is True else old["step"]
+    try:
+        if old["method"] is not None:
+            spec = replace(parse(old["method"]), cls=cls, step=step)
+            if spec.kind != "attribution" or old["probe"] is not None:
+                raise FigureError("Only an attribution, or boxes of one, has a method, and then no probe of its own.")
+        elif kind == "feature":
+            spec = MapSpec("feature", channel=old["channel"], step=step)
+        elif old["probe"] and kind in ("map", "channels", "boxes"):
+            name, tap = (old["probe"], None) if old["part"] is None else (old["part"], old["probe"])
+            spec = MapSpec(name, tap, old["channel"], step=step)
+        elif kind in ("class_map", "boxes"):
+            spec = MapSpec("cam", cls=cls, step=step)
+        elif kind in ("map", "channels", "attribution"):
+            raise FigureError(f"A panel of kind {kind} needs the name of a {'method' if kind[0] == 'a' else 'probe'}.")
+        else:
+            raise FigureError(f"The panel's kind must be one of {', '.join(KINDS)}, not {_shown(kind)}.")
+    except MapError as error:
+        raise FigureError(str(error)) from None
+    return rest | {"kind": kind if kind in KINDS else "map", "map": str(spec)}
 
 
 def _entries(data: Any, kind: type[Panel] | type[FigureSpec], what: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Results as JSON files: typed records, written as the same bytes for the same values, and checked when they are read.
 
 A record is a frozen dataclass; pydantic checks its fields and knows their names. An entry that older files lack has a
-default; a layout that older files cannot be read as would get another version.
+default, and is not written while it has that value: files of version 1 say no version.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; what is not finite is None where the record allows it."""
-        found: dict[str, Any] = _adapter(type(self)).dump_python(self)
+        found: dict[str, Any] = _adapter(type(self)).dump_python(self, exclude_defaults=True)
         return found
 
 

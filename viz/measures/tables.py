@@ -1,15 +1,12 @@
-"""Tables of results: rows of cells, written as Markdown, LaTeX or CSV. HTML is written by a report's template."""
+"""Tables of results: rows of cells, as Markdown or LaTeX. `viz.files` writes CSV, a template of the report HTML."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
-from viz.measures.latex import escaped
+from viz.latex_text import escaped
 
 MARK = r"$^\dagger$"
 
@@ -99,18 +96,3 @@ def _in_latex(cell: Cell) -> str:
     if cell.low is not None:
         text += rf" {{\scriptsize[${cell.low:{form}}$, ${cell.high:{form}}$]}}"
     return text + (MARK if cell.flagged else "")
-
-
-def csv_text(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> str:
-    """Rows as CSV with a header; a number that does not exist is an empty field."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fields, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({k: _safe(row.get(k)) for k in fields})
-    return buffer.getvalue()
-
-
-def _safe(value: Any) -> Any:
-    # A file name that begins like a formula must not become one in a spreadsheet.
-    return "'" + value if isinstance(value, str) and value[:1] in tuple("=+-@\t\r") else value

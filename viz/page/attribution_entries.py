@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from viz.attribution.methods import DEFAULT_OPTIONS, METHODS, MethodChoice, parse_method
-from viz.core.derived import split_name
-from viz.core.sources import OWN
+from viz.core.map_spec import MapSpec, parse
+from viz.core.methods import DEFAULT_OPTIONS, METHODS
 from viz.core.trace import Trace
-from viz.errors import ProbeError
+from viz.core.words import method_words
+from viz.errors import ModelError, ProbeError
 from viz.page.entries import class_entry, derived_entries, map_entry, named, spatial_entries, words
 from viz.page.grid import grid_message
 
 TOP = 5
-INPUT_METHODS = tuple(name for name, info in METHODS.items() if info.layer != "probe")
-LAYER_METHODS = tuple(name for name, info in METHODS.items() if info.layer == "probe")
+INPUT_METHODS = tuple(name for name, info in METHODS.items() if info.layer != "tap")
+LAYER_METHODS = tuple(name for name, info in METHODS.items() if info.layer == "tap")
 NATIVE, CLASS_MAP = "native attention", "class map"
 _NEVER_BELOW = "never below 0, so it is silent on what speaks against the class"
 _SIGNED = "signed: below 0 speaks against the class"
 
 
-def cost(choice: MethodChoice, size: tuple[int, int]) -> str:
+def cost(choice: MapSpec, size: tuple[int, int]) -> str:
     """What a slow method costs a step for a network input of that size, in words; empty for the others."""
-    options, info = DEFAULT_OPTIONS, choice.info
+    options, info = DEFAULT_OPTIONS, choice.method
     if not info.slow:
         return ""
     if choice.name == "occlusion":
@@ -35,24 +36,24 @@ def cost(choice: MethodChoice, size: tuple[int, int]) -> str:
 
 def method_choices(trace: Trace) -> list[tuple[str, str]]:
     """(words, method) of the methods on the picture and the class features."""
-    return [(_offer(parse_method(m), trace), m) for m in INPUT_METHODS]
+    return [(_offer(parse(m), trace), m) for m in INPUT_METHODS]
 
 
 def layer_choices(trace: Trace) -> list[tuple[str, str]]:
     """(words, method) of the methods on the attention module: on its own map where that is a layer's output, and on
     its input."""
-    own = split_name(OWN[trace.card.family])[0] if trace.card.family in OWN else ""
-    known = {r.label for r in trace.records if r.kind in ("spatial", "joint")}
-    labels = [label for label in (own, "bottom") if label in known]
-    chosen = [parse_method(m.replace("PROBE", label)) for label in labels for m in LAYER_METHODS]
-    return [(_offer(c, trace), c.text) for c in chosen]
+    own = trace.family.own
+    known = {r.label for r in trace.records if r.tap.is_map or r.tap.is_maps}
+    labels = [label for label in (None if own is None else own.probe, "bottom") if label in known]
+    chosen = [parse(m.replace("TAP", label or "")) for label in labels for m in LAYER_METHODS]
+    return [(_offer(c, trace), str(c)) for c in chosen]
 
 
-def _offer(choice: MethodChoice, trace: Trace) -> str:
+def _offer(choice: MapSpec, trace: Trace) -> str:
     price = cost(choice, trace.geometry.network)
     if not price:
-        return choice.words()
-    return f"{choice.words()} ({price}{' a step' if trace.steps > 1 else ''})"
+        return method_words(choice)
+    return f"{method_words(choice)} ({price}{' a step' if trace.steps > 1 else ''})"
 
 
 def class_choices(trace: Trace, step: int = -1) -> list[tuple[str, int]]:
@@ -66,13 +67,11 @@ def class_choices(trace: Trace, step: int = -1) -> list[tuple[str, int]]:
 
 def own_map(trace: Trace) -> str | None:
     """Full name of the family's own map, as it stands in the list of maps; None where nothing of it was captured."""
-    if trace.card.family not in OWN:
+    if trace.family.own is None:
         return None
-    base, part = split_name(OWN[trace.card.family])
     try:
-        record = trace.record(base)
-        return trace.heatmap(record.name, record.step, part=part).name
-    except ProbeError:
+        return trace.heatmap(trace.family.own).name
+    except (ModelError, ProbeError):
         return None
 
 
@@ -97,15 +96,16 @@ def columns_of(trace: Trace, class_index: int, methods: Sequence[str]) -> list[d
 
 def method_entry(trace: Trace, class_index: int, text: str) -> tuple[dict[str, Any], str] | None:
     """The maps of a method that the trace holds for a class, and how they were made; None where it holds none."""
-    choice = parse_method(text)
-    used = DEFAULT_OPTIONS.used(choice)
-    held = [trace.attribution_of(text, s, class_index, options=used) for s in range(1, trace.steps + 1)]
+    choice = parse(text)
+    used = DEFAULT_OPTIONS.used(choice.method)
+    asked = [replace(choice, cls=class_index, step=s) for s in range(1, trace.steps + 1)]
+    held = [trace.attribution_of(one, options=used) for one in asked]
     found = [a for a in held if a is not None]
     if not found:
         return None
     maps = [trace.attribution(text, a.step, class_index, options=used) for a in found]
-    entry = named(map_entry(maps, "attribution", choice.words(), "attributions"), text)
-    note = found[0].settings if choice.probe is None else ", ".join(filter(None, [found[0].layer, found[0].settings]))
+    entry = named(map_entry(maps, "attribution", method_words(choice), "attributions"), text)
+    note = found[0].settings if choice.tap is None else ", ".join(filter(None, [found[0].layer, found[0].settings]))
     return entry, note
 
 
@@ -113,14 +113,14 @@ def _column(trace: Trace, class_index: int, text: str) -> list[dict[str, Any]]:
     made = method_entry(trace, class_index, text)
     if made is None:
         return []
-    return [{"name": parse_method(text).words(), "maps": [made[0]], "pick": text, "note": made[1]}]
+    return [{"name": method_words(parse(text)), "maps": [made[0]], "pick": text, "note": made[1]}]
 
 
 def method_line(text: str) -> str:
     """What a method's number is."""
-    choice = parse_method(text)
-    title = choice.words()
-    return f"{title[:1].upper()}{title[1:]}: {choice.info.unit}; {_SIGNED if choice.info.signed else _NEVER_BELOW}."
+    choice = parse(text)
+    title = method_words(choice)
+    return f"{title[:1].upper()}{title[1:]}: {choice.method.unit}; {_SIGNED if choice.method.signed else _NEVER_BELOW}."
 
 
 def explanations(trace: Trace, columns: Sequence[dict[str, Any]], methods: Sequence[str]) -> list[str]:
@@ -132,7 +132,7 @@ def explanations(trace: Trace, columns: Sequence[dict[str, Any]], methods: Seque
     else:
         lines.append(f"{trace.card.name} has no attention module, so there is no native attention to show.")
     lines.append(f"Class map: the classifier's weights over the last features, in logit per cell; {_SIGNED}.")
-    lines += [method_line(text) for text in methods if parse_method(text).words() in names]
+    lines += [method_line(text) for text in methods if method_words(parse(text)) in names]
     lines.append(
         "An attribution explains the answer for one class; native attention is what the module computed. They need "
         "not agree, and where they differ neither is proven wrong."

@@ -8,10 +8,10 @@ from typing import Any
 
 import gradio as gr
 
-from viz.attribution.methods import parse_method
+from viz.core.map_spec import parse
+from viz.core.words import method_words
 from viz.errors import VizError
 from viz.figures.comparison import FEWEST, MOST, Comparison
-from viz.figures.comparison.choice import parse_map
 from viz.geometry import Mode
 from viz.page.attribution_entries import (
     CLASS_MAP,
@@ -72,7 +72,7 @@ class AttributionTab:
             )
         with gr.Row(equal_height=True):
             self.methods = gr.CheckboxGroup(
-                [(parse_method(m).words(), m) for m in INPUT_METHODS],
+                [(method_words(parse(m)), m) for m in INPUT_METHODS],
                 value=list(FIRST),
                 label="Methods beside native attention and class map",
                 elem_id="attribution-methods",
@@ -137,7 +137,7 @@ class AttributionTab:
             toast(str(error))
             return nothing
         done = []
-        parts = parts_of(tell, [parse_method(text).words() for text in chosen])
+        parts = parts_of(tell, [method_words(parse(text)) for text in chosen])
         for text, part in zip(chosen, parts, strict=True):
             try:
                 trace = attributed(
@@ -151,7 +151,7 @@ class AttributionTab:
                 )
                 done.append(text)
             except VizError as error:
-                toast(f"{parse_method(text).words()}: {error}")
+                toast(f"{method_words(parse(text))}: {error}")
         if len(done) < FEWEST - beside:
             return nothing
         now = Attributed(shown.sha256, shown.model, shown.geometry, index, tuple(done))
@@ -173,9 +173,8 @@ class AttributionTab:
         asked = asked if isinstance(asked, dict) else {}
         maps = []
         for name, pick in names.items():
-            text = str(asked.get(name, pick)) if name == NATIVE else "class_map" if name == CLASS_MAP else str(pick)
-            # The viewer writes a channel as NAME@CHANNEL.
-            maps.append(parse_map(text.replace("@", "#") if name == NATIVE else text))
+            text = str(asked.get(name, pick)) if name == NATIVE else "cam" if name == CLASS_MAP else str(pick)
+            maps.append(parse(text))
         return viewed([trace] * len(maps), maps, view, trace.picture, now.class_index)
 
     def export(self, view: Any, now: Attributed | None) -> Any:

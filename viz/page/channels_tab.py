@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from viz.capture.probe import AttentionRecord
+from viz.core.record import Record
 from viz.core.trace import Trace
 from viz.errors import VizError
 from viz.figures import plots
@@ -26,17 +26,17 @@ STRONGEST, WEAKEST = 12, 6
 _FLAT = frozenset({"value_softmax"})
 
 
-def channel_records(trace: Trace) -> list[AttentionRecord]:
+def channel_records(trace: Trace) -> list[Record]:
     """Channel vectors of a trace: gates where there are gates, else the logits; gates first, then deepest first."""
-    found = [r for r in trace.records if r.kind == "channel"]
+    found = [r for r in trace.records if r.tap.is_vector]
     gated = {r.path for r in found if r.label == "channel_gate"}
     deepest_first = [r for r in reversed(found) if r.label != "channel_logits" or r.path not in gated]
     return sorted(deepest_first, key=lambda r: r.label != "channel_gate")
 
 
-def joint_records(trace: Trace) -> list[AttentionRecord]:
+def joint_records(trace: Trace) -> list[Record]:
     """Joint values, whose mean over the cells is one value a channel; deepest first."""
-    found = [r for r in trace.records if r.kind == "joint" and r.label not in _FLAT and r.values.shape[0] > 1]
+    found = [r for r in trace.records if r.tap.is_maps and r.label not in _FLAT and r.values.shape[0] > 1]
     return list(reversed(found))
 
 
@@ -45,46 +45,46 @@ def choices_of(trace: Trace) -> list[tuple[str, str]]:
     only_gates = {r.label for r in channel_records(trace)} <= {"channel_gate"}
     choices = []
     for r in [*channel_records(trace), *joint_records(trace)]:
-        what = "" if only_gates and r.kind == "channel" else f"{words(r.label)}, "
-        what = f"{what}mean over the cells, " if r.kind == "joint" else what
+        what = "" if only_gates and r.tap.is_vector else f"{words(r.label)}, "
+        what = f"{what}mean over the cells, " if r.tap.is_maps else what
         choices.append((f"{what}{group_title(trace, r.path)}, step {r.step}", f"{r.name}:{r.step}"))
     return choices
 
 
-def told(record: AttentionRecord) -> str:
+def told(record: Record) -> str:
     """What must be said of a vector before it is read, or nothing."""
-    if "learned constant" in record.unit:
+    if not record.tap.varies_with_picture:
         return "These weights are learned and the same for every picture: they say nothing about this one."
-    if "random draw" in record.unit:
+    if record.tap.random_draw:
         return "These numbers are random draws, neither learned nor inferred: another draw gives others."
     return ""
 
 
-def strongest(record: AttentionRecord, count: int = STRONGEST) -> list[tuple[str, int]]:
+def strongest(record: Record, count: int = STRONGEST) -> list[tuple[str, int]]:
     """(words, channel) of the largest values, largest first."""
     return _ranked(record)[:count]
 
 
-def weakest(record: AttentionRecord, count: int = WEAKEST) -> list[tuple[str, int]]:
+def weakest(record: Record, count: int = WEAKEST) -> list[tuple[str, int]]:
     """(words, channel) of the smallest values, smallest first."""
     return _ranked(record)[::-1][:count]
 
 
-def _ranked(record: AttentionRecord) -> list[tuple[str, int]]:
+def _ranked(record: Record) -> list[tuple[str, int]]:
     values = channel_vector(record).values
     # What is not negative passes the more the larger it is; signed values act by their size.
     size = values if record.bounds[0] >= 0 else np.abs(values)
     return [(f"{int(c)} ({values[c]:.3g})", int(c)) for c in np.argsort(-size, kind="stable")]
 
 
-def feature_probe(trace: Trace, record: AttentionRecord) -> str | None:
+def feature_probe(trace: Trace, record: Record) -> str | None:
     """Full name of the joint value whose channels a vector weighs: itself, or the input of its module or of the nearest
     module around it with as many channels; None where none was captured."""
-    if record.kind == "joint":
+    if record.tap.is_maps:
         return record.name
-    if told(record).startswith("These weights"):
+    if not record.tap.varies_with_picture:
         return None
-    joint = {r.name: len(r.values) for r in trace.records if r.kind == "joint"}
+    joint = {r.name: len(r.values) for r in trace.records if r.tap.is_maps}
     path = record.path
     while True:
         name = f"{path}.bottom" if path else "bottom"
@@ -93,7 +93,7 @@ def feature_probe(trace: Trace, record: AttentionRecord) -> str | None:
         if not path:
             break
         path = path.rpartition(".")[0]
-    beside = [r.name for r in trace.records if r.kind == "joint" and r.path == record.path]
+    beside = [r.name for r in trace.records if r.tap.is_maps and r.path == record.path]
     return next((n for n in beside if joint[n] == len(record.values)), None)
 
 
@@ -113,7 +113,7 @@ class ChannelsTab:
         self.saved = gr.File(label="Interactive plot", visible=False, elem_id="saved-plot")
         self.exports = Exports()
 
-    def _select(self, value: str | None, shown: Shown | None) -> tuple[Trace, AttentionRecord] | None:
+    def _select(self, value: str | None, shown: Shown | None) -> tuple[Trace, Record] | None:
         if shown is None or not value:
             return None
         trace = trace_of(shown, self.engine, self.pictures)

@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from viz.attribution.methods import parse_method
+from viz.core.card import class_number
+from viz.core.map_spec import parse
 from viz.core.trace import Trace
+from viz.core.words import method_words
 from viz.errors import ModelError
-from viz.models.cards import class_number
 from viz.page.attribution_entries import INPUT_METHODS, cost, method_entry, method_line
 from viz.page.entries import class_entry, derived_entries, spatial_entries
 from viz.page.grid import grid_message
@@ -91,9 +92,9 @@ def method_offers() -> list[tuple[str, str]]:
     """(words, method) that can be computed for every model, with what a slow one costs."""
     offers = []
     for text in INPUT_METHODS:
-        choice = parse_method(text)
+        choice = parse(text)
         price = cost(choice, USUAL_INPUT)
-        offers.append((f"{choice.words()} ({price} a step and model)" if price else choice.words(), text))
+        offers.append((f"{method_words(choice)} ({price} a step and model)" if price else method_words(choice), text))
     return offers
 
 
@@ -107,5 +108,5 @@ def compare_message(traces: Sequence[Trace], names: Sequence[str], methods: Sequ
     key = "|".join([*names, *(t.geometry.mode for t in traces), *methods])
     columns = [model_entry(t, n, classes, methods) for t, n in zip(traces, names, strict=True)]
     explain = [*map(method_line, methods), EACH_ITS_OWN] if methods else []
-    offered = [[m, parse_method(m).words()] for m in methods]
+    offered = [[m, method_words(parse(m))] for m in methods]
     return grid_message(traces[0].picture, columns, classes, key, explain=explain, methods=offered)

@@ -9,11 +9,11 @@ from typing import Any
 
 import gradio as gr
 
-from viz.attribution.methods import parse_method
+from viz.core.map_spec import parse
 from viz.core.trace import Trace
+from viz.core.words import method_words
 from viz.errors import VizError
 from viz.figures.comparison import FEWEST, MOST, Comparison
-from viz.figures.comparison.choice import parse_map
 from viz.geometry import Mode
 from viz.page.attribution_entries import INPUT_METHODS
 from viz.page.compare_entries import class_index, common_classes, compare_message, method_offers, more_message
@@ -135,7 +135,7 @@ class CompareTab:
         picture = self.pictures.get(now.sha256)
         traces = {name: self.engine.trace(picture, name, now.geometry) for name in now.models}
         plan = [(name, text) for text in now.methods for name in now.models] if plan is None else plan
-        parts = parts_of(tell or (lambda share, words: None), [f"{parse_method(m).words()}, {n}" for n, m in plan])
+        parts = parts_of(tell or (lambda share, words: None), [f"{method_words(parse(m))}, {n}" for n, m in plan])
         for (name, text), part in zip(plan, parts, strict=True):
             index = class_index(traces[name], label)
             if index is None:
@@ -143,7 +143,7 @@ class CompareTab:
             try:
                 traces[name] = attributed(self.engine, picture, name, text, now.geometry, class_index=index, tell=part)
             except VizError as error:
-                toast(f"{name}, {parse_method(text).words()}: {error}")
+                toast(f"{name}, {method_words(parse(text))}: {error}")
         return traces
 
     def more(self, label: str, now: Compared | None, tell: Tell = lambda share, words: None) -> tuple[Any, Any]:
@@ -179,11 +179,10 @@ class CompareTab:
         picture = self.pictures.get(now.sha256)
         asked = view.get("maps")
         asked = asked if isinstance(asked, dict) else {}
-        # The viewer writes a channel as NAME@CHANNEL.
-        maps = [parse_map(str(asked.get(name, "class_map")).replace("@", "#")) for name in now.models]
+        maps = [parse(str(asked.get(name, "cam"))) for name in now.models]
         wanted = view.get("class")
         label = wanted if isinstance(wanted, str) and wanted else None
-        plan = [(name, m.method) for name, m in zip(now.models, maps, strict=True) if m.method is not None]
+        plan = [(name, m.head) for name, m in zip(now.models, maps, strict=True) if m.kind == "attribution"]
         if plan and (label not in now.classes or not {m for _, m in plan} <= set(now.methods)):
             raise VizError(f"The attributions of {label} are not computed yet; press the button beside the class.")
         traces = self._attributed(now, label or "", plan=plan)

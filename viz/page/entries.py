@@ -8,28 +8,27 @@ from __future__ import annotations
 
 import base64
 import math
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from viz.capture.probe import AttentionRecord
-from viz.core.derived import PARTS, Part, mean_over, part_words
-from viz.core.frames import Frame, View
+from viz.core.derived import mean_over
 from viz.core.heatmap import Heatmap
-from viz.core.kernels import ModuleFacts, kernel_size, middle_of
+from viz.core.kernels import composed_reach, kernel_size
+from viz.core.map_spec import DERIVED, MapSpec
+from viz.core.record import Record
+from viz.core.stage import Stage, View
 from viz.core.trace import Trace
+from viz.core.words import derived_words
 from viz.errors import ProbeError
-from viz.families.paka.stages import KERNEL, composed_reach
-from viz.families.vista.stages import message_words
+from viz.families.family import family_of
 
-# A joint value with at most that many channels (groups of EMA) sends each of them.
+# A joint value with at most that many channels (groups, say) sends each of them.
 MOST_CHANNELS = 32
 # Kernels larger than this stay on the server (a k x k kernel at every cell of a large map).
 MOST_KERNEL_BYTES = 2**20
-_LEVEL = re.compile(r"\.levels\.(\d+)$")
 _UNDRAWN = frozenset({"tap_logits"})
 
 
@@ -55,15 +54,8 @@ def block_title(path: str) -> str:
 
 
 def group_title(trace: Trace, path: str) -> str:
-    """The same, with what is known of a message or a level."""
-    if "messages." in path and trace.card.family == "vista":
-        return f"message {message_words(trace, path)}"
-    facts = trace.facts.get(f"{path}.{KERNEL}")
-    if facts is None:
-        return block_title(path)
-    level = _LEVEL.search(path)
-    place = f"level {int(level[1]) + 1}" if level else block_title(path)
-    return f"{place}, dilation {facts.dilation}"
+    """The same, with what its family knows of it."""
+    return family_of(trace.card.family).module_title(trace, path) or block_title(path)
 
 
 def map_entry(maps: Sequence[Heatmap], kind: str, title: str, group: str, *, share: str = "") -> dict[str, Any]:
@@ -78,7 +70,7 @@ def map_entry(maps: Sequence[Heatmap], kind: str, title: str, group: str, *, sha
         "unit": first.unit,
         "bounds": [bound(b) for b in first.bounds],
         "neutral": first.neutral,
-        "palette": "diverging" if first.neutral is not None and kind != "class_map" else "inferno",
+        "palette": "diverging" if first.neutral is not None and kind != "cam" else "inferno",
         "class_index": first.class_index,
         "steps": [
             {"step": m.step, "h": m.native.shape[0], "w": m.native.shape[1], "data": floats(m.native)} for m in maps
@@ -89,13 +81,13 @@ def map_entry(maps: Sequence[Heatmap], kind: str, title: str, group: str, *, sha
 def class_entry(trace: Trace, class_index: int) -> dict[str, Any]:
     """Class maps of one class at every step."""
     maps = [trace.class_map(t, class_index) for t in range(1, trace.steps + 1)]
-    return map_entry(maps, "class_map", trace.head.labels[class_index], "class maps", share="class_map")
+    return map_entry(maps, "cam", trace.head.labels[class_index], "class maps", share="cam")
 
 
 def spatial_entries(trace: Trace) -> list[dict[str, Any]]:
     """One entry for each spatial probe, deepest module first (it is the one that a person looks for)."""
     entries = []
-    names = dict.fromkeys(r.name for r in trace.records if r.kind == "spatial")
+    names = dict.fromkeys(r.name for r in trace.records if r.tap.is_map)
     for name in reversed(list(names)):
         records = [r for r in trace.records if r.name == name]
         maps = [trace.heatmap(name, r.step) for r in records]
@@ -110,16 +102,16 @@ def derived_entries(trace: Trace) -> list[dict[str, Any]]:
     """Channel means, single groups, logarithms of shares, sums of ranks and messages, what a channel gate leaves,
     departures and directions of kernels: every map of `viz.core.derived` that applies."""
     entries: list[dict[str, Any]] = []
-    by_name: dict[str, list[AttentionRecord]] = {}
+    by_name: dict[str, list[Record]] = {}
     for r in trace.records:
         by_name.setdefault(r.name, []).append(r)
     totals: set[str] = set()
     for name, records in by_name.items():
         first = records[0]
-        if first.kind == "channel" or first.label in _UNDRAWN:
+        if first.tap.is_vector or first.label in _UNDRAWN:
             continue
         group = group_title(trace, first.path)
-        for part in PARTS:
+        for part in DERIVED:
             if part == "total" and (first.label != "structured" or first.label in totals):
                 continue  # one entry for all messages
             if part == "ranks" and first.label == "spatial_map_1":
@@ -129,25 +121,23 @@ def derived_entries(trace: Trace) -> list[dict[str, Any]]:
                 entries.append(entry)
                 if part == "total":
                     totals.add(first.label)
-        if first.kind == "joint" and first.values.shape[0] <= MOST_CHANNELS:
+        if first.tap.is_maps and first.values.shape[0] <= MOST_CHANNELS:
             what = "group" if mean_over(first) == "groups" else "channel"
             for c in range(first.values.shape[0]):
                 maps = [trace.heatmap(name, r.step, channel=c) for r in records]
                 title = f"{words(first.label)}, {what} {c + 1 if what == 'group' else c}"
-                entries.append(named(map_entry(maps, "joint", title, group, share=first.label), f"{name}@{c}"))
+                entries.append(map_entry(maps, "joint", title, group, share=first.label))
     return entries
 
 
-def _derived(
-    trace: Trace, name: str, records: Sequence[AttentionRecord], part: Part, group: str
-) -> dict[str, Any] | None:
+def _derived(trace: Trace, name: str, records: Sequence[Record], part: str, group: str) -> dict[str, Any] | None:
     try:
-        maps = [trace.heatmap(name, r.step, part=part) for r in records]
+        maps = [trace.heatmap(MapSpec(part, name, step=r.step)) for r in records]
     except ProbeError:
         return None  # this part does not apply
     label = records[0].label
     group = "all messages" if part == "total" else group
-    return map_entry(maps, "derived", part_words(label, part), group, share=f"{part}({label})")
+    return map_entry(maps, "derived", derived_words(label, part), group, share=f"{part}({label})")
 
 
 def named(entry: dict[str, Any], name: str) -> dict[str, Any]:
@@ -167,20 +157,19 @@ def channel_entry(trace: Trace, probe: str, channel: int) -> dict[str, Any] | No
     first = records[0]
     maps = [trace.heatmap(r.name, r.step, channel=channel) for r in records]
     what = "channel" if first.label == "bottom" else f"{words(first.label)}, channel"
-    entry = map_entry(maps, "feature", f"{what} {channel} ({block_title(first.path)})", "channels")
-    return named(entry, f"{first.name}@{channel}")
+    return map_entry(maps, "feature", f"{what} {channel} ({block_title(first.path)})", "channels")
 
 
 def kernel_entries(trace: Trace) -> list[dict[str, Any]]:
     """Per-pixel kernels: values of every step, tap by tap, with dilation and stride (in cells)."""
     entries = []
-    for name in dict.fromkeys(r.name for r in trace.records if r.kind == "kernel" and r.label not in _UNDRAWN):
+    for name in dict.fromkeys(r.name for r in trace.records if r.tap.is_kernel and r.label not in _UNDRAWN):
         records = [r for r in trace.records if r.name == name]
-        first, facts = records[0], trace.facts.get(name, ModuleFacts())
+        first = records[0]
         if first.values.nbytes > MOST_KERNEL_BYTES:
             continue
         steps: list[dict[str, Any]] = []
-        before: AttentionRecord | None = None
+        before: Record | None = None
         for r in records:
             same = before is not None and np.array_equal(before.values, r.values)
             data = {"same": True} if same else {"data": floats(r.values)}
@@ -194,12 +183,12 @@ def kernel_entries(trace: Trace) -> list[dict[str, Any]]:
                 "group": group_title(trace, first.path),
                 "label": words(first.label),
                 "unit": first.unit,
-                "neutral": middle_of(first),
+                "neutral": first.tap.centre,
                 "bounds": [bound(b) for b in first.bounds],
                 "k": kernel_size(first.values),
-                "dilation": facts.dilation,
-                "stride": facts.stride,
-                "reach": composed_reach(trace, first) if first.label == KERNEL else None,
+                "dilation": first.tap.dilation,
+                "stride": first.tap.stride,
+                "reach": composed_reach(trace.records, first) if first.tap.centre is not None else None,
                 "steps": steps,
             }
         )
@@ -208,24 +197,24 @@ def kernel_entries(trace: Trace) -> list[dict[str, Any]]:
 
 def frame_entries(trace: Trace, top: int) -> list[dict[str, Any]]:
     """The stops of the slider."""
-    return [_frame(trace, f, top) for f in trace.frames]
+    return [_frame(trace, s, top) for s in trace.stages]
 
 
-def _frame(trace: Trace, frame: Frame, top: int) -> dict[str, Any]:
+def _frame(trace: Trace, frame: Stage, top: int) -> dict[str, Any]:
     view = frame.show or View()
     return {
         "step": frame.step,
         "title": frame.title,
         "caption": frame.caption,
         "top": [p._asdict() for p in trace.top(frame.step, top)],
-        "show": None if frame.show is None else view.name,
+        "show": None if frame.show is None else trace.definite(frame.map).key,
         "kernel": view.kernel,
         "arrows": view.arrows,
         "vector": None if view.vector is None else vector_entry(trace.record(view.vector, frame.step)),
     }
 
 
-def vector_entry(record: AttentionRecord) -> dict[str, Any]:
+def vector_entry(record: Record) -> dict[str, Any]:
     """A channel vector for the small bars beside a map."""
     return {
         "name": record.name,

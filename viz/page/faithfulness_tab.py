@@ -12,10 +12,9 @@ import gradio as gr
 from torch import Tensor
 
 from viz.attribution import attribute
-from viz.attribution.methods import parse_method
-from viz.core.derived import part_words, split_name
-from viz.core.sources import OWN
+from viz.core.map_spec import parse
 from viz.core.trace import Trace
+from viz.core.words import method_words, words
 from viz.errors import VizError
 from viz.figures.faithfulness_plots import curves_plot, randomisation_plot
 from viz.files import as_json_bytes, write_whole
@@ -41,15 +40,13 @@ def source_choices(trace: Trace, step: int = -1) -> list[tuple[str, str]]:
     """(words, source) of the maps that can be tested at a step; native attention first, where the step has it."""
     number = trace.step_number(step)
     choices = []
-    if trace.card.family in OWN:
-        own = OWN[trace.card.family]
-        label, part = split_name(own)
-        if any(r.label == label and r.step <= number for r in trace.records):
-            choices.append((f"native attention: {part_words(label, part)}", f"attention:{own}"))
+    own = trace.family.own
+    if own is not None and any(r.label == own.probe and r.step <= number for r in trace.records):
+        choices.append((f"native attention: {words(own)}", str(own)))
     choices.append(("class map", "cam"))
     for text in INPUT_METHODS:
-        choice = parse_method(text)
-        choices.append((f"{choice.words()} ({SLOW})" if choice.info.slow else choice.words(), text))
+        choice = parse(text)
+        choices.append((f"{method_words(choice)} ({SLOW})" if choice.method.slow else method_words(choice), text))
     return choices
 
 

@@ -16,7 +16,7 @@ import gradio as gr
 from viz.core.heatmap import PALETTES
 from viz.core.trace import Trace
 from viz.errors import FigureError, VizError
-from viz.figures import PRESETS, Figure, FigureSpec, Panel, figure, shorthand
+from viz.figures import PRESETS, Figure, FigureSpec, Panel, defaults, figure
 from viz.figures.shorthand import panel_text, parse_panel
 from viz.figures.spec import FIGURE_PALETTES, SCALES
 from viz.geometry import INTERPOLATIONS
@@ -35,7 +35,7 @@ ASK_IF_OPEN = """(seen, ...values) => [document.querySelector("#preview")?.check
 
 def default_panels(trace: Trace) -> list[str]:
     """The panels of a figure for which nothing was chosen, the same as in Python and on the command line."""
-    return [panel_text(panel) for panel in shorthand.default_panels(trace)]
+    return [panel_text(panel) for panel in defaults.default_panels(trace)]
 
 
 def file_stem(trace: Trace) -> str:
@@ -51,17 +51,15 @@ def panel_choices(trace: Trace) -> list[tuple[str, str]]:
     steps = range(1, trace.steps + 1)
     choices = [("picture", "picture")]
     for t in steps:
-        choices.append((f"class map, step {t}", f"class_map:{t}"))
+        choices.append((f"class map, step {t}", f"cam:{t}"))
         choices.append((f"boxes, step {t}", f"boxes:{t}"))
     if trace.steps > 1:
         choices.append(("boxes of all steps", "boxes:all"))
-    for r in reversed([r for r in trace.records if r.kind == "spatial"]):
+    for r in reversed([r for r in trace.records if r.tap.is_map]):
         choices.append((f"{words(r.label)}, {block_title(r.path)}, step {r.step}", f"{r.name}:{r.step}"))
-    for frame in trace.frames:
-        if frame.show is not None and frame.show.probe is not None:
-            name = frame.show.name
-            text = f"{name}:{frame.step}" if frame.show.channel is None else name.replace("@", f":{frame.step}#")
-            choices.append((f"story: {frame.title}", text))
+    for stage in trace.stages:
+        if stage.show is not None and stage.map.kind != "cam":
+            choices.append((f"story: {stage.title}", str(stage.map)))
     for r in channel_records(trace):
         choices.append((f"{words(r.label)}, {block_title(r.path)}, step {r.step}", f"{r.name}:{r.step}"))
     return choices

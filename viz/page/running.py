@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from viz.allocator import give_back
-from viz.attribution.methods import MethodChoice, parse_method
+from viz.core.map_spec import MapSpec, parse
 from viz.core.trace import Trace
 from viz.errors import ProbeError
 from viz.geometry import Mode
@@ -178,7 +178,7 @@ def attributed(
     engine: Engine,
     picture: Picture,
     model: str,
-    method: MethodChoice | str,
+    method: MapSpec | str,
     geometry: Mode | None = None,
     *,
     class_index: int,
@@ -192,7 +192,7 @@ def attributed(
     Raises:
         ProbeError: no step has one. VizError: as from `Engine.attribute`.
     """
-    choice = parse_method(method) if isinstance(method, str) else method
+    choice = parse(method)
     trace = engine.trace(picture, model, geometry)
     steps, made, why = trace.steps, 0, None
     for step in range(1, steps + 1):

@@ -2,46 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 
-from viz.attribution.layers import find_probe
-from viz.attribution.methods import DEFAULT_OPTIONS, AttributionOptions, MethodChoice, parse_method
+from viz.attribution.layers import find_probe, method_of
 from viz.attribution.run import attribute
-from viz.core.trace import Attribution, Trace
+from viz.core.attribution import Attribution
+from viz.core.card import ModelCard, class_number
+from viz.core.map_spec import MapSpec
+from viz.core.methods import DEFAULT_OPTIONS, AttributionOptions
+from viz.core.trace import Trace
+from viz.core.words import method_words
 from viz.environment import plain_torch
 from viz.errors import ModelError
 from viz.geometry import prepare
-from viz.models.cards import class_number
 from viz.models.networks.base import StepNetwork
 from viz.plotting import import_matplotlib
 
-if TYPE_CHECKING:
-    from viz.run.engine import Model
 
-# Seconds between two looks whether the work is still wanted.
-_LOOK = 0.2
+class Runs(Protocol):
+    """What is asked of a loaded model, see `viz.run.model.Model`."""
+
+    @property
+    def card(self) -> ModelCard: ...
+    @property
+    def network(self) -> StepNetwork: ...
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def dtype(self) -> torch.dtype: ...
+    def alone(self) -> AbstractContextManager[None]: ...
+    def turn(self, waiting: Callable[[], None]) -> AbstractContextManager[None]: ...
 
 
-def definite_method(network: StepNetwork, method: MethodChoice | str) -> MethodChoice:
+def definite_method(network: StepNetwork, method: MapSpec | str) -> MapSpec:
     """The method with its probe's full name.
 
     Raises:
         VizError: unknown method. ProbeError: unknown probe, or one that is no map.
     """
-    choice = parse_method(method)
-    return choice if choice.probe is None else replace(choice, probe=find_probe(network, choice.probe)[0])
+    choice = method_of(method)
+    return choice if choice.tap is None else choice.with_probe(find_probe(network, choice.tap)[0])
 
 
 @plain_torch()
 def attributed(
-    model: Model,
+    model: Runs,
     trace: Trace,
-    method: MethodChoice | str,
+    method: MapSpec | str,
     *,
     class_index: int | str | None = None,
     step: int = -1,
@@ -52,16 +64,18 @@ def attributed(
     if trace.card.sha256 != model.card.sha256 or trace.card.name != model.card.name:
         raise ModelError(f"The trace of {trace.card.name} belongs to another model than {model.card.name}.")
     choice, options = definite_method(model.network, method), options or DEFAULT_OPTIONS
-    number = trace.step_number(step)
+    number = trace.step_number(choice.step if step == -1 else step)
+    class_index = choice.cls if class_index is None else class_index
     if class_index is None:
         class_index = int(trace.logits[number - 1].argmax())
     index = class_number(trace.head.labels, class_index)
-    known = trace.attribution_of(choice.text, number, index, options=options.used(choice))
+    asked = replace(choice, cls=index, step=number)
+    known = trace.attribution_of(asked, options=options.used(choice.method))
     if known is not None:
         # The newest is what is shown.
         others = tuple(a for a in trace.attributions if a is not known)
         return trace if trace.attributions[-1] is known else replace(trace, attributions=(*others, known))
-    with _turn(model, choice, progress), model._lock:
+    with _turn(model, choice, progress), model.alone():
         x, _ = prepare(trace.picture, model.card.preprocessing, trace.geometry.mode)
         values = attribute(
             model.network,
@@ -74,37 +88,28 @@ def attributed(
             progress=progress,
         )[0].numpy()
     values.setflags(write=False)
-    info = choice.info
+    info = choice.method
     made = Attribution(
-        choice.text,
-        choice.words(),
+        choice.head,
+        method_words(choice),
         number,
         index,
-        choice.probe or info.layer,
+        choice.tap or info.layer,
         values,
         info.unit,
         info.bounds,
         0.0 if info.signed else None,
-        options.used(choice),
-        options.words(choice),
+        options.used(info),
+        options.words(info),
         captum_version(),
     )
     return replace(trace, attributions=(*trace.attributions, made))
 
 
-@contextmanager
-def _turn(model: Model, choice: MethodChoice, progress: Callable[[float], None] | None) -> Iterator[None]:
-    """Wait until no other slow method runs: each holds its gradients of a whole batch, more than a gigabyte."""
-    if model._turn is None or not choice.info.slow:
-        yield
-        return
-    while not model._turn.acquire(timeout=_LOOK):
-        if progress is not None:
-            progress(0.0)  # whoever waits can stop
-    try:
-        yield
-    finally:
-        model._turn.release()
+def _turn(model: Runs, choice: MapSpec, progress: Callable[[float], None] | None) -> AbstractContextManager[None]:
+    if not choice.method.slow:
+        return nullcontext()
+    return model.turn(lambda: None if progress is None else progress(0.0))
 
 
 def captum_version() -> str:

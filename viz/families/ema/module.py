@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from viz.capture.probe import Probe
+from viz.core.record import CHANNEL_MAPS, GROUP_MAPS, VECTOR
 
 FAMILY = "ema"
 
@@ -55,22 +56,27 @@ class EMA(nn.Module):
         self.conv3x3 = nn.Conv2d(c, c, kernel_size=3, padding=1)
 
         gate, share = (0.0, 1.0), (0.0, 1.0)
-        self.probe_row_gate = Probe(FAMILY, "joint", "row_gate", bounds=gate, unit="gate of a channel's row")
-        self.probe_column_gate = Probe(FAMILY, "joint", "column_gate", bounds=gate, unit="gate of a channel's column")
+        self.probe_row_gate = Probe(FAMILY, CHANNEL_MAPS, "row_gate", bounds=gate, unit="gate of a channel's row")
+        self.probe_column_gate = Probe(
+            FAMILY, CHANNEL_MAPS, "column_gate", bounds=gate, unit="gate of a channel's column"
+        )
         self.probe_channel_softmax_1x1 = Probe(
             FAMILY,
-            "channel",
+            VECTOR,
             "channel_softmax_1x1",
             bounds=share,
             unit="learned constant, the same for every picture",
+            varies_with_picture=False,
         )
         self.probe_channel_softmax_3x3 = Probe(
-            FAMILY, "channel", "channel_softmax_3x3", bounds=share, unit="softmax, sums to 1 in each group"
+            FAMILY, VECTOR, "channel_softmax_3x3", bounds=share, unit="softmax, sums to 1 in each group"
         )
-        self.probe_cross_map_1 = Probe(FAMILY, "joint", "cross_map_1", unit="logit, 3x3 branch's part")
-        self.probe_cross_map_2 = Probe(FAMILY, "joint", "cross_map_2", unit="logit, 1x1 branch's part")
-        self.probe_group_logits = Probe(FAMILY, "joint", "group_logits", unit="logit before the sigmoid")
-        self.probe_group_gate = Probe(FAMILY, "joint", "group_gate", bounds=gate, unit="gate of a group")
+        self.probe_cross_map_1 = Probe(FAMILY, GROUP_MAPS, "cross_map_1", unit="logit, 3x3 branch's part")
+        self.probe_cross_map_2 = Probe(FAMILY, GROUP_MAPS, "cross_map_2", unit="logit, 1x1 branch's part")
+        self.probe_group_logits = Probe(
+            FAMILY, GROUP_MAPS, "group_logits", unit="logit before the sigmoid", before_sigmoid=True
+        )
+        self.probe_group_gate = Probe(FAMILY, GROUP_MAPS, "group_gate", bounds=gate, unit="gate of a group")
 
     def extra_repr(self) -> str:
         return f"{self.channels}, groups={self.groups}"

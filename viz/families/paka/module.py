@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from viz.capture.probe import Probe, listening
+from viz.core.record import CHANNEL_MAPS, KERNEL
 from viz.families.paka.conv import adaptive_conv2d, kernel_attention
 from viz.families.paka.spectral import SpectralConv2d, register_spectral, spectral_weight
 
@@ -90,10 +91,17 @@ class AdaptiveConv2d(nn.Module):
         if self.bias is not None:
             bound = 1 / math.sqrt(weight[0].numel())
             nn.init.uniform_(self.bias, -bound, bound)
-        self.probe_channel_logits = Probe(FAMILY, "joint", "channel_logits", unit="logit")
-        self.probe_tap_logits = Probe(FAMILY, "kernel", "tap_logits", unit="logit")
+        placed = {"dilation": dilation, "stride": stride}
+        self.probe_channel_logits = Probe(FAMILY, CHANNEL_MAPS, "channel_logits", unit="logit", **placed)
+        self.probe_tap_logits = Probe(FAMILY, KERNEL, "tap_logits", unit="logit", **placed)
         self.probe_kernel_attention = Probe(
-            FAMILY, "kernel", "kernel_attention", bounds=(0.0, 2.0), unit="mean factor on the weights"
+            FAMILY,
+            KERNEL,
+            "kernel_attention",
+            bounds=(0.0, 2.0),
+            unit="mean factor on the weights",
+            middle=1.0,
+            **placed,
         )
 
     def kernel(self) -> Tensor:

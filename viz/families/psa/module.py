@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from viz.capture.probe import Probe
+from viz.core.record import CHANNEL_MAPS, MAP, VECTOR
 
 FAMILY = "psa"
 # sigmoid(1) = 0.731058..., the most that the sigmoid of a softmax can give, rounded up.
@@ -40,12 +41,19 @@ class _PolarizedAttention(nn.Module):
         self.conv_v_left = _conv1x1(inplanes, half)
 
         self.probe_channel_pool = Probe(
-            FAMILY, "spatial", "channel_pool", bounds=(0.0, 1.0), unit="pooling weight, sums to 1 over the positions"
+            FAMILY,
+            MAP,
+            "channel_pool",
+            bounds=(0.0, 1.0),
+            unit="pooling weight, sums to 1 over the positions",
+            shares=True,
         )
-        self.probe_channel_logits = Probe(FAMILY, "channel", "channel_logits", unit="logit before the sigmoid")
-        self.probe_channel_gate = Probe(FAMILY, "channel", "channel_gate", bounds=(0.0, 1.0), unit="gate")
+        self.probe_channel_logits = Probe(
+            FAMILY, VECTOR, "channel_logits", unit="logit before the sigmoid", before_sigmoid=True
+        )
+        self.probe_channel_gate = Probe(FAMILY, VECTOR, "channel_gate", bounds=(0.0, 1.0), unit="gate")
         self.probe_spatial_query = Probe(
-            FAMILY, "channel", "spatial_query", unit="mean query of the spatial branch, no softmax"
+            FAMILY, VECTOR, "spatial_query", unit="mean query of the spatial branch, no softmax"
         )
 
     def _channel_gate(self, x: Tensor, step: int) -> Tensor:
@@ -86,11 +94,11 @@ class ParallelPSA(_PolarizedAttention):
     def __init__(self, inplanes: int, planes: int | None = None) -> None:
         _check(inplanes, planes, "parallel")
         super().__init__(inplanes, _conv1x1(inplanes // 2, inplanes))
-        self.probe_spatial_score = Probe(FAMILY, "spatial", "spatial_score", unit="score before the softmax")
+        self.probe_spatial_score = Probe(FAMILY, MAP, "spatial_score", unit="score before the softmax")
         self.probe_spatial_softmax = Probe(
-            FAMILY, "spatial", "spatial_softmax", bounds=(0.0, 1.0), unit="softmax, sums to 1 over the positions"
+            FAMILY, MAP, "spatial_softmax", bounds=(0.0, 1.0), unit="softmax, sums to 1 over the positions", shares=True
         )
-        self.probe_spatial_gate = Probe(FAMILY, "spatial", "spatial_gate", bounds=PARALLEL_GATE_BOUNDS, unit="gate")
+        self.probe_spatial_gate = Probe(FAMILY, MAP, "spatial_gate", bounds=PARALLEL_GATE_BOUNDS, unit="gate")
 
     def forward(self, x: Tensor, step: int = 1) -> Tensor:
         """Return (N, C, h, w) from x (N, C, h, w); records carry `step`."""
@@ -138,10 +146,17 @@ class SequentialPSA(_PolarizedAttention):
         )
         super().__init__(inplanes, up)
         self.probe_value_softmax = Probe(
-            FAMILY, "joint", "value_softmax", bounds=(0.0, 1.0), unit="softmax, each row sums to 1 over the positions"
+            FAMILY,
+            CHANNEL_MAPS,
+            "value_softmax",
+            bounds=(0.0, 1.0),
+            unit="softmax, each row sums to 1 over the positions",
+            shares=True,
         )
-        self.probe_spatial_score = Probe(FAMILY, "spatial", "spatial_score", unit="score before the sigmoid")
-        self.probe_spatial_gate = Probe(FAMILY, "spatial", "spatial_gate", bounds=(0.0, 1.0), unit="gate")
+        self.probe_spatial_score = Probe(
+            FAMILY, MAP, "spatial_score", unit="score before the sigmoid", before_sigmoid=True
+        )
+        self.probe_spatial_gate = Probe(FAMILY, MAP, "spatial_gate", bounds=(0.0, 1.0), unit="gate")
 
     def forward(self, x: Tensor, step: int = 1) -> Tensor:
         """Return (N, C, h, w) from x (N, C, h, w); records carry `step`."""

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from viz.capture.probe import Probe
+from viz.core.record import CHANNEL_MAPS, MAP, VECTOR
 
 Technique = Literal["joint_concat", "joint_sum", "top_only", "simple_mapping", "identity"]
 Sequence_ = Literal["channel->spatial", "spatial->channel", "channel", "spatial"]
@@ -124,16 +125,18 @@ class Searchlight(nn.Module):
         self.has_channel_step = gated and "channel" in sequence
         self.has_spatial_step = gated and "spatial" in sequence and spatial
         if gated:
-            self.probe_bottom = Probe(FAMILY, "joint", "bottom", unit="activation")
+            self.probe_bottom = Probe(FAMILY, CHANNEL_MAPS, "bottom", unit="activation")
             self.probe_channel_logits = Probe(
-                FAMILY, "channel", "channel_logits", unit="searchlight before the sigmoid"
+                FAMILY, VECTOR, "channel_logits", unit="searchlight before the sigmoid", before_sigmoid=True
             )
         if self.has_channel_step:
             bounds = (-torch.inf, torch.inf) if channel_nonlinearity == "none" else (0.0, 1.0)
-            self.probe_channel_gate = Probe(FAMILY, "channel", "channel_gate", bounds=bounds, unit="gate")
+            self.probe_channel_gate = Probe(FAMILY, VECTOR, "channel_gate", bounds=bounds, unit="gate")
         if self.has_spatial_step:
-            self.probe_spatial_score = Probe(FAMILY, "spatial", "spatial_score", unit="score before the sigmoid")
-            self.probe_spatial_gate = Probe(FAMILY, "spatial", "spatial_gate", bounds=(0.0, 1.0), unit="gate")
+            self.probe_spatial_score = Probe(
+                FAMILY, MAP, "spatial_score", unit="score before the sigmoid", before_sigmoid=True
+            )
+            self.probe_spatial_gate = Probe(FAMILY, MAP, "spatial_gate", bounds=(0.0, 1.0), unit="gate")
 
     def channel_logits(self, bottom: Tensor, top: Tensor) -> Tensor:
         """The raw searchlight S (N, Cb, 1, 1) from bottom (N, Cb, Hb, Wb) and top (N, Ct, Ht, Wt)."""

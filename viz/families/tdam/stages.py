@@ -1,20 +1,10 @@
-"""TDAM and plain networks: one stop for each computation step."""
+"""TDAM: one stop for each computation step."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from viz.core.frames import Frame
+from viz.core.stage import Stage
+from viz.core.trace import Trace
 from viz.families.stages import prediction, span
-
-if TYPE_CHECKING:
-    from viz.core.trace import Trace
-
-
-def plain(trace: Trace) -> tuple[Frame, ...]:
-    """A network without attention: one stop."""
-    caption = f"One pass, no attention module: {prediction(trace, 1)}."
-    return (Frame(1, "step 1", caption, trace.records),)
 
 
 def _factor(trace: Trace, step: int) -> str:
@@ -25,10 +15,10 @@ def _factor(trace: Trace, step: int) -> str:
     return f" The map is multiplied by the spatial gate over its mean: {span(gates[-1] / gates[-1].mean())}."
 
 
-def tdam(trace: Trace) -> tuple[Frame, ...]:
+def stages(trace: Trace) -> tuple[Stage, ...]:
     """TDAM: step 1 has no top-down signal; step t uses the searchlight made from the result of step t - 1."""
     last_stage_only = trace.card.network == "td_resnet"
-    frames = []
+    stops = []
     for t in range(1, trace.steps + 1):
         records = tuple(r for r in trace.records if r.step == t)
         said = prediction(trace, t)
@@ -40,5 +30,5 @@ def tdam(trace: Trace) -> tuple[Frame, ...]:
                 f"Step {t}: the result of step {t - 1} makes a searchlight, the searchlight gates the input of the "
                 f"upper layers, and they answer again. It says {said}.{_factor(trace, t)}"
             )
-        frames.append(Frame(t, f"step {t}", caption, records))
-    return tuple(frames)
+        stops.append(Stage(t, f"step {t}", caption, records))
+    return tuple(stops)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from viz.capture.probe import AttentionRecord, capture
+from viz.capture.probe import capture
+from viz.core.record import Record
 from viz.environment import plain_torch
 from viz.errors import ProbeError
 
@@ -31,7 +32,7 @@ class DrawStatistics:
         draws: how many. sentence: what these numbers are, for a caption.
     """
 
-    record: AttentionRecord
+    record: Record
     spread: NDArray[np.float32]
     draws: int
     sentence: str
@@ -74,7 +75,7 @@ def draw_statistics(
     if not inputs or not 0 <= item < len(inputs[0]):
         raise ProbeError(f"There is no picture {item} in this batch.")
     generator = torch.Generator().manual_seed(seed)
-    first: dict[str, AttentionRecord] = {}
+    first: dict[str, Record] = {}
     mean: dict[str, NDArray[np.float64]] = {}
     squares: dict[str, NDArray[np.float64]] = {}
     for i in range(1, draws + 1):
@@ -92,20 +93,9 @@ def draw_statistics(
     return {name: _made(first[name], mean[name], np.sqrt(squares[name] / (draws - 1)), draws) for name in first}
 
 
-def _made(
-    record: AttentionRecord, mean: NDArray[np.float64], spread: NDArray[np.float64], draws: int
-) -> DrawStatistics:
-    made = AttentionRecord(
-        record.path,
-        record.family,
-        record.kind,
-        record.label,
-        record.step,
-        mean.astype(np.float32),
-        record.bounds,
-        record.neutral,
-        f"{record.unit}, mean of {draws} draws",
-    )
+def _made(record: Record, mean: NDArray[np.float64], spread: NDArray[np.float64], draws: int) -> DrawStatistics:
+    tap = replace(record.tap, unit=f"{record.unit}, mean of {draws} draws")
+    made = replace(record, tap=tap, values=mean.astype(np.float32))
     words = record.label.replace("_", " ")
     largest, extent = float(spread.max()), float(mean.max() - mean.min())
     if largest == 0:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from viz.capture.probe import Probe
+from viz.core.record import CHANNEL_MAPS, KERNEL, MAP, VECTOR
 from viz.families.local import kernel_prediction, local
 
 Draws = Sequence[Tensor] | torch.Generator | Literal["uniform"] | None
@@ -84,9 +85,9 @@ def _seen(module: nn.Module, label: str, value: Tensor) -> Tensor:
 
 def _add_rank_probes(module: nn.Module, q: int, rank: int) -> None:
     for t in range(1, rank + 1):
-        _add_probe(module, Probe(FAMILY, "spatial", f"spatial_map_{q}_{t}", bounds=(0.0, 1.0), unit="gate"))
-        unit = "random draw, not learned"
-        _add_probe(module, Probe(FAMILY, "channel", f"channel_vector_{q}_{t}", bounds=(0.0, 1.0), unit=unit))
+        _add_probe(module, Probe(FAMILY, MAP, f"spatial_map_{q}_{t}", bounds=(0.0, 1.0), unit="gate"))
+        drawn = {"unit": "random draw, not learned", "random_draw": True}
+        _add_probe(module, Probe(FAMILY, VECTOR, f"channel_vector_{q}_{t}", bounds=(0.0, 1.0), **drawn))
 
 
 def _structured(module: nn.Module, q: int, rank: int, energy: Tensor, source: LogitSource) -> Tensor:
@@ -187,11 +188,13 @@ class GatedMessage(nn.Module):
         for q in range(1, len(DILATIONS) + 1):
             for role in ("prediction", "emitting", "receiving"):
                 label = f"kernel_{role}_{q}"
-                _add_probe(self, Probe(FAMILY, "kernel", label, unit="predicted kernel weight"))
-            _add_probe(self, Probe(FAMILY, "joint", f"energy_{q}", unit="energy before the gate"))
+                _add_probe(
+                    self, Probe(FAMILY, KERNEL, label, unit="predicted kernel weight", dilation=DILATIONS[q - 1])
+                )
+            _add_probe(self, Probe(FAMILY, CHANNEL_MAPS, f"energy_{q}", unit="energy before the gate"))
             if gate == "structured":
                 _add_rank_probes(self, q, rank)
-            _add_probe(self, Probe(FAMILY, "joint", f"structured_{q}", bounds=bounds, unit="gate of the message"))
+            _add_probe(self, Probe(FAMILY, CHANNEL_MAPS, f"structured_{q}", bounds=bounds, unit="gate of the message"))
 
     def forward(self, receiving: Tensor, emitting: Tensor, draws: Draws | LogitSource = None) -> Tensor:
         """The message (N, W, h, w), not negative, from sr and se, both (N, W, h, w).

@@ -40,12 +40,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from viz.capture.probe import Probe
+from viz.core.record import CHANNEL_MAPS, KERNEL, MAP, VECTOR
 from viz.families.local import CENTRE, TAPS, kernel_prediction, local
 from viz.families.vista.mean_field import outer_sum, power, standardised, update_maps, update_vectors
 
@@ -140,23 +142,16 @@ class InferredMessage(nn.Module):
         self.prior_raw = nn.Parameter(torch.randn(rank, channels))
         self.strength = nn.Parameter(torch.tensor(float(strength)))
 
-        self.probe_kernel = Probe(FAMILY, "kernel", "kernel", unit="predicted kernel weight")
-        self.probe_energy = Probe(FAMILY, "joint", "energy", bounds=(-1.0, 1.0), unit="support of place and channel")
+        probe = partial(Probe, FAMILY, dilation=dilation)
+        self.probe_kernel = probe(KERNEL, "kernel", unit="predicted kernel weight")
+        self.probe_energy = probe(CHANNEL_MAPS, "energy", bounds=(-1.0, 1.0), unit="support of place and channel")
         for t in range(1, rank + 1):
-            self.add_module(
-                f"probe_map_{t}", Probe(FAMILY, "spatial", f"spatial_map_{t}", bounds=(0.0, 1.0), unit="inferred map")
-            )
-            vector = Probe(
-                FAMILY,
-                "channel",
-                f"channel_vector_{t}",
-                bounds=(0.0, float(channels)),
-                unit="inferred channel weight, mean 1",
-            )
+            self.add_module(f"probe_map_{t}", probe(MAP, f"spatial_map_{t}", bounds=(0.0, 1.0), unit="inferred map"))
+            unit = "inferred channel weight, mean 1"
+            vector = probe(VECTOR, f"channel_vector_{t}", bounds=(0.0, float(channels)), unit=unit)
             self.add_module(f"probe_vector_{t}", vector)
-        self.probe_structured = Probe(
-            FAMILY, "joint", "structured", bounds=(0.0, float(rank * channels)), unit="gate of the message"
-        )
+        gate = (0.0, float(rank * channels))
+        self.probe_structured = probe(CHANNEL_MAPS, "structured", bounds=gate, unit="gate of the message")
 
     def temperature(self) -> Tensor:
         """tau (T,), between 0 and `sharpness`."""
@@ -285,7 +280,7 @@ class InferredGraph(nn.Module):
                 )
                 infos.append(MessageInfo(f"messages.{name}", e, e == own, names[e], d))
         self.infos = tuple(infos)
-        self.probe_hidden = Probe(FAMILY, "joint", "hidden", unit="activation")
+        self.probe_hidden = Probe(FAMILY, CHANNEL_MAPS, "hidden", unit="activation")
 
     def forward(self, features: Sequence[Tensor], updates: int | None = None) -> list[Tensor]:
         """The receiving scale's hidden features z (N, C, h, w) after update 1, 2, ...; the last is the result.

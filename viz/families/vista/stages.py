@@ -3,45 +3,45 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
-from viz.capture.probe import AttentionRecord
-from viz.core.frames import MOST_FRAMES, Frame
-from viz.core.kernels import ModuleFacts
-from viz.families.stages import Found, answer_frame, at, input_frame, paths_with, span, thinned, view_frame
-
-if TYPE_CHECKING:
-    from viz.core.trace import Trace
+from viz.core.record import Record
+from viz.core.stage import CAM, MOST_STAGES, Stage
+from viz.core.trace import Trace
+from viz.families.stages import Found, answer_stage, at, input_stage, paths_with, span, thinned, view_stage
 
 _INFERRED = re.compile(r"spatial_map_(\d+)")
 _PUBLISHED = re.compile(r"spatial_map_(\d+)_(\d+)")
 
 
-def vista(trace: Trace) -> tuple[Frame, ...]:
+def stages(trace: Trace) -> tuple[Stage, ...]:
     """Inferred: each update's whole attention, its maps rank by rank, their sum, the answer. Published: every map."""
     if any(_PUBLISHED.fullmatch(r.label) for r in trace.records):
         return _published(trace)
     bottom = next((r for r in trace.records if r.label == "bottom"), None)
-    first = input_frame(trace, bottom, "")
+    first = input_stage(trace, bottom, "")
     message = main_message(trace)
-    frames: list[Frame] = []
+    stops: list[Stage] = []
     for t in range(1, trace.steps + 1):
-        frames += _update(trace, t, message)
+        stops += _update(trace, t, message)
         what = f"With the maps of update {t} the upper layers answer."
-        frames.append(answer_frame(trace, t, f"update {t}: answer", what))
-    if len(frames) + len(first) > MOST_FRAMES:
-        frames = [f for f in frames if f.show is None or f.show.part == "total" or f.show.probe is None]
-    return (*first, *thinned(frames, MOST_FRAMES - len(first)))
+        stops.append(answer_stage(trace, t, f"update {t}: answer", what))
+    if len(stops) + len(first) > MOST_STAGES:
+        stops = [f for f in stops if f.show is None or f.show.map == CAM or f.show.map.name == "total"]
+    return (*first, *thinned(stops, MOST_STAGES - len(first)))
 
 
 def message_words(trace: Trace, path: str) -> str:
     """A message in words: its name and, where known, its dilation and strength."""
     name = path.rpartition("messages.")[2]
-    facts = trace.facts.get(f"{path}.kernel")
-    if facts is None:
+    tap = next((r.tap for r in trace.records if r.path == path and r.tap.strength is not None), None)
+    if tap is None or tap.strength is None:
         return name
-    text = f"{name.removesuffix(f'd{facts.dilation}')}, dilation {facts.dilation}"
-    return text if facts.strength is None else f"{text}, strength {facts.strength:.2g}"
+    return f"{name.removesuffix(f'd{tap.dilation}')}, dilation {tap.dilation}, strength {tap.strength:.2g}"
+
+
+def module_title(trace: Trace, path: str) -> str:
+    """A message in words; empty for any other module."""
+    return f"message {message_words(trace, path)}" if "messages." in path else ""
 
 
 def main_message(trace: Trace) -> str | None:
@@ -49,30 +49,30 @@ def main_message(trace: Trace) -> str | None:
     last: dict[str, float] = {}
     for r in trace.records:
         if r.label == "structured":
-            strength = (trace.facts.get(f"{r.path}.kernel") or ModuleFacts()).strength
-            last[r.path] = float(r.values.mean()) * abs(1.0 if strength is None else strength)
+            strength = 1.0 if r.tap.strength is None else r.tap.strength
+            last[r.path] = float(r.values.mean()) * abs(strength)
     if not last:
         paths = paths_with(trace, "spatial_map_1")
         return paths[-1] if paths else None
     return max(last, key=lambda p: last[p])
 
 
-def _update(trace: Trace, step: int, message: str | None) -> list[Frame]:
+def _update(trace: Trace, step: int, message: str | None) -> list[Stage]:
     if message is None:
         return []
     found = at(trace, message, step)
-    frames = []
+    stops = []
     if structured := found.get("structured"):
         alike = [r for r in trace.records if r.label == "structured" and r.step == step]
         words = (
             f"Update {step}: the attention of all {len(alike)} messages, mean over the channels, each times its "
             "learned strength, added: {span}. Each message's own maps are in the list."
         )
-        frames.append(view_frame(trace, structured, f"update {step}: attention", words, "total", records=tuple(alike)))
+        stops.append(view_stage(trace, structured, f"update {step}: attention", words, "total", records=tuple(alike)))
     ranks = [label for label in found if _INFERRED.fullmatch(label)]
     name = message_words(trace, message)
     for t in range(1, len(ranks) + 1):
-        frames.append(_rank(trace, found, t, f"update {step}", name))
+        stops.append(_rank(trace, found, t, f"update {step}", name))
     if len(ranks) > 1:
         words = (
             f"Update {step}, message {name}: the products of vector and map of all {len(ranks)} ranks added, mean over "
@@ -82,37 +82,38 @@ def _update(trace: Trace, step: int, message: str | None) -> list[Frame]:
         used = tuple(
             found[f"{what}_{t}"] for t in range(1, len(ranks) + 1) for what in ("spatial_map", "channel_vector")
         )
-        frames.append(view_frame(trace, record, f"update {step}: sum", words, "ranks", records=used))
-    return frames
+        stops.append(view_stage(trace, record, f"update {step}: sum", words, "ranks", records=used))
+    return stops
 
 
-def _rank(trace: Trace, found: Found, rank: int, lead: str, name: str) -> Frame:
+def _rank(trace: Trace, found: Found, rank: int, lead: str, name: str) -> Stage:
     record, vector = found[f"spatial_map_{rank}"], found.get(f"channel_vector_{rank}")
     words = f"{lead.capitalize()}, message {name}: map m{rank}, {{span}} of 0 to 1"
     if vector is None:
-        return view_frame(trace, record, f"{lead}: m{rank}", words + ".")
+        return view_stage(trace, record, f"{lead}: m{rank}", words + ".")
     words += f"; beside it vector v{rank} over the channels, {span(vector.values)}, mean 1."
-    return view_frame(trace, record, f"{lead}: m{rank}, v{rank}", words, vector=vector)
+    return view_stage(trace, record, f"{lead}: m{rank}, v{rank}", words, vector=vector)
 
 
-def _published(trace: Trace) -> tuple[Frame, ...]:
+def _published(trace: Trace) -> tuple[Stage, ...]:
     """The published graph: every map of every message, dilation and rank; its vectors are random draws."""
-    frames: list[Frame] = []
-    labels: dict[str, AttentionRecord] = {r.name: r for r in trace.records}
+    stops: list[Stage] = []
+    labels: dict[str, Record] = {r.name: r for r in trace.records}
     for r in trace.records:
         found = _PUBLISHED.fullmatch(r.label)
         if not found:
             continue
         q, t = found.groups()
         vector = labels.get(f"{r.path}.channel_vector_{q}_{t}")
-        facts = trace.facts.get(f"{r.path}.kernel_prediction_{q}", ModuleFacts())
+        kernel = labels.get(f"{r.path}.kernel_prediction_{q}")
+        dilation = 1 if kernel is None else kernel.tap.dilation
         short = r.path.rpartition(".")[2].removeprefix("attention_MSG_")
         words = (
-            f"Message {short}, dilation {facts.dilation}, map m{t}: {{span}} of 0 to 1. The channel vector behind it "
+            f"Message {short}, dilation {dilation}, map m{t}: {{span}} of 0 to 1. The channel vector behind it "
             "is a random draw, not learned; another draw gives another map."
         )
-        frames.append(view_frame(trace, r, f"{short}, d = {facts.dilation}: m{t}", words, vector=vector))
-    if len(frames) >= MOST_FRAMES:  # the first rank of each message and dilation
-        frames = [f for f in frames if f.title.endswith("m1")]
-    answers = [answer_frame(trace, t, "answer", "The messages go on.") for t in range(1, trace.steps + 1)]
-    return (*thinned(frames, MOST_FRAMES - len(answers)), *answers)
+        stops.append(view_stage(trace, r, f"{short}, d = {dilation}: m{t}", words, vector=vector))
+    if len(stops) >= MOST_STAGES:  # the first rank of each message and dilation
+        stops = [f for f in stops if f.title.endswith("m1")]
+    answers = [answer_stage(trace, t, "answer", "The messages go on.") for t in range(1, trace.steps + 1)]
+    return (*thinned(stops, MOST_STAGES - len(answers)), *answers)

@@ -1,14 +1,14 @@
 """Several models on one picture: maps side by side, how far they agree, where their boxes lie.
 
 import viz
-made = viz.compare("photo.jpg", ["lite0", "lite0-tdam"])
+made = viz.compare("photo.jpg", ["NAME", "OTHER"])
 made.matrix("spearman"), made.box_iou(), made.to_figure().save("fig.pdf")
 """
 
 from __future__ import annotations
 
-from viz.figures.comparison.build import COLUMN_SCALES, FEWEST, MOST, Column, Comparison, compare
-from viz.figures.comparison.choice import MapChoice
+from viz.figures.comparison.build import Comparison, compare
+from viz.figures.comparison.data import COLUMN_SCALES, FEWEST, MOST, Column
 from viz.figures.comparison.folder import Folder, compare_folder
 from viz.measures.agreement import Agreement, agreement, spearman, top_overlap
 
@@ -20,7 +20,6 @@ __all__ = [
     "Column",
     "Comparison",
     "Folder",
-    "MapChoice",
     "agreement",
     "compare",
     "compare_folder",

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from viz.attribution.methods import AttributionOptions, parse_method
+from viz.core.map_spec import MapSpec
+from viz.core.methods import AttributionOptions
 from viz.core.trace import Trace
 from viz.errors import ProbeError
-from viz.figures.comparison.choice import MapChoice, class_of
+from viz.figures.comparison.columns import class_of
+from viz.figures.comparison.data import Compared
 from viz.run.engine import Engine, Model
-
-if TYPE_CHECKING:
-    from viz.figures.comparison.build import Comparison
 
 
 def with_attributions(
     trace: Trace,
     model: str | Path | Model | Trace,
-    choice: MapChoice,
+    choice: MapSpec,
     label: str,
     *,
     options: AttributionOptions,
@@ -32,19 +30,19 @@ def with_attributions(
     Raises:
         ProbeError: no step has one. ModelError, VizError: as from `Model.attribute`.
     """
-    if choice.method is None or isinstance(model, Trace):
+    if choice.kind != "attribution" or isinstance(model, Trace):
         return trace
     index, why = class_of(trace, choice, label), None
     before = trace
     for step in range(1, trace.steps + 1):
         try:
             if isinstance(model, Model):
-                trace = model.attribute(trace, choice.method, class_index=index, step=step, options=options)
+                trace = model.attribute(trace, choice, class_index=index, step=step, options=options)
             else:
                 trace = engine.attribute(
                     trace.picture,
                     str(model),
-                    choice.method,
+                    choice,
                     trace.geometry.mode,
                     class_index=index,
                     step=step,
@@ -57,18 +55,16 @@ def with_attributions(
     return trace
 
 
-def attribution_notes(made: Comparison) -> list[str]:
+def attribution_notes(made: Compared) -> list[str]:
     """For each method and its options, a sentence."""
     out: dict[str, None] = {}
     for column in made.columns:
-        if column.choice.method is None:
+        if column.map.kind != "attribution":
             continue
         found = next(
-            a
-            for a in column.trace.attributions
-            if a.method == column.choice.method and a.class_index == column.choice.class_index
+            a for a in column.trace.attributions if a.method == column.map.head and a.class_index == column.map.cls
         )
-        settings = made.attribution.words(parse_method(found.method))
+        settings = made.attribution.words(column.map.method)
         where = found.layer if "(" in found.method else f"the {found.layer}"
         name = found.words.partition(" at ")[0]
         how = f" ({settings})" if settings else ""

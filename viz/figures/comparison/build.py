@@ -2,192 +2,55 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from viz.attribution.methods import DEFAULT_OPTIONS, AttributionOptions
-from viz.core.heatmap import Heatmap, Scale, finite_range
+from viz.core.boxes import DEFAULT_THRESHOLD, Components, boxes
+from viz.core.card import class_number
+from viz.core.map_spec import MapSpec, parse
+from viz.core.methods import DEFAULT_OPTIONS, AttributionOptions
 from viz.core.trace import Trace
 from viz.errors import ModelError, ProbeError, VizError
 from viz.figures.comparison.attributions import with_attributions
-from viz.figures.comparison.choice import MapChoice, definite, map_at, parse_map
+from viz.figures.comparison.columns import definite, map_at
+from viz.figures.comparison.data import COLUMN_SCALES, FEWEST, MOST, Column, ColumnScale, Compared, UserBox
+from viz.figures.comparison.grid import CompareFigure, compare_figure
+from viz.figures.comparison.notes import notes_of
+from viz.figures.comparison.tables import as_csv, as_json
 from viz.geometry import Mode
-from viz.measures.agreement import Agreement, agreement
-from viz.measures.localization.boxes import DEFAULT_THRESHOLD, Box, Components, boxes, iou
-from viz.models.cards import class_number
 from viz.picture import Picture, PictureSource, open_picture
 from viz.run.engine import Engine, Model
 
-if TYPE_CHECKING:
-    from viz.figures.compare import CompareFigure
-
-FEWEST, MOST = 2, 6
-ColumnScale = Literal["shared", "each"]
-COLUMN_SCALES: tuple[ColumnScale, ...] = get_args(ColumnScale)
-UserBox = tuple[float, float, float, float]
-
 
 @dataclass(frozen=True, eq=False)
-class Column:
-    """One model's part of a comparison.
-
-    Attributes:
-        label: the model's name; with the map's, where a model stands in several columns.
-        trace: what the model did. asked: the map as it was asked for. choice: with class or probe made definite.
-        quantity: what is measured, in words.
-        heatmaps: one a step of the comparison; None where the map has no value yet. After the last value that the
-            model has, that one stands.
-        boxes: display boxes of each of them, the largest first.
-    """
-
-    label: str
-    trace: Trace
-    asked: str
-    choice: MapChoice
-    quantity: str
-    heatmaps: tuple[Heatmap | None, ...]
-    boxes: tuple[tuple[Box, ...], ...]
-
-    def own_step(self, step: int) -> int:
-        """The step of this model whose map stands at a step of the comparison: its last one where it has fewer."""
-        heat = self.heatmaps[step - 1]
-        return min(step, self.trace.steps) if heat is None else heat.step
-
-    @property
-    def unit(self) -> str:
-        """Unit of the values."""
-        return next((h.unit for h in self.heatmaps if h is not None), "")
-
-
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """Several models on one picture.
-
-    Attributes:
-        columns: one a model, 2 to 6.
-        scale_mode: ``shared`` puts all columns that measure in one unit on one range, over all steps; ``each`` gives
-            every column the range over its own steps. Different units never share a range.
-        class_label: the class of class maps that name none of their own.
-        box: the user's box (x0, y0, x1, y1) in picture pixels, or None.
-        threshold, components: of the display boxes.
-        attribution: options of attribution columns.
-    """
-
-    columns: tuple[Column, ...]
-    scale_mode: ColumnScale
-    class_label: str
-    box: UserBox | None = None
-    threshold: float = DEFAULT_THRESHOLD
-    components: Components = "largest"
-    attribution: AttributionOptions = DEFAULT_OPTIONS
-
-    @property
-    def picture(self) -> Picture:
-        """The picture."""
-        return self.columns[0].trace.picture
-
-    @cached_property
-    def steps(self) -> int:
-        """Steps of the comparison: those of the model that has most."""
-        return max(c.trace.steps for c in self.columns)
-
-    def step_number(self, step: int) -> int:
-        """1-based step from 1.., or from -1 (last), -2, ...
-
-        Raises:
-            ModelError: no such step.
-        """
-        number = step if step > 0 else self.steps + 1 + step
-        if step == 0 or not 1 <= number <= self.steps:
-            raise ModelError(f"This comparison has steps 1 to {self.steps}; there is no step {step}.")
-        return number
-
-    def scale(self, column: int) -> Scale:
-        """The range of a column's colours."""
-        mine = self.columns[column]
-        mates = [mine]
-        if self.scale_mode == "shared":
-            mates = [c for c in self.columns if scale_group(c) == scale_group(mine)]
-        low, high = finite_range([h.native for c in mates for h in c.heatmaps if h is not None])
-        return Scale("steps", low, high)
-
-    @cached_property
-    def agreements(self) -> tuple[tuple[tuple[Agreement, ...], ...], ...]:
-        """For each step, the agreement of column i with column j."""
-        out = []
-        for step in range(self.steps):
-            maps = [c.heatmaps[step] for c in self.columns]
-            upper = {(i, j): agreement(maps[i], maps[j]) for i in range(len(maps)) for j in range(i, len(maps))}
-            out.append(tuple(tuple(upper[min(i, j), max(i, j)] for j in range(len(maps))) for i in range(len(maps))))
-        return tuple(out)
-
-    def matrix(
-        self, measure: Literal["spearman", "top_iou", "top_share"] = "spearman", step: int = -1
-    ) -> NDArray[np.float64]:
-        """float64 (columns, columns): one measure of `Agreement` at a step; NaN where it has no meaning."""
-        if measure not in ("spearman", "top_iou", "top_share"):
-            raise VizError(f"The measure must be spearman, top_iou or top_share, not {measure!r}.")
-        return np.array([[getattr(a, measure) for a in row] for row in self.agreements[self.step_number(step) - 1]])
-
-    def box_of(self, column: int, step: int = -1) -> Box | None:
-        """A column's largest display box, or None where its map is flat or missing."""
-        return next(iter(self.columns[column].boxes[self.step_number(step) - 1]), None)
-
-    def box_iou(self, step: int = -1) -> NDArray[np.float64]:
-        """float64 (columns, columns): IoU of the largest display boxes; NaN where a column has none."""
-        found = [self.box_of(i, step) for i in range(len(self.columns))]
-        return np.array([[_iou(a, b.xyxy if b else None) for b in found] for a in found])
-
-    def user_iou(self, step: int = -1) -> NDArray[np.float64]:
-        """float64 (columns,): IoU of the largest display boxes with the user's; NaN where one is missing."""
-        return np.array([_iou(self.box_of(i, step), self.box) for i in range(len(self.columns))])
+class Comparison(Compared):
+    """Several models on one picture, with tables and figure; see `Compared` for what it holds."""
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """What a reader must know: steps, scales, crops, classes, in sentences."""
-        from viz.figures.comparison.notes import notes_of
-
         return notes_of(self)
 
     def to_json(self) -> dict[str, Any]:
         """Agreement, boxes and IoU of every step as plain values; what has no number is None."""
-        from viz.figures.comparison.tables import as_json
-
         return as_json(self)
 
     def to_csv(self) -> str:
         """One line for each step and pair of columns, and for each column with the user's box."""
-        from viz.figures.comparison.tables import as_csv
-
         return as_csv(self)
 
     def to_figure(self, steps: Sequence[int] | None = None, **options: Any) -> CompareFigure:
-        """The grid as a paper figure, see `viz.figures.compare.compare_figure`."""
-        from viz.figures.compare import compare_figure
-
+        """The grid as a paper figure, see `viz.figures.comparison.grid.compare_figure`."""
         return compare_figure(self, steps, **options)
-
-
-def scale_group(column: Column) -> str:
-    """Columns with the same group can share a range: those that measure in the same unit."""
-    return column.unit or column.quantity
-
-
-def _iou(a: Box | None, b: UserBox | None) -> float:
-    return math.nan if a is None or b is None else iou(a.xyxy, b)
 
 
 def compare(
     picture: PictureSource,
     models: Sequence[str | Path | Model | Trace],
-    maps: str | Sequence[str | MapChoice] | None = None,
+    maps: str | Sequence[str | MapSpec] | None = None,
     *,
     class_index: int | str | None = None,
     scale: ColumnScale = "shared",
@@ -206,10 +69,8 @@ def compare(
         picture: a Picture, or what `viz.open_picture` takes.
         models: 2 to 6 names of the catalogue, paths of checkpoint files, loaded models, or traces of this picture
             (these cost no forward pass). The same model may stand in several columns with different maps.
-        maps: one for all columns or one for each: ``class_map``, ``class_map@CLASS``, a probe's label or full name,
-            ``PROBE#CHANNEL``, a derived map such as ``mean(PROBE)`` (see `viz.core.derived`), ``feature#CHANNEL``, or
-            an attribution such as ``gradcam`` (see `viz.attribution`; a given trace must hold it). Default: the class
-            map of one class for all.
+        maps: one for all columns or one for each, see `viz.core.map_spec`; an attribution must be in a given trace. A
+            map with a step is that step's in every row. Default: the class map of one class for all.
         class_index: number or name of that class; default the first model's best class at its last step.
         scale: ``shared`` or ``each``, see `Comparison`.
         threshold, components: of the display boxes, see `viz.boxes`.
@@ -231,7 +92,7 @@ def compare(
     opened = open_picture(picture)
     engine = engine or Engine()
     traces = _traces(opened, models, geometry, engine)
-    if any(c.method is not None for c in choices):
+    if any(c.kind == "attribution" for c in choices):
         label = _class_label(traces[0], class_index)
         traces = [
             with_attributions(t, m, c, label, options=attribution, engine=engine)
@@ -251,7 +112,7 @@ def compare(
 
 def compare_traces(
     traces: Sequence[Trace],
-    choices: Sequence[MapChoice],
+    choices: Sequence[MapSpec],
     *,
     class_index: int | str | None,
     scale: ColumnScale,
@@ -293,8 +154,7 @@ def _class_label(first: Trace, class_index: int | str | None) -> str:
 
 def _which(column: Column) -> str:
     """What tells a model's columns apart, the same for every picture: the quantity, and a class that was asked for."""
-    _, at, cls = column.asked.partition("@")
-    return f"{column.quantity} of {cls}" if at else column.quantity
+    return column.quantity if column.asked.cls is None else f"{column.quantity} of {column.asked.cls}"
 
 
 def user_box(box: Sequence[float] | None, picture: Picture) -> UserBox | None:
@@ -317,13 +177,13 @@ def user_box(box: Sequence[float] | None, picture: Picture) -> UserBox | None:
     return x0, y0, x1, y1
 
 
-def _choices(maps: str | Sequence[str | MapChoice] | None, count: int) -> list[MapChoice]:
-    given = [maps or "class_map"] if maps is None or isinstance(maps, str) else list(maps)
+def _choices(maps: str | Sequence[str | MapSpec] | None, count: int) -> list[MapSpec]:
+    given: list[str | MapSpec] = [maps or "cam"] if maps is None or isinstance(maps, str) else list(maps)
     if len(given) == 1:
         given = given * count
     if len(given) != count:
         raise VizError(f"Give one map for all {count} models or one for each, not {len(given)}.")
-    return [parse_map(m) for m in given]
+    return [parse(m) for m in given]
 
 
 def _traces(
@@ -345,16 +205,16 @@ def _traces(
     return out
 
 
-def _column(trace: Trace, choice: MapChoice, look: _Look) -> Column:
+def _column(trace: Trace, choice: MapSpec, look: _Look) -> Column:
     found, quantity = definite(trace, choice, look.label, look.attribution)
     heatmaps = tuple(map_at(trace, found, step, look.attribution) for step in range(1, trace.steps + 1))
     # A value that only the first steps have (an input, say) stands for the later ones as well.
     last = max((i for i, h in enumerate(heatmaps) if h is not None), default=-1)
     heatmaps = heatmaps[: last + 1] + heatmaps[last : last + 1] * (trace.steps - last - 1)
     if last < 0:
-        raise ProbeError(f"{choice.probe} of {trace.card.name} has no value at steps 1 to {trace.steps}.")
+        raise ProbeError(f"{choice} of {trace.card.name} has no value at steps 1 to {trace.steps}.")
     marked = tuple(() if h is None else tuple(boxes(h, look.threshold, look.components)) for h in heatmaps)
-    return Column(trace.card.name, trace, choice.text, found, quantity, heatmaps, marked)
+    return Column(trace.card.name, trace, choice, found, quantity, heatmaps, marked)
 
 
 def _lengthened(columns: Sequence[Column]) -> list[Column]:

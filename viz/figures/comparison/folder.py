@@ -12,7 +12,7 @@ from typing import Any
 from viz.errors import CheckpointError, ModelError, NotFiniteError, ProbeError, VizError
 from viz.figures.comparison.build import Comparison
 from viz.figures.comparison.tables import SUMMARY_FIELDS, rows_from_json, summary
-from viz.measures.tables import csv_text
+from viz.files import csv_text
 from viz.picture import Picture, open_picture, text_name
 
 SUMMARY = "summary"

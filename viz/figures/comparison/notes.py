@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from viz.core.finite import notes_on
 from viz.figures.comparison.attributions import attribution_notes
-
-if TYPE_CHECKING:
-    from viz.figures.comparison.build import Comparison
+from viz.figures.comparison.data import Compared, scale_group
 
 
-def notes_of(made: Comparison) -> tuple[str, ...]:
+def notes_of(made: Compared) -> tuple[str, ...]:
     """Sentences on steps, scales, classes and crops."""
     return tuple(
         dict.fromkeys(
@@ -20,7 +16,7 @@ def notes_of(made: Comparison) -> tuple[str, ...]:
     )
 
 
-def _steps(made: Comparison) -> list[str]:
+def _steps(made: Compared) -> list[str]:
     out = []
     for c in made.columns:
         if c.trace.steps < made.steps:
@@ -37,9 +33,7 @@ def _steps(made: Comparison) -> list[str]:
     return out
 
 
-def _scales(made: Comparison) -> list[str]:
-    from viz.figures.comparison.build import scale_group
-
+def _scales(made: Compared) -> list[str]:
     over = " and all steps" if made.steps > 1 else ""
     if made.scale_mode == "each":
         return [f"Each column has its own range{', over its own steps' if made.steps > 1 else ''}."]
@@ -60,21 +54,19 @@ def _scales(made: Comparison) -> list[str]:
     return out
 
 
-def _classes(made: Comparison) -> list[str]:
-    named = {
-        c.label: c.trace.head.labels[c.choice.class_index] for c in made.columns if c.choice.class_index is not None
-    }
+def _classes(made: Compared) -> list[str]:
+    named = {c.label: c.trace.head.labels[c.map.cls] for c in made.columns if isinstance(c.map.cls, int)}
     if not named:
         return []
-    kinds = {c.choice.kind for c in made.columns}
-    what = [words for kind, words in (("class_map", "class maps"), ("attribution", "attributions")) if kind in kinds]
+    kinds = {c.map.kind for c in made.columns}
+    what = [words for kind, words in (("cam", "class maps"), ("attribution", "attributions")) if kind in kinds]
     which = " and ".join(what).capitalize()
     if len(set(named.values())) == 1:
         return [f"{which} are of {next(iter(named.values()))}."]
     return [f"{which} are of different classes: " + "; ".join(f"{k}: {v}" for k, v in named.items()) + "."]
 
 
-def lost_of(made: Comparison) -> list[str]:
+def lost_of(made: Compared) -> list[str]:
     """Which maps hold values that are not finite."""
     out: list[str] = []
     for c in made.columns:
@@ -84,7 +76,7 @@ def lost_of(made: Comparison) -> list[str]:
     return out
 
 
-def _crops(made: Comparison) -> list[str]:
+def _crops(made: Compared) -> list[str]:
     if len({c.trace.geometry.seen for c in made.columns}) == 1:
         return []
     return ["The networks saw different parts of the picture; agreement counts only what both of a pair saw."]

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from viz.measures.tables import csv_text
+from viz.core.finite import finite
+from viz.figures.comparison.data import Compared
+from viz.figures.comparison.notes import notes_of
+from viz.files import csv_text
 from viz.run.engine import versions
-
-if TYPE_CHECKING:
-    from viz.figures.comparison.build import Comparison
 
 COMPARISON_VERSION = 1
 MEASURES = ("spearman", "top_iou", "top_share", "box_iou")
@@ -25,12 +24,7 @@ FIELDS = (
 GROUP = ("step", "kind", "a", "b", "map_a", "map_b")
 
 
-def number(value: float) -> float | None:
-    """The value for JSON, which knows no NaN."""
-    return float(value) if math.isfinite(value) else None
-
-
-def rows_of(made: Comparison) -> list[dict[str, Any]]:
+def rows_of(made: Compared) -> list[dict[str, Any]]:
     """One row for each step and pair of columns (kind ``pair``), and for each column with the user's box (``mine``)."""
     out = []
     picture = made.picture
@@ -46,14 +40,14 @@ def rows_of(made: Comparison) -> list[dict[str, Any]]:
                         "kind": "pair",
                         "a": a.label,
                         "b": b.label,
-                        "map_a": a.asked,
-                        "map_b": b.asked,
+                        "map_a": str(a.asked),
+                        "map_b": str(b.asked),
                         "step_a": a.own_step(step),
                         "step_b": b.own_step(step),
-                        "spearman": number(found.spearman),
-                        "top_iou": number(found.top_iou),
-                        "top_share": number(found.top_share),
-                        "box_iou": number(overlap[i, j]),
+                        "spearman": finite(found.spearman),
+                        "top_iou": finite(found.top_iou),
+                        "top_share": finite(found.top_share),
+                        "box_iou": finite(overlap[i, j]),
                         "rows": found.rows,
                         "columns": found.columns,
                         "region": list(found.region),
@@ -63,12 +57,12 @@ def rows_of(made: Comparison) -> list[dict[str, Any]]:
         for i, a in enumerate(made.columns):
             if made.box is not None:
                 row = dict.fromkeys(FIELDS) | common | {"kind": "mine", "a": a.label, "b": "mine"}
-                row |= {"map_a": a.asked, "step_a": a.own_step(step), "box_iou": number(mine[i])}
+                row |= {"map_a": str(a.asked), "step_a": a.own_step(step), "box_iou": finite(mine[i])}
                 out.append(row | {"map_b": "", "reason": ""})
     return out
 
 
-def as_json(made: Comparison) -> dict[str, Any]:
+def as_json(made: Compared) -> dict[str, Any]:
     """Plain values of a comparison; numbers that do not exist are None, and `reason` says why."""
     height, width = made.picture.size
     steps, rows = [], rows_of(made)
@@ -82,8 +76,8 @@ def as_json(made: Comparison) -> dict[str, Any]:
                         "label": c.label,
                         "own_step": c.own_step(step),
                         "has_value": c.heatmaps[step - 1] is not None,
-                        "boxes": [{"xyxy": list(b.xyxy), "peak": number(b.peak)} for b in c.boxes[step - 1]],
-                        "iou_with_mine": number(mine[i]),
+                        "boxes": [{"xyxy": list(b.xyxy), "peak": finite(b.peak)} for b in c.boxes[step - 1]],
+                        "iou_with_mine": finite(mine[i]),
                     }
                     for i, c in enumerate(made.columns)
                 ],
@@ -108,13 +102,13 @@ def as_json(made: Comparison) -> dict[str, Any]:
             "top_share": "the same intersection as a share of the smaller set",
             "box_iou": "intersection over union of the largest display boxes",
         },
-        "notes": list(made.notes),
+        "notes": list(notes_of(made)),
         "steps": steps,
         "versions": versions(),
     }
 
 
-def _column_entry(made: Comparison, index: int) -> dict[str, Any]:
+def _column_entry(made: Compared, index: int) -> dict[str, Any]:
     c, scale = made.columns[index], made.scale(index)
     shape = next(h.native.shape for h in c.heatmaps if h is not None)
     return {
@@ -123,8 +117,8 @@ def _column_entry(made: Comparison, index: int) -> dict[str, Any]:
         "family": c.trace.card.family,
         "checkpoint_sha256": c.trace.card.sha256,
         "precision": c.trace.precision,
-        "asked": c.asked,
-        "map": c.choice.text,
+        "asked": str(c.asked),
+        "map": str(c.map),
         "quantity": c.quantity,
         "unit": c.unit,
         "cells": [int(n) for n in shape],
@@ -134,7 +128,7 @@ def _column_entry(made: Comparison, index: int) -> dict[str, Any]:
     }
 
 
-def as_csv(made: Comparison) -> str:
+def as_csv(made: Compared) -> str:
     """The rows of one comparison as CSV."""
     return csv_text(rows_of(made), FIELDS)
 

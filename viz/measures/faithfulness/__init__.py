@@ -1,19 +1,18 @@
 """Does the network use what is shown? Reliance on gates, deletion, insertion, ROAD, random weights, stability.
 
 from viz.measures.faithfulness import faithful
-report = faithful(viz.load("lite0-psa"), "photo.jpg", source="cam")
+report = faithful(viz.load("NAME"), "photo.jpg", source="cam")
 report.to_json(), report.to_csv()
 """
 
 from __future__ import annotations
 
-from viz.measures.faithfulness.gates import GATES, GateBank, gate_bank
+from viz.measures.faithfulness.gates import GateBank, gate_bank
 from viz.measures.faithfulness.report import PARTS, QUICK, QUICK_PARTS, THOROUGH, Options, Report, faithful, sample_bank
 from viz.measures.faithfulness.sources import Source, source_of
 from viz.measures.faithfulness.words import WORDS, Words, words_for
 
 __all__ = [
-    "GATES",
     "PARTS",
     "QUICK",
     "QUICK_PARTS",

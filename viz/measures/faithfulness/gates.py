@@ -9,22 +9,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from viz.capture.probe import Edit, Probe, capture, match, probes_of
+from viz.capture.probe import Edit, Probe, capture, probes_of
+from viz.core.record import match
 from viz.environment import plain_torch
 from viz.errors import ProbeError
+from viz.families.family import family_of
 from viz.measures.faithfulness.passes import Passes
 from viz.models.networks.base import StepNetwork
 
-# The values that act as each family's gates; for PAKA the two logits whose sum makes the kernel attention.
-GATES: dict[str, tuple[str, ...]] = {
-    "tdam": ("spatial_gate",),
-    "psa": ("channel_gate", "spatial_gate"),
-    "ema": ("group_gate",),
-    "vista": ("structured",),
-    "paka": ("channel_logits", "tap_logits"),
-}
-# Gates that only some layouts of a family have.
-OPTIONAL: dict[str, tuple[str, ...]] = {"tdam": ("channel_gate",)}
 Key = tuple[str, int]
 Values = Mapping[Key, Tensor]
 
@@ -41,9 +33,9 @@ def gate_values(passes: Passes, x: Tensor, probes: Sequence[str] | None = None) 
     Raises:
         ProbeError: a probe that was asked for does not exist, or does not fire up to that step.
     """
-    family = passes.network.family or ""
+    family = family_of(passes.network.family)
     known = list(probes_of(passes.network))
-    wanted = list(GATES.get(family, ()) + OPTIONAL.get(family, ()) if probes is None else probes)
+    wanted = list(family.gates + family.optional_gates if probes is None else probes)
     names = [name for label in wanted for name in match(known, label)]
     if probes is not None:
         for label in wanted:
@@ -51,12 +43,11 @@ def gate_values(passes: Passes, x: Tensor, probes: Sequence[str] | None = None) 
                 raise ProbeError(f"This network has no probe {label!r}.")
     found: dict[Key, list[Tensor]] = {}
     for part in torch.split(x, passes.batch) if names else ():
-        with torch.inference_mode(), passes.lock, capture(passes.network) as sink:
+        with torch.inference_mode(), passes.alone(), capture(passes.network) as sink:
             passes.network(part.to(passes.device, passes.dtype), passes.step)
-        for probe, path, step, value in sink.batches:
-            name = f"{path}.{probe.label}" if path else probe.label
-            if name in names and step <= passes.step:
-                found.setdefault((name, step), []).append(value)
+        for tap, step, value in sink.batches:
+            if tap.name in names and step <= passes.step:
+                found.setdefault((tap.name, step), []).append(value)
     if probes is not None:
         fired = list(dict.fromkeys(name for name, _ in found))
         for label in wanted:
@@ -144,7 +135,7 @@ def flat_edits(network: StepNetwork, names: Sequence[str]) -> dict[str, Edit]:
     known = probes_of(network)
 
     def edit_of(probe: Probe) -> Edit:
-        axes = (1,) if probe.kind == "channel" else (-2, -1)
+        axes = (1,) if probe.tap.is_vector else (-2, -1)
         return lambda value, step: value.mean(dim=axes, keepdim=True).expand_as(value)
 
     return {name: edit_of(known[name]) for name in names}

@@ -27,7 +27,7 @@ class Passes:
     Attributes:
         network: in evaluation mode. step: computation step whose answer counts, 1-based.
         device, dtype: where and in which number format it lives.
-        batch: inputs a pass. lock: held for one pass at a time, so that others may use the network in between.
+        batch: inputs a pass. alone: entered for one pass at a time, so that others may use the network in between.
     """
 
     network: StepNetwork = field(repr=False)
@@ -35,7 +35,7 @@ class Passes:
     device: torch.device
     dtype: torch.dtype = torch.float32
     batch: int = BATCH
-    lock: AbstractContextManager[object] = field(default_factory=nullcontext, repr=False)
+    alone: Callable[[], AbstractContextManager[object]] = field(default=nullcontext, repr=False)
 
     @classmethod
     def of(cls, model: Model, step: int = -1, batch: int = BATCH) -> Passes:
@@ -48,11 +48,11 @@ class Passes:
         number = step if step > 0 else steps + 1 + step
         if step == 0 or not 1 <= number <= steps:
             raise ModelError(f"{model.card.name} has steps 1 to {steps}; there is no step {step}.")
-        return cls(model.network, number, model.device, model.dtype, batch, model._lock)
+        return cls(model.network, number, model.device, model.dtype, batch, model.alone)
 
     def of_copy(self, network: StepNetwork) -> Passes:
-        """The same for a private copy of the network, which needs no lock."""
-        return replace(self, network=network, lock=nullcontext())
+        """The same for a private copy of the network, which nobody else uses."""
+        return replace(self, network=network, alone=nullcontext)
 
     def placed(self, x: Tensor) -> Tensor:
         """x on the network's device, float32."""
@@ -66,7 +66,7 @@ class Passes:
         """
         found = []
         for part in torch.split(x, self.batch):
-            with self.lock, edited(self.network, edits) if edits else nullcontext():
+            with self.alone(), edited(self.network, edits) if edits else nullcontext():
                 logits = self.network(part.to(self.device, self.dtype), self.step)
             found.append(logits.to("cpu", torch.float64))
         return torch.cat(found)
@@ -75,7 +75,7 @@ class Passes:
         """Maps (N, h', w') of a source for x (N, 3, h, w) and a class each, batch by batch."""
         found = []
         for part, of in zip(torch.split(x, self.batch), torch.split(classes, self.batch), strict=True):
-            with self.lock:
+            with self.alone():
                 found.append(source(self.network, self.placed(part), of))
         return torch.cat(found)
 

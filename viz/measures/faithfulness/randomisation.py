@@ -122,7 +122,7 @@ def randomisation(
         raise VizError(f"The modes of a randomisation are {' and '.join(MODES)}.")
     x = passes.placed(x)
     blocks = blocks_of(passes.network)
-    with passes.lock:
+    with passes.alone():
         network = copy.deepcopy(passes.network)
     trained = {name: p.detach().clone() for name, p in network.named_parameters()}
     on_copy = passes.of_copy(network)

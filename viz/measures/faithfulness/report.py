@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 
 from viz.attribution import AttributionOptions
-from viz.attribution.methods import DEFAULT_OPTIONS
+from viz.core.card import class_number
 from viz.core.finite import check_answer
+from viz.core.methods import DEFAULT_OPTIONS
 from viz.environment import plain_torch
 from viz.errors import ProbeError, VizError
+from viz.files import csv_text
 from viz.geometry import Mode as Geometry
 from viz.geometry import prepare
 from viz.measures.faithfulness.curves import CurveControl, CurveResult, curves
@@ -27,8 +29,6 @@ from viz.measures.faithfulness.results import Row, plain, row
 from viz.measures.faithfulness.sources import Source, source_of
 from viz.measures.faithfulness.stability import Stability, stability
 from viz.measures.faithfulness.words import words_for
-from viz.measures.tables import csv_text
-from viz.models.cards import class_number
 from viz.models.paths import bundled
 from viz.picture import PictureSource, open_picture
 
@@ -142,7 +142,7 @@ class Report:
 
     def to_csv(self) -> str:
         """`rows` as CSV with a head; an empty value is no number."""
-        return csv_text([plain(r) for r in self.rows()], COLUMNS)
+        return csv_text(plain(self.rows()), COLUMNS)
 
 
 @plain_torch()
@@ -243,6 +243,7 @@ def source_for(model: Model, source: str | Source, step: int, options: Options) 
         source,
         step,
         model.network.family,
+        steps=model.network.steps,
         options=options.attribution,
         preprocessing=model.card.preprocessing,
     )
@@ -353,7 +354,7 @@ def measure(
     made = Controls(model, passes, x, classes, asked, options, bank)
     found: list[list[Row]] = [_answer(logits, classes, i) for i in range(len(x))]
     for part in (p for p in PARTS if p in controls):
-        # There is no gate in plain networks, nor at step 1 of TDAM.
+        # There is no gate in plain networks, nor at a first step without attention.
         if part == "reliance" and options.probes is None and not gate_values(passes, x[:1]):
             continue
         for rows, results in zip(found, made.of(part), strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -72,11 +72,11 @@ class SetResult(Record):
     step: int
     samples: int
     chosen_of: int | None
+    left_out: tuple[str, ...] | None = field(default=None, kw_only=True)
     picture_bytes: str
     failed_count: int
     failed: tuple[tuple[str, str], ...]
     table: tuple[Summary, ...]
-    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,25 @@
-"""Where a map comes from: a function ``(network, x, classes) -> (N, h, w)``, the same for every control."""
+"""A map as a function ``(network, x, classes) -> (N, h, w)``, the same for every control."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from viz.attribution import AttributionOptions, attribute
-from viz.attribution.methods import DEFAULT_OPTIONS
-from viz.capture.probe import AttentionRecord, capture, match, probes_of
-from viz.core.derived import derive, split_name
-from viz.core.kernels import facts_of, strengths_of
-from viz.core.sources import MapSource, of_family, parse_source
-from viz.errors import ProbeError, VizError
+from viz.capture.probe import capture, probes_of
+from viz.core.card import class_number
+from viz.core.derived import derive
+from viz.core.map_spec import MapSpec, parse
+from viz.core.methods import DEFAULT_OPTIONS
+from viz.core.record import Record, match
+from viz.core.words import words
+from viz.errors import ModelError, ProbeError, VizError
+from viz.families.family import family_of
 from viz.geometry import Geometry, Preprocessing
+from viz.models.cards import labels_for
 from viz.models.networks.base import StepNetwork
 
 MapFunction = Callable[[StepNetwork, Tensor, Tensor], Tensor]
@@ -26,7 +30,7 @@ class Source:
     """A map to be tested.
 
     Attributes:
-        name: as it is asked for, see `source_of`.
+        name: its specification.
         function: (network, x (N, 3, h, w), classes (N,)) to maps (N, h', w'), float32 on the CPU or x's device.
         step: computation step the map belongs to.
     """
@@ -44,41 +48,54 @@ class Source:
 
 
 def source_of(
-    text: str,
+    text: str | MapSpec,
     step: int,
     family: str | None = None,
     *,
+    steps: int | None = None,
     options: AttributionOptions = DEFAULT_OPTIONS,
     preprocessing: Preprocessing | None = None,
 ) -> Source:
-    """A source by its word.
+    """A map to be tested.
 
     Args:
-        text: as `parse_source` reads it: ``cam``, ``attention:spatial_gate``, ``attention:mean(bottom)``,
-            ``gradcam``, ``centre_gaussian``, ...; an attribution method may also be written ``attribution:METHOD``.
-        step: 1-based, for a word that names no step of its own: attention is then the value in force at that step. A
-            word with a step asks for the value made at that step, as in `Trace.record`.
-        family: of the network, for ``attention`` alone: the family's own map.
-        options: of attribution methods; their baseline ``black`` needs `preprocessing`.
+        text: see `viz.core.map_spec`.
+        step: 1-based, for a map that names no step of its own: attention is then the value in force at that step. A map
+            with a step is the value made at that step, as in `Trace.record`.
+        family: of the network, for ``attention``: the family's own map.
+        steps: of the network, for a step that is counted from the last.
+        options: of attributions; their baseline ``black`` needs `preprocessing`.
 
     Raises:
-        VizError: no such source.
+        MapError: not a map. VizError: one that the network does not have, or that does not rank pixels.
     """
-    asked = of_family(parse_source(text.removeprefix("attribution:")), family)
-    if asked is None:
-        raise VizError("This network has no attention map of its own; name a probe, or use cam.")
-    if asked.step < -1:
-        raise VizError(f"Give the step of {text[:60]!r} as 1, 2, ...; it is counted from the first here.")
-    step = step if asked.step == -1 else asked.step
-    if asked.kind == "floor":
-        if asked.name != "centre_gaussian":
-            raise VizError(f"{asked.words()} puts pixels in no order; use centre_gaussian.".capitalize())
-        return Source(asked.text, lambda network, x, classes: centre(x), step)
-    if asked.kind == "class map":
-        return Source(asked.text, _class_map(step), step)
+    asked = parse(text)
     if asked.kind == "attention":
-        return Source(asked.text, _attention(asked, step), step)
-    return Source(asked.text, _attribution(asked.name, step, options, preprocessing), step)
+        own = family_of(family).own
+        if own is None:
+            raise VizError("This network has no attention map of its own; choose a tap, or try cam.")
+        asked = replace(own, channel=asked.channel, step=asked.step)
+    if asked.step < -1:
+        if steps is None or -asked.step > steps:
+            raise ModelError(f"This network has no step {asked.step}; give it as 1, 2, ... or from -1.")
+        asked = asked.at(steps + 1 + asked.step)
+    step = step if asked.step == -1 else asked.step
+    return Source(str(asked), _function(asked, step, options, preprocessing), step)
+
+
+def _function(
+    asked: MapSpec, step: int, options: AttributionOptions, preprocessing: Preprocessing | None
+) -> MapFunction:
+    if asked.kind == "baseline":
+        if asked.name != "centre_gaussian":
+            raise VizError(f"{words(asked)} does not rank pixels; use centre_gaussian.".capitalize())
+        return lambda network, x, classes: centre(x)
+    if asked.kind == "feature":
+        return _feature(asked.channel or 0, step)
+    if asked.kind in ("tap", "derived"):
+        return _attention(asked, step)
+    made = _class_map(step) if asked.kind == "cam" else _attribution(asked, step, options, preprocessing)
+    return made if asked.cls is None else _of_class(made, asked.cls)
 
 
 def centre(x: Tensor, size: int = 28) -> Tensor:
@@ -93,6 +110,16 @@ def _like(network: StepNetwork, x: Tensor) -> Tensor:
     return x.to(next(network.parameters()))
 
 
+def _of_class(function: MapFunction, cls: int | str) -> MapFunction:
+    """The map of one class, whichever class is asked about."""
+
+    def fixed(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
+        labels = labels_for(len(network.class_weights()))
+        return function(network, x, torch.full_like(classes, class_number(labels, cls)))
+
+    return fixed
+
+
 def _class_map(step: int) -> MapFunction:
     def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
         with torch.inference_mode():
@@ -103,29 +130,37 @@ def _class_map(step: int) -> MapFunction:
     return function
 
 
-def _attention(asked: MapSource, step: int) -> MapFunction:
+def _feature(channel: int, step: int) -> MapFunction:
+    def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
+        with torch.inference_mode():
+            features = network.forward_steps(_like(network, x), step)[-1].features.float()
+        if channel >= features.shape[1]:
+            raise ModelError(f"This network's features have channels 0 to {features.shape[1] - 1}, not {channel}.")
+        return features[:, channel]
 
+    return function
+
+
+def _attention(asked: MapSpec, step: int) -> MapFunction:
     def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
         with torch.inference_mode(), capture(network) as sink:
             network(_like(network, x), step)
         known = list(probes_of(network))
-        strengths = strengths_of(facts_of(network))
         height, width = int(x.shape[2]), int(x.shape[3])
         whole = (0.0, 0.0, float(width), float(height))
         geometry = Geometry("squash", (height, width), (height, width), whole, whole)
         maps = []
         for i in range(len(x)):
             up_to = [r for r in sink.records(i) if r.step <= step]
-            maps.append(_one(up_to, _record(up_to, known, asked, step), asked, geometry, strengths))
+            maps.append(_one(up_to, _record(up_to, known, asked, step), asked, geometry))
         return torch.stack(maps)
 
     return function
 
 
-def _record(records: Sequence[AttentionRecord], known: list[str], asked: MapSource, step: int) -> AttentionRecord:
+def _record(records: Sequence[Record], known: list[str], asked: MapSpec, step: int) -> Record:
     """Of the deepest module that matches: of its own step where one is named, else what is in force at the step."""
-    probe, _ = split_name(asked.name)
-    exact = asked.step != -1
+    probe, exact = asked.probe or "", asked.step != -1
     names = match(known if exact else list(dict.fromkeys(r.name for r in records)), probe)
     if not names:
         have = ", ".join(dict.fromkeys(r.label for r in records)) or "none"
@@ -136,33 +171,26 @@ def _record(records: Sequence[AttentionRecord], known: list[str], asked: MapSour
     return max(found, key=lambda r: r.step)
 
 
-def _one(
-    up_to: Sequence[AttentionRecord],
-    record: AttentionRecord,
-    asked: MapSource,
-    geometry: Geometry,
-    strengths: dict[str, float],
-) -> Tensor:
+def _one(up_to: Sequence[Record], record: Record, asked: MapSpec, geometry: Geometry) -> Tensor:
     """The map of a record, or what follows from it and those beside it."""
-    _, part = split_name(asked.name)
     channel = asked.channel
-    if part is not None:
-        native = derive(up_to, record, part, geometry, channel=channel, strengths=strengths).native
+    if asked.kind == "derived":
+        native = derive(up_to, record, asked.name, geometry, channel=channel).native
         return torch.from_numpy(native.copy())
-    if record.kind in ("joint", "kernel") and channel is not None:
+    if record.values.ndim == 3 and channel is not None:
         if channel >= len(record.values):
             raise ProbeError(f"{record.name} has channels 0 to {len(record.values) - 1}, not {channel}.")
         return torch.from_numpy(record.values[channel].copy())
-    if record.kind != "spatial":
-        raise ProbeError(f"{record.name} is of kind {record.kind}, not one map; write mean({record.label}), say.")
+    if not record.tap.is_map:
+        raise ProbeError(f"{record.name} is of kind {record.kind}, not one map; try mean({record.label}).")
     return torch.from_numpy(record.values.copy())
 
 
 def _attribution(
-    method: str, step: int, options: AttributionOptions, preprocessing: Preprocessing | None
+    asked: MapSpec, step: int, options: AttributionOptions, preprocessing: Preprocessing | None
 ) -> MapFunction:
     def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
         like = _like(network, x)
-        return attribute(network, like, classes, method, step=step, options=options, preprocessing=preprocessing)
+        return attribute(network, like, classes, asked, step=step, options=options, preprocessing=preprocessing)
 
     return function

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 
+from viz.files import csv_text
 from viz.measures.faithfulness.set_result import KEY, Result, SetResult, Summary
-from viz.measures.tables import Cell, Number, Table, csv_text, markdown
+from viz.measures.tables import Cell, Number, Table, markdown
 
 # A network and the cells of its rows.
 Rows = Iterator[tuple[str, tuple[Cell, ...]]]

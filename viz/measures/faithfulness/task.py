@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from viz.capture.probe import match, probes_of
+from viz.capture.probe import probes_of
 from viz.core.finite import check_answer
+from viz.core.record import match
 from viz.datasets import Dataset, Sample, open_sample
 from viz.datasets.core import LEFT_OUT
 from viz.environment import plain_torch
@@ -97,7 +98,7 @@ class FaithfulnessTask(SetTask):
             raise ProbeError(f"{self.model.card.name} has no probe {strange[0][:60]!r}.")
         quick = replace(self.asked.options, attribution=replace(self.asked.options.attribution, n_steps=1))
         for text in self.asked.sources:
-            with self.model._lock:
+            with self.model.alone():
                 source_for(self.model, text, self.step, quick)(self.model.network, x, torch.zeros(1).long())
 
     def request(self) -> dict[str, Any]:
@@ -299,5 +300,5 @@ def measure_set(
         len(read.failed),
         tuple(read.listed(task.samples)),
         tuple(s.rounded() for s in means.compute()),
-        tuple(p.id for p in data.problems if p.kind == LEFT_OUT),
+        left_out=tuple(p.id for p in data.problems if p.kind == LEFT_OUT),
     )

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from viz.errors import VizError
+from viz.errors import FileError, VizError
 from viz.measures.jobs.rows import Check, Checker, Forgotten, Row, differences, request_key, without_digests
 
 # Characters of a line's checksum.
@@ -73,7 +73,7 @@ def _or(sentence: str) -> Iterator[None]:
     try:
         yield
     except OSError:
-        raise VizError(sentence) from None
+        raise FileError(sentence) from None
 
 
 def throw_away(folder: Path) -> None:
@@ -104,7 +104,7 @@ class Journal:
         rank: of this process; it alone writes its part.
 
     Raises:
-        VizError: the folder cannot be used, belongs to another request, or another run is at work in it.
+        FileError: the folder cannot be used. VizError: it belongs to another request, or another run is at work in it.
 
     Attributes:
         outdated: whether the folder held rows of an earlier version, which are left out.
@@ -175,7 +175,7 @@ class Journal:
             What was taken away beside failed rows.
 
         Raises:
-            VizError: the parts cannot be read or written.
+            FileError: the parts cannot be read or written.
         """
         gone = Forgotten(outdated=self.outdated)
         kept: dict[int, str] = {}
@@ -243,7 +243,7 @@ class Journal:
         """Write a line as `line_of` made it.
 
         Raises:
-            VizError: the disk is full, or the folder is gone.
+            FileError: the disk is full, or the folder is gone.
         """
         with _or(self._full):
             if self._file is None:

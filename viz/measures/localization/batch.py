@@ -11,30 +11,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from viz.attribution import AttributionOptions, attribute
-from viz.attribution.methods import DEFAULT_OPTIONS
 from viz.capture.probe import capture
-from viz.core.derived import split_name
-from viz.core.kernels import facts_of
-from viz.core.sources import MapSource
+from viz.core.card import class_number
+from viz.core.map_spec import MapSpec
+from viz.core.methods import DEFAULT_OPTIONS
 from viz.core.trace import Trace
+from viz.families.family import family_of
 from viz.geometry import Geometry, Mode, prepare
 from viz.picture import Picture
 from viz.run.engine import Model
 
-# Parts that read further probes of the module than the one they name.
+# Derived maps that read further probes of the module than the one they name.
 _READ_MORE = ("gated", "ranks", "total")
 Native = NDArray[np.float32]
 
 
-def probes_for(sources: Sequence[MapSource]) -> list[str] | None:
+def probes_for(sources: Sequence[MapSpec]) -> list[str] | None:
     """The probes that must be copied for these sources: [] none, None all."""
     found: list[str] = []
     for source in sources:
-        if source.kind == "attention":
-            probe, part = split_name(source.name)
-            if part in _READ_MORE:
+        if source.kind in ("tap", "derived"):
+            if source.name in _READ_MORE:
                 return None
-            found.append(probe)
+            found.append(source.probe or "")
     return list(dict.fromkeys(found))
 
 
@@ -71,7 +70,6 @@ def trace_batch(
         outputs = network.forward_steps(x)
     logits = torch.stack([o.logits for o in outputs], dim=1).to("cpu", torch.float32).numpy()
     features = [o.features.to("cpu", torch.float32).numpy() for o in outputs]
-    facts = facts_of(network) if sink is not None else {}
     return [
         Trace(
             picture,
@@ -81,8 +79,8 @@ def trace_batch(
             tuple(f[i] for f in features),
             sink.records(i) if sink is not None else (),
             model.head,
+            family_of(model.card.family),
             str(mixed or model.dtype).removeprefix("torch."),
-            facts,
         )
         for i, (picture, geometry) in enumerate(zip(pictures, geometries, strict=True))
     ]
@@ -90,7 +88,7 @@ def trace_batch(
 
 def native_maps(
     model: Model,
-    source: MapSource,
+    source: MapSpec,
     traces: Sequence[Trace],
     *,
     x: Tensor,
@@ -105,18 +103,20 @@ def native_maps(
     Raises:
         VizError and its kinds: what the model does not have.
     """
+    if source.cls is not None:
+        classes = [class_number(model.head.labels, source.cls)] * len(traces)
     if source.kind == "attribution":
         step = traces[0].step_number(source.step)
         found = attribute(
             model.network,
             x,
             torch.tensor(list(classes)),
-            source.name,
+            source,
             step=step,
             preprocessing=model.card.preprocessing,
             options=options,
         )
         return [np.asarray(m, dtype=np.float32) for m in found.numpy()]
-    if source.kind == "class map":
+    if source.kind == "cam":
         return [t.class_map(source.step, c).native for t, c in zip(traces, classes, strict=True)]
-    return [t.heatmap(source.name, source.step, channel=source.channel).native for t in traces]
+    return [t.heatmap(source).native for t in traces]

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from viz.attribution import AttributionOptions
-from viz.core.sources import FLOORS, MapSource, parse_source
+from viz.core.map_spec import BASELINES, MapSpec, parse
 from viz.errors import VizError
 from viz.measures.localization.protocol import SIZE, Thresholds
 from viz.run.engine import Precision
@@ -20,7 +20,7 @@ class Options:
     """What decides the rows of an evaluation.
 
     Attributes:
-        sources: where maps come from, see `viz.core.sources`.
+        sources: where maps come from, see `viz.core.map_spec`.
         interval: between the thresholds of the sweep.
         classes: class of class maps and attributions: the sample's ``label``, or what the network ``predicted``.
         batch: pictures that go through a network together. Part of the request: a network's sums differ in their last
@@ -30,7 +30,7 @@ class Options:
         attribution: of the attribution methods.
     """
 
-    sources: tuple[MapSource, ...] = (MapSource("class map", "cam"),)
+    sources: tuple[MapSpec, ...] = (MapSpec("cam"),)
     interval: float = 0.01
     classes: Classes = "label"
     batch: int = 2
@@ -42,10 +42,10 @@ class Options:
     def __post_init__(self) -> None:
         if not self.sources:
             raise VizError("An evaluation needs at least one source of maps, such as cam.")
-        if len({s.text for s in self.sources}) != len(self.sources):
+        if len({str(s) for s in self.sources}) != len(self.sources):
             raise VizError("A source of maps is given twice.")
-        if any(s.kind == "floor" for s in self.sources):
-            raise VizError(f"The floors ({', '.join(FLOORS)}) are always there; they need not be asked for.")
+        if any(s.kind == "baseline" for s in self.sources):
+            raise VizError(f"The floors ({', '.join(BASELINES)}) are always there; they need not be asked for.")
         if not 1 <= self.batch <= 1024:
             raise VizError(f"The batch must lie between 1 and 1024 pictures, not {self.batch}.")
         if not 1 <= self.threads <= 1024:
@@ -60,10 +60,10 @@ class Options:
     def to_json(self) -> dict[str, Any]:
         """Plain values, for the request and the record."""
         data = asdict(self)
-        data["sources"] = [s.text for s in self.sources]
+        data["sources"] = [str(s) for s in self.sources]
         return data | {"size": SIZE, "geometry": "squash"}
 
 
-def sources_of(texts: list[str] | tuple[str, ...]) -> tuple[MapSource, ...]:
+def sources_of(texts: list[str] | tuple[str, ...]) -> tuple[MapSpec, ...]:
     """Sources from their words, in order."""
-    return tuple(parse_source(text) for text in texts)
+    return tuple(parse(text) for text in texts)

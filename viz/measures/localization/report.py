@@ -8,12 +8,13 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-from viz.measures.latex import escaped
+from viz.files import csv_text
+from viz.latex_text import escaped
 from viz.measures.localization.columns import COLUMNS, LATEX, MARKDOWN, above_floor, below_floor, floors, kept, table_of
 from viz.measures.localization.report_html import CaseView, Pictures, to_html
 from viz.measures.localization.results import NAMES, VERSIONS, Result, Row
 from viz.measures.localization.words import counted_words, data_words, interval_words
-from viz.measures.tables import MARK, csv_text, latex, markdown
+from viz.measures.tables import MARK, latex, markdown
 
 __all__ = ["CSV_FIELDS", "CaseView", "Pictures", "to_csv", "to_html", "to_latex", "to_markdown"]
 

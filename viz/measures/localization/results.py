@@ -5,7 +5,7 @@ Shares are in percent and rounded; None stands for a number that does not exist.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import Field
@@ -125,7 +125,7 @@ class StepTop(Record):
 
 @dataclass(frozen=True)
 class Network(Record):
-    """A model; `union`, of several steps: right at any of them, without and with TDAM's filter of steps."""
+    """A model; `union`, of several steps: right at any of them, without and with the filter of steps."""
 
     name: str
     sha256: str | None
@@ -247,9 +247,9 @@ class Result(Record):
     bootstrap: Bootstrap
     models: tuple[Network, ...]
     rows: tuple[Row, ...]
-    not_finite: tuple[Lost, ...] = ()
-    notes: tuple[str, ...] = ()
-    version: Literal[1] = 1
+    not_finite: tuple[Lost, ...] = field(default=(), kw_only=True)
+    notes: tuple[str, ...]
+    version: Literal[1] = field(default=1, kw_only=True)
 
 
 def from_bytes(data: bytes) -> Result:

@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from viz.attribution import AttributionOptions, parse_method
-from viz.capture.probe import match, probes_of
-from viz.core.derived import split_name
-from viz.core.sources import MapSource, of_family
+from viz.attribution import AttributionOptions
+from viz.capture.probe import probes_of
+from viz.core.card import class_number
+from viz.core.map_spec import MapSpec
+from viz.core.record import match
 from viz.datasets import Dataset
 from viz.environment import plain_torch
-from viz.errors import ProbeError, VizError
+from viz.errors import ModelError, ProbeError, VizError
+from viz.families.family import family_of
 from viz.measures.jobs.processes import Processes
 from viz.measures.jobs.runner import Begin, run
 from viz.measures.localization.batch import native_maps, prepare_all, probes_for, trace_batch
@@ -45,7 +47,7 @@ class Plan:
 
     setting: Setting
     models: tuple[str, ...]
-    sources: tuple[tuple[tuple[str, MapSource], ...], ...]
+    sources: tuple[tuple[tuple[str, MapSpec], ...], ...]
     left_out: tuple[tuple[str, str, str], ...]
     engine: Engine
 
@@ -120,8 +122,8 @@ def plan(
         sources.append(found)
         left_out += [(model.card.name, text, why) for text, why in missing]
     for source in options.sources:
-        if all((card.name, source.text, NO_MAP) in left_out for card in cards):
-            raise ProbeError(f"None of the models has {source.text}.")
+        if all((card.name, str(source), NO_MAP) in left_out for card in cards):
+            raise ProbeError(f"None of the models has {source}.")
     both = (data, *([] if tune_on is None else [tune_on]))
     setting = Setting(tuple(cards), both, options, chosen, folds, engine.device.partition(":")[0], splits)
     return Plan(setting, tuple(models), tuple(sources), tuple(left_out), engine)
@@ -158,48 +160,55 @@ def _check_data(data: Dataset, tune_on: Dataset | None) -> None:
 
 
 def _sources_of(
-    asked: Sequence[MapSource], model: Model
-) -> tuple[tuple[tuple[str, MapSource], ...], list[tuple[str, str]]]:
+    asked: Sequence[MapSpec], model: Model
+) -> tuple[tuple[tuple[str, MapSpec], ...], list[tuple[str, str]]]:
     """What a model has of the sources, each map once, and (source, why) of the others."""
-    found: dict[tuple[object, ...], tuple[str, MapSource]] = {}
+    found: dict[MapSpec, tuple[str, MapSpec]] = {}
     missing = []
     for source in asked:
         one = _of_model(source, model)
         if one is None:
-            missing.append((source.text, NO_MAP))
+            missing.append((str(source), NO_MAP))
             continue
-        step = one.step if one.step > 0 else model.network.steps + 1 + one.step
-        same = (one.kind, one.name, one.channel, step)
+        same = one.at(one.step if one.step > 0 else model.network.steps + 1 + one.step)
         if same in found:
-            missing.append((source.text, f"it is the same as {found[same][0]} here"))
+            missing.append((str(source), f"it is the same as {found[same][0]} here"))
         else:
-            found[same] = (source.text, one)
+            found[same] = (str(source), one)
     return tuple(found.values()), missing
 
 
-def _of_model(source: MapSource, model: Model) -> MapSource | None:
+def _of_model(source: MapSpec, model: Model) -> MapSpec | None:
     """The source as this model has it, or None where it does not."""
-    found = of_family(source, model.network.family)
-    if found is None:
+    own = family_of(model.network.family).own
+    if source.kind == "attention" and own is None:
         return None
+    found = source if own is None or source.kind != "attention" else own.at(source.step)
     steps = model.network.steps
     if not -steps <= found.step <= steps:
         return None
     names = list(probes_of(model.network))
-    if found.kind == "attention" and not match(names, split_name(found.name)[0]):
+    if found.probe is not None and not match(names, found.probe):
         return None
-    probe = parse_method(found.name).probe if found.kind == "attribution" else None
-    if probe is not None and not match(names, probe):
+    if found.cls is not None and not _has_class(model, found.cls):
         return None
-    if found.kind == "attention" or probe is not None:
+    if found.probe is not None or found.kind == "feature":
         try:
             _tried(found, model)
-        except ProbeError:
+        except (ModelError, ProbeError):
             return None
     return found
 
 
-def _tried(source: MapSource, model: Model) -> None:
+def _has_class(model: Model, cls: int | str) -> bool:
+    try:
+        class_number(model.head.labels, cls)
+    except ModelError:
+        return False
+    return True
+
+
+def _tried(source: MapSpec, model: Model) -> None:
     """Ask for the map of a grey picture: a value that does not exist at a step is told before hours of work.
 
     Raises:
@@ -210,10 +219,6 @@ def _tried(source: MapSource, model: Model) -> None:
     traces = trace_batch(model, [grey], x, geometries, probes=probes_for([source]))
     quick = AttributionOptions(n_steps=1)
     native_maps(model, source, traces, x=x, classes=[0], options=quick)
-    if source.kind == "attention" and source.channel is not None:
-        record = traces[0].record(split_name(source.name)[0], source.step)
-        if record.kind == "spatial":
-            raise ProbeError(f"{record.name} has no channels to choose from.")
 
 
 def some_of(data: Dataset, count: int) -> Dataset:

@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from viz.core.card import ModelCard
 from viz.core.finite import cause
-from viz.core.sources import MapSource, of_family, parse_source
+from viz.core.map_spec import MapSpec, parse
+from viz.core.words import words
 from viz.datasets import Dataset
 from viz.errors import ModelError, VizError
+from viz.families.family import family_of
 from viz.measures.intervals import DRAWS, LEVEL, interval
 from viz.measures.jobs.gather import Read, gather
 from viz.measures.jobs.journal import Journal
@@ -44,9 +47,10 @@ from viz.measures.localization.scores import SIDES
 from viz.measures.localization.tally import MIDDLE, PXAP_DRAWS, Key, Outcome, Outcomes, Tallies, Tally
 from viz.measures.localization.tuning import SPLITS, Tuning, folds_of, levels_for
 from viz.measures.localization.words import NO_THRESHOLD, notes_of, protocol_words, tuning_words
-from viz.models.cards import ModelCard
 
 CASES = 6
+# Kinds of sources as results name them.
+_KINDS = {"cam": "class map", "attribution": "attribution", "baseline": "floor"}
 
 
 @dataclass(frozen=True)
@@ -79,12 +83,12 @@ class Setting:
 
     def step(self, key: Key) -> int:
         """0-based step of a source of a model."""
-        step, steps = parse_source(key[1]).step, self.cards[max(key[0], 0)].steps
+        step, steps = parse(key[1]).step, self.cards[max(key[0], 0)].steps
         return step - 1 if step > 0 else steps + step
 
     def place(self, key: Key) -> tuple[int, int]:
         """Of a row in the result: baselines, then model by model the sources as they were asked for."""
-        return key[0], ["centre_box", "centre_gaussian", *(s.text for s in self.options.sources)].index(key[1])
+        return key[0], ["centre_box", "centre_gaussian", *(str(s) for s in self.options.sources)].index(key[1])
 
 
 def percent(values: Sequence[float] | NDArray[Any], groups: Sequence[str]) -> Value:
@@ -125,6 +129,7 @@ def summarise(journal: Journal, setting: Setting, versions: Mapping[str, str]) -
         models=facts.networks(),
         rows=rows,
         not_finite=facts.lost(),
+        notes=(),
     )
     return replace(found, notes=notes_of(found))
 
@@ -257,9 +262,9 @@ class Facts:
         crossed = s.tuning == "cross-validated"
         second = s.data[1] if s.tuning == "split" else None
         some = any(sample.boxes for sample in s.data[0])
-        words = tuning_words(s.tuning, s.folds, second.split if second else None, s.splits) if some else NO_THRESHOLD
+        said = tuning_words(s.tuning, s.folds, second.split if second else None, s.splits) if some else NO_THRESHOLD
         of_split = (second.split, second.fingerprint, len(second), len(self.read[1].failed)) if second else (None,) * 4
-        return Tuned(s.tuning, words, s.folds if crossed else None, s.splits if crossed else None, *of_split)
+        return Tuned(s.tuning, said, s.folds if crossed else None, s.splits if crossed else None, *of_split)
 
     def lost(self) -> tuple[Lost, ...]:
         """How many samples of the reported data had an answer or a map that is not finite, by model.
@@ -272,12 +277,12 @@ class Facts:
             if self.odd[m, ""] == count:
                 why = cause(options.mixed or options.precision)
                 raise ModelError(f"The answer of {cards[m].name} is not finite on any of {count} samples. {why}")
-        order = ["", *(s.text for s in options.sources)]
+        order = ["", *(str(s) for s in options.sources)]
         keys = sorted((k for k in self.odd if self.odd[k]), key=lambda k: (k[0], order.index(k[1])))
         return tuple(Lost(cards[m].name, name or None, self.odd[m, name]) for m, name in keys)
 
     def networks(self) -> tuple[Network, ...]:
-        """Classification of every model, step by step, and TDAM's union over steps."""
+        """Classification of every model, step by step, and the union over steps."""
         groups = [s.group for s in self.setting.data[0]]
         found = zip(self.setting.cards, self.ranks, self.unions, strict=True)
         return tuple(network_part(card, ranks, unions, groups) for card, ranks, unions in found)
@@ -308,20 +313,20 @@ class _Rows:
         chosen: Mapping[Key, NDArray[np.int64]],
     ) -> None:
         self.setting, self.counts, self.found, self.chosen = setting, counts, found, chosen
-        texts = [s.text for s in setting.options.sources if s.kind == "class map"]
+        texts = [str(s) for s in setting.options.sources if s.kind == "cam"]
         # The first class map of the first model: others are compared with it.
         self.reference = next(((0, t) for t in texts if (0, t) in found), None)
 
     def row(self, key: Key) -> Row:
         """One row."""
-        source, counts = parse_source(key[1]), self.counts[key]
+        source, counts = parse(key[1]), self.counts[key]
         card = None if key[0] < 0 else self.setting.cards[key[0]]
         has_boxes = key in self.found and len(self.found[key].places) > 0
         return Row(
             model=card.name if card else None,
-            source=source.text,
+            source=str(source),
             step=self.setting.step(key) + 1 if card else None,
-            kind=source.kind,
+            kind=_KINDS.get(source.kind, "attention"),
             title=_title(source, card.family if card else None),
             n=int(counts.n[0].sum()),
             n_masks=counts.masks,
@@ -378,9 +383,9 @@ class _Rows:
         }
 
 
-def _title(source: MapSource, family: str | None) -> str:
-    found = of_family(source, family) or source
-    return found.words() if found == source else f"own attention: {found.words()}"
+def _title(source: MapSpec, family: str | None) -> str:
+    own = family_of(family).own
+    return f"own attention: {words(own)}" if source.kind == "attention" and own is not None else words(source)
 
 
 def _over_splits(out: Outcome, n: int) -> dict[Any, float] | None:

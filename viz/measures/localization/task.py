@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from viz.core.finite import missing
-from viz.core.sources import MapSource
+from viz.core.map_spec import MapSpec
 from viz.core.trace import Trace
 from viz.datasets import Dataset, DatasetError, Sample, has_object, load_mask, open_sample
 from viz.datasets.core import Box
@@ -80,7 +80,7 @@ class EvaluationTask(SetTask):
         self,
         models: Sequence[str],
         checkpoints: Sequence[str],
-        sources: Sequence[Sequence[tuple[str, MapSource]]],
+        sources: Sequence[Sequence[tuple[str, MapSpec]]],
         data: Sequence[Dataset],
         options: Options,
         *,
@@ -205,7 +205,7 @@ class EvaluationTask(SetTask):
             for o, t, names, found in zip(opened, traces, lost, entries, strict=True)
         ]
 
-    def _class_of(self, opened: Opened, trace: Trace, source: MapSource) -> int | None:
+    def _class_of(self, opened: Opened, trace: Trace, source: MapSpec) -> int | None:
         if not source.needs_class:
             return 0
         if self.options.classes == "label":
@@ -242,7 +242,7 @@ def _inside(sample: Sample, size: tuple[int, int]) -> tuple[Box, ...]:
 
 
 def _classified(opened: Opened, trace: Trace) -> Row:
-    """Where the sample's class stands in each step's answer, and TDAM's union over steps."""
+    """Where the sample's class stands in each step's answer, and the union over steps."""
     row: Row = {"i": opened.position, "h": opened.picture.sha256[:16], MADE_FROM: opened.made_from} | opened.notes
     wanted = opened.sample.class_index
     if wanted is None:
@@ -264,7 +264,7 @@ def _rank(logits: NDArray[np.float32], wanted: int) -> int:
 
 
 def _union(trace: Trace, wanted: int) -> list[list[int]]:
-    """Whether any step has the class among its first 1, 5: unfiltered, and after the step filter of TDAM's code."""
+    """Whether any step has the class among its first 1, 5: unfiltered, and after the step filter of `tdam_rule`."""
     maps = [trace.class_map(t).native for t in range(1, trace.steps + 1)]
     # In half precision a pass can overflow; a map without numbers has no box.
     boxes = [rule_box(m) if np.isfinite(m).all() else (0, 0, 0, 0) for m in maps]

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from viz.capture.probe import probes_of
+from viz.capture.probe import taps_of
 from viz.errors import ModelError
 
 
@@ -44,7 +44,7 @@ class StepNetwork(nn.Module, ABC):
         """(classes, C): weights of the linear classifier over the features' spatial means."""
 
     def neutrals(self) -> Mapping[str, float | None]:
-        """Neutral values of probes by full name, where they follow from this network; see `Probe`."""
+        """Neutral values of probes by full name, where they follow from this network; see `Tap`."""
         return {}
 
     def joint_neutral(self, names: Sequence[str]) -> dict[str, float] | None:
@@ -54,7 +54,7 @@ class StepNetwork(nn.Module, ABC):
         Two gates that each have none can have one together: PSA's gates multiply each other. By default each probe's
         own neutral value, where all have one.
         """
-        known = probes_of(self)
+        known = taps_of(self)
         values = {name: known[name].neutral for name in names}
         return None if None in values.values() else {name: float(v) for name, v in values.items() if v is not None}
 

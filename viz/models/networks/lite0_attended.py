@@ -1,7 +1,7 @@
 """Plain, frozen EfficientNet-Lite0 with one attention module at stride 16: the shape that four families share.
 
 The network is our own: no checkpoint of the papers fits one backbone, so only the module is trained
-(`viz.training.clutter`), and the backbone stays bit for bit what its package holds. Two such networks differ by their
+(`recipes.clutter`), and the backbone stays bit for bit what its package holds. Two such networks differ by their
 attention alone.
 
 The module stands behind the last block at stride 16 (112 maps of 14x14 cells at 224 px): a gate there reaches more of
@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from viz.capture.probe import Probe
+from viz.core.record import CHANNEL_MAPS
 from viz.errors import CheckpointError
 from viz.models.networks.base import StepNetwork, StepOutput
 from viz.models.networks.efficientnet_lite import TAP_CHANNELS, EfficientNetLite0
@@ -54,7 +55,7 @@ class Lite0Attended(StepNetwork):
         self.arguments = dict(arguments)
         self.backbone = EfficientNetLite0()
         self.attention = attention
-        self.probe_bottom = Probe(str(self.family), "joint", "bottom", unit="standardised activation")
+        self.probe_bottom = Probe(str(self.family), CHANNEL_MAPS, "bottom", unit="standardised activation")
         # Held by the attention module, too, so that its full name stands beside the module's own probes.
         attention.probe_bottom = self.probe_bottom
         self.scale = nn.Parameter(torch.tensor(float(scale)))

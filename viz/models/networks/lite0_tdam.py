@@ -2,7 +2,7 @@
 
 Paper of the module: Jaiswal, Fernando, Tan, "TDAM: Top-Down Attention Module for Contextually Guided Feature
 Selection in CNNs", ECCV 2022 (arXiv 2111.13470). The network is our own: the paper's checkpoints cannot be had, so only
-the searchlight is trained (`viz.training.tdam`) and the backbone stays bit for bit what its package holds.
+the searchlight is trained (`recipes.tdam`) and the backbone stays bit for bit what its package holds.
 
 Step 1 is plain Lite0. Before step t the searchlight reads what step t-1 answered (top) and its map (bottom); its
 spatial gate weighs the map, and the gated map passes through the frozen head again.
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -89,7 +89,8 @@ class Lite0TDAM(StepNetwork):
         for label in ("channel_gate", "spatial_gate"):
             if hasattr(self.searchlight, f"probe_{label}"):
                 # What multiplies the map is the gate over its mean: a gate that is even changes nothing.
-                getattr(self.searchlight, f"probe_{label}").unit = GATE_UNIT
+                probe = getattr(self.searchlight, f"probe_{label}")
+                probe.tap = replace(probe.tap, unit=GATE_UNIT)
         self.bottom_mean: Tensor
         self.bottom_std: Tensor
         self.register_buffer("bottom_mean", torch.zeros(TOP_CHANNELS))

@@ -1,0 +1,113 @@
+"""Four checkpoints: ``python -m recipes clutter train | measure | cost | card | all ...``.
+
+``train`` caches features once, then trains each family with each seed and writes weights and learning curves;
+``measure`` writes the figures of each file (and of ``lite0-tdam``, which keeps its own training); ``cost`` times all
+networks side by side; ``card`` writes cards, measured figures and the table. Every part skips what is done and
+continues where an interrupted run stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import torch
+
+from recipes.bench import Bench, Scenes
+from recipes.clutter.card import write_cards
+from recipes.clutter.cost import costs
+from recipes.clutter.learn import ClutterData, ClutterRecipe, train
+from recipes.clutter.measure import all_figures
+from recipes.clutter.scenes import COUNTS, Scene, draw_scenes
+from recipes.features import TAPS, channels_last, plain_logits
+from recipes.learning import Curve
+from recipes.pictures import Pictures
+from recipes.readings import Figures
+from recipes.task import Order, Task, needed
+from recipes.views import ViewSet
+from recipes.weights import load
+from viz.models.backbone import load_lite0
+from viz.models.catalogue import Catalogue
+from viz.models.networks.base import StepNetwork
+from viz.models.networks.lite0_attended import Lite0Attended
+from viz.models.networks.lite0_families import FAMILIES, build_family
+
+TDAM = "lite0-tdam"
+
+
+class Clutter(Task[Scene, Lite0Attended, ClutterRecipe]):
+    """A module of one family learns to name a small picture among clutter."""
+
+    families = tuple(FAMILIES)
+    commands = ("train", "measure", "cost", "card")
+    layer = TAPS
+    # From ordinary pictures: a module at rest is the network as it is, clutter is what stands out.
+    prepared_on = "train_alone"
+
+    def __init__(self, recipe: ClutterRecipe | None = None, counts: Mapping[str, int] = COUNTS) -> None:
+        self.recipe, self.counts = recipe or ClutterRecipe(), counts
+
+    def draw(self, pictures: Pictures, scenes: Scenes) -> Mapping[str, ViewSet[Scene]]:
+        return draw_scenes(pictures, self.counts, scenes)
+
+    def build(self, family: str) -> Lite0Attended:
+        return FAMILIES[family]()
+
+    def rebuild(self, config: str) -> Lite0Attended:
+        network = build_family(config)
+        channels_last(network.backbone)
+        return network
+
+    def control_seed(self, seed: int) -> int:
+        return super().control_seed(seed) + seed
+
+    def data(self, bench: Bench[Scene]) -> ClutterData:
+        """What training reads."""
+        clean = bench.clean([[view.photo] for view in bench.sets["train"].views])
+        # Crops and whole pictures: a module that saw crops alone fails whole pictures more often.
+        alone = [bench.maps("train_alone"), bench.maps("train_whole")]
+        backbone = load_lite0().to(bench.device)
+        kept = torch.cat([plain_logits(maps, backbone) for maps in alone])
+        return ClutterData(bench.maps("train"), bench.classes("train"), clean, alone, bench.allowed(), kept)
+
+    def learn(self, bench: Bench[Scene], network: Lite0Attended, recipe: ClutterRecipe) -> Curve:
+        return train(network, self.data(bench), recipe, bench.out / "runs")
+
+    def figures(self, bench: Bench[Scene], network: StepNetwork, control: StepNetwork) -> Figures:
+        return all_figures(bench, network, control, load_lite0().to(bench.device))
+
+    def measure(self, bench: Bench[Scene], order: Order) -> None:
+        super().measure(bench, order)
+        figures = bench.out / f"{TDAM}.figures.json"
+        if not figures.is_file():
+            network, control = (n.to(bench.device) for n in (shipped_tdam(), random_tdam(self.control_seed(0))))
+            figures.write_text(json.dumps(self.figures(bench, network, control), indent=1))
+
+    def cost(self, bench: Bench[Scene], order: Order) -> None:
+        """Write what each family and TDAM cost beside plain Lite0."""
+        networks: dict[str, StepNetwork] = {
+            family: load(needed(self.path(bench, family, 0), "train"), self.rebuild, bench.device)
+            for family in self.families
+        }
+        found = costs(networks | {"tdam": shipped_tdam()}, load_lite0())
+        (bench.out / "costs.json").write_text(json.dumps({k: v.to_dict() for k, v in found.items()}, indent=1))
+
+    def card(self, bench: Bench[Scene], order: Order) -> None:
+        needed(bench.out / "costs.json", "cost")
+        needed(bench.out / f"{TDAM}.figures.json", "measure")
+        write_cards(order.cards, bench.out, bench.facts())
+
+
+def shipped_tdam() -> StepNetwork:
+    """Lite0-TDAM as it ships."""
+    return Catalogue().build(TDAM)[1]
+
+
+def random_tdam(seed: int) -> StepNetwork:
+    """The same with a random searchlight."""
+    network = shipped_tdam()
+    torch.manual_seed(seed)
+    for name, module in network.named_modules():
+        if name.startswith("searchlight") and isinstance(module, torch.nn.Conv2d):
+            module.reset_parameters()
+    return network.eval()

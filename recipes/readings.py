@@ -1,0 +1,144 @@
+"""What a trained network says of views it never saw, and what is measured of it: rates, gate mass, boxes, intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from recipes.pictures import SIZE
+from viz.capture.probe import Edit, capture, edited
+from viz.core.boxes import iou
+from viz.datasets.core import Box
+from viz.measures.intervals import Interval, interval
+from viz.models.networks.base import StepNetwork, StepOutput
+
+RATIOS = tuple(round(0.05 * i, 2) for i in range(1, 20))
+DELTAS = (0.3, 0.5, 0.7)
+Key = tuple[str, int]
+Groups = Sequence[Sequence[int]]
+# By name; `Figures` as plain values, by set of pictures and name.
+Measured = dict[str, Interval]
+Figures = Mapping[str, Mapping[str, Mapping[str, Any]]]
+X = TypeVar("X")
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What one pass over cached views gives.
+
+    Attributes:
+        logits: (steps, N, 1000). features: (steps, N, 1280, h, w), empty where they were not asked for.
+        values: captured values by (full probe name, step), batch first.
+    """
+
+    logits: Tensor
+    features: Tensor
+    values: Mapping[Key, Tensor]
+
+    def hits(self, classes: Tensor, step: int = -1) -> Tensor:
+        """(N,) 1.0 where the best class of a step (by position) is the given one."""
+        return (self.logits[step].argmax(dim=1) == classes).double()
+
+
+@torch.inference_mode()
+def read(
+    network: StepNetwork,
+    batches: Iterable[X],
+    run: Callable[[X], Sequence[StepOutput]],
+    *,
+    labels: Sequence[str] = (),
+    edits: Mapping[str, Edit] | None = None,
+    features: torch.dtype | None = None,
+) -> Reading:
+    """Run all batches.
+
+    Args:
+        run: outputs of the steps that count. labels: probes whose values are copied. edits: replace probed values.
+        features: how class features are kept; None keeps none.
+    """
+    logits: list[Tensor] = []
+    maps: list[Tensor] = []
+    values: dict[Key, list[Tensor]] = {}
+    for batch in batches:
+        with edited(network, edits) if edits else nullcontext(), capture(network, list(labels)) as sink:
+            outputs = run(batch)
+        logits.append(torch.stack([out.logits.cpu() for out in outputs]))
+        if features:
+            maps.append(torch.stack([out.features.to("cpu", features) for out in outputs]))
+        for tap, step, value in sink.batches:
+            values.setdefault((tap.name, step), []).append(value)
+    kept = torch.cat(maps, 1) if maps else torch.empty(0)
+    return Reading(torch.cat(logits, 1), kept, {k: torch.cat(v) for k, v in values.items()})
+
+
+def to_means(values: Mapping[Key, Tensor], labels: Sequence[str]) -> dict[str, Edit]:
+    """Edits that put the data-set mean in place of every picture's own value, probe by probe and step by step."""
+    means: dict[str, dict[int, Tensor]] = {}
+    for (name, step), value in values.items():
+        if name.rpartition(".")[2] in labels:
+            means.setdefault(name, {})[step] = value.mean(dim=0, keepdim=True)
+
+    def edit_of(of_step: dict[int, Tensor]) -> Edit:
+        return lambda x, step: of_step[step].to(x).expand_as(x)
+
+    return {name: edit_of(of_step) for name, of_step in means.items()}
+
+
+def class_maps(features: Tensor, weights: Tensor, classes: Tensor) -> Tensor:
+    """(N, h, w) class maps of `classes` (N,) from features (N, 1280, h, w) and the classifier's weights."""
+    chosen = weights.cpu().float()[classes]
+    found = [
+        torch.einsum("nchw,nc->nhw", features[i : i + 100].float(), chosen[i : i + 100])
+        for i in range(0, len(classes), 100)
+    ]
+    return torch.cat(found)
+
+
+def gate_mass(gates: Tensor, covers: Tensor) -> Tensor:
+    """(N,) share of the gate that lies in the covered cells; chance is the share of the area."""
+    return (gates * covers).sum(dim=(1, 2)) / gates.sum(dim=(1, 2)).clamp_min(1e-9)
+
+
+def largest_box(cam: Tensor, ratio: float) -> Box:
+    """Box of the largest component of a class map (h, w): bilinear to 224, min-max, threshold at `ratio`."""
+    # OpenCV's bilinear resize equals interpolate(align_corners=False), without torch's cost for each small call.
+    big = cv2.resize(cam.float().numpy(), (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
+    span = big.max() - big.min()
+    mask = ((big - big.min()) / span >= ratio if span > 0 else np.zeros_like(big)).astype(np.uint8)
+    count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    if count < 2:
+        return (0.0, 0.0, 0.0, 0.0)
+    x, y, w, h, _ = stats[1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))]
+    return (float(x), float(y), float(x + w), float(y + h))
+
+
+def box_rates(form: str, cams: Tensor, truth: Sequence[Sequence[Box]], groups: Groups | None = None) -> Measured:
+    """Share of pictures whose box reaches each of `DELTAS` with a true box; the threshold is the other fold's.
+
+    Args:
+        form: name of a figure, with the delta to come. cams: (N, h, w). truth: boxes of each picture.
+    """
+    best = [
+        [max(iou(largest_box(cam, r), t) for t in boxes) for r in RATIOS]
+        for cam, boxes in zip(cams, truth, strict=True)
+    ]
+    fold = np.arange(len(best)) % 2
+    found = {}
+    for delta in DELTAS:
+        hits, row = np.array(best) >= delta, np.zeros(len(best))
+        for side in (0, 1):
+            row[fold == side] = hits[fold == side, int(hits[fold != side].mean(axis=0).argmax())]
+        found[form.format(delta)] = interval(row, groups)
+    return found
+
+
+def plain(figures: Mapping[str, Interval]) -> dict[str, dict[str, Any]]:
+    """Figures as plain, rounded values."""
+    return {name: row.to_dict() for name, row in figures.items()}

@@ -1,0 +1,184 @@
+"""Figures of a trained searchlight on collages and pictures that it never saw, with controls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recipes.bench import Bench
+from recipes.features import Maps, batches
+from recipes.readings import (
+    RATIOS,
+    Measured,
+    Reading,
+    box_rates,
+    class_maps,
+    gate_mass,
+    largest_box,
+    plain,
+    read,
+    to_means,
+)
+from recipes.tdam.collages import Collage
+from recipes.tdam.learn import others
+from recipes.views import Region, covered
+from viz.capture.probe import Edit
+from viz.core.boxes import iou
+from viz.datasets.core import Box
+from viz.measures.intervals import interval
+from viz.models.networks.lite0_tdam import Lite0TDAM
+
+BATCH = 128
+GATE = ("searchlight.spatial_gate", 2)
+# Added to the logits of the ten imagenette classes by the control of a class prior.
+PRIOR = 2.0
+
+
+def look(
+    network: Lite0TDAM,
+    maps: Maps,
+    labels: Sequence[str] = (),
+    edits: Mapping[str, Edit] | None = None,
+    features: torch.dtype | None = None,
+) -> Reading:
+    """Run all steps on maps (N, 320, 7, 7)."""
+    inputs = batches(maps, network.bottom_mean.device, BATCH)
+    return read(network, inputs, network.forward_maps, labels=labels, edits=edits, features=features)
+
+
+@torch.inference_mode()
+def masked_hits(network: Lite0TDAM, maps: Maps, gates: Tensor, classes: Tensor) -> Tensor:
+    """(N,) 1.0 where given gates (N, 7, 7) in place of the searchlight make the class the best one.
+
+    With a perfect mask of the other's half this is about what a spatial gate can reach.
+    """
+    found = []
+    for i, x in enumerate(batches(maps, network.bottom_mean.device, BATCH)):
+        gate = gates[i * BATCH : i * BATCH + len(x)].to(x)
+        found.append(network.backbone.head(x * (gate / gate.mean((1, 2), keepdim=True))[:, None]).logits.cpu())
+    return (torch.cat(found).argmax(1) == classes).double()
+
+
+def inhibition(network: Lite0TDAM, full: Reading) -> Tensor:
+    """Gates (N, 7, 7) that nobody trained: the sigmoid of minus twice the named class's standardised class map."""
+    cams = class_maps(full.features[0], network.class_weights(), full.logits[0].argmax(1))
+    mean, spread = cams.mean(dim=(1, 2), keepdim=True), cams.std(dim=(1, 2), keepdim=True).clamp_min(1e-6)
+    return torch.sigmoid(-2 * (cams - mean) / spread)
+
+
+def overlaps(cams: Tensor, regions: Sequence[Region], ratio: float) -> list[float]:
+    """IoU of each class map's box with a region of the view."""
+    return [iou(largest_box(cam, ratio), region) for cam, region in zip(cams, regions, strict=True)]
+
+
+def part_regions(views: Sequence[Collage], parts: Tensor) -> list[Region]:
+    """Region of one part of each collage."""
+    return [view.parts[int(i)].region for view, i in zip(views, parts, strict=True)]
+
+
+def collage_figures(
+    network: Lite0TDAM,
+    control: Lite0TDAM,
+    *,
+    maps: Maps,
+    views: Sequence[Collage],
+    classes: Tensor,
+    ten: Sequence[int],
+    ratio: float,
+) -> Measured:
+    """Everything said of a set of two-part collages.
+
+    Args:
+        control: the same network with a random searchlight.
+        maps: (N, 320, 7, 7). classes: (N, 2).
+        ten: classes whose logits the class-prior control raises.
+        ratio: threshold of the boxes, chosen elsewhere.
+    """
+    groups = [[p.photo for p in view.parts] for view in views]
+    gates = ["spatial_gate", "channel_gate"][: 1 + ("channel" in network.config.sequence)]
+    full, noise = look(network, maps, gates, features=torch.float32), look(control, maps, gates)
+    first, rows = full.logits[0], torch.arange(len(classes))
+    winner, other = others(first, classes)
+    wanted, won = classes[rows, other], classes[rows, winner]
+    covers = torch.stack([covered(region, maps.shape[-1]) for region in part_regions(views, other)])
+    prior = first.clone()
+    prior[:, list(ten)] += PRIOR
+    untrained = inhibition(network, full)
+
+    def second_guess(logits: Tensor) -> Tensor:
+        return (logits.topk(2, dim=1).indices[:, 1] == wanted).double()
+
+    def without(*labels: str) -> Tensor:
+        return look(network, maps, edits=to_means(full.values, labels)).hits(wanted)
+
+    found = {
+        "other_named_step2": full.hits(wanted),
+        "winner_kept_step2": full.hits(won),
+        "winner_named_step1": full.hits(won, 0),
+        "plain_second_guess": second_guess(first),
+        "step2_minus_second_guess": full.hits(wanted) - second_guess(first),
+        "plain_second_guess_prior": second_guess(prior),
+        "spatial_gate_mean": without("spatial_gate"),
+        "random_module": noise.hits(wanted),
+        "random_module_mass": gate_mass(noise.values[GATE], covers),
+        "gate_mass_other": gate_mass(full.values[GATE], covers),
+        "other_area": covers.mean(dim=(1, 2)),
+        "half_mask": masked_hits(network, maps, covers, wanted),
+        "class_map_inhibition": masked_hits(network, maps, untrained, wanted),
+        "class_map_inhibition_mass": gate_mass(untrained, covers),
+    }
+    if len(gates) > 1:
+        found |= {"channel_gate_mean": without("channel_gate"), "both_gates_mean": without(*gates)}
+    for name, step, part, named in (
+        ("box_step1_own_half", 0, winner, won),
+        ("box_step2_other_half", 1, other, wanted),
+        ("box_plain_other_half", 0, other, wanted),
+    ):
+        cams = class_maps(full.features[step], network.class_weights(), named)
+        found[name] = torch.tensor(overlaps(cams, part_regions(views, part), ratio), dtype=torch.float64)
+    return {name: interval(values, groups) for name, values in found.items()}
+
+
+def choose_ratio(network: Lite0TDAM, maps: Maps, views: Sequence[Collage], classes: Tensor) -> float:
+    """Threshold of the winner's box on collages that serve to choose: the best mean IoU of step 1."""
+    full = look(network, maps, features=torch.float32)
+    winner, _ = others(full.logits[0], classes)
+    cams = class_maps(full.features[0], network.class_weights(), classes[torch.arange(len(classes)), winner])
+    halves = part_regions(views, winner)
+    return max(RATIOS, key=lambda ratio: float(np.mean(overlaps(cams, halves, ratio))))
+
+
+def single_figures(network: Lite0TDAM, maps: Maps, classes: Tensor, boxes: Mapping[int, Sequence[Box]]) -> Measured:
+    """Top-1 of each step on single pictures and of the gate that nobody trained; boxes of the true class, by place."""
+    full, weights, places = look(network, maps, features=torch.float32), network.class_weights(), list(boxes)
+    found = {f"top1_step{t + 1}": interval(full.hits(classes, t)) for t in range(network.steps)}
+    away = masked_hits(network, maps, inhibition(network, full), classes)
+    found["top1_class_map_inhibition"] = interval(away)
+    for t, features in enumerate(full.features) if boxes else ():
+        cams = class_maps(features[places], weights, classes[places])
+        found |= box_rates(f"box_iou_{{}}_step{t + 1}", cams, list(boxes.values()))
+    return found
+
+
+def all_figures(bench: Bench[Collage], network: Lite0TDAM, control: Lite0TDAM) -> dict[str, dict[str, Any]]:
+    """All figures by set of pictures. `control` is the same network with a random searchlight."""
+    photos, pools = bench.pictures.photos, bench.pictures.pools
+    ten = sorted({p.class_index for p in photos if p.source == "imagenette"})
+    labels = torch.tensor(bench.pictures.labels)
+    chosen = bench.sets["choose_nette"].views
+    ratio = choose_ratio(network, bench.maps("choose_nette"), chosen, bench.classes("choose_nette"))
+    found: dict[str, Measured] = {}
+    for name in ("report_nette", "report_unseen", "report_caltech"):
+        views, classes = bench.sets[name].views, bench.classes(name)
+        if views:
+            found[name.replace("report", "collages")] = collage_figures(
+                network, control, maps=bench.maps(name), views=views, classes=classes, ten=ten, ratio=ratio
+            )
+    for name, places in (("loc_val", pools["report_nette"]), ("unseen", pools["report_unseen"])):
+        maps, boxes = bench.plain.maps[list(places)], bench.boxes(places)
+        found[f"single_{name}"] = single_figures(network, maps, labels[list(places)], boxes)
+    return {name: plain(rows) for name, rows in found.items()} | {"settings": {"box_ratio": {"value": ratio}}}

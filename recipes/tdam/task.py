@@ -1,0 +1,70 @@
+"""The checkpoint ``lite0-tdam``: ``python -m recipes tdam train | measure | card | all ...``.
+
+``train`` caches features, trains one searchlight for each seed and writes the weights; ``measure`` writes the figures;
+``card`` writes the cards of ``lite0-tdam`` and ``lite0``. Every part continues where an interrupted run stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from recipes.bench import Bench, Scenes
+from recipes.cards import SHIPPED
+from recipes.features import TOP
+from recipes.learning import Curve, Data
+from recipes.pictures import Pictures
+from recipes.readings import Figures
+from recipes.task import Order, Task, needed
+from recipes.tdam.card import write_cards
+from recipes.tdam.collages import COUNTS, Collage, draw_collages
+from recipes.tdam.learn import TdamRecipe, start_from_head, train
+from recipes.tdam.measure import all_figures
+from recipes.views import ViewSet
+from viz.models.networks.lite0_tdam import Lite0TDAM, Lite0TDAMConfig
+
+CONFIG = Lite0TDAMConfig(steps=2, width=256, sequence="spatial", top="feedback")
+
+
+class Tdam(Task[Collage, Lite0TDAM, TdamRecipe]):
+    """A searchlight learns to name the other object of a collage."""
+
+    families = ("tdam",)
+    layer = TOP
+    prepared_on = "train_pairs"
+
+    def __init__(
+        self,
+        recipe: TdamRecipe | None = None,
+        counts: Mapping[str, int] = COUNTS,
+        config: Lite0TDAMConfig = CONFIG,
+    ) -> None:
+        self.recipe, self.counts, self.config = recipe or TdamRecipe(), counts, config
+
+    def draw(self, pictures: Pictures, scenes: Scenes) -> Mapping[str, ViewSet[Collage]]:
+        return draw_collages(pictures, self.counts)
+
+    def build(self, family: str) -> Lite0TDAM:
+        return Lite0TDAM(**asdict(self.config))
+
+    def rebuild(self, config: str) -> Lite0TDAM:
+        return Lite0TDAM(**asdict(Lite0TDAMConfig.from_json(config)))
+
+    def data(self, bench: Bench[Collage]) -> Data:
+        """What training reads: collages, and single pictures both cropped and whole."""
+        name = self.prepared_on
+        clean = bench.clean([[part.photo for part in view.parts] for view in bench.sets[name].views])
+        alone = [bench.maps("train_singles"), bench.plain.maps[list(bench.pictures.pools["train"])]]
+        return Data(bench.maps(name), bench.classes(name), clean, alone, bench.allowed())
+
+    def learn(self, bench: Bench[Collage], network: Lite0TDAM, recipe: TdamRecipe) -> Curve:
+        start_from_head(network, recipe.gain)
+        return train(network, self.data(bench), recipe, bench.out / "runs")
+
+    def figures(self, bench: Bench[Collage], network: Lite0TDAM, control: Lite0TDAM) -> Figures:
+        return all_figures(bench, network, control)
+
+    def card(self, bench: Bench[Collage], order: Order) -> None:
+        weights = needed(self.path(bench, "tdam", SHIPPED), "train")
+        needed(weights.with_suffix(".figures.json"), "measure")
+        write_cards(order.cards, bench.out, bench.facts())

@@ -1,0 +1,104 @@
+"""Views: what the networks see, described by numbers first, drawn from a seed, and painted later.
+
+The description is a small dataclass, so that a cache of features can be made, interrupted and continued.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from recipes.pictures import SIZE, Photo, Pictures
+
+Region = tuple[int, int, int, int]
+# Shares of the folders. Single pictures keep their class only if many classes are seen alone.
+SINGLE_WEIGHTS = {"imagenette": 0.35, "samples": 0.4, "caltech": 0.25}
+TRAIN_WEIGHTS = {"imagenette": 0.25, "samples": 0.45, "caltech": 0.30}
+EVEN_WEIGHTS = dict.fromkeys(TRAIN_WEIGHTS, 1.0)
+
+
+class View(Protocol):
+    """One 224x224 view, made of pictures and perhaps of a street scene."""
+
+    def paint(self, photos: Sequence[Photo], scenes: Sequence[Path]) -> Image.Image:
+        """The RGB view."""
+        ...
+
+    def key(self, photos: Sequence[Photo], scenes: Sequence[Path]) -> object:
+        """What tells this view from all others, for the name of a cache."""
+        ...
+
+
+V = TypeVar("V", bound=View)
+
+
+@dataclass(frozen=True)
+class ViewSet(Generic[V]):
+    """Views of one purpose. `classes` is one row per view, the class of each part; `split` names the scenes used."""
+
+    views: tuple[V, ...]
+    classes: tuple[tuple[int, ...], ...]
+    split: str = ""
+
+
+@dataclass(frozen=True)
+class Kind(Generic[V]):
+    """How the views of a set are drawn: shares of the folders, pictures per view, description, split of scenes."""
+
+    weights: Mapping[str, float]
+    parts: int
+    make: Callable[[np.random.Generator, Sequence[int]], V]
+    split: str = ""
+
+
+def draw(
+    pictures: Pictures, counts: Mapping[str, int], kind: Callable[[str], Kind[V]], first: int = 0
+) -> dict[str, ViewSet[V]]:
+    """Views by name of their set, each set from its own stream of random numbers.
+
+    Args:
+        counts: of views, in order of the streams. Sets to train on start with ``train``; the others are named as the
+            pool they draw from. kind: of the views of a set. first: number of the first stream.
+    """
+    found: dict[str, ViewSet[V]] = {}
+    for stream, (name, count) in enumerate(counts.items(), first):
+        rng, one, trains = np.random.default_rng((pictures.held_out.seed, stream)), kind(name), name.startswith("train")
+        chosen = choices(rng, pictures, pictures.pools.get("train" if trains else name, ()), one)
+        drawn = list(islice(chosen, count))
+        classes = tuple(tuple(pictures.labels[i] for i in photos) for photos in drawn)
+        found[name] = ViewSet(tuple(one.make(rng, photos) for photos in drawn), classes, one.split)
+    return found
+
+
+def choices(rng: np.random.Generator, pictures: Pictures, pool: Sequence[int], kind: Kind[V]) -> Iterator[list[int]]:
+    """Endless draws of pictures of different classes, so that no class and no folder dominates; `pool` holds places."""
+    members: dict[str, dict[int, list[int]]] = {}
+    for i in pool:
+        members.setdefault(pictures.photos[i].source, {}).setdefault(pictures.labels[i], []).append(i)
+    groups = [[members[g][c] for c in sorted(members[g])] for g in sorted(members)]
+    odds = np.array([kind.weights[g] for g in sorted(members)])
+    while True:
+        chosen: dict[int, int] = {}
+        while len(chosen) < kind.parts:
+            group = groups[int(rng.choice(len(groups), p=odds / odds.sum()))]
+            same = group[int(rng.integers(len(group)))]
+            photo = same[int(rng.integers(len(same)))]
+            chosen.setdefault(pictures.labels[photo], photo)
+        yield list(chosen.values())
+
+
+def covered(region: Region, cells: int) -> Tensor:
+    """(cells, cells) share of each cell that a region of the view fills."""
+    x0, y0, x1, y1 = region
+    mask = torch.zeros(SIZE, SIZE)
+    mask[y0:y1, x0:x1] = 1
+    return F.avg_pool2d(mask[None, None], SIZE // cells)[0, 0]

@@ -1,0 +1,131 @@
+"""The collages: the recipe runs on a few synthetic pictures, resumes exactly, and writes a loadable file and cards."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recipes.bench import Bench
+from recipes.pictures import SIZE, read_photos
+from recipes.readings import gate_mass, largest_box
+from recipes.task import Order
+from recipes.tdam.collages import COUNTS, TEST_STYLE, TRAIN_STYLE, Collage, regions
+from recipes.tdam.learn import TdamRecipe
+from recipes.tdam.task import Tdam
+from recipes.weights import load
+from viz.errors import CheckpointError, PictureError
+from viz.measures.intervals import interval
+from viz.models.networks.lite0_tdam import Lite0TDAMConfig
+from viz.models.reading import read_checkpoint
+
+CONFIG = Lite0TDAMConfig(2, 8, "channel->spatial", "feedback")
+FEW = {"choose_nette": 2, "choose_unseen": 2, "report_nette": 3, "report_unseen": 2, "train_pairs": 8}
+
+
+@pytest.fixture(scope="module")
+def task() -> Tdam:
+    made = Tdam(TdamRecipe(epochs=2, batch=8, warmup=1), dict.fromkeys(COUNTS, 0) | FEW | {"train_singles": 8}, CONFIG)
+    made.held_out = (6, 0)
+    return made
+
+
+@pytest.fixture(scope="module")
+def bench(task: Tdam, folders: tuple[Path, Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Bench[Collage]:
+    return task.open(folders, tmp_path_factory.mktemp("out"), "cpu")
+
+
+def trained(task: Tdam, bench: Bench[Collage], order: Order) -> dict[str, torch.Tensor]:
+    """The module as training left it, before it is halved for the file."""
+    task.train(bench, order)
+    state: dict[str, torch.Tensor] = torch.load(next((bench.out / "runs").glob("*.pt")), weights_only=True)["module"]
+    return state
+
+
+def test_runs_resumes_and_writes(
+    task: Tdam, bench: Bench[Collage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = Order(("tdam",), (0,), tmp_path / "cards")
+    straight, broken = (replace(bench, out=tmp_path / name) for name in ("straight", "broken"))
+    for each in (straight, broken):
+        each.out.mkdir()
+    with pytest.raises(CheckpointError, match="run `train` first"):
+        task.measure(straight, order)
+    network = trained(task, straight, order)
+    kept = torch.save
+
+    def stop_after_one(*args: object) -> None:
+        kept(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("recipes.learning.torch.save", stop_after_one)
+    with pytest.raises(KeyboardInterrupt):
+        task.train(broken, order)
+    monkeypatch.undo()
+    # The interruption came before the file took its name, as a kill may; here it has it, so that one epoch is done.
+    for part in (broken.out / "runs").glob("*.part"):
+        part.rename(part.with_suffix(".pt"))
+    again = trained(task, broken, order)
+    for key, value in network.items():
+        assert torch.equal(value, again[key]), key
+
+    path = task.path(straight, "tdam", 0)
+    assert Lite0TDAMConfig.from_json(str(read_checkpoint(path).metadata["config"])) == CONFIG
+    for key, value in load(path, task.rebuild, torch.device("cpu")).module_state().items():
+        # The file holds the searchlight in float16; the buffers as they are.
+        assert torch.equal(value, network[key].half().float() if key.startswith("searchlight.") else network[key]), key
+
+    with pytest.raises(CheckpointError, match="run `measure` first"):
+        task.card(straight, order)
+    task.measure(straight, order)
+    figures = json.loads(path.with_suffix(".figures.json").read_text())
+    assert figures["collages_nette"]["gate_mass_other"]["n"] == 3 and "both_gates_mean" in figures["collages_nette"]
+    task.card(straight, order)
+    card = json.loads((order.cards / "lite0-tdam.json").read_text())
+    assert card["task"].startswith("Trained to name the other object")
+    assert card["data"]["views"] == {name: len(views.views) for name, views in bench.sets.items()}
+    assert (order.cards / card["file"]).is_file()
+    assert "## Bars" in (order.cards / "lite0-tdam.md").read_text()
+    assert (order.cards / "lite0.md").is_file()
+
+
+def test_held_out_classes_are_never_drawn(bench: Bench[Collage]) -> None:
+    held, pools = bench.pictures.held_out.classes, bench.pictures.pools
+    assert held
+    assert not {c for row in bench.sets["train_pairs"].classes for c in row} & held
+    assert not set(pools["train"]) & set(pools["report_nette"] + pools["choose_nette"])
+    assert not bench.allowed()[list(held)].any()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_regions_tile_the_view(count: int) -> None:
+    for seed in range(20):
+        for style in (TRAIN_STYLE, TEST_STYLE):
+            found = regions(np.random.default_rng(seed), count, style)
+            area = np.zeros((SIZE, SIZE), int)
+            for x0, y0, x1, y1 in found:
+                area[y0:y1, x0:x1] += 1
+            assert len(found) == count
+            assert (area == 1).all()
+
+
+def test_measures_of_known_cases() -> None:
+    cam = torch.zeros(7, 7)
+    cam[2:4, 3:5] = 1
+    x0, y0, x1, y1 = largest_box(cam, 0.5)
+    assert abs(x0 - 96) <= 16 and abs(y0 - 64) <= 16 and abs(x1 - 160) <= 16 and abs(y1 - 128) <= 16
+    assert largest_box(torch.zeros(7, 7), 0.5) == (0, 0, 0, 0)
+    half = torch.zeros(1, 7, 7)
+    half[:, :, :3] = 1
+    assert gate_mass(torch.ones(1, 7, 7), half).item() == pytest.approx(3 / 7)
+    sure = interval([1.0] * 20)
+    assert (sure.value, sure.low, sure.high, sure.n) == (1, 1, 1, 20)
+
+
+def test_missing_index_is_said(tmp_path: Path) -> None:
+    with pytest.raises(PictureError, match=r"index\.csv"):
+        read_photos(tmp_path, tmp_path, tmp_path)
