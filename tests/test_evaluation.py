@@ -30,8 +30,8 @@ from viz.measures.jobs.processes import whoami
 from viz.measures.jobs.runner import run
 from viz.measures.localization.options import Options, sources_of
 from viz.measures.localization.protocol import Thresholds
-from viz.measures.localization.report_markdown import to_markdown
-from viz.measures.localization.results import Result, from_bytes, to_bytes
+from viz.measures.localization.report import to_markdown
+from viz.measures.localization.results import Result, Row, from_bytes, to_bytes
 from viz.measures.localization.run import evaluate, plan, some_of
 from viz.measures.localization.tuning import best_level, folds_of, levels_for
 
@@ -198,8 +198,8 @@ def _result(data: Path, folder: Path, **options: Any) -> Result:
     return result
 
 
-def _row(result: Result, source: str) -> dict[str, Any]:
-    return next(r for r in result["rows"] if r["source"] == source)
+def _row(result: Result, source: str) -> Row:
+    return next(r for r in result.rows if r.source == source)
 
 
 def _truth(trace: Any) -> NDArray[np.float32]:
@@ -215,21 +215,21 @@ def test_perfect_maps_are_right_and_empty_ones_are_not(
 ) -> None:
     _with_maps(monkeypatch, _truth)
     perfect = _row(_result(data, tmp_path / "a"), "cam")
-    assert perfect["boxes"]["max"]["v1"] == {"30": 100.0, "50": 100.0, "70": 100.0}
-    assert perfect["boxes"]["gt_known"]["value"] == 100.0 and perfect["pxap"]["value"] > 90  # masks are resized
-    assert perfect["n"] == 9 and perfect["n_masks"] == 9
+    assert perfect.boxes.max.v1 == {"30": 100.0, "50": 100.0, "70": 100.0}
+    assert perfect.boxes.gt_known.value == 100.0 and perfect.pxap.value > 90  # masks are resized
+    assert perfect.n == 9 and perfect.n_masks == 9
     _with_maps(monkeypatch, lambda trace: np.full((7, 7), np.nan, np.float32))
     nothing = _row(_result(data, tmp_path / "b"), "cam")
-    assert nothing["boxes"]["max"]["v2"]["30"] == 0.0 and nothing["pxap"]["value"] < 20
+    assert nothing.boxes.max.v2["30"] == 0.0 and nothing.pxap.value < 20
 
 
 def test_top1_localization_needs_the_class_as_well(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _with_maps(monkeypatch, _truth)
     result = _result(data, tmp_path / "rows")
-    row = _row(result, "cam")["boxes"]
-    top1 = result["models"][0]["classification"][0]["top1"]["value"]
+    row = _row(result, "cam").boxes
+    top1 = result.models[0].classification[0].top1.value
     # Every box is right, so top-1 localization is top-1 itself (drawn discs are no tench).
-    assert row["top1_loc"]["value"] == top1 < 50 and row["gt_known"]["value"] == 100
+    assert row.top1_loc.value == top1 < 50 and row.gt_known.value == 100
 
 
 def test_floors_stand_first_and_do_not_look_at_the_map(
@@ -239,11 +239,11 @@ def test_floors_stand_first_and_do_not_look_at_the_map(
     one = _result(data, tmp_path / "a")
     _with_maps(monkeypatch, lambda trace: np.eye(7, dtype=np.float32))
     two = _result(data, tmp_path / "b")
-    assert [r["source"] for r in one["rows"]] == ["centre_box", "centre_gaussian", "cam"]
+    assert [r.source for r in one.rows] == ["centre_box", "centre_gaussian", "cam"]
     for name in ("centre_box", "centre_gaussian"):
         a, b = _row(one, name), _row(two, name)
-        assert a["model"] is None and a["boxes"]["max"] == b["boxes"]["max"] and a["boxes"]["top1_loc"] is None
-    assert _row(one, "centre_box")["boxes"]["difference"]["value"] == -100.0
+        assert a.model is None and a.boxes.max == b.boxes.max and a.boxes.top1_loc is None
+    assert _row(one, "centre_box").boxes.difference.value == -100.0
 
 
 def test_a_broken_and_a_missing_picture_are_counted_and_named(tmp_path: Path) -> None:
@@ -251,20 +251,20 @@ def test_a_broken_and_a_missing_picture_are_counted_and_named(tmp_path: Path) ->
     (root / "images" / "val_001.png").write_bytes(b"no picture")
     (root / "images" / "val_004.png").unlink()
     result = _result(root, tmp_path / "rows")
-    assert result["data"]["failed_count"] == 2 and result["data"]["samples"] == 6
-    reasons = {f["id"]: f["reason"] for f in result["data"]["failed"]}
+    assert result.data.failed_count == 2 and result.data.samples == 6
+    reasons = {f["id"]: f["reason"] for f in result.data.failed}
     assert "does not exist" in reasons["images/val_004.png"] and "not a picture" in reasons["images/val_001.png"]
-    assert _row(result, "cam")["n"] == 4 and any("2 of 6" in n for n in result["notes"])
+    assert _row(result, "cam").n == 4 and any("2 of 6" in n for n in result.notes)
 
 
 def test_a_picture_that_came_back_is_read_again(tmp_path: Path) -> None:
     root = write_dataset(tmp_path / "set", 4)
     lost = root / "images" / "val_002.png"
     lost.rename(root / "away.png")
-    assert _result(root, tmp_path / "rows")["data"]["failed_count"] == 1
+    assert _result(root, tmp_path / "rows").data.failed_count == 1
     (root / "away.png").rename(lost)
     back = _result(root, tmp_path / "rows")
-    assert back["data"]["failed_count"] == 0 and _row(back, "cam")["n"] == 4
+    assert back.data.failed_count == 0 and _row(back, "cam").n == 4
 
 
 def test_other_bytes_between_two_models_are_noticed(tmp_path: Path) -> None:
@@ -346,12 +346,12 @@ def test_what_is_changed_in_a_sample_or_left_out_is_told(tmp_path: Path) -> None
         Image.fromarray(np.zeros_like(np.asarray(Image.open(path)))).save(path)
     whole = open_dataset(root, "val")
     result = evaluate(plan(["lite0"], whole, Options(), folds=2, device="cpu"), tmp_path / "rows")
-    assert result is not None and result["data"]["chosen_of"] is None
-    assert (result["data"]["boxes_cut"], result["data"]["empty_masks"]) == (2, 2)
-    assert {(r["n"], r["n_masks"]) for r in result["rows"]} == {(5, 0), (5, 4)}, "a box outside the picture is no box"
+    assert result is not None and result.data.chosen_of is None
+    assert (result.data.boxes_cut, result.data.empty_masks) == (2, 2)
+    assert {(r.n, r.n_masks) for r in result.rows} == {(5, 0), (5, 4)}, "a box outside the picture is no box"
     some = evaluate(plan(["lite0"], some_of(whole, 4), Options(), folds=2, device="cpu"), tmp_path / "some")
-    assert some is not None and some["data"]["chosen_of"] == 6
-    assert "4 pictures, chosen of 6" in to_markdown(some) and any("4 of 6 samples" in n for n in some["notes"])
+    assert some is not None and some.data.chosen_of == 6
+    assert "4 pictures, chosen of 6" in to_markdown(some) and any("4 of 6 samples" in n for n in some.notes)
     assert "chosen of" not in to_markdown(result) and some_of(whole, 6) is whole
 
 
@@ -375,22 +375,22 @@ def test_all_rows_are_over_the_same_samples_and_labels_that_are_no_class_are_cou
     chosen = plan(models, val, Options(sources_of(["cam", "attention"])), folds=2, device="cpu")
     assert chosen.left_out == (("lite0", "attention", "it has no such map"),)
     result = evaluate(chosen, tmp_path / "rows")
-    assert result is not None and result["data"]["index_problems"] == {"not an ImageNet class": 2}
-    assert [(r["model"], r["source"], r["n"]) for r in result["rows"]] == [
+    assert result is not None and result.data.index_problems == {"not an ImageNet class": 2}
+    assert [(r.model, r.source, r.n) for r in result.rows] == [
         (None, "centre_box", 4),
         (None, "centre_gaussian", 4),
         ("lite0-psa", "cam", 4),
         ("lite0-psa", "attention", 4),
         ("lite0", "cam", 4),
     ]
-    assert result["rows"][3]["title"] == "own attention: spatial gate"
+    assert result.rows[3].title == "own attention: spatial gate"
     twice = plan(models, val, Options(sources_of(["cam", "cam:1"])), folds=2, device="cpu")
     assert [len(found) for found in twice.sources] == [1, 1]
     assert twice.left_out[0] == ("lite0-psa", "cam:1", "it is the same as cam here")
     # Attention asks for no class: every picture counts.
     alone = plan(["lite0-psa"], val, Options(sources_of(["attention"])), folds=2, device="cpu")
     every = evaluate(alone, tmp_path / "alone")
-    assert every is not None and every["rows"][2]["n"] == 6 and every["data"]["without_class"] == 2
+    assert every is not None and every.rows[2].n == 6 and every.data.without_class == 2
     index.write_text(index.read_text().replace("n01440764", "odd").replace("n03028079", "odd"))
     with pytest.raises(VizError, match="No label"):
         plan(models, open_dataset(root, "val"), Options(), device="cpu")
@@ -406,28 +406,28 @@ def test_tdam_has_a_row_a_step_and_the_union_of_its_steps(data: Path, tmp_path: 
     )
     result = evaluate(chosen, tmp_path / "rows")
     assert result is not None
-    assert [(r["source"], r["step"]) for r in result["rows"][2:]] == [
+    assert [(r.source, r.step) for r in result.rows[2:]] == [
         ("cam:1", 1),
         ("cam:2", 2),
         ("spatial_gate", 2),
     ]
-    model = result["models"][0]
-    assert len(model["classification"]) == 2
-    best = max(s["top5"]["value"] for s in model["classification"])
-    assert model["union"]["unfiltered"]["top5"]["value"] >= best >= 0
-    assert result["tuning"]["mode"] == "split" and result["tuning"]["split"] == "tune"
-    assert from_bytes(to_bytes(result)) == json.loads(to_bytes(result))
+    model = result.models[0]
+    assert len(model.classification) == 2
+    best = max(s.top5.value for s in model.classification)
+    assert model.union["unfiltered"]["top5"].value >= best >= 0
+    assert result.tuning.mode == "split" and result.tuning.split == "tune"
+    assert from_bytes(to_bytes(result)) == result
 
 
 def test_the_fine_sweep_holds_the_coarse_one(data: Path, tmp_path: Path) -> None:
-    coarse = _row(_result(data, tmp_path / "a"), "cam")["boxes"]["curve"]
-    fine = _row(_result(data, tmp_path / "b", interval=0.001), "cam")["boxes"]["curve"]
-    assert len(fine["thresholds"]) == len(Thresholds(0.001).levels) == 255
-    place = {t: i for i, t in enumerate(fine["thresholds"])}
+    coarse = _row(_result(data, tmp_path / "a"), "cam").boxes.curve
+    fine = _row(_result(data, tmp_path / "b", interval=0.001), "cam").boxes.curve
+    assert len(fine.thresholds) == len(Thresholds(0.001).levels) == 255
+    place = {t: i for i, t in enumerate(fine.thresholds)}
     for version in ("v1", "v2"):
         for delta in ("30", "50", "70"):
-            picked = [fine[version][delta][place[t]] for t in coarse["thresholds"]]
-            assert picked == coarse[version][delta]
+            picked = [getattr(fine, version)[delta][place[t]] for t in coarse.thresholds]
+            assert picked == list(getattr(coarse, version)[delta])
 
 
 def test_a_plan_that_cannot_work_is_refused(data: Path) -> None:
@@ -592,8 +592,8 @@ def test_other_options_need_another_file_or_a_fresh_start(
 def test_half_precision_by_autocast_is_close(data: Path, tmp_path: Path) -> None:
     full = _result(data, tmp_path / "a")
     half = _result(data, tmp_path / "b", mixed="bfloat16")
-    assert half["protocol"]["mixed_precision"] == "bfloat16"
-    one, two = _row(full, "cam")["pxap"]["value"], _row(half, "cam")["pxap"]["value"]
+    assert half.protocol.mixed_precision == "bfloat16"
+    one, two = _row(full, "cam").pxap.value, _row(half, "cam").pxap.value
     assert one != two and abs(one - two) < 5  # rounded otherwise, and close
 
 

@@ -17,10 +17,10 @@ from viz.core.card import ModelCard
 from viz.core.trace import Trace
 from viz.datasets import Dataset, open_dataset
 from viz.measures.intervals import interval
-from viz.measures.localization.described import _model_part
 from viz.measures.localization.options import Options, sources_of
 from viz.measures.localization.results import Result
 from viz.measures.localization.run import evaluate, plan
+from viz.measures.localization.summary import network_part
 
 
 @pytest.fixture(scope="module")
@@ -57,19 +57,19 @@ def test_best_and_worst_cases_are_the_ends_of_the_order(
         return [shifted_truth(place[t.picture.name] / 20, t) for t in traces]
 
     monkeypatch.setattr(task_module, "native_maps", maps)
-    row = next(r for r in evaluated(many, tmp_path / "rows")["rows"] if r["source"] == "cam")
-    assert [c["index"] for c in row["cases"]["best"]] == [0, 1, 2, 3, 4, 5]
-    assert [c["index"] for c in row["cases"]["worst"]] == [13, 12, 11, 10, 9, 8]
-    assert row["cases"]["best"][0]["iou"] > 0.9 and row["cases"]["worst"][0]["iou"] < 0.4
+    row = next(r for r in evaluated(many, tmp_path / "rows").rows if r.source == "cam")
+    assert [c.index for c in row.cases["best"]] == [0, 1, 2, 3, 4, 5]
+    assert [c.index for c in row.cases["worst"]] == [13, 12, 11, 10, 9, 8]
+    assert row.cases["best"][0].iou > 0.9 and row.cases["worst"][0].iou < 0.4
 
 
 def test_thresholds_are_shares_of_the_largest_level(data: Dataset, tmp_path: Path) -> None:
     """A level of 255 is the map's largest value: the levels of 0, 0.1, ... 0.9 are these numbers, cut to whole ones."""
     result = evaluated(data, tmp_path / "rows", interval=0.1)
-    row = next(r for r in result["rows"] if r["source"] == "cam")["boxes"]
+    row = next(r for r in result.rows if r.source == "cam").boxes
     wanted = [round(level / 255, 4) for level in (0, 25, 51, 76, 102, 127, 153, 178, 204, 229)]
-    assert row["curve"]["thresholds"] == wanted
-    assert {t for of in row["thresholds"]["v1"].values() for t in of} <= set(wanted)
+    assert list(row.curve.thresholds) == wanted
+    assert {t for of in row.thresholds["v1"].values() for t in of} <= set(wanted)
 
 
 def test_the_predicted_class_is_that_of_the_sources_own_step(
@@ -103,10 +103,10 @@ def test_the_unfiltered_union_is_the_first_and_the_filtered_one_the_second() -> 
     card = ModelCard("m", "M", "tdam", "n", steps=2)
     ranks = np.array([[0, 9], [9, 0], [9, 9], [2, 9]], np.int32)
     unions = np.array([[[1, 1], [1, 1]], [[1, 1], [0, 1]], [[0, 0], [0, 0]], [[0, 1], [0, 0]]], np.int8)
-    found = _model_part(card, ranks, unions, ["a", "b", "c", "d"])
-    shares = {name: {k: v["value"] for k, v in of.items()} for name, of in found["union"].items()}
+    found = network_part(card, ranks, unions, ["a", "b", "c", "d"])
+    shares = {name: {k: v.value for k, v in of.items()} for name, of in found.union.items()}
     assert shares == {"unfiltered": {"top1": 50, "top5": 75}, "filtered": {"top1": 25, "top5": 50}}
-    assert [[s[k]["value"] for k in ("top1", "top5")] for s in found["classification"]] == [[25, 50], [25, 25]]
+    assert [[s.top1.value, s.top5.value] for s in found.classification] == [[25, 50], [25, 25]]
 
 
 def test_a_missing_value_takes_its_own_picture_along() -> None:

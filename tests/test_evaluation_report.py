@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import json
 import re
-from collections.abc import Mapping
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,13 @@ import torch
 from PIL import Image
 
 from viz.datasets import open_dataset
+from viz.errors import VizError
 from viz.measures.localization.options import Options, sources_of
 from viz.measures.localization.protocol import box_ious
 from viz.measures.localization.report import CSV_FIELDS, CaseView, to_csv, to_html, to_latex
-from viz.measures.localization.report_cases import blended, shrunk
+from viz.measures.localization.report_html import blended, shrunk
 from viz.measures.localization.report_views import case_views
-from viz.measures.localization.results import Result
+from viz.measures.localization.results import Case, Result, Row, from_bytes, to_bytes
 from viz.measures.localization.run import evaluate, plan
 from viz.measures.localization.words import notes_of, protocol_words, tuning_words
 
@@ -47,6 +49,7 @@ def boxes_part(v1: tuple[float, float, float], floor: bool = False, difference: 
         "gt_known": per["50"],
         "top1_loc": None if floor else value(v1[1] * 0.7),
         "top5_loc": None if floor else value(v1[1] * 0.9),
+        "gt_known_splits": None,
         "difference": None if difference is None else value(difference, 2.0),
         "curve": {"thresholds": points, "v1": peak, "v2": peak},
     }
@@ -60,13 +63,23 @@ def row(
 
 
 def case(name: str, iou: float, index: int) -> dict[str, Any]:
-    box = {"truth": [[20, 30, 120, 200], [150, 10, 200, 60]], "box": [40, 50, 180, 210], "threshold": 0.2}
-    return {"id": name, "index": index, "iou": iou} | box
+    return {"id": name, "index": index, "iou": iou}
+
+
+def read(result: dict[str, Any]) -> Result:
+    """A result from its file, with the notes that follow from it."""
+    found = from_bytes(json.dumps(result).encode())
+    return replace(found, notes=notes_of(found))
 
 
 def example(**data: Any) -> Result:
     """A result of two networks with every kind of row; names are hostile on purpose."""
-    cases = {"best": [case("images/a_1.jpg", 0.91, 4)], "worst": [case("images/<b>&.jpg", 0.0, 7) | {"box": [0] * 4}]}
+    return read(written(**data))
+
+
+def written(**data: Any) -> dict[str, Any]:
+    """The same as its file holds it."""
+    cases = {"best": [case("images/a_1.jpg", 0.91, 4)], "worst": [case("images/<b>&.jpg", 0.0, 7)]}
     cam = row("=net_1", "cam", "class map", "class map", boxes_part((80.0, 61.6, 32.8)), cases=cases, step=2)
     gate = row(
         "=net_1", "attention:gate", "attention", "spatial gate <mean>", boxes_part((70, 50.1, 20), difference=-11.5)
@@ -74,7 +87,7 @@ def example(**data: Any) -> Result:
     grad = row("net two", "gradcam", "attribution", "Grad-CAM", boxes_part((81, 62, 33), difference=0.4), n=240)
     lost = row("net two", "cam", "class map", "class map", None)
     share = {"top1": value(70.0), "top5": value(90.0)}
-    result: Result = {
+    return {
         "kind": "evaluation",
         "versions": {"searchlight": "0.1.0", "torch": "2.13"},
         "data": {
@@ -85,6 +98,7 @@ def example(**data: Any) -> Result:
             "samples": 252,
             "pictures": 250,
             "far_edge": "inclusive",
+            "picture_bytes": "b" * 64,
             "index_problems": {"box clipped": 3},
             "problems": [{"id": "a.jpg", "kind": "box clipped", "message": "A box of a.jpg <was> clipped."}],
             "failed_count": 2,
@@ -97,7 +111,13 @@ def example(**data: Any) -> Result:
             "with_masks": 0,
             **data,
         },
-        "tuning": {"mode": "cross-validated", "words": tuning_words("cross-validated", 5, None), "folds": 5},
+        "tuning": {
+            "mode": "cross-validated",
+            "words": tuning_words("cross-validated", 5, None),
+            "folds": 5,
+            "splits": 1,
+        }
+        | dict.fromkeys(("split", "fingerprint", "samples", "failed_count")),
         "protocol": {
             "size": 224,
             "geometry": "squash",
@@ -110,6 +130,8 @@ def example(**data: Any) -> Result:
             "mixed_precision": None,
             "batch": 8,
             "threads": 1,
+            "device": "cpu",
+            "attribution": {},
             "words": protocol_words(),
         },
         "bootstrap": {
@@ -119,7 +141,13 @@ def example(**data: Any) -> Result:
             "words": "pictures are drawn again; thresholds stay as chosen",
         },
         "models": [
-            {"name": "=net_1", "sha256": "a" * 64, "family": "tdam", "steps": 2, "union": {"unfiltered": share}}
+            {
+                "name": "=net_1",
+                "sha256": "a" * 64,
+                "family": "tdam",
+                "steps": 2,
+                "union": {"unfiltered": share, "filtered": share},
+            }
             | {"classification": [{"step": 1, **share}, {"step": 2, **share}]},
             {"name": "net two", "sha256": None, "family": None, "steps": 1, "union": None}
             | {"classification": [{"step": 1, **share}]},
@@ -129,8 +157,8 @@ def example(**data: Any) -> Result:
             row(None, "centre_gaussian", "floor", "centre Gaussian", boxes_part((70, 45, 9), floor=True)),
             *(cam, gate, grad, lost),
         ],
+        "notes": [],
     }
-    return result | {"notes": notes_of(result)}
 
 
 class Page(HTMLParser):
@@ -163,9 +191,10 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-def grey(*_: Mapping[str, Any]) -> CaseView:
+def grey(_: Row, case: Case) -> CaseView:
     heat = np.linspace(0, 1, 49, dtype=np.float32).reshape(7, 7)
-    return CaseView(np.full((300, 600, 3), 128, dtype=np.uint8), heat)
+    truth, box = [[20, 30, 120, 200], [150, 10, 200, 60]], [40, 50, 180, 210] if case.iou else [0] * 4
+    return CaseView(np.full((300, 600, 3), 128, dtype=np.uint8), heat, truth, box, 0.2)
 
 
 def test_csv_has_every_row_and_number() -> None:
@@ -206,11 +235,11 @@ def test_latex_is_plain_escaped_and_says_how() -> None:
 
 
 def test_latex_leaves_out_what_no_row_has() -> None:
-    result = example()
+    result = written()
     for entry in result["rows"]:
         entry["boxes"] = None
         entry["pxap"] = value(51.3)
-    text = to_latex(result)
+    text = to_latex(read(result))
     assert "PxAP" in text and "GT-known" not in text and "$51.3$" in text
 
 
@@ -242,7 +271,7 @@ def test_html_shows_floors_numbers_notes_and_what_was_left_out() -> None:
         "IoU 0.91",
     ):
         assert said in text
-    for note in result["notes"]:
+    for note in result.notes:
         assert note in text
     assert "images/<b>&.jpg" in text, "shown as it is"
     assert "<b>&.jpg" not in to_html(result, grey), "but not as a tag"
@@ -294,19 +323,20 @@ def test_html_cases_are_small_pictures_with_boxes() -> None:
 
 def test_html_of_an_evaluation_without_boxes_or_models_left() -> None:
     assert "A box of a.jpg &lt;was&gt; clipped." in to_html(example())
-    result = example(index_problems={}, problems=[], failed_count=0, failed=[], without_class=0)
+    result = written(index_problems={}, problems=[], failed_count=0, failed=[], without_class=0)
     result["rows"] = [r | {"boxes": None, "pxap": value(40.0)} for r in result["rows"][:2]]
     result["models"] = []
-    page = Page(to_html(result))
+    page = Page(to_html(read(result)))
     assert "Nothing: every sample of the index was read and counted." in page.text
     assert "PxAP" in page.text and "Box accuracy over the threshold" not in page.text
 
 
 def test_a_value_without_a_number_is_a_dash() -> None:
-    result = example()
+    result = written()
     none = {"value": None, "low": None, "high": None, "n": 0}
     result["rows"][2]["boxes"]["gt_known"] = none
     result["models"][0]["classification"][0]["top1"] = none
+    result = read(result)
     assert "\u2013" in to_html(result) and " -- " in to_latex(result) and "None" not in to_csv(result)
 
 
@@ -333,17 +363,37 @@ def test_case_views_draw_the_box_that_was_scored(tmp_path: Path) -> None:
         result = evaluate(made, tmp_path / "run")
         assert result is not None
         views = case_views(made)
-        row = next(r for r in result["rows"] if r["source"] == "cam")
-        cases = [*row["cases"]["best"], *row["cases"]["worst"]]
+        row = next(r for r in result.rows if r.source == "cam")
+        cases = [*row.cases["best"], *row.cases["worst"]]
         assert cases
         for entry in cases:
             view = views(row, entry)
             assert view is not None and view.heat is not None and view.box is not None and view.label == "n01440764"
-            assert view.rgb.shape == (70, 90, 3) and view.threshold in row["boxes"]["thresholds"]["v1"]["50"]
+            assert view.rgb.shape == (70, 90, 3) and view.threshold in row.boxes.thresholds["v1"]["50"]
             overlap = box_ious(np.array([view.box]), np.array(view.truth)).max()
-            assert overlap == pytest.approx(entry["iou"], abs=0.02), "stored in steps of 1/255, another batch here"
+            assert overlap == pytest.approx(entry.iou, abs=0.02), "stored in steps of 1/255, another batch here"
         assert to_html(result, views).count("data:image/jpeg") == 2 * len(cases)
         (tmp_path / "p0.png").unlink()
-        assert views(row, {"index": 0, "id": "p0.png", "iou": 0.5}) is None, "gone since: named only"
+        assert views(row, Case("p0.png", 0, 0.5)) is None, "gone since: named only"
     finally:
         torch.set_num_threads(threads)
+
+
+def test_a_file_is_read_as_it_was_written_and_an_edited_one_is_a_sentence() -> None:
+    data = to_bytes(example())
+    assert to_bytes(from_bytes(data)) == data
+    for old, new, why in (
+        (b'"kind": "evaluation"', b'"kind": "faithfulness"', "kind"),
+        (b'"size": 224', b'"sise": 224', "protocol.size"),
+        (b'"50": 61.6', b'"50": "61.6"', "rows.2.boxes.max.v1.50"),
+        (b'"30": 80.0,', b"", "rows.2.boxes.max.v1"),
+        (b'"level": 0.95', b'"level": NaN', "bootstrap.level"),
+        (b'"kind"', b'"version": 2, "kind"', "version"),
+        (b'"steps": 2', b'"steps": [2]', "models.0.steps"),
+    ):
+        assert old in data
+        with pytest.raises(VizError, match=rf"not the result of an evaluation: {re.escape(why)}: [^\n]*\.$"):
+            from_bytes(data.replace(old, new, 1))
+    for broken in (b"", b"[" * 100_000, data[:-9], b"\xff"):
+        with pytest.raises(VizError, match=r"^The file is no JSON\.$"):
+            from_bytes(broken)

@@ -30,13 +30,14 @@ from viz.measures.faithfulness import (
 )
 from viz.measures.faithfulness.blocks import blocks_of
 from viz.measures.faithfulness.curves import curves
-from viz.measures.faithfulness.dataset import measure, summarise
 from viz.measures.faithfulness.gates import gate_values
 from viz.measures.faithfulness.impute import impute, neighbours
 from viz.measures.faithfulness.orders import order_of, removed
 from viz.measures.faithfulness.passes import Passes, log_odds, probability
 from viz.measures.faithfulness.randomisation import randomisation, randomise
 from viz.measures.faithfulness.reliance import reliance
+from viz.measures.faithfulness.report import measure
+from viz.measures.faithfulness.set_result import summarise
 from viz.measures.faithfulness.similarity import similarity, ssim
 from viz.measures.faithfulness.stability import stability
 from viz.models.networks.base import StepNetwork, StepOutput

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 import viz.measures.localization.task as task_module
 from tests.localization_data import WNIDS, write_dataset
 from viz.datasets import open_dataset
-from viz.measures.faithfulness.dataset import summarise
+from viz.measures.faithfulness.set_result import summarise
 from viz.measures.intervals import DRAWS, LEVEL, interval
 from viz.measures.localization.options import Options
 from viz.measures.localization.packing import pack_counts, unpack_bits
 from viz.measures.localization.protocol import Thresholds, pxap
 from viz.measures.localization.run import evaluate, plan
 from viz.measures.localization.scores import Truth, map_entry
-from viz.measures.localization.tally import PXAP_DRAWS, Shape, Tally, picture_weights, pxap_interval
+from viz.measures.localization.tally import PXAP_DRAWS, Tallies, Tally, picture_weights
 
 # Quantiles of the binomial distribution with n = 100 and p = 0.5 in any table: 2.5 and 97.5 %, 5 and 95 %, 25 and 75 %.
 BINOMIAL = {0.95: (40, 60), 0.90: (42, 58), 0.50: (47, 53)}
@@ -87,8 +87,12 @@ def test_summaries_of_controls_have_the_same_intervals() -> None:
 # --- PxAP ----------------------------------------------------------------------------------------------------------
 
 
+def _empty(bins: int) -> Tally:
+    return Tallies(0, np.zeros((1, 60), np.int64), [], 1, lambda source: 3, bins).empty("cam")
+
+
 def _tally(pixels: NDArray[np.float64], drawn: NDArray[np.float64], masks: int) -> Tally:
-    empty = Shape(lambda source: 3, pixels.shape[1], 1).empty("cam")
+    empty = _empty(pixels.shape[1])
     return Tally(empty.right, empty.n, pixels, drawn, masks)
 
 
@@ -97,11 +101,11 @@ def test_pxap_has_the_percentiles_of_its_draws() -> None:
     known = np.random.default_rng(0).permutation(np.arange(PXAP_DRAWS)) + 100.0
     drawn = np.array([[[k, 0, 0], [1000 - k, 0, 0]] for k in known])
     assert [pxap(d) for d in drawn[:3]] == pytest.approx(known[:3] / 10)
-    found = pxap_interval(_tally(drawn.mean(axis=0), drawn, 9))
+    found = _tally(drawn.mean(axis=0), drawn, 9).pxap()
     assert found is not None
     low, high = np.percentile(known / 10, [2.5, 97.5])
-    assert (found["low"], found["high"]) == pytest.approx((low, high), abs=0.006)
-    assert found["n"] == 9 and found["value"] == pytest.approx(known.mean() / 10, abs=0.006)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.006)
+    assert found.n == 9 and found.value == pytest.approx(known.mean() / 10, abs=0.006)
 
 
 def _histogram(rng: np.random.Generator) -> NDArray[np.int64]:
@@ -114,16 +118,16 @@ def _histogram(rng: np.random.Generator) -> NDArray[np.int64]:
 def test_pxap_has_the_width_of_pictures_drawn_again() -> None:
     rng = np.random.default_rng(1)
     pictures = np.array([_histogram(rng) for _ in range(60)])
-    made = Shape(lambda source: 3, 10, 1).empty("cam")
+    made = _empty(10)
     for i, one in enumerate(pictures):
-        made.add({"px": pack_counts(one)}, np.zeros(1, np.int64), lambda i=i: picture_weights(f"p{i}.jpg"))  # type: ignore[misc]
-    found = pxap_interval(made)
+        made.add({"px": pack_counts(one)}, np.zeros(1, np.int64), f"p{i}.jpg")
+    found = made.pxap()
     again = [pxap(pictures[rng.integers(0, 60, 60)].sum(axis=0)) for _ in range(4000)]
     low, high = np.percentile(again, [2.5, 97.5])
-    assert found is not None and found["value"] == pytest.approx(pxap(pictures.sum(axis=0)), abs=0.006)
-    assert found["low"] < found["value"] < found["high"]  # type: ignore[operator]
+    assert found is not None and found.value == pytest.approx(pxap(pictures.sum(axis=0)), abs=0.006)
+    assert found.low < found.value < found.high  # type: ignore[operator]
     # 200 draws: the ends move by about an eighth of the width.
-    assert (found["low"], found["high"]) == pytest.approx((low, high), abs=0.2 * (high - low))
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.2 * (high - low))
 
 
 def test_weights_of_pictures_are_poisson_and_their_own() -> None:
@@ -178,17 +182,17 @@ def test_top1_top5_v1_and_v2_of_a_whole_run(tmp_path: Path, monkeypatch: pytest.
     made = plan(["lite0"], data, Options(batch=4), folds=3, device="cpu")
     result = evaluate(made, tmp_path / "a")
     assert result is not None
-    row = next(r for r in result["rows"] if r["source"] == "cam")["boxes"]
-    answered = result["models"][0]["classification"][0]
-    assert row["gt_known"]["value"] == 100
-    assert row["top1_loc"]["value"] == answered["top1"]["value"] == pytest.approx(33.33)
-    assert row["top5_loc"]["value"] == answered["top5"]["value"] == pytest.approx(66.67)
-    assert result["bootstrap"] == {**result["bootstrap"], "level": 0.95, "draws": 1000, "pxap_draws": 200}
+    row = next(r for r in result.rows if r.source == "cam").boxes
+    answered = result.models[0].classification[0]
+    assert row.gt_known.value == 100
+    assert row.top1_loc.value == answered.top1.value == pytest.approx(33.33)
+    assert row.top5_loc.value == answered.top5.value == pytest.approx(66.67)
+    assert (result.bootstrap.level, result.bootstrap.draws, result.bootstrap.pxap_draws) == (0.95, 1000, 200)
     # Of nine pictures with three right: the binomial distribution's 2.5 % lie between none and one, its 97.5 % at six.
-    assert row["top1_loc"]["high"] == pytest.approx(66.67) and row["top1_loc"]["low"] < 12
+    assert row.top1_loc.high == pytest.approx(66.67) and row.top1_loc.low < 12
     right = False
     result = evaluate(made, tmp_path / "b")
     assert result is not None
-    row = next(r for r in result["rows"] if r["source"] == "cam")["boxes"]
-    assert row["max"]["v1"]["50"] == 0 and row["max"]["v2"] == {"30": 100, "50": 100, "70": 100}
-    assert row["max"]["v2_mean"] == row["reported"]["v2_mean"]["value"] == 100
+    row = next(r for r in result.rows if r.source == "cam").boxes
+    assert row.max.v1["50"] == 0 and row.max.v2 == {"30": 100, "50": 100, "70": 100}
+    assert row.max.v2_mean == row.reported.v2_mean.value == 100

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from viz.measures.faithfulness.report_markdown import to_markdown as faithfulness
-from viz.measures.localization.report_markdown import to_markdown as localization
+from viz.measures.faithfulness.set_result import from_bytes as faithfulness_from
+from viz.measures.faithfulness.tables import to_markdown as faithfulness
+from viz.measures.localization.report import to_markdown as localization
+from viz.measures.localization.results import from_bytes as localization_from
 
 ROOT = Path(__file__).parents[1]
 MEASURED = ROOT / "checkpoints" / "measured"
 
 
-@pytest.mark.parametrize(("name", "write"), [("localization", localization), ("faithfulness", faithfulness)])
-def test_the_page_holds_the_table_that_was_measured(name: str, write: Callable[[Any], str]) -> None:
-    table = write(json.loads((MEASURED / f"{name}.json").read_text()))
+TABLES = {
+    "localization": lambda data: localization(localization_from(data)),
+    "faithfulness": lambda data: faithfulness(faithfulness_from(data)),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_page_holds_the_table_that_was_measured(name: str) -> None:
+    table = TABLES[name]((MEASURED / f"{name}.json").read_bytes())
     page = (ROOT / "docs" / f"{name}.md").read_text()
     start, end = f"<!-- {name} table: start -->", f"<!-- {name} table: end -->"
     assert page.count(start) == page.count(end) == 1
@@ -26,8 +32,9 @@ def test_the_page_holds_the_table_that_was_measured(name: str, write: Callable[[
 
 
 def test_the_long_table_of_controls_is_the_one_that_was_measured() -> None:
-    result = json.loads((MEASURED / "controls.json").read_text())
-    assert (MEASURED / "controls.md").read_text() == faithfulness(result)
+    data = (MEASURED / "controls.json").read_bytes()
+    assert (MEASURED / "controls.md").read_text() == faithfulness(faithfulness_from(data))
+    result = json.loads(data)
     for model in result["models"]:
         found = {(r["control"], r["source"], r["variant"], r["measure"]): r for r in model["table"]}
         for (control, source, variant, measure), r in found.items():

@@ -14,14 +14,13 @@ from typing import Any, NoReturn
 import pytest
 from PIL import Image
 
-import viz.measures.faithfulness.report_markdown as faithfulness_markdown_module
+import viz.measures.faithfulness.tables as faithfulness_tables_module
 import viz.measures.localization.report as report_module
-import viz.measures.localization.report_markdown as markdown_module
 from tests.localization_data import write_dataset
 from tests.tiny import scene
 from viz.cli import main
 from viz.errors import VizError
-from viz.measures.localization.results import to_bytes
+from viz.measures.localization.results import Value, to_bytes
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = "module://matplotlib_inline.backend_inline"
@@ -142,7 +141,7 @@ def test_a_report_that_fails_costs_neither_the_result_nor_the_others(
 def test_a_table_of_the_controls_that_fails_costs_nothing_else(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(faithfulness_markdown_module, "to_markdown", _breaks(KeyError("x")))
+    monkeypatch.setattr(faithfulness_tables_module, "to_markdown", _breaks(KeyError("x")))
     command = ["faithfulness", "--data", str(data), "--split", "val", "--model", "lite0", "--device", "cpu"]
     command += ["--controls", "deletion", "--points", "2", "--limit", "1", "--json", str(tmp_path / "r.json")]
     assert main([*command, "--markdown", str(tmp_path / "r.md"), "--csv", str(tmp_path / "r.csv")]) == 1
@@ -159,7 +158,7 @@ def test_a_report_that_cannot_be_written_is_one_sentence(
         return "text"
 
     (tmp_path / "sub").mkdir()
-    monkeypatch.setattr(markdown_module, "to_markdown", away)
+    monkeypatch.setattr(report_module, "to_markdown", away)
     command = ["evaluate", "--data", str(data), "--split", "val", "--model", "lite0", "--device", "cpu", "--folds", "2"]
     assert main([*command, "--json", str(tmp_path / "r.json"), "--markdown", str(tmp_path / "sub" / "r.md")]) == 1
     assert (tmp_path / "r.json").is_file() and "cannot be written to" in capsys.readouterr().err
@@ -167,4 +166,4 @@ def test_a_report_that_cannot_be_written_is_one_sentence(
 
 def test_a_result_that_json_cannot_hold_is_a_sentence() -> None:
     with pytest.raises(VizError, match="not finite"):
-        to_bytes({"kind": "evaluation", "rows": [float("nan")]})
+        to_bytes(Value(float("nan"), 1.0, 2.0, 3))

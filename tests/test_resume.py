@@ -27,8 +27,8 @@ from viz.errors import VizError
 from viz.measures.faithfulness.report import Options as Controls
 from viz.measures.faithfulness.task import Request, measure_set
 from viz.measures.jobs.journal import line_of, read_line
+from viz.measures.jobs.rows import digest_of_file
 from viz.measures.localization.options import Options, sources_of
-from viz.measures.localization.proof import digest_of_file
 from viz.measures.localization.results import to_bytes
 from viz.measures.localization.run import Plan, evaluate, plan
 

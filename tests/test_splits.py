@@ -11,10 +11,11 @@ from tests.localization_data import write_dataset
 from viz.cli import main
 from viz.datasets import DatasetError, open_dataset
 from viz.errors import VizError
+from viz.measures.jobs.gather import gather
 from viz.measures.localization import Options, evaluate, plan, sources_of
 from viz.measures.localization.packing import pack_bits, pack_shares
-from viz.measures.localization.report_markdown import to_markdown
-from viz.measures.localization.tally import Shape, outcomes, tally
+from viz.measures.localization.report import to_markdown
+from viz.measures.localization.tally import Outcome, Outcomes, Tallies
 from viz.measures.localization.tuning import SPLITS, folds_of, levels_for
 
 N, LEVELS, FOLDS = 30, 12, 3
@@ -45,27 +46,35 @@ def by_hand(bits: np.ndarray, folds: np.ndarray) -> np.ndarray:
     return right
 
 
+def at_levels(rows: list[dict], folds: np.ndarray, levels: np.ndarray) -> Outcome:
+    outcomes = Outcomes(folds, {KEY: levels}, {KEY: 0})
+    gather(rows, outcomes)
+    return outcomes.compute()[KEY]
+
+
 def test_numbers_are_the_mean_over_the_splits() -> None:
     rows, bits = made_rows()
     groups = [f"p{i}" for i in range(N)]
     folds = np.stack([folds_of(groups, FOLDS, s) for s in range(5)])
     assert len({tuple(f) for f in folds}) == 5 and (folds[0] == folds_of(groups, FOLDS)).all()
-    counts = tally(rows, 0, folds, groups, Shape(lambda s: LEVELS, 5, FOLDS, 5))[KEY]
+    tallies = Tallies(0, folds, groups, FOLDS, lambda s: LEVELS, 5)
+    gather(rows, tallies)
+    counts = tallies.compute()[KEY]
     levels = np.array(
         [
             [[levels_for(counts.right[s, :, v, d], "cross-validated") for d in range(3)] for v in range(2)]
             for s in range(5)
         ]
     )
-    out = outcomes(rows, folds, {KEY: levels}, {KEY: 0})[KEY]
+    out = at_levels(rows, folds, levels)
     wanted = np.array([by_hand(bits, f) for f in folds])
-    assert np.array(out.right)[:, 0, 1] == pytest.approx(wanted.mean(axis=0))
-    assert out.hits is not None and out.hits.tolist() == wanted.sum(axis=1).tolist()
+    assert out.right[:, 0, 1] == pytest.approx(wanted.mean(axis=0))
+    assert out.hits.tolist() == wanted.sum(axis=1).tolist()
     assert len(set(out.hits.tolist())) > 1, "the splits differ, or the mean would say nothing"
     # A split that cannot choose is left out of the mean, not counted as wrong.
     levels[3] = -1
-    out = outcomes(rows, folds, {KEY: levels}, {KEY: 0})[KEY]
-    assert np.array(out.right)[:, 0, 1] == pytest.approx(np.delete(wanted, 3, axis=0).mean(axis=0))
+    out = at_levels(rows, folds, levels)
+    assert out.right[:, 0, 1] == pytest.approx(np.delete(wanted, 3, axis=0).mean(axis=0))
 
 
 @pytest.fixture(scope="module")
@@ -78,18 +87,18 @@ def test_more_splits_cost_no_forward_pass_and_are_said(data: Path, tmp_path: Pat
     options = Options(sources_of(["cam"]))
     rows = tmp_path / "rows"
     result = evaluate(plan(["lite0"], opened, options, folds=2, device="cpu"), rows)
-    assert result is not None and result["tuning"]["splits"] == SPLITS == 20
+    assert result is not None and result.tuning.splits == SPLITS == 20
     assert "the mean over 20 random splits" in to_markdown(result)
     before = {p: p.read_bytes() for p in rows.glob("*.jsonl")}
     single = evaluate(plan(["lite0"], opened, options, folds=2, splits=1, device="cpu"), rows)
     assert single is not None and {p: p.read_bytes() for p in rows.glob("*.jsonl")} == before
-    assert single["tuning"]["splits"] == 1 and "random splits" not in to_markdown(single)
-    for row, alone in zip(result["rows"], single["rows"], strict=True):
-        spread = row["boxes"]["gt_known_splits"]
-        assert spread["low"] <= row["boxes"]["gt_known"]["value"] <= spread["high"]
-        assert spread["low"] <= alone["boxes"]["gt_known"]["value"] <= spread["high"]
-        assert alone["boxes"]["gt_known_splits"] is None
-        assert row["boxes"]["thresholds"] == alone["boxes"]["thresholds"], "those of the first split"
+    assert single.tuning.splits == 1 and "random splits" not in to_markdown(single)
+    for row, alone in zip(result.rows, single.rows, strict=True):
+        spread = row.boxes.gt_known_splits
+        assert spread["low"] <= row.boxes.gt_known.value <= spread["high"]
+        assert spread["low"] <= alone.boxes.gt_known.value <= spread["high"]
+        assert alone.boxes.gt_known_splits is None
+        assert row.boxes.thresholds == alone.boxes.thresholds, "those of the first split"
     with pytest.raises(VizError, match="number of splits"):
         plan(["lite0"], opened, options, splits=0, device="cpu")
 

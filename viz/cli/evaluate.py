@@ -147,9 +147,9 @@ def _write(args: argparse.Namespace, made: Plan, result: Result) -> int:
     print(args.json)
     for model, source, why in made.left_out:
         say(f"{model}: {source} skipped; {why}.")
-    failed = result["data"]["failed_count"]
+    failed = result.data.failed_count
     if failed:
-        say(f"{failed} of {result['data']['samples']} samples could not be read; the result lists them.")
+        say(f"{failed} of {result.data.samples} samples could not be read; the result lists them.")
     made_by = {"csv": _csv, "latex": _latex, "markdown": _markdown, "html": _html}
     asked = [(getattr(args, name), make) for name, make in made_by.items() if getattr(args, name)]
     return write_reports(Path(args.json), [(name, partial(make, made, result)) for name, make in asked])
@@ -169,7 +169,7 @@ def _latex(made: Plan, result: Result) -> str:
 
 
 def _markdown(made: Plan, result: Result) -> str:
-    from viz.measures.localization.report_markdown import to_markdown
+    from viz.measures.localization.report import to_markdown
 
     return to_markdown(result)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,13 @@ from viz.cli.options import (
 )
 from viz.cli.sets import ROWS_SUFFIX, check_outputs, open_data, progress_bar, write_reports
 from viz.errors import ModelError
-from viz.files import csv_text, write_whole
+from viz.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from viz.datasets import Dataset
-    from viz.measures.faithfulness.set_result import SetResult
+    from viz.measures.faithfulness.set_result import Result, SetResult
     from viz.measures.faithfulness.task import Request
     from viz.measures.jobs.processes import Processes
     from viz.run.engine import Model
@@ -120,6 +121,7 @@ def _measured(args: argparse.Namespace, me: Processes) -> list[SetResult]:
 
     data = open_data(args, args.split)
 
+    @lru_cache(maxsize=8)  # between plan and run; memory does not grow with the number of models
     def opened(name: str) -> Model:
         return load(name, me.device(args.device), args.geometry, precision=args.precision, models=args.models)
 
@@ -162,41 +164,31 @@ def _planned(args: argparse.Namespace, data: Dataset, opened: Callable[[str], Mo
 
 def _write(args: argparse.Namespace, found: list[SetResult]) -> int:
     """Write the result before anything else, then the tables. Returns the exit code."""
-    from viz.measures.faithfulness.words import WORDS
-    from viz.measures.intervals import DRAWS, LEVEL
-    from viz.measures.localization.results import to_bytes
-    from viz.run.engine import versions
+    from viz.measures.codec import to_bytes
+    from viz.measures.faithfulness.set_result import result_of
 
-    data = {
-        "kind": "faithfulness",
-        "versions": versions(),
-        "bootstrap": {"level": LEVEL, "draws": DRAWS, "words": "pictures are drawn again"},
-        "words": {name: asdict(WORDS[name]) for name in args.controls},
-        "models": [result.to_json() for result in found],
-    }
-    write_whole(Path(args.json), to_bytes(data))
+    result = result_of(found, args.controls)
+    write_whole(Path(args.json), to_bytes(result))
     _say(found)
     print(args.json)
     reports: list[tuple[str, Callable[[], str]]] = []
     if args.csv:
-        reports.append((args.csv, lambda: _csv(found)))
+        reports.append((args.csv, lambda: _csv(result)))
     if args.markdown:
-        reports.append((args.markdown, lambda: _markdown(data)))
+        reports.append((args.markdown, lambda: _markdown(result)))
     return write_reports(Path(args.json), reports)
 
 
-def _csv(found: list[SetResult]) -> str:
-    from viz.measures.faithfulness.dataset import KEY
-    from viz.measures.faithfulness.results import plain
+def _csv(result: Result) -> str:
+    from viz.measures.faithfulness.tables import to_csv
 
-    rows = plain([{"model": r.model, **s.to_json()} for r in found for s in r.table])
-    return csv_text(rows, ("model", *KEY, "mean", "low", "high", "n", "missing"))
+    return to_csv(result)
 
 
-def _markdown(data: dict[str, Any]) -> str:
-    from viz.measures.faithfulness.report_markdown import to_markdown
+def _markdown(result: Result) -> str:
+    from viz.measures.faithfulness.tables import to_markdown
 
-    return to_markdown(data)
+    return to_markdown(result)
 
 
 def _say(found: list[SetResult]) -> None:

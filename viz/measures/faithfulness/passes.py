@@ -82,6 +82,14 @@ class Passes:
             found.append(logits.to("cpu", torch.float64))
         return torch.cat(found)
 
+    def maps(self, source: Callable[[StepNetwork, Tensor, Tensor], Tensor], x: Tensor, classes: Tensor) -> Tensor:
+        """Maps (N, h', w') of a source for x (N, 3, h, w) and a class each, batch by batch."""
+        found = []
+        for part, of in zip(torch.split(x, self.batch), torch.split(classes, self.batch), strict=True):
+            with self.alone():
+                found.append(source(self.network, self.placed(part), of))
+        return torch.cat(found)
+
 
 def probability(logits: Tensor, classes: Tensor) -> Tensor:
     """(N,) softmax probability of one class each; `logits` (N, classes), `classes` (N,)."""

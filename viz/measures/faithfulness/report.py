@@ -1,9 +1,10 @@
-"""One picture, one map, all controls: does the network use what is shown?"""
+"""One picture and one map, or a batch and several maps, all controls: does the network use what is shown?"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
@@ -21,13 +22,13 @@ from viz.geometry import Geometry as Placed
 from viz.geometry import Mode as Geometry
 from viz.geometry import prepare
 from viz.measures.faithfulness.curves import CurveControl, CurveResult, curves
-from viz.measures.faithfulness.gates import GateBank, gate_bank
+from viz.measures.faithfulness.gates import GateBank, gate_bank, gate_values
 from viz.measures.faithfulness.impute import NOISE
 from viz.measures.faithfulness.orders import Baseline, Unit
 from viz.measures.faithfulness.passes import BATCH, Passes, log_odds, probability
 from viz.measures.faithfulness.randomisation import MODES, How, Mode, Randomisation, randomisation
 from viz.measures.faithfulness.reliance import Reliance, reliance
-from viz.measures.faithfulness.results import Row, plain
+from viz.measures.faithfulness.results import Row, plain, row
 from viz.measures.faithfulness.sources import Source, source_of
 from viz.measures.faithfulness.stability import Stability, stability
 from viz.measures.faithfulness.words import words_for
@@ -48,6 +49,7 @@ CURVES: dict[str, tuple[CurveControl, ...]] = {
 }
 COLUMNS = ("control", "source", "variant", "measure", "value")
 Progress = Callable[[float, str], None]
+Control = Reliance | CurveResult | Randomisation | Stability
 # A picture made of two others: its gates are no further photograph's.
 _COMPOSITE = ("clutter.jpg",)
 SAMPLES_LABEL = "the bundled samples"
@@ -120,7 +122,7 @@ class Report:
     skipped: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def results(self) -> tuple[Reliance | CurveResult | Randomisation | Stability, ...]:
+    def results(self) -> tuple[Control, ...]:
         """Those that there are, in the order of `PARTS`."""
         one = (self.reliance, *self.curves, self.randomisation, self.stability)
         return tuple(r for r in one if r is not None)
@@ -198,9 +200,29 @@ def faithful(
     chosen = int(logits[0].argmax()) if class_index is None else class_number(model.labels, class_index)
     classes = torch.tensor([chosen])
     asked = source_for(model, source, passes.step, options, passes.cells)
-    with passes.alone():
-        heat = asked(model.network, passes.placed(x), classes)[0]
-    report = Report(
+    controls = Controls(model, passes, x, classes, [asked], options)
+    _ = controls.maps  # whatever is asked for, a map that the network does not have is told first
+    made: list[Control] = []
+    skipped: dict[str, str] = {}
+    wanted = [p for p in PARTS if p in parts]
+    for done, part in enumerate(wanted):
+
+        def inner(share: float, word: str, done: int = done) -> None:
+            if progress:
+                progress((done + share) / len(wanted), word)
+
+        inner(0.0, part)
+        try:
+            if part == "reliance":
+                controls.bank = bank or sample_bank(model, passes.step, options.probes)
+            made += controls.of(part, inner)[0]
+        except ProbeError as error:
+            if part != "reliance" or options.probes is not None:
+                raise
+            skipped[part] = str(error)
+    if progress:
+        progress(1.0, "done")
+    return Report(
         opened.name,
         opened.sha256,
         model.card.name,
@@ -212,47 +234,12 @@ def faithful(
         float(log_odds(logits, classes)[0]),
         int(logits[0].argmax()) == chosen,
         options,
+        next((r for r in made if isinstance(r, Reliance)), None),
+        tuple(r for r in made if isinstance(r, CurveResult)),
+        next((r for r in made if isinstance(r, Randomisation)), None),
+        next((r for r in made if isinstance(r, Stability)), None),
+        skipped,
     )
-    wanted = [p for p in PARTS if p in parts]
-    for done, part in enumerate(wanted):
-        base, width = done / len(wanted), 1 / len(wanted)
-
-        def inner(share: float, word: str, base: float = base, width: float = width) -> None:
-            if progress:
-                progress(base + share * width, word)
-
-        inner(0.0, part)
-        if part == "reliance":
-            try:
-                gates = bank or sample_bank(model, passes.step, options.probes)
-                made = reliance(passes, x, classes, bank=gates, probes=options.probes)[0]
-                report = replace(report, reliance=made)
-            except ProbeError as error:
-                if options.probes is not None:
-                    raise
-                report = replace(report, skipped={**report.skipped, part: str(error)})
-        elif part in CURVES:
-            found = curves_of(passes, x, chosen, {asked.name: heat}, part=part, options=options, progress=inner)
-            report = replace(report, curves=(*report.curves, *found))
-        elif part == "randomisation":
-            run = randomisation(
-                passes,
-                x,
-                classes,
-                [asked],
-                modes=options.modes,
-                how=options.how,
-                seed=options.seed,
-                progress=inner,
-            )
-            report = replace(report, randomisation=run[0][0])
-        else:
-            report = replace(
-                report, stability=stability_of(model, passes, x, chosen, sources=[asked], options=options)[0]
-            )
-    if progress:
-        progress(1.0, "done")
-    return report
 
 
 def _cells(model: Model, passes: Passes, x: torch.Tensor, geometry: Placed, region: tuple[int, ...]) -> tuple[int, ...]:
@@ -282,46 +269,123 @@ def source_for(
     )
 
 
-def curves_of(
-    passes: Passes,
+@dataclass(eq=False)
+class Controls:
+    """The controls of some inputs x (N, 3, h, w) and the classes (N,) they are asked about."""
+
+    model: Model
+    passes: Passes
+    x: torch.Tensor
+    classes: torch.Tensor
+    sources: Sequence[Source]
+    options: Options
+    bank: GateBank | None = None
+
+    @cached_property
+    def maps(self) -> list[torch.Tensor]:
+        """Of each source (N, h', w')."""
+        return [self.passes.maps(source, self.x, self.classes) for source in self.sources]
+
+    def of(self, part: Part, progress: Progress | None = None) -> list[list[Control]]:
+        """For each picture the results of one part.
+
+        Raises:
+            ProbeError: there is no gate for reliance.
+        """
+        passes, options = self.passes, self.options
+        if part == "reliance":
+            return [[r] for r in reliance(passes, self.x, self.classes, bank=self.bank, probes=options.probes)]
+        if part == "randomisation":
+            how: dict[str, Any] = {"modes": options.modes, "how": options.how, "seed": options.seed}
+            made = randomisation(passes, self.x, self.classes, self.sources, **how, progress=progress)
+            return [list(of_picture) for of_picture in zip(*made, strict=True)]
+        return [self._alone(i, part, progress) for i in range(len(self.x))]
+
+    def _alone(self, item: int, part: Part, progress: Progress | None) -> list[Control]:
+        """Of one picture, for the controls that take one at a time."""
+        x, number, options = self.x[item : item + 1], int(self.classes[item]), self.options
+        if part == "stability":
+            return [
+                *stability(
+                    self.passes,
+                    x,
+                    number,
+                    self.sources,
+                    self.model.card.preprocessing.std,
+                    sigmas=options.sigmas,
+                    draws=options.draws,
+                    radius=options.radius,
+                    samples=options.samples,
+                    seed=options.seed,
+                )
+            ]
+        return [
+            *curves(
+                self.passes,
+                x,
+                number,
+                {source.name: maps[item] for source, maps in zip(self.sources, self.maps, strict=True)},
+                CURVES[part],
+                points=options.road_points if part == "road" else options.points,
+                unit=options.unit,
+                seeds=options.seeds,
+                seed=options.seed,
+                noise=options.noise,
+                baselines={"deletion": options.deletion, "insertion": options.insertion},
+                progress=progress,
+            )
+        ]
+
+
+@plain_torch()
+def measure(
+    model: Model,
     x: torch.Tensor,
-    class_index: int,
-    maps: Mapping[str, torch.Tensor],
+    classes: torch.Tensor | None = None,
+    options: Options = QUICK,
     *,
-    part: str,
-    options: Options,
-    progress: Progress | None = None,
-) -> list[CurveResult]:
-    """`curves` of one part with the options."""
-    return curves(
-        passes,
-        x,
-        class_index,
-        maps,
-        CURVES[part],
-        points=options.road_points if part == "road" else options.points,
-        unit=options.unit,
-        seeds=options.seeds,
-        seed=options.seed,
-        noise=options.noise,
-        baselines={"deletion": options.deletion, "insertion": options.insertion},
-        progress=progress,
-    )
+    sources: Sequence[str | Source] = ("cam",),
+    controls: Sequence[Part] = PARTS,
+    step: int = -1,
+    bank: GateBank | None = None,
+) -> list[Row]:
+    """All controls on a batch of prepared inputs.
+
+    Args:
+        x: (N, 3, h, w), as `viz.geometry.prepare` gives them. classes: (N,), default the network's best of the step.
+        sources: which maps. controls: which parts; reliance is left out where the network has no gate.
+        bank: gates of other pictures, for reliance.
+
+    Returns:
+        Rows of ``item`` (0 .. N - 1), ``control``, ``source``, ``variant``, ``measure``, ``value`` (NaN where there is
+        no number). The control ``network`` is the answer on the whole picture.
+
+    Raises:
+        VizError and its kinds: one sentence each.
+    """
+    strange = [c for c in controls if c not in PARTS]
+    if strange:
+        raise VizError(f"The controls are {', '.join(PARTS)}; there is no {str(strange[0])[:40]!r}.")
+    passes = Passes.of(model, step, options.batch)
+    logits = passes.logits(x)
+    check_answer(logits.numpy(), model.card.name, str(model.dtype).removeprefix("torch."))
+    classes = logits.argmax(dim=1) if classes is None else classes.cpu()
+    asked = [source_for(model, s, passes.step, options) for s in sources]
+    made = Controls(model, passes, x, classes, asked, options, bank)
+    found: list[list[Row]] = [_answer(logits, classes, i) for i in range(len(x))]
+    for part in (p for p in PARTS if p in controls):
+        # There is no gate in plain networks, nor at a first step without attention.
+        if part == "reliance" and options.probes is None and not gate_values(passes, x[:1]):
+            continue
+        for rows, results in zip(found, made.of(part), strict=True):
+            rows += [r for result in results for r in result.rows()]
+    return [{"item": i, **r} for i, rows in enumerate(found) for r in rows]
 
 
-def stability_of(
-    model: Model, passes: Passes, x: torch.Tensor, class_index: int, *, sources: Sequence[Source], options: Options
-) -> list[Stability]:
-    """`stability` with the model's own units and the options."""
-    return stability(
-        passes,
-        x,
-        class_index,
-        sources,
-        model.card.preprocessing.std,
-        sigmas=options.sigmas,
-        draws=options.draws,
-        radius=options.radius,
-        samples=options.samples,
-        seed=options.seed,
-    )
+def _answer(logits: torch.Tensor, classes: torch.Tensor, item: int) -> list[Row]:
+    one, of = logits[item : item + 1], classes[item : item + 1]
+    return [
+        row("network", "", "", "probability", float(probability(one, of)[0])),
+        row("network", "", "", "log_odds", float(log_odds(one, of)[0])),
+        row("network", "", "", "best", float(one.argmax() == of[0])),
+    ]

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-Row = dict[str, Any]
+from viz.measures.jobs.rows import Row
+
+__all__ = ["DIGITS", "Row", "mean_of", "plain", "row"]
 DIGITS = 6
 
 

@@ -106,7 +106,7 @@ def stability(
     one = torch.tensor([class_index])
     many = one.expand(draws)
     clean = passes.logits(x)
-    before = [_maps(passes, s, x, one)[0] for s in sources]
+    before = [passes.maps(s, x, one)[0] for s in sources]
     found: list[list[Noise]] = [[] for _ in sources]
     for sigma in sigmas:
         generator = torch.Generator().manual_seed(seed)
@@ -115,7 +115,7 @@ def stability(
         change = float((probability(logits, many) - probability(clean, one)).abs().mean())
         kept = float((logits.argmax(dim=1) == clean.argmax(dim=1)).double().mean())
         for source, old, entries in zip(sources, before, found, strict=True):
-            values = [similarity(old, new).spearman for new in _maps(passes, source, noisy, many)]
+            values = [similarity(old, new).spearman for new in passes.maps(source, noisy, many)]
             good = [v for v in values if math.isfinite(v)]
             entries.append(Noise(sigma, draws, mean_of(values), min(good, default=math.nan), change, kept))
     out = []
@@ -128,26 +128,18 @@ def stability(
     return out
 
 
-def _maps(passes: Passes, source: Source, x: Tensor, classes: Tensor) -> Tensor:
-    found = []
-    for part, of in zip(torch.split(x, passes.batch), torch.split(classes, passes.batch), strict=True):
-        with passes.alone():
-            found.append(source(passes.network, part, of))
-    return torch.cat(found)
-
-
 def _sensitivity(
     passes: Passes, source: Source, x: Tensor, one: Tensor, *, radius: Tensor, samples: int, seed: int
 ) -> float:
     from captum.metrics import sensitivity_max
 
-    clean = _maps(passes, source, x, one)
+    clean = passes.maps(source, x, one)
     if not bool(torch.isfinite(clean).all()) or not bool(clean.abs().sum() > 0):
         return math.nan
     generator = torch.Generator().manual_seed(seed)
 
     def explain(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (_maps(passes, source, inputs[0], one.expand(len(inputs[0]))),)
+        return (passes.maps(source, inputs[0], one.expand(len(inputs[0]))),)
 
     def perturb(inputs: tuple[Tensor, ...], _: float) -> tuple[Tensor, ...]:
         batch = inputs[0]

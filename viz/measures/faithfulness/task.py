@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,17 +19,16 @@ from viz.datasets.core import LEFT_OUT
 from viz.environment import plain_torch
 from viz.errors import NotFiniteError, ProbeError, VizError
 from viz.geometry import prepare
-from viz.measures.faithfulness.dataset import KEY, measure
 from viz.measures.faithfulness.gates import GateBank, gate_bank
 from viz.measures.faithfulness.passes import Passes
-from viz.measures.faithfulness.report import PARTS, QUICK, Options, Part, source_for
-from viz.measures.faithfulness.results import Row, plain
-from viz.measures.faithfulness.set_result import SetResult, table_of
-from viz.measures.jobs.kept import Check, request_key
+from viz.measures.faithfulness.report import PARTS, QUICK, Options, Part, measure, source_for
+from viz.measures.faithfulness.results import plain
+from viz.measures.faithfulness.set_result import KEY, Means, Requested, SetResult
+from viz.measures.jobs.gather import Read as Seen
 from viz.measures.jobs.processes import Processes
+from viz.measures.jobs.rows import MADE_FROM, ROWS_FORM, Row, digest, digest_of_file, names_of
 from viz.measures.jobs.runner import Begin, reason_of, run
-from viz.measures.localization.described import MOST_FAILED, digest_of
-from viz.measures.localization.proof import MADE_FROM, ROWS_FORM, digest, digest_of_file, is_sealed, names_of, sealed
+from viz.measures.jobs.task import Place, SetTask
 from viz.picture import Picture
 from viz.run.engine import Model, versions
 
@@ -39,7 +36,7 @@ from viz.run.engine import Model, versions
 CHUNK = 4
 EXAMPLES = 12
 # Of a sample: its place, its label's class, its picture's sha256.
-Place = tuple[int, int | None, str]
+Read = tuple[int, int | None, str]
 
 
 @dataclass(frozen=True)
@@ -69,19 +66,20 @@ class Request:
             raise VizError("Maps are needed, and each of them once.")
 
 
-class FaithfulnessTask:
+class FaithfulnessTask(SetTask):
     """A run of one model over a data set, for `viz.measures.jobs.runner.run`.
 
     Rows, one a sample: ``i`` its place; then ``failed`` (a sentence), or ``h`` (16 digits of the picture's sha256),
     ``of`` (digest of what the row is made from), ``bank`` (of the pictures that the mean gates are made from; None
     without them), ``class`` and ``values``: lists of control, source, variant, measure, value (None: no number), each
-    named once. Every row is sealed, see `viz.measures.localization.proof`.
+    named once. Every row is sealed, see `viz.measures.jobs.rows`.
 
     The mean gates need a pass over all pictures before the first chunk; each process makes it for itself, which costs
     one pass a picture where the controls cost hundreds.
     """
 
     def __init__(self, model: Model, data: Dataset, request: Request) -> None:
+        super().__init__()
         if not len(data):
             raise VizError(f"The data set {data.name} has no sample.")
         self.model, self.data, self.asked = model, data, request
@@ -89,7 +87,6 @@ class FaithfulnessTask:
         self.step = Passes.of(model, request.step).step
         self._bank: GateBank | None = None
         self._banked: str | None = None
-        self._present: dict[int, str] = {}
         self._check()
 
     def _check(self) -> None:
@@ -113,31 +110,32 @@ class FaithfulnessTask:
             # Sums differ in their last digits between libraries and devices: rows of two must not be mixed.
             "versions": versions(),
             "device": self.model.device.type,
-            "model": [card.name, card.sha256, self.model.geometry, str(self.model.dtype)],
+            "model": (card.name, card.sha256, self.model.geometry, str(self.model.dtype)),
             "data": [self.data.name, self.data.split, names_of(self.data)],
             "asked": plain(self.asked),
         }
 
-    def reported(self) -> dict[str, Any]:
+    def reported(self) -> Requested:
         """The request as the result holds it."""
-        found = {k: v for k, v in self.request().items() if k != "rows"}
-        return found | {"data": [self.data.name, self.data.split, self.data.fingerprint]}
+        found = self.request() | {"data": (self.data.name, self.data.split, self.data.fingerprint)}
+        return Requested(*(found[k] for k in ("kind", "versions", "device", "model", "data", "asked")))
 
-    @cached_property
-    def key(self) -> str:
-        """Of the request; rows are sealed with it."""
-        return request_key(self.request())
+    def chunks(self) -> int:
+        return math.ceil(len(self.samples) / CHUNK)
 
-    def check(self, chunk: int, rows: list[Row]) -> Check:
-        """Whether rows of an earlier run are what this task wrote there, and from the files that are there now."""
-        places = range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(self.samples)))
-        if chunk < 0 or not places or [row.get("i") for row in rows] != [*places]:
-            return Check(whole=False)
-        if not all(is_sealed(row, self.key) for row in rows):
-            return Check(whole=False)
-        changed = {i for i, row in zip(places, rows, strict=True) if row.get(MADE_FROM) != self._now(i)}
-        shared = any(row.get("bank") != self._bank_now for row in rows)
-        return Check(changed=frozenset(self.samples[i].group for i in changed), shared=shared)
+    def places(self, chunk: int) -> list[Place]:
+        return [(i,) for i in range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(self.samples)))]
+
+    def made_from(self, sample: Place) -> str:
+        return self._made_from(sample[0])
+
+    def picture(self, place: Place) -> str:
+        return self.samples[place[0]].group
+
+    def shared(self) -> Row:
+        """Digest of all pictures as they are now, where the mean gates are made of them."""
+        every = [self._now((i,)) for i in range(len(self.samples))] if self._has_bank else []
+        return {"bank": digest(every) if self._has_bank else None}
 
     def _made_from(self, place: int, picture: str | None = None) -> str:
         """Digest of what a sample's row is made from: no box and no mask is read here, and a label only where asked."""
@@ -145,43 +143,25 @@ class FaithfulnessTask:
         label = sample.class_index if self.asked.classes == "label" else None
         return digest([picture or digest_of_file(sample.path), sample.id, sample.size, label])
 
-    def _now(self, place: int) -> str:
-        if place not in self._present:
-            self._present[place] = self._made_from(place)
-        return self._present[place]
-
-    @cached_property
-    def _bank_now(self) -> str | None:
-        """Digest of all pictures as they are now, where the mean gates are made of them."""
-        return digest([self._now(i) for i in range(len(self.samples))]) if self._has_bank else None
-
     @property
     def _has_bank(self) -> bool:
         return "reliance" in self.asked.controls and self.model.network.family is not None
 
-    def chunks(self) -> int:
-        return math.ceil(len(self.samples) / CHUNK)
-
-    def size(self, chunk: int) -> int:
-        return len(self.samples[chunk * CHUNK : (chunk + 1) * CHUNK])
-
-    def run(self, chunk: int) -> list[Row]:
-        start = chunk * CHUNK
+    def measured(self, chunk: int) -> list[Row]:
         rows: list[Row] = []
         inputs: list[Tensor] = []
-        places: list[Place] = []
-        for i, sample in enumerate(self.samples[start : start + CHUNK], start):
+        read: list[Read] = []
+        for (i,) in self.places(chunk):
+            sample = self.samples[i]
             try:
                 if self.asked.classes == "label":
                     self._check_label(sample)
                 picture = open_sample(sample)
                 inputs.append(self._input(picture))
-                places.append((i, sample.class_index, picture.sha256))
+                read.append((i, sample.class_index, picture.sha256))
             except VizError as error:
                 rows.append({"i": i, "failed": reason_of(error)})
-        if inputs:
-            rows += self._measured(torch.cat(inputs), places)
-        return [sealed(row, self.key) for row in sorted(rows, key=lambda r: int(r["i"]))]
+        return rows + self._measured(torch.cat(inputs), read) if inputs else rows
 
     def _check_label(self, sample: Sample) -> None:
         if sample.class_index is None or sample.class_index >= len(self.model.labels):
@@ -197,7 +177,7 @@ class FaithfulnessTask:
             return reason_of(error)
         return ""
 
-    def _measured(self, x: Tensor, places: Sequence[Place]) -> list[Row]:
+    def _measured(self, x: Tensor, places: Sequence[Read]) -> list[Row]:
         asked = self.asked
         logits = Passes.of(self.model, self.step).logits(x)
         sound = logits.isfinite().all(dim=1)
@@ -299,30 +279,26 @@ def measure_set(
     journal = run(task, folder, processes=me, device=model.device, begin=begin, check=task.check)
     if not me.first:
         return None
-    failed = {int(r["i"]): str(r["failed"]) for r in journal.rows() if "failed" in r}
-    if len(failed) == len(task.samples):
-        raise VizError(f"None of the {len(failed)} pictures could be used; the first: {failed[min(failed)]}")
-    table = tuple(table_of(journal.rows(), [s.group for s in task.samples]))
-    card = model.card
-    listed = tuple((task.samples[i].id, failed[i]) for i in sorted(failed)[:MOST_FAILED])
-    digests = np.zeros(len(task.samples), np.uint64)
-    banks = set()
+    read, means, banks = Seen(len(task.samples)), Means([s.group for s in task.samples]), set()
     for r in journal.rows():
-        if "h" in r:
-            digests[int(r["i"])] = int(r["h"], 16)
-            banks.add(r["bank"])
+        read.update(r)
+        means.update(r)
+        banks |= {r["bank"]} if "bank" in r else set()
+    if len(read.failed) == len(task.samples):
+        first = read.failed[min(read.failed)]
+        raise VizError(f"None of the {len(read.failed)} pictures could be used; the first: {first}")
     if len(banks) > 1:
         raise VizError("A picture changed while the run was at work; run the same command again.")
     return SetResult(
-        card.name,
-        card.sha256,
+        model.card.name,
+        model.card.sha256,
         task.reported(),
         task.step,
         len(task.samples),
         data.whole,
-        tuple(p.id for p in data.problems if p.kind == LEFT_OUT),
-        digest_of(digests),
-        len(failed),
-        listed,
-        table,
+        read.compute(),
+        len(read.failed),
+        tuple(read.listed(task.samples)),
+        tuple(s.rounded() for s in means.compute()),
+        left_out=tuple(p.id for p in data.problems if p.kind == LEFT_OUT),
     )

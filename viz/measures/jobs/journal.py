@@ -3,7 +3,7 @@
 A folder holds ``request.json`` (what was asked for) and one ``part-KEY-RANK.jsonl`` a process. Each line is one chunk
 with a checksum; a line that a kill cut off is dropped when the run goes on, and a chunk that stands twice counts once.
 A chunk with a failed row (``failed``) is done again by the next run: the picture may have come back. So is a chunk that
-the task's own check refuses (see `localization.proof`): its rows are not what was written, or its files changed.
+the task's own check refuses (see `viz.measures.jobs.rows`): its rows are not what was written, or its files changed.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from viz.errors import FileError, VizError
-from viz.measures.jobs.kept import Check, Checker, Forgotten, Row, differences, request_key, without_digests
+from viz.measures.jobs.rows import Check, Checker, Forgotten, Row, differences, request_key, without_digests
 
 # Characters of a line's checksum.
 _CHECKSUM = 8
@@ -66,6 +67,15 @@ def _locked(path: Path) -> IO[bytes] | None:
     return file
 
 
+@contextmanager
+def _or(sentence: str) -> Iterator[None]:
+    """Say a sentence where the disk fails."""
+    try:
+        yield
+    except OSError:
+        raise FileError(sentence) from None
+
+
 def throw_away(folder: Path) -> None:
     """Delete what a run wrote; a folder that was named by mistake keeps everything else.
 
@@ -77,10 +87,9 @@ def throw_away(folder: Path) -> None:
         return
     lock = _locked(folder / "lock")
     try:
-        for path in written:
-            path.unlink(missing_ok=True)
-    except OSError:
-        raise FileError(f"The finished rows in {folder} cannot be deleted; may it be written to?") from None
+        with _or(f"The finished rows in {folder} cannot be deleted; may it be written to?"):
+            for path in written:
+                path.unlink(missing_ok=True)
     finally:
         if lock is not None:
             lock.close()
@@ -106,45 +115,57 @@ class Journal:
         self.key, self.outdated = request_key(request), False
         self._file: IO[str] | None = None
         self._lock: IO[bytes] | None = None
+        self._full = f"The folder {folder} cannot be written to; is there space?"
         text = json.dumps({"key": self.key, "request": request}, indent=1, sort_keys=True, ensure_ascii=True)
         head = folder / "request.json"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if rank == 0:
-                self._lock = _locked(folder / "lock")
-            known = json.loads(head.read_text(encoding="utf-8")) if head.is_file() else None
-            if known is not None and (not isinstance(known, dict) or known.get("key") != self.key):
-                old = known.get("request") if isinstance(known, dict) else None
-                self.outdated = without_digests(old, request)
-                if not self.outdated:
-                    raise VizError(
-                        f"{folder} holds finished rows of a run with other {differences(old, request)}; start over "
-                        "with --fresh, or write to another file."
-                    )
-            if known is None or self.outdated:
-                # Whole or not at all, also when several processes write it at once.
-                draft = folder / f"request.{rank}.tmp"
-                draft.write_text(text, encoding="utf-8")
-                draft.replace(head)
+            with _or(f"The folder {folder} cannot be used; is there space, and may it be written to?"):
+                folder.mkdir(parents=True, exist_ok=True)
+                if rank == 0:
+                    self._lock = _locked(folder / "lock")
+                known = json.loads(head.read_text(encoding="utf-8")) if head.is_file() else None
+                self._check(known, request)
+                if known is None or self.outdated:
+                    # Whole or not at all, also when several processes write it at once.
+                    draft = folder / f"request.{rank}.tmp"
+                    draft.write_text(text, encoding="utf-8")
+                    draft.replace(head)
         except (ValueError, RecursionError):
             raise VizError(f"{head} is damaged; start over with --fresh, or write to another file.") from None
-        except OSError:
-            raise FileError(f"The folder {folder} cannot be used; is there space, and may it be written to?") from None
 
-    def _part(self, rank: int) -> Path:
-        return self.folder / f"part-{self.key}-{rank:05d}.jsonl"
+    def _check(self, known: Any, request: dict[str, Any]) -> None:
+        if known is None or (isinstance(known, dict) and known.get("key") == self.key):
+            return
+        old = known.get("request") if isinstance(known, dict) else None
+        self.outdated = without_digests(old, request)
+        if not self.outdated:
+            raise VizError(
+                f"{self.folder} holds finished rows of a run with other {differences(old, request)}; start over with "
+                "--fresh, or write to another file."
+            )
 
-    def _lines(self, path: Path) -> Iterator[str]:
-        try:
-            # A damaged byte must spoil its own line only: the checksum finds it.
-            with path.open(encoding="utf-8", newline="\n", errors="replace") as file:
-                yield from file
-        except OSError:
-            raise FileError(f"{path} cannot be read; start over with --fresh, or write to another file.") from None
-
-    def parts(self) -> list[Path]:
+    def _parts(self) -> list[Path]:
         """All parts of this request that are there, in order."""
         return sorted(self.folder.glob(f"part-{self.key}-*.jsonl"))
+
+    def _lines(self, path: Path) -> Iterator[tuple[str, tuple[int, list[Row]] | None]]:
+        """The lines of a part, and what they hold."""
+        with (
+            _or(f"{path} cannot be read; start over with --fresh, or write to another file."),
+            # A damaged byte must spoil its own line only: the checksum finds it.
+            path.open(encoding="utf-8", newline="\n", errors="replace") as file,
+        ):
+            for line in file:
+                yield line, read_line(line)
+
+    def _chunks(self) -> Iterator[tuple[str, int, list[Row]]]:
+        """Line, number and rows of every whole chunk once, part by part; the order depends on who did which."""
+        seen: set[int] = set()
+        for path in self._parts():
+            for line, read in self._lines(path):
+                if read is not None and read[0] not in seen:
+                    seen.add(read[0])
+                    yield line, *read
 
     def forget(self, check: Checker | None = None) -> Forgotten:
         """Take away every line that must be done again: with a failed row, damaged, or refused by `check`; and all
@@ -159,23 +180,20 @@ class Journal:
         gone = Forgotten(outdated=self.outdated)
         kept: dict[int, str] = {}
         ambiguous: set[int] = set()
-        for path in self.parts():
-            for line in self._lines(path):
-                chunk = self._kept(line, check, gone)
+        for path in self._parts():
+            for line, read in self._lines(path):
+                chunk = self._kept(read, check, gone)
                 if chunk is not None and kept.setdefault(chunk, line[:_CHECKSUM]) != line[:_CHECKSUM]:
                     ambiguous.add(chunk)
         gone.damaged += len(ambiguous)
         wanted = {chunk: start for chunk, start in kept.items() if chunk not in ambiguous}
-        try:
-            for path in self.parts():
+        with _or(self._full):
+            for path in self._parts():
                 self._keep_only(path, wanted)
-        except OSError:
-            raise FileError(f"The folder {self.folder} cannot be written to; is there space?") from None
         return gone
 
-    def _kept(self, line: str, check: Checker | None, gone: Forgotten) -> int | None:
+    def _kept(self, read: tuple[int, list[Row]] | None, check: Checker | None, gone: Forgotten) -> int | None:
         """The chunk of a line that is kept; None where it is not, and `gone` says why."""
-        read = read_line(line)
         if read is None:
             gone.damaged += 1
             return None
@@ -193,8 +211,7 @@ class Journal:
         draft = path.with_suffix(f".{self.rank}.tmp")
         dropped = False
         with draft.open("w", encoding="utf-8", newline="\n") as file:
-            for line in self._lines(path):
-                read = read_line(line)
+            for line, read in self._lines(path):
                 if read is not None and wanted.get(read[0]) == line[:_CHECKSUM]:
                     file.write(line)
                 else:
@@ -206,33 +223,17 @@ class Journal:
 
     def done(self) -> set[int]:
         """The chunks whose rows are here, whole."""
-        found = set()
-        for path in self.parts():
-            for line in self._lines(path):
-                read = read_line(line)
-                if read is not None:
-                    found.add(read[0])
-        return found
+        return {chunk for _, chunk, _ in self._chunks()}
 
     def rows(self) -> Iterator[Row]:
-        """Every row once, part by part; the order depends on who did which chunk."""
-        seen: set[int] = set()
-        for path in self.parts():
-            for line in self._lines(path):
-                read = read_line(line)
-                if read is not None and read[0] not in seen:
-                    seen.add(read[0])
-                    yield from read[1]
+        """Every row once, part by part."""
+        for _, _, rows in self._chunks():
+            yield from rows
 
     def lines(self, chunks: Iterable[int]) -> Iterator[str]:
         """The lines of the chunks that are wanted, for another process."""
         wanted = set(chunks)
-        for path in self.parts():
-            for line in self._lines(path):
-                read = read_line(line)
-                if read is not None and read[0] in wanted:
-                    wanted.discard(read[0])
-                    yield line
+        return (line for line, chunk, _ in self._chunks() if chunk in wanted)
 
     def add(self, chunk: int, rows: list[Row]) -> None:
         """Write a finished chunk; when this returns, a kill cannot lose it."""
@@ -244,23 +245,21 @@ class Journal:
         Raises:
             FileError: the disk is full, or the folder is gone.
         """
-        try:
+        with _or(self._full):
             if self._file is None:
-                self._file = self._part(self.rank).open("a", encoding="utf-8", newline="\n")
+                path = self.folder / f"part-{self.key}-{self.rank:05d}.jsonl"
+                self._file = path.open("a", encoding="utf-8", newline="\n")
             self._file.write(line)
             self._file.flush()
-        except OSError:
-            raise FileError(f"The folder {self.folder} cannot be written to; is there space?") from None
 
     def close(self) -> None:
-        """Close this process's part and let the folder go."""
+        """Close this process's part and release the folder's lock."""
         file, self._file = self._file, None
         lock, self._lock = self._lock, None
         try:
-            if file is not None:
-                file.close()
-        except OSError:
-            raise FileError(f"The folder {self.folder} cannot be written to; is there space?") from None
+            with _or(self._full):
+                if file is not None:
+                    file.close()
         finally:
             if lock is not None:
                 lock.close()

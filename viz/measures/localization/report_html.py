@@ -1,247 +1,242 @@
-"""An evaluation as one HTML page that needs nothing else: no script, no outside file, opens from a mail."""
+"""An evaluation as one HTML page that needs nothing else: no script, no outside file, opens from a mail.
+
+What stands where is in ``report.html.j2``; here is what it shows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from html import escape
-from importlib.resources import files
+import base64
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from viz.measures.localization.report_cases import FOUND, TRUTH, Pictures, figure_html
-from viz.measures.localization.report_columns import (
-    Column,
-    Row,
-    above_floor,
-    columns_of,
-    counted,
-    counted_words,
-    data_words,
-    floors,
-    interval_words,
-    label,
-    listed,
-    number,
-    signed,
-)
-from viz.measures.localization.report_curves import chart, drawn_rows, swatch
-from viz.measures.localization.results import Result
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from numpy.typing import NDArray
+from PIL import Image
 
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+from viz.core.heatmap import palette
+from viz.measures.localization.columns import COLUMNS, below_floor, cell, floors, kept, label, table_of
+from viz.measures.localization.results import Case, Delta, Result, Row
+from viz.measures.localization.words import counted_words, data_words, interval_words
+from viz.measures.tables import Number, Table
+
+LONGEST, QUALITY, OPACITY, EDGE = 320, 82, 0.55, 1.5
+TRUTH, FOUND = "#00c2a8", "#ff3d7f"
+# Okabe and Ito's colours that hold on white and on black, and dashes, so that colour never tells alone.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8c6bb1", "#7f7f7f")
+DASHES = ("", "7 3", "2 3", "9 3 2 3")
+# Of a chart, in its own units: percent right (0 to 100) over the threshold (0 to 1).
+WIDTH, HEIGHT = 360, 250
+LEFT, RIGHT, TOP, BOTTOM = 40, 10, 26, 38
+
+
+@dataclass(frozen=True, eq=False)
+class CaseView:
+    """What is needed to draw a case.
+
+    Attributes:
+        rgb: uint8 (h, w, 3), the whole picture at any size and in its own proportions.
+        heat: float (h', w') in 0..1 over the whole picture, or None where there is nothing to draw.
+        truth: true boxes (x0, y0, x1, y1) on the protocol's square. box: of the map at `threshold`.
+        label: name of the sample's class.
+    """
+
+    rgb: NDArray[np.uint8]
+    heat: NDArray[np.floating[Any]] | None = None
+    truth: Sequence[Sequence[float]] = ()
+    box: Sequence[float] | None = None
+    threshold: float | None = None
+    label: str = ""
+
+
+# Row and case of the result to its view, or None where the picture is not at hand. Called once a case, in order, so
+# that only one picture need be in memory.
+Pictures = Callable[[Row, Case], CaseView | None]
+
+
+@cache
+def _template() -> Template:
+    loader = PackageLoader("viz.measures.localization", "")
+    return Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).get_template("report.html.j2")
 
 
 def to_html(result: Result, pictures: Pictures | None = None) -> str:
     """The page.
 
     Args:
-        result: of an evaluation, see `viz.measures.localization.results`.
         pictures: gives photo and map of a case; without it cases are named only.
     """
-    style = files("viz.measures.localization").joinpath("report.css").read_text(encoding="utf-8")
-    title = f"Localization on {result['data']['name']}"
-    body = [
-        f"<h1>{escape(title)}</h1>",
-        f'<p class="lead">{escape(_lead(result))}</p>',
-        *_table(result),
-        *_measured(result),
-        *_curves(result),
-        *_cases(result, pictures),
-        *_networks(result),
-        *_counted(result),
-        *_origin(result),
-    ]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{style}</style></head>\n<body><main>\n"
-        + "\n".join(body)
-        + "\n</main></body></html>\n"
-    )
-
-
-def _lead(result: Result) -> str:
-    return f"{data_words(result)}. Rows stand on {counted_words(result)}. {result['tuning']['words']}"
-
-
-def _table(result: Result) -> list[str]:
-    columns = columns_of(result)
-    heads = "".join(f'<th scope="col">{escape(c.head)}</th>' for c in columns)
-    rows: list[str] = []
-    last: object = ()
-    for row in result["rows"]:
-        if row["model"] != last:
-            last = row["model"]
-            name = "Floors: they look at no picture" if last is None else str(last)
-            head = f'<th colspan="{len(columns) + 2}" scope="rowgroup"><span>{escape(name)}</span></th>'
-            rows.append(f'<tr class="group">{head}</tr>')
-        cells = "".join(_cell(row, c, result) for c in columns)
-        title = escape(label(row, result, model=False))
-        rows.append(f'<tr><th scope="row">{title}</th><td>{counted(row)}</td>{cells}</tr>')
+    columns, drawn = kept(COLUMNS, result), [(i, row) for i, row in enumerate(result.rows) if row.boxes]
     notes = [f"Percent. Small: {interval_words(result)}."]
-    if any(above_floor(row, c, result) is False for row in result["rows"] for c in columns):
-        names = listed([str(f["title"]) for f in floors(result)])
-        notes.append(f"\u2020 The interval does not lie above the better floor ({names}).")
-    return [
-        '<div class="wide" tabindex="0" role="region" aria-label="Results"><table><thead>'
-        f'<tr><th scope="col">Map</th><th scope="col">n</th>{heads}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>",
-        f'<p class="soft">{escape(" ".join(notes))}</p>',
-        '<dl class="terms">' + "".join(f"<div>{_term(c.head, c.words)}</div>" for c in columns) + "</dl>",
-    ]
+    if below_floor(columns, result):
+        names = [f.title for f in floors(result)]
+        listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+        notes.append(f"\u2020 The interval does not lie above the better floor ({listed}).")
+    protocol = result.protocol
+    sweep = (
+        f"{protocol.thresholds} thresholds in steps of {protocol.interval:g} ({protocol.levels} different levels of an "
+        "8-bit map)."
+    )
+    text = _template().render(
+        result=result,
+        lead=f"{data_words(result)}. Rows stand on {counted_words(result)}. {result.tuning.words}",
+        table=table_of(result, columns, count=True, wide=True),
+        table_notes=" ".join(notes),
+        columns=columns,
+        measured=dict.fromkeys([*protocol.words, result.tuning.words, sweep, *result.notes]),
+        optimistic=_optimistic(result, [row for _, row in drawn]),
+        charts=[_chart(result, drawn, f"{d}", f"IoU at least {d / 100:.1f}") for d in protocol.deltas],  # type: ignore[arg-type]
+        legend=[(_stroke(i), label(row, result, model=True)) for i, row in drawn],
+        frame={"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT, "bottom": HEIGHT - BOTTOM},
+        x=_x,
+        y=_y,
+        cases=[(label(row, result, model=True), _cases(row, pictures, protocol.size)) for row in _with_cases(result)],
+        pictured=pictures is not None,
+        colours={"truth": TRUTH, "found": FOUND},
+        networks=_networks(result),
+        left_out=_left_out(result),
+    )
+    return re.sub(r">\n\s*<", "><", text) + "\n"
 
 
-def _term(head: str, words: str) -> str:
-    return f"<dt>{escape(head)}</dt><dd>{escape(words)}</dd>"
-
-
-def _cell(row: Row, column: Column, result: Result) -> str:
-    value = column.get(row)
-    middle = number(value)
-    if middle is None or value is None:
-        return '<td class="soft">\u2013</td>'
-    mark = "<sup>\u2020</sup>" if above_floor(row, column, result) is False else ""
-    low, high = value.get("low"), value.get("high")
-    spread = ""
-    if low is not None and high is not None:
-        spread = f"<small>{signed(column, low)} to {signed(column, high)}</small>"
-    return f"<td>{signed(column, middle)}{mark}{spread}</td>"
-
-
-def _measured(result: Result) -> list[str]:
-    protocol = result["protocol"]
-    words = [
-        *protocol["words"],
-        result["tuning"]["words"],
-        f"{protocol['thresholds']} thresholds in steps of {protocol['interval']:g} ({protocol['levels']} different "
-        "levels of an 8-bit map).",
-        *result["notes"],
-    ]
-    items = "".join(f"<li>{escape(str(w))}</li>" for w in dict.fromkeys(words))
-    return ["<h2>How it was measured</h2>", f"<ul>{items}</ul>", *_optimistic(result)]
-
-
-def _optimistic(result: Result) -> list[str]:
+def _optimistic(result: Result, rows: Sequence[Row]) -> Table | None:
     """The reference's own number beside the reported one, so that both can be quoted as what they are."""
-    if result["tuning"]["mode"] == "same" or not drawn_rows(result):
-        return []
-    rows = "".join(
-        f'<tr><th scope="row">{escape(label(row, result))}</th><td>{row["boxes"]["max"]["v1"]["50"]:.1f}</td>'
-        f"<td>{row['boxes']['max']['v2_mean']:.1f}</td></tr>"
-        for _, row in drawn_rows(result)
-    )
-    return [
-        "<details><summary>MaxBoxAcc as the reference reports it: thresholds chosen on these very pictures</summary>"
-        '<div class="wide"><table><thead><tr><th scope="col">Map</th><th scope="col">MaxBoxAcc</th>'
-        f'<th scope="col">MaxBoxAccV2</th></tr></thead><tbody>{rows}</tbody></table></div>'
-        '<p class="soft">For comparison with published tables only: a threshold that has seen the pictures it is '
-        "judged on flatters every map.</p></details>"
-    ]
+    if result.tuning.mode == "same" or not rows:
+        return None
+    most = [(row, row.boxes.max) for row in rows if row.boxes]
+    cells = [(label(row, result, model=True), Number(m.v1["50"]), Number(m.v2_mean)) for row, m in most]
+    return Table(("Map", "MaxBoxAcc", "MaxBoxAccV2"), tuple((None, c) for c in cells))
 
 
-def _curves(result: Result) -> list[str]:
-    rows = drawn_rows(result)
-    if not rows:
-        return []
-    charts = "".join(chart(result, "v1", str(d), f"IoU at least {d / 100:.1f}") for d in result["protocol"]["deltas"])
-    legend = "".join(f"<li>{swatch(i)}{escape(label(row, result))}</li>" for i, row in rows)
-    return [
-        "<h2>Box accuracy over the threshold</h2>",
-        f'<div class="charts">{charts}</div><ul class="legend">{legend}</ul>',
-        '<p class="soft">Share of samples whose box of the largest contour is right, if one threshold were used for '
-        "all. Marks on the axis: thresholds that the table is reported at, one a fold. The fixed centred box has no "
-        "threshold.</p>",
-    ]
+def _networks(result: Result) -> Table | None:
+    rows = []
+    for m in result.models:
+        found = [(f", step {c.step}" if m.steps > 1 else "", c.top1, c.top5) for c in m.classification]
+        union = (m.union or {}).items()
+        found += [(f", right at any step ({kind})", tops["top1"], tops["top5"]) for kind, tops in union]
+        rows += [(None, (m.name + words, str(one.n), cell(one), cell(five))) for words, one, five in found]
+    return Table(("Network", "n", "Top-1", "Top-5"), tuple(rows)) if rows else None
 
 
-def _cases(result: Result, pictures: Pictures | None) -> list[str]:
-    square = int(result["protocol"]["size"])
-    parts: list[str] = []
-    for row in result["rows"]:
-        if row["kind"] == "floor" or not (row["cases"]["best"] or row["cases"]["worst"]):
-            continue
-        groups = []
-        for key, head in (("worst", "Lowest IoU"), ("best", "Highest IoU")):
-            figures = "".join(figure_html(row, case, pictures, square) for case in row["cases"][key])
-            groups += [f'<h4>{head}</h4><div class="cases">{figures}</div>'] if figures else []
-        shown = " open" if not parts else ""  # a page for reading: the first row is, the others are a tap away
-        head = f"<summary><h3>{escape(label(row, result))}</h3></summary>"
-        parts.append(f'<details class="row"{shown}>{head}{"".join(groups)}</details>')
-    if not parts:
-        return []
-    key = (
-        f'<p class="key"><span style="border-color:{TRUTH}"></span> true boxes '
-        f'<span class="dashed" style="border-color:{FOUND}"></span> box of the map; '
-        "left the photo, right the map over it (inferno, 0 to 1 of its own range)</p>"
-    )
-    about = '<p class="soft">Picked by IoU alone, ties by a hash of the name: nobody chose them.</p>'
-    return ["<h2>Worst and best cases</h2>", key if pictures is not None else "", about, *parts]
-
-
-def _networks(result: Result) -> list[str]:
-    found = [(f"{m['name']}{_step_words(m, c)}", c) for m in result["models"] for c in m["classification"]]
-    for m in result["models"]:
-        found += [(f"{m['name']}, right at any step ({kind})", v) for kind, v in (m["union"] or {}).items()]
-    rows = [
-        f'<tr><th scope="row">{escape(name)}</th><td>{v["top1"]["n"]}</td>{_plain(v["top1"])}{_plain(v["top5"])}</tr>'
-        for name, v in found
-    ]
-    if not rows:
-        return []
-    return [
-        "<h2>Classification</h2>",
-        '<p class="soft">Of all samples that could be read and whose label is a class of the network, with or without '
-        "a box.</p>",
-        '<div class="wide"><table><thead><tr><th scope="col">Network</th><th scope="col">n</th>'
-        '<th scope="col">Top-1</th><th scope="col">Top-5</th></tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>",
-    ]
-
-
-def _step_words(model: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
-    return f", step {entry['step']}" if model["steps"] > 1 else ""
-
-
-def _plain(value: Mapping[str, Any]) -> str:
-    if value["value"] is None:
-        return '<td class="soft">\u2013</td>'
-    return f"<td>{value['value']:.1f}<small>{value['low']:.1f} to {value['high']:.1f}</small></td>"
-
-
-def _counted(result: Result) -> list[str]:
+def _left_out(result: Result) -> list[str]:
     """What did not go in: nothing is left out silently."""
-    data = result["data"]
-    items = [f"{count} \u00d7 {kind} (in the data set's index)" for kind, count in data["index_problems"].items()]
-    if data["chosen_of"]:
-        items.append(f"{data['chosen_of'] - data['samples']} of {data['chosen_of']} samples, not chosen by their names")
-    for key, words in (
-        ("without_class", "without a class of the network"),
-        ("without_boxes", "without a box"),
-        ("empty_masks", "with an empty mask"),
+    data = result.data
+    items = [f"{count} \u00d7 {kind} (in the data set's index)" for kind, count in data.index_problems.items()]
+    if data.chosen_of:
+        items.append(f"{data.chosen_of - data.samples} of {data.chosen_of} samples, not chosen by their names")
+    for count, words in (
+        (data.without_class, "without a class of the network"),
+        (data.without_boxes, "without a box"),
+        (data.empty_masks, "with an empty mask"),
+        (data.failed_count, "could not be read"),
     ):
-        items += [f"{data[key]} samples {words}"] if data[key] else []
-    if data["failed_count"]:
-        items.append(f"{data['failed_count']} samples could not be read")
-    if not items:
-        return ["<h2>What was left out</h2>", "<p>Nothing: every sample of the index was read and counted.</p>"]
-    failed = "".join(f"<li>{escape(str(f['id']))}: {escape(str(f['reason']))}</li>" for f in data["failed"])
-    more = f"<details><summary>Samples that could not be read</summary><ul>{failed}</ul></details>" if failed else ""
-    told = "".join(f"<li>{escape(str(p['message']))}</li>" for p in data["problems"])
-    more += f"<details><summary>Problems of the index</summary><ul>{told}</ul></details>" if told else ""
-    return ["<h2>What was left out</h2>", f"<ul>{''.join(f'<li>{escape(i)}</li>' for i in items)}</ul>{more}"]
+        items += [f"{count} samples {words}"] if count else []
+    return items
 
 
-def _origin(result: Result) -> list[str]:
-    data, protocol = result["data"], result["protocol"]
-    pairs: list[tuple[str, Any]] = [
-        ("Data set", f"{data['name']}, layout {data['layout']}"),
-        ("Fingerprint of its index", data["fingerprint"]),
-        *((f"Weights of {m['name']}", m["sha256"] or "none") for m in result["models"]),
-        ("Number format", protocol["mixed_precision"] or protocol["precision"]),
-        ("Batch, threads", f"{protocol['batch']}, {protocol['threads']}"),
-        *((str(name), value) for name, value in result["versions"].items()),
-    ]
-    return ["<h2>Origin</h2>", f'<dl class="origin">{_pairs(pairs)}</dl>']
+# --- curves ----------------------------------------------------------------------------------------------------------
 
 
-def _pairs(pairs: Sequence[tuple[str, Any]]) -> str:
-    return "".join(f"<div>{_term(name, str(value))}</div>" for name, value in pairs)
+def _stroke(place: int) -> tuple[str, str]:
+    """Colour and dashes of the line of a place in the table."""
+    return COLOURS[place % len(COLOURS)], DASHES[(place // len(COLOURS) + place) % len(DASHES)]
+
+
+def _x(threshold: float) -> str:
+    return f"{LEFT + threshold * (WIDTH - LEFT - RIGHT):.1f}"
+
+
+def _y(percent: float) -> str:
+    return f"{HEIGHT - BOTTOM - percent / 100 * (HEIGHT - TOP - BOTTOM):.1f}"
+
+
+def _chart(result: Result, drawn: Sequence[tuple[int, Row]], delta: Delta, title: str) -> tuple[str, list[Any]]:
+    """Title, and of each line its name, stroke, points, and where short marks say at which thresholds it is reported.
+
+    The centred box has no threshold: its reported value is a straight line.
+    """
+    lines: list[Any] = []
+    for place, row in drawn:
+        boxes, name = row.boxes, label(row, result, model=True)
+        if boxes is None:
+            continue
+        curve, value = boxes.curve, boxes.reported.v1[delta].value
+        if row.source != "centre_box":
+            points = " ".join(f"{_x(t)},{_y(v)}" for t, v in zip(curve.thresholds, curve.v1[delta], strict=True))
+            marks = [_x(t) for t in sorted(set(boxes.thresholds["v1"][delta]))]
+            lines.append((name, _stroke(place), points, marks))
+        elif value is not None:
+            lines.append((name, _stroke(place), "", _y(value)))
+    return title, lines
+
+
+# --- the best and worst cases as pictures ---------------------------------------------------------------------------
+
+
+def _with_cases(result: Result) -> list[Row]:
+    return [row for row in result.rows if row.kind != "floor" and any(row.cases.values())]
+
+
+def _cases(row: Row, pictures: Pictures | None, square: int) -> list[tuple[str, list[Any]]]:
+    """Of a row the worst and the best: case, its view, and its panes (words, picture, size, boxes)."""
+    groups = (("Lowest IoU", row.cases["worst"]), ("Highest IoU", row.cases["best"]))
+    return [(head, [_case(row, case, pictures, square) for case in cases]) for head, cases in groups if cases]
+
+
+def _case(row: Row, case: Case, pictures: Pictures | None, square: int) -> dict[str, Any]:
+    view = None if pictures is None else pictures(row, case)
+    if view is None:
+        return {"case": case, "view": None, "panes": []}
+    small = shrunk(view.rgb)
+    height, width = small.shape[:2]
+    # (0, 0, 0, 0) is no box.
+    found = [(view.box, FOUND, "7 4")] if view.box is not None and any(view.box) else []
+    boxes = [(_rect(b, small.shape, square), c, dash) for b, c, dash in [*((b, TRUTH, "") for b in view.truth), *found]]
+    shown = [(f"photo {case.id}", small)]
+    if view.heat is not None:
+        shown.append((f"map over {case.id}", blended(small, view.heat)))
+    panes = [(words, data_uri(rgb), width, height) for words, rgb in shown]
+    return {"case": case, "view": view, "panes": panes, "boxes": boxes}
+
+
+def _rect(box: Sequence[float], shape: tuple[int, ...], square: int) -> tuple[str, ...]:
+    """x, y, width, height, drawn inside the picture's edge, where half of the line would be cut off."""
+    height, width = shape[:2]
+    x0, x1 = (min(max(v * width / square, EDGE), width - EDGE) for v in (box[0], box[2]))
+    y0, y1 = (min(max(v * height / square, EDGE), height - EDGE) for v in (box[1], box[3]))
+    return tuple(f"{v:.1f}" for v in (x0, y0, x1 - x0, y1 - y0))
+
+
+def shrunk(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The picture with its longest side at most 320 pixels; never enlarged."""
+    height, width = rgb.shape[:2]
+    factor = min(1.0, LONGEST / max(height, width))
+    if factor == 1.0:
+        return rgb
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS))
+
+
+def blended(rgb: NDArray[np.uint8], heat: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+    """The map in inferno over a picture: uint8 (h, w, 3); where it is not finite the photo stays."""
+    values = np.asarray(heat, dtype=np.float32)
+    good = np.isfinite(values)
+    size = (rgb.shape[1], rgb.shape[0])
+    scaled = Image.fromarray(np.clip(np.where(good, values, 0), 0, 1)).resize(size, Image.Resampling.BILINEAR)
+    alpha = Image.fromarray(good.astype(np.float32) * np.float32(OPACITY)).resize(size, Image.Resampling.NEAREST)
+    colours = palette("inferno")[np.rint(np.asarray(scaled) * 255).astype(np.uint8)].astype(np.float32)
+    share = np.asarray(alpha)[..., None]
+    return np.rint(rgb * (1 - share) + colours * share).astype(np.uint8)
+
+
+def data_uri(rgb: NDArray[np.uint8]) -> str:
+    """A picture as a JPEG in a data URI."""
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "JPEG", quality=QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -22,14 +22,13 @@ from viz.families.family import family_of
 from viz.measures.jobs.processes import Processes
 from viz.measures.jobs.runner import Begin, run
 from viz.measures.localization.batch import native_maps, prepare_all, probes_for, trace_batch
-from viz.measures.localization.described import Setting
 from viz.measures.localization.options import Options
 from viz.measures.localization.results import Result
-from viz.measures.localization.summary import summarise
+from viz.measures.localization.summary import Setting, summarise
 from viz.measures.localization.task import EvaluationTask
 from viz.measures.localization.tuning import SPLITS, Tuning
 from viz.picture import open_picture
-from viz.run.engine import Model, load, pick_device, versions
+from viz.run.engine import Engine, Model, pick_device, versions
 
 # What the labels of a data set are read as.
 IMAGENET = 1000
@@ -43,14 +42,19 @@ class Plan:
     Attributes:
         setting: models' cards, data, options, tuning. models: their names or files.
         sources: for each model what is read of it. left_out: (model, source, why).
+        engine: keeps the models that were loaded for the plan, as far as its bound goes.
     """
 
     setting: Setting
     models: tuple[str, ...]
     sources: tuple[tuple[tuple[str, MapSpec], ...], ...]
     left_out: tuple[tuple[str, str, str], ...]
-    device: str
-    models_folder: str | None = None
+    engine: Engine
+
+    @property
+    def device(self) -> str:
+        """Where the networks run."""
+        return self.engine.device
 
     def task(self, readers: int = 0) -> EvaluationTask:
         """The plan as a task for `viz.measures.jobs.runner.run`."""
@@ -60,8 +64,7 @@ class Plan:
             self.sources,
             self.setting.data,
             self.setting.options,
-            device=self.device,
-            models_folder=self.models_folder,
+            engine=self.engine,
             readers=readers,
         )
 
@@ -104,10 +107,10 @@ def plan(
         raise VizError(_folds(folds, data.pictures))
     if not 1 <= splits <= 1000:
         raise VizError(f"The number of splits must lie between 1 and 1000, not {splits}.")
-    target = str(pick_device(device))
+    engine = Engine(str(pick_device(device)), options.precision, models_folder)
     cards, sources, left_out = [], [], []
     for name in models:
-        model = load(name, target, precision=options.precision, models=models_folder)
+        model = engine.model(name)
         cards.append(model.card)
         classes = len(model.labels)
         if options.classes == "label" and classes != IMAGENET:
@@ -122,8 +125,8 @@ def plan(
         if all((card.name, str(source), NO_MAP) in left_out for card in cards):
             raise ProbeError(f"None of the models has {source}.")
     both = (data, *([] if tune_on is None else [tune_on]))
-    setting = Setting(tuple(cards), both, options, chosen, folds, target.partition(":")[0], splits)
-    return Plan(setting, tuple(models), tuple(sources), tuple(left_out), target, models_folder)
+    setting = Setting(tuple(cards), both, options, chosen, folds, engine.device.partition(":")[0], splits)
+    return Plan(setting, tuple(models), tuple(sources), tuple(left_out), engine)
 
 
 def _folds(folds: int, pictures: int) -> str:

@@ -1,103 +1,146 @@
-"""The result of an evaluation from its journal, in two passes over the rows: counts, then outcomes at thresholds."""
+"""The result of an evaluation from its journal, in two passes over the rows: counts, then samples at thresholds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from viz.core.card import ModelCard
+from viz.core.finite import cause
 from viz.core.map_spec import MapSpec, parse
 from viz.core.words import words
 from viz.datasets import Dataset
-from viz.errors import VizError
+from viz.errors import ModelError, VizError
 from viz.families.family import family_of
-from viz.measures.intervals import DRAWS, LEVEL
+from viz.measures.intervals import DRAWS, LEVEL, interval
+from viz.measures.jobs.gather import Read, gather
 from viz.measures.jobs.journal import Journal
-from viz.measures.localization.described import (
-    Setting,
-    check_unchanged,
-    data_part,
-    failures,
-    models_part,
-    not_finite,
-    percent,
-    protocol_part,
-    tuning_part,
+from viz.measures.jobs.rows import MADE_FROM
+from viz.measures.jobs.rows import Row as JobRow
+from viz.measures.localization.options import Options
+from viz.measures.localization.protocol import DELTAS, SIZE
+from viz.measures.localization.results import (
+    NAMES,
+    Bootstrap,
+    Boxes,
+    Case,
+    Curve,
+    Data,
+    Lost,
+    Most,
+    Network,
+    Protocol,
+    Reported,
+    Result,
+    Row,
+    StepTop,
+    Tuned,
+    Value,
 )
-from viz.measures.localization.protocol import DELTAS
-from viz.measures.localization.results import Result
 from viz.measures.localization.scores import SIDES
-from viz.measures.localization.tally import (
-    MIDDLE,
-    PXAP_DRAWS,
-    VERSIONS,
-    Key,
-    Outcomes,
-    Shape,
-    Tally,
-    outcomes,
-    pxap_interval,
-    tally,
-)
-from viz.measures.localization.tuning import folds_of, levels_for
-from viz.measures.localization.words import notes_of
+from viz.measures.localization.tally import MIDDLE, PXAP_DRAWS, Key, Outcome, Outcomes, Tallies, Tally
+from viz.measures.localization.tuning import SPLITS, Tuning, folds_of, levels_for
+from viz.measures.localization.words import NO_THRESHOLD, notes_of, protocol_words, tuning_words
 
+CASES = 6
 # Kinds of sources as results name them.
 _KINDS = {"cam": "class map", "attribution": "attribution", "baseline": "floor"}
 
-CASES = 6
+
+@dataclass(frozen=True)
+class Setting:
+    """What an evaluation was made of.
+
+    Attributes:
+        cards: of the models, in order. data: the data set that is reported, then that for tuning, if any.
+        tuning: how thresholds are chosen. folds: of the cross-validation. repeats: of it, each with other folds.
+        device: kind of device of the networks.
+    """
+
+    cards: tuple[ModelCard, ...]
+    data: tuple[Dataset, ...]
+    options: Options
+    tuning: Tuning
+    folds: int = 5
+    device: str = "cpu"
+    repeats: int = SPLITS
+
+    @property
+    def splits(self) -> int:
+        """Splits into folds that numbers are the mean over."""
+        return self.repeats if self.tuning == "cross-validated" else 1
+
+    @property
+    def sides(self) -> int:
+        """Folds that thresholds are chosen in."""
+        return self.folds if self.tuning == "cross-validated" else 1
+
+    def step(self, key: Key) -> int:
+        """0-based step of a source of a model."""
+        step, steps = parse(key[1]).step, self.cards[max(key[0], 0)].steps
+        return step - 1 if step > 0 else steps + step
+
+    def place(self, key: Key) -> tuple[int, int]:
+        """Of a row in the result: baselines, then model by model the sources as they were asked for."""
+        return key[0], ["centre_box", "centre_gaussian", *(str(s) for s in self.options.sources)].index(key[1])
+
+
+def percent(values: Sequence[float] | NDArray[Any], groups: Sequence[str]) -> Value:
+    """Mean and interval of shares, in percent."""
+    return Value(**interval(np.asarray(values, np.float64) * 100, groups).to_dict(2))
 
 
 def summarise(journal: Journal, setting: Setting, versions: Mapping[str, str]) -> Result:
-    """The result; see `viz.measures.localization.results` for its form."""
+    """The result of all rows.
+
+    Raises:
+        VizError: nothing can be reported, or a picture changed between two models.
+    """
     data = setting.data[0]
-    check_unchanged(journal, setting.data)
     groups = [s.group for s in data]
     folds = np.stack([folds_of(groups, setting.sides, split) for split in range(setting.splits)])
-    counts = tally(journal.rows(), 0, folds, groups, _shape(setting, setting.sides, setting.splits))
-    others: Mapping[Key, Tally] = {}
+    facts, tallies = Facts(setting), [_tallies(setting, 0, folds, setting.sides)]
     if setting.tuning == "split":
-        second = setting.data[1]
-        others = tally(
-            journal.rows(), 1, np.zeros((1, len(second)), np.int64), [s.group for s in second], _shape(setting, 1)
-        )
-    if not any(found.n.sum() or found.masks for found in counts.values()):
-        raise VizError(_nothing(journal, data))
-    chosen = {key: _chosen(counts[key], setting, others.get(key)) for key in counts if counts[key].n.sum()}
-    steps = {key: _step(setting, key) for key in counts}
-    found = outcomes(journal.rows(), folds, chosen, steps)
-    reference = _reference(setting, found)
+        tallies.append(_tallies(setting, 1, np.zeros((1, len(setting.data[1])), np.int64), 1))
+    gather(journal.rows(), facts, *tallies)
+    counts, others = tallies[0].compute(), tallies[-1].compute() if len(tallies) > 1 else {}
     # A centred box says nothing of pixels: without boxes it has no row.
-    measured = [key for key in counts if counts[key].n.sum() or counts[key].masks]
-    keys = sorted(measured, key=lambda k: (k[0], _order(setting, k[1])))
-    rows = [_row(key, setting, counts[key], found.get(key), chosen.get(key), reference=reference) for key in keys]
-    result: Result = {
-        "kind": "evaluation",
-        "versions": dict(versions),
-        "data": data_part(journal, data),
-        "tuning": tuning_part(journal, setting),
-        "protocol": protocol_part(setting),
-        "bootstrap": {
-            "level": LEVEL,
-            "draws": DRAWS,
-            "pxap_draws": PXAP_DRAWS,
-            "words": "pictures are drawn again; thresholds stay as chosen",
-        },
-        "models": models_part(journal, setting),
-        "rows": rows,
-    }
-    lost = not_finite(journal, setting)
-    if lost:
-        result["not_finite"] = lost
-    return result | {"notes": notes_of(result)}
+    measured = sorted((key for key, one in counts.items() if one.n.sum() or one.masks), key=setting.place)
+    if not measured:
+        raise VizError(facts.nothing())
+    chosen = {key: _chosen(counts[key], setting, others.get(key)) for key in counts if counts[key].n.sum()}
+    outcomes = Outcomes(folds, chosen, {key: setting.step(key) for key in chosen})
+    gather(journal.rows(), outcomes)
+    made = _Rows(setting, counts, outcomes.compute(), chosen)
+    rows = tuple(made.row(key) for key in measured)
+    found = Result(
+        kind="evaluation",
+        versions=dict(versions),
+        data=facts.compute(),
+        tuning=facts.tuned(),
+        protocol=_protocol(setting),
+        bootstrap=Bootstrap(LEVEL, DRAWS, PXAP_DRAWS, "pictures are drawn again; thresholds stay as chosen"),
+        models=facts.networks(),
+        rows=rows,
+        not_finite=facts.lost(),
+        notes=(),
+    )
+    return replace(found, notes=notes_of(found))
 
 
-def _shape(setting: Setting, folds: int, splits: int = 1) -> Shape:
-    levels, bins = len(setting.options.thresholds.levels), len(setting.options.thresholds.values) + 2
-    return Shape(lambda s: len(SIDES) if s == "centre_box" else levels, bins, folds, splits)
+def _tallies(setting: Setting, data: int, folds: NDArray[np.int64], count: int) -> Tallies:
+    thresholds = setting.options.thresholds
+    groups = [s.group for s in setting.data[data]]
+    levels = {"centre_box": len(SIDES)}
+    return Tallies(
+        data, folds, groups, count, lambda s: levels.get(s, len(thresholds.levels)), len(thresholds.values) + 2
+    )
 
 
 def _chosen(counts: Tally, setting: Setting, other: Tally | None) -> NDArray[np.int64]:
@@ -112,7 +155,8 @@ def _chosen(counts: Tally, setting: Setting, other: Tally | None) -> NDArray[np.
     can = (counts.n.sum(axis=1) - counts.n.max(axis=1) >= 1) | (tuning != "cross-validated")
     if not can[0]:
         raise VizError("Cross-validation needs samples with boxes in at least two folds; use another split for tuning.")
-    levels = np.full((len(can), len(VERSIONS), len(DELTAS), counts.n.shape[1]), -1, np.int64)
+    splits, folds, versions, deltas, _ = counts.right.shape
+    levels = np.full((splits, versions, deltas, folds), -1, np.int64)
     for split, v, d in np.ndindex(levels.shape[:3]):
         if can[split]:
             tuned = None if other is None else other.right[0, :, v, d].sum(axis=0)
@@ -120,73 +164,223 @@ def _chosen(counts: Tally, setting: Setting, other: Tally | None) -> NDArray[np.
     return levels
 
 
-def _nothing(journal: Journal, data: Dataset) -> str:
-    """Why there is nothing to report."""
-    failed = failures(journal, 0)
-    if len(failed) == len(data):
-        return f"None of the {len(data)} samples could be read; the first: {next(iter(failed.values()))}"
-    return "No sample that could be read has a box or a mask."
+def _protocol(setting: Setting) -> Protocol:
+    options = setting.options
+    return Protocol(
+        size=SIZE,
+        geometry="squash",
+        interval=options.interval,
+        thresholds=len(options.thresholds.values),
+        levels=len(options.thresholds.levels),
+        deltas=DELTAS,
+        classes=options.classes,
+        precision=options.precision,
+        mixed_precision=options.mixed,
+        batch=options.batch,
+        threads=options.threads,
+        device=setting.device,
+        attribution=options.to_json()["attribution"],
+        words=tuple(protocol_words()),
+    )
 
 
-def _order(setting: Setting, source: str) -> int:
-    names = ["centre_box", "centre_gaussian", *(str(s) for s in setting.options.sources)]
-    return names.index(source)
+class Facts:
+    """What the rows say beside scores: what was read, what was changed in it, how the models answered."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting, sizes = setting, [len(one) for one in setting.data]
+        self.read = [Read(n) for n in sizes]
+        self.made_from = [np.zeros(n, np.uint64) for n in sizes]
+        # Samples with a box beyond the picture's edge, and with an empty mask.
+        self.noted: dict[str, set[int]] = {"c": set(), "e": set()}
+        # Samples of each model; those whose answer ("") or map is not finite.
+        self.measured, self.odd = Counter[int](), Counter[tuple[int, str]]()
+        # -1 where a sample has no class, or could not be read.
+        self.ranks = [np.full((sizes[0], card.steps), -1, np.int32) for card in setting.cards]
+        self.unions = [np.full((sizes[0], 2, 2), -1, np.int8) for _ in setting.cards]
+
+    def update(self, row: JobRow) -> None:
+        """Take in a row.
+
+        Raises:
+            VizError: a picture, its mask or its annotation was another for one model than for another.
+        """
+        d, place, m = int(row["d"]), int(row["i"]), int(row["m"])
+        self.read[d].update(row)
+        if "failed" in row:
+            return
+        digest = np.uint64(int(row[MADE_FROM][:16], 16))
+        if self.made_from[d][place] not in (0, digest):
+            name = self.setting.data[d][place].id
+            raise VizError(f"{name} or its mask changed while the run was at work; run the same command again.")
+        self.made_from[d][place] = digest
+        if d:
+            return
+        for note, places in self.noted.items():
+            places |= {place} if note in row else set()
+        self.measured[m] += 1
+        self.odd.update((m, name) for name in row.get("nf", ()))
+        if "rank" in row:
+            self.ranks[m][place] = row["rank"]
+            self.unions[m][place] = row.get("union", -1)
+
+    def nothing(self) -> str:
+        """Why there is nothing to report."""
+        failed, count = self.read[0].failed, len(self.setting.data[0])
+        if len(failed) == count:
+            return f"None of the {count} samples could be read; the first: {next(iter(failed.values()))}"
+        return "No sample that could be read has a box or a mask."
+
+    def compute(self) -> Data:
+        """The reported data set."""
+        data, read = self.setting.data[0], self.read[0]
+        good = [s for place, s in enumerate(data) if place not in read.failed]
+        return Data(
+            name=data.name,
+            layout=data.layout,
+            split=data.split,
+            fingerprint=data.fingerprint,
+            samples=len(data),
+            chosen_of=data.whole,
+            pictures=data.pictures,
+            far_edge=data.far_edge,
+            picture_bytes=read.compute(),
+            index_problems=data.counts,
+            problems=tuple({"id": p.id, "kind": p.kind, "message": p.message} for p in data.problems),
+            failed_count=len(read.failed),
+            failed=tuple({"id": name, "reason": reason} for name, reason in read.listed(data.samples)),
+            boxes_cut=len(self.noted["c"]),
+            empty_masks=len(self.noted["e"]),
+            without_class=sum(s.class_index is None for s in good),
+            without_boxes=sum(not s.boxes for s in good),
+            with_masks=sum(s.mask is not None for s in good),
+        )
+
+    def tuned(self) -> Tuned:
+        """Where thresholds come from."""
+        s = self.setting
+        crossed = s.tuning == "cross-validated"
+        second = s.data[1] if s.tuning == "split" else None
+        some = any(sample.boxes for sample in s.data[0])
+        said = tuning_words(s.tuning, s.folds, second.split if second else None, s.splits) if some else NO_THRESHOLD
+        of_split = (second.split, second.fingerprint, len(second), len(self.read[1].failed)) if second else (None,) * 4
+        return Tuned(s.tuning, said, s.folds if crossed else None, s.splits if crossed else None, *of_split)
+
+    def lost(self) -> tuple[Lost, ...]:
+        """How many samples of the reported data had an answer or a map that is not finite, by model.
+
+        Raises:
+            ModelError: a model has no finite answer at all, so nothing of it can be reported.
+        """
+        options, cards = self.setting.options, self.setting.cards
+        for m, count in sorted(self.measured.items()):
+            if self.odd[m, ""] == count:
+                why = cause(options.mixed or options.precision)
+                raise ModelError(f"The answer of {cards[m].name} is not finite on any of {count} samples. {why}")
+        order = ["", *(str(s) for s in options.sources)]
+        keys = sorted((k for k in self.odd if self.odd[k]), key=lambda k: (k[0], order.index(k[1])))
+        return tuple(Lost(cards[m].name, name or None, self.odd[m, name]) for m, name in keys)
+
+    def networks(self) -> tuple[Network, ...]:
+        """Classification of every model, step by step, and the union over steps."""
+        groups = [s.group for s in self.setting.data[0]]
+        found = zip(self.setting.cards, self.ranks, self.unions, strict=True)
+        return tuple(network_part(card, ranks, unions, groups) for card, ranks, unions in found)
 
 
-def _step(setting: Setting, key: Key) -> int:
-    """0-based step of a source of a model."""
-    step = parse(key[1]).step
-    steps = setting.cards[max(key[0], 0)].steps
-    return step - 1 if step > 0 else steps + step
-
-
-def _reference(setting: Setting, found: Mapping[Key, Outcomes]) -> tuple[Key, dict[int, float]] | None:
-    """The first class map of the first model and how often each sample is right by it; others are compared with it."""
-    texts = [str(s) for s in setting.options.sources if s.kind == "cam"]
-    key = next(((0, t) for t in texts if (0, t) in found), None)
-    if key is None:
-        return None
-    out = found[key]
-    return key, {place: float(r[0, MIDDLE]) for place, r in zip(out.place, out.right, strict=True)}
-
-
-def _difference(
-    key: Key, out: Outcomes, reference: tuple[Key, dict[int, float]] | None, data: Dataset
-) -> dict[str, Any] | None:
-    """In points, over the samples that both have."""
-    if reference is None or reference[0] == key:
-        return None
-    both = [k for k, place in enumerate(out.place) if place in reference[1]]
-    gaps = [float(out.right[k][0, MIDDLE]) - reference[1][out.place[k]] for k in both]
-    return percent(gaps, [data[out.place[k]].group for k in both]) if both else None
-
-
-def _row(
-    key: Key,
-    setting: Setting,
-    counts: Tally,
-    out: Outcomes | None,
-    chosen: NDArray[np.int64] | None,
-    *,
-    reference: tuple[Key, dict[int, float]] | None,
-) -> dict[str, Any]:
-    source = parse(key[1])
-    head = {
-        "model": None if key[0] < 0 else setting.cards[key[0]].name,
-        "source": str(source),
-        "step": None if key[0] < 0 else _step(setting, key) + 1,
-        "kind": _KINDS.get(source.kind, "attention"),
-        "title": _title(source, None if key[0] < 0 else setting.cards[key[0]].family),
-        "n": int(counts.n[0].sum()),
-        "n_masks": counts.masks,
+def network_part(card: ModelCard, ranks: NDArray[Any], unions: NDArray[Any], groups: Sequence[str]) -> Network:
+    """One model's part of the result."""
+    places = np.flatnonzero(ranks[:, 0] >= 0).tolist()
+    mine = [groups[p] for p in places]
+    classification = tuple(
+        StepTop(t + 1, *(percent(ranks[places, t] < k, mine) for k in (1, 5))) for t in range(card.steps)
+    )
+    union: Any = {
+        name: {f"top{k}": percent(unions[places, i, j], mine) for j, k in enumerate((1, 5))}
+        for i, name in enumerate(("unfiltered", "filtered"))
     }
-    boxes = None
-    cases: dict[str, Any] = {"best": [], "worst": []}
-    if out is not None and chosen is not None and out.place:
-        boxes = _boxes_part(key, setting, counts, out, chosen=chosen)
-        boxes["difference"] = _difference(key, out, reference, setting.data[0])
-        cases = _cases(setting.data[0], out)
-    return head | {"boxes": boxes, "pxap": pxap_interval(counts), "cases": cases}
+    return Network(card.name, card.sha256, card.family, card.steps, classification, union if card.steps > 1 else None)
+
+
+class _Rows:
+    """The rows of a result. Args: see `summarise`."""
+
+    def __init__(
+        self,
+        setting: Setting,
+        counts: Mapping[Key, Tally],
+        found: Mapping[Key, Outcome],
+        chosen: Mapping[Key, NDArray[np.int64]],
+    ) -> None:
+        self.setting, self.counts, self.found, self.chosen = setting, counts, found, chosen
+        texts = [str(s) for s in setting.options.sources if s.kind == "cam"]
+        # The first class map of the first model: others are compared with it.
+        self.reference = next(((0, t) for t in texts if (0, t) in found), None)
+
+    def row(self, key: Key) -> Row:
+        """One row."""
+        source, counts = parse(key[1]), self.counts[key]
+        card = None if key[0] < 0 else self.setting.cards[key[0]]
+        has_boxes = key in self.found and len(self.found[key].places) > 0
+        return Row(
+            model=card.name if card else None,
+            source=str(source),
+            step=self.setting.step(key) + 1 if card else None,
+            kind=_KINDS.get(source.kind, "attention"),
+            title=_title(source, card.family if card else None),
+            n=int(counts.n[0].sum()),
+            n_masks=counts.masks,
+            boxes=self._boxes(key) if has_boxes else None,
+            pxap=counts.pxap(),
+            cases=self._cases(self.found[key]) if has_boxes else {"best": (), "worst": ()},
+        )
+
+    def _groups(self, places: NDArray[np.int64]) -> list[str]:
+        return [self.setting.data[0][place].group for place in places]
+
+    def _difference(self, key: Key) -> Value | None:
+        """In points, over the samples that both have."""
+        if self.reference is None or self.reference == key:
+            return None
+        gaps = self.found[key].right[:, 0, MIDDLE] - self.found[self.reference].right[:, 0, MIDDLE]
+        both = np.flatnonzero(np.isfinite(gaps))
+        return percent(gaps[both], self._groups(both)) if len(both) else None
+
+    def _boxes(self, key: Key) -> Boxes:
+        out, chosen, counts = self.found[key], self.chosen[key], self.counts[key]
+        places, n = out.places, int(counts.n[0].sum())
+        groups, right, rank = self._groups(places), out.right[places], out.rank[places]
+        shares = counts.right[0].sum(axis=0) * 100 / n  # (versions, deltas, L)
+        axis = np.array(SIDES) if key[1] == "centre_box" else self.setting.options.thresholds.levels / 255
+        of = list(enumerate(NAMES))
+        most = [{d: round(float(shares[v, j].max()), 2) for j, d in of} for v in (0, 1)]
+        reported = [{d: percent(right[:, v, j], groups) for j, d in of} for v in (0, 1)]
+        levels = [{d: tuple(round(float(axis[k]), 4) for k in chosen[0, v, j]) for j, d in of} for v in (0, 1)]
+        curve = [{d: tuple(round(float(c), 2) for c in shares[v, j]) for j, d in of} for v in (0, 1)]
+        known = right[:, 0, MIDDLE]
+        answered = (rank >= 0).all() and key[0] >= 0
+        return Boxes(
+            max=Most(most[0], most[1], round(float(np.mean(shares[1].max(axis=1))), 2)),
+            reported=Reported(reported[0], reported[1], percent(right[:, 1].mean(axis=1), groups)),
+            thresholds={"v1": levels[0], "v2": levels[1]},
+            gt_known=reported[0]["50"],
+            gt_known_splits=_over_splits(out, n),
+            top1_loc=percent(known * (rank < 1), groups) if answered else None,
+            top5_loc=percent(known * (rank < 5), groups) if answered else None,
+            curve=Curve(tuple(round(float(a), 4) for a in axis), *curve),
+            difference=self._difference(key),
+        )
+
+    def _cases(self, out: Outcome) -> dict[Any, tuple[Case, ...]]:
+        """The samples with the highest and lowest IoU; which of equal ones is decided by a hash of the name."""
+        data = self.setting.data[0]
+        tie = {p: sha256(data[p].id.encode("utf-8", "replace")).hexdigest() for p in out.places.tolist()}
+        order = sorted(tie, key=lambda p: (-out.iou[p], tie[p]))
+        picked = {"best": order[:CASES], "worst": order[::-1][: min(CASES, max(len(order) - CASES, 0))]}
+        return {
+            name: tuple(Case(data[p].id, p, round(float(out.iou[p]), 3)) for p in places)
+            for name, places in picked.items()
+        }
 
 
 def _title(source: MapSpec, family: str | None) -> str:
@@ -194,64 +388,9 @@ def _title(source: MapSpec, family: str | None) -> str:
     return f"own attention: {words(own)}" if source.kind == "attention" and own is not None else words(source)
 
 
-def _boxes_part(
-    key: Key, setting: Setting, counts: Tally, out: Outcomes, *, chosen: NDArray[np.int64]
-) -> dict[str, Any]:
-    groups = [setting.data[0][place].group for place in out.place]
-    right = np.array(out.right)  # (N, versions, deltas)
-    total = counts.right[0].sum(axis=0)
-    n = int(counts.n[0].sum())
-    axis = np.array(SIDES) if key[1] == "centre_box" else setting.options.thresholds.levels / 255
-    names = [str(d) for d in DELTAS]
-    most: dict[str, Any] = {
-        v: {d: round(float(total[i, j].max()) * 100 / n, 2) for j, d in enumerate(names)}
-        for i, v in enumerate(VERSIONS)
-    }
-    most["v2_mean"] = round(float(np.mean([total[1, j].max() * 100 / n for j in range(len(DELTAS))])), 2)
-    reported: dict[str, Any] = {
-        v: {d: percent(right[:, i, j], groups) for j, d in enumerate(names)} for i, v in enumerate(VERSIONS)
-    }
-    reported["v2_mean"] = percent(right[:, 1].mean(axis=1), groups)
-    known = right[:, 0, MIDDLE]
-    rank = np.array(out.rank)
-    answered = (rank >= 0).all() and key[0] >= 0
-    return {
-        "max": most,
-        "reported": reported,
-        "thresholds": {
-            v: {d: [round(float(axis[k]), 4) for k in chosen[0, i, j]] for j, d in enumerate(names)}
-            for i, v in enumerate(VERSIONS)
-        },
-        "gt_known": reported["v1"]["50"],
-        "gt_known_splits": _over_splits(out, n),
-        "top1_loc": percent(known * (rank < 1), groups) if answered else None,
-        "top5_loc": percent(known * (rank < 5), groups) if answered else None,
-        "curve": {
-            "thresholds": [round(float(a), 4) for a in axis],
-            **{
-                v: {d: [round(float(c) * 100 / n, 2) for c in total[i, j]] for j, d in enumerate(names)}
-                for i, v in enumerate(VERSIONS)
-            },
-        },
-    }
-
-
-def _over_splits(out: Outcomes, n: int) -> dict[str, float] | None:
+def _over_splits(out: Outcome, n: int) -> dict[Any, float] | None:
     """Lowest and highest GT-known of the splits in percent: how much luck there is in one of them."""
-    if out.hits is None or np.isfinite(out.hits).sum() < 2:
+    if np.isfinite(out.hits).sum() < 2:
         return None
-    return {
-        "low": round(float(np.nanmin(out.hits)) * 100 / n, 2),
-        "high": round(float(np.nanmax(out.hits)) * 100 / n, 2),
-    }
-
-
-def _cases(data: Dataset, out: Outcomes) -> dict[str, Any]:
-    """The samples with the highest and lowest IoU; which of equal ones is decided by a hash of the name."""
-    tie = [sha256(data[p].id.encode("utf-8", "replace")).hexdigest() for p in out.place]
-    order = sorted(range(len(out.place)), key=lambda k: (-out.iou[k], tie[k]))
-    picked = {"best": order[:CASES], "worst": order[::-1][: min(CASES, max(len(order) - CASES, 0))]}
-    return {
-        name: [{"id": data[out.place[k]].id, "index": out.place[k], "iou": round(out.iou[k], 3)} for k in ks]
-        for name, ks in picked.items()
-    }
+    ends = {"low": np.nanmin(out.hits), "high": np.nanmax(out.hits)}
+    return {name: round(float(value) * 100 / n, 2) for name, value in ends.items()}

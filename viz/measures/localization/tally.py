@@ -1,8 +1,12 @@
-"""From rows to counts, streaming: nothing that is kept grows with the number of thresholds times pictures."""
+"""What is made of the scores in an evaluation's rows: counts at every threshold, and samples at the chosen ones.
+
+Both are of one form, see `viz.measures.jobs.gather`: nothing that is kept grows with the number of thresholds times
+pictures.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
@@ -11,15 +15,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viz.measures.intervals import ends
-from viz.measures.jobs.kept import Row
+from viz.measures.jobs.rows import Row
 from viz.measures.localization.packing import unpack_bits, unpack_counts, unpack_shares
 from viz.measures.localization.protocol import DELTAS, pxap
+from viz.measures.localization.results import VERSIONS, Value
 
-VERSIONS = ("v1", "v2")
 MIDDLE = DELTAS.index(50)
 # Draws of PxAP's bootstrap: each holds a histogram of its own.
 PXAP_DRAWS = 200
+# Model and source; baselines belong to no model and are filed under -1.
 Key = tuple[int, str]
+
+
+def entries(row: Row, data: int) -> Iterator[tuple[Key, Mapping[str, Any]]]:
+    """The scores of a row, if it is of that data set."""
+    if row["d"] == data:
+        for source, entry in row.get("s", {}).items():
+            yield (-1 if source.startswith("centre_") else int(row["m"]), source), entry
+
+
+def picture_weights(group: str) -> NDArray[np.float64]:
+    """Poisson(1) weights (draws,) of a picture: a bootstrap that needs one picture at a time.
+
+    Source: Hanley and MacGibbon 2006; Chamandy et al. 2012. The seed is the picture's name, so order plays no part.
+    """
+    return np.random.default_rng(crc32(group.encode("utf-8", "replace"))).poisson(1.0, PXAP_DRAWS).astype(np.float64)
 
 
 @dataclass
@@ -36,10 +56,8 @@ class Tally:
     drawn: NDArray[np.float64]
     masks: int = 0
 
-    def add(
-        self, entry: Mapping[str, Any], folds: NDArray[np.int64], weights: Callable[[], NDArray[np.float64]]
-    ) -> None:
-        """Count one entry: `folds` (splits,) of its picture; `weights` () gives its (draws,) bootstrap weights."""
+    def add(self, entry: Mapping[str, Any], folds: NDArray[np.int64], group: str) -> None:
+        """Count one entry: `folds` (splits,) of its picture, which is named `group`."""
         shape, splits = self.right.shape[3:], np.arange(len(folds))
         if "b1" in entry:
             self.n[splits, folds] += 1
@@ -49,84 +67,76 @@ class Tally:
             self.masks += 1
             pixels = unpack_counts(entry["px"], (2, self.pixels.shape[1]))
             self.pixels += pixels
-            self.drawn += weights()[:, None, None] * pixels
+            self.drawn += picture_weights(group)[:, None, None] * pixels
 
-
-@dataclass(frozen=True)
-class Shape:
-    """Sizes that all tallies share: levels of a sweep by source, bins of a histogram, folds and splits into them."""
-
-    levels: Callable[[str], int]
-    bins: int
-    folds: int
-    splits: int = 1
-
-    def empty(self, source: str) -> Tally:
-        """A tally of nothing."""
-        sizes = (self.splits, self.folds)
-        right = np.zeros((*sizes, len(VERSIONS), len(DELTAS), self.levels(source)), np.int64)
-        return Tally(right, np.zeros(sizes, np.int64), np.zeros((2, self.bins)), np.zeros((PXAP_DRAWS, 2, self.bins)))
-
-
-def picture_weights(group: str) -> NDArray[np.float64]:
-    """Poisson(1) weights (draws,) of a picture: a bootstrap that needs one picture at a time.
-
-    Source: Hanley and MacGibbon 2006; Chamandy et al. 2012. The seed is the picture's name, so order plays no part.
-    """
-    return np.random.default_rng(crc32(group.encode("utf-8", "replace"))).poisson(1.0, PXAP_DRAWS).astype(np.float64)
-
-
-def tally(
-    rows: Iterable[Row], data: int, folds: NDArray[np.int64], groups: Sequence[str], shape: Shape
-) -> dict[Key, Tally]:
-    """Counts by (model, source) of one data set; `folds` (splits, samples).
-
-    Floors belong to model 0 and are filed under model -1.
-    """
-    found: dict[Key, Tally] = {}
-    for row, source, entry in entries(rows, data):
-        key = key_of(row, source)
-        if key not in found:
-            found[key] = shape.empty(source)
-        place = int(row["i"])
-        found[key].add(entry, folds[:, place], lambda group=groups[place]: picture_weights(group))  # type: ignore[misc]
-    return found
-
-
-def key_of(row: Row, source: str) -> Key:
-    """Where an entry is filed."""
-    return (-1 if source.startswith("centre_") else int(row["m"]), source)
-
-
-def entries(rows: Iterable[Row], data: int) -> Iterator[tuple[Row, str, Mapping[str, Any]]]:
-    """Every entry of a data set with its row and source."""
-    for row in rows:
-        if row["d"] == data:
-            for source, entry in row.get("s", {}).items():
-                yield row, source, entry
+    def pxap(self) -> Value | None:
+        """PxAP in percent with its bootstrap interval, or None without masks."""
+        if not self.masks:
+            return None
+        value = pxap(self.pixels)
+        drawn = np.array([pxap(h) for h in self.drawn])
+        drawn = drawn[np.isfinite(drawn)]
+        if not np.isfinite(value) or not len(drawn):
+            return Value(None, None, None, self.masks)
+        low, high = ends(drawn)
+        return Value(round(value, 2), round(low, 2), round(high, 2), self.masks)
 
 
 @dataclass
-class Outcomes:
-    """What each sample gives at the thresholds that were chosen, in order of `place`; at most some bytes a sample.
+class Tallies:
+    """A `Tally` for each model and source.
 
-    `right` (versions, deltas): share of the splits in which the sample is right, 0 to 1; `iou` of the first split;
-    `hits` (splits,): samples that are right in each split (v1 at 50 %), NaN where a split chose no threshold.
+    Attributes:
+        data: place of the data set in the request. folds: (splits, samples), 0 .. `count` - 1. groups: of the samples.
+        levels: of the sweep, by source. bins: of a histogram of pixels.
     """
 
-    place: list[int] = field(default_factory=list)
-    rank: list[int] = field(default_factory=list)
-    iou: list[float] = field(default_factory=list)
-    right: list[NDArray[np.float64]] = field(default_factory=list)
-    hits: NDArray[np.float64] | None = None
+    data: int
+    folds: NDArray[np.int64]
+    groups: Sequence[str]
+    count: int
+    levels: Callable[[str], int]
+    bins: int
+    found: dict[Key, Tally] = field(default_factory=dict)
+
+    def empty(self, source: str) -> Tally:
+        """A tally of nothing."""
+        sizes = (len(self.folds), self.count)
+        right = np.zeros((*sizes, len(VERSIONS), len(DELTAS), self.levels(source)), np.int64)
+        return Tally(right, np.zeros(sizes, np.int64), np.zeros((2, self.bins)), np.zeros((PXAP_DRAWS, 2, self.bins)))
+
+    def update(self, row: Row) -> None:
+        for key, entry in entries(row, self.data):
+            if key not in self.found:
+                self.found[key] = self.empty(key[1])
+            place = int(row["i"])
+            self.found[key].add(entry, self.folds[:, place], self.groups[place])
+
+    def compute(self) -> dict[Key, Tally]:
+        return self.found
 
 
-def outcomes(
-    rows: Iterable[Row],
-    folds: NDArray[np.int64],
-    chosen: Mapping[Key, NDArray[np.int64]],
-    step_of: Mapping[Key, int],
-) -> dict[Key, Outcomes]:
+@dataclass
+class Outcome:
+    """What each sample gives at the thresholds that were chosen; at most some bytes a sample.
+
+    `right` (N, versions, deltas): share of the splits in which the sample is right, 0 to 1; `iou` (N,) of the first
+    split; both NaN where a sample has no box. `rank` (N,) of its class, -1 where it has none. `hits` (splits,): samples
+    that are right in each split (v1 at 50 %), NaN where a split chose no threshold.
+    """
+
+    iou: NDArray[np.float64]
+    right: NDArray[np.float64]
+    rank: NDArray[np.int64]
+    hits: NDArray[np.float64]
+
+    @property
+    def places(self) -> NDArray[np.int64]:
+        """The samples that have a box."""
+        return np.flatnonzero(np.isfinite(self.iou))
+
+
+class Outcomes:
     """The reported data set's samples at the chosen levels.
 
     Args:
@@ -134,45 +144,38 @@ def outcomes(
             that cannot choose.
         step_of: 0-based step whose answer top-1 localization asks for.
     """
-    found: dict[Key, Outcomes] = {key: Outcomes() for key in chosen}
-    for row, source, entry in entries(rows, 0):
-        key = key_of(row, source)
-        if "b1" not in entry or key not in chosen:
-            continue
-        place = int(row["i"])
-        levels = chosen[key][np.arange(len(folds)), :, :, folds[:, place]]
-        ious = unpack_shares(entry["iou"])
-        bits = np.stack([unpack_bits(entry[name], (len(DELTAS), len(ious))) for name in ("b1", "b2")])
-        # (splits, versions, deltas)
-        right = np.take_along_axis(bits[None], levels.clip(min=0)[..., None], axis=3)[..., 0].astype(np.float64)
-        right[levels < 0] = np.nan
-        out = found[key]
-        out.place.append(place)
-        out.iou.append(float(ious[levels[0, 0, MIDDLE]]))
-        out.right.append(np.nanmean(right, axis=0))
-        out.hits = right[:, 0, MIDDLE] + (0 if out.hits is None else out.hits)
-        ranks = row.get("rank")
-        out.rank.append(int(ranks[step_of[key]]) if ranks is not None else -1)
-    for out in found.values():
-        _sort(out)
-    return found
 
+    def __init__(
+        self, folds: NDArray[np.int64], chosen: Mapping[Key, NDArray[np.int64]], step_of: Mapping[Key, int]
+    ) -> None:
+        self.folds, self.chosen, self.step_of = folds, chosen, step_of
+        splits, n = folds.shape
+        self.found = {
+            key: Outcome(
+                np.full(n, np.nan),
+                np.full((n, len(VERSIONS), len(DELTAS)), np.nan),
+                np.full(n, -1, np.int64),
+                np.zeros(splits),
+            )
+            for key in chosen
+        }
 
-def _sort(out: Outcomes) -> None:
-    """By place: the order of the journal depends on who wrote it."""
-    order = np.argsort(out.place, kind="stable").tolist()
-    for values in (out.place, out.rank, out.iou, out.right):
-        values[:] = [values[k] for k in order]  # type: ignore[index, assignment, operator]
+    def update(self, row: Row) -> None:
+        for key, entry in entries(row, 0):
+            if "b1" not in entry or key not in self.chosen:
+                continue
+            place, out = int(row["i"]), self.found[key]
+            levels = self.chosen[key][np.arange(len(self.folds)), :, :, self.folds[:, place]]
+            ious = unpack_shares(entry["iou"])
+            bits = np.stack([unpack_bits(entry[name], (len(DELTAS), len(ious))) for name in ("b1", "b2")])
+            # (splits, versions, deltas)
+            right = np.take_along_axis(bits[None], levels.clip(min=0)[..., None], axis=3)[..., 0].astype(np.float64)
+            right[levels < 0] = np.nan
+            out.iou[place] = ious[levels[0, 0, MIDDLE]]
+            out.right[place] = np.nanmean(right, axis=0)
+            out.hits += right[:, 0, MIDDLE]
+            if "rank" in row:
+                out.rank[place] = row["rank"][self.step_of[key]]
 
-
-def pxap_interval(found: Tally) -> dict[str, float | int | None] | None:
-    """PxAP in percent with its bootstrap interval, or None without masks."""
-    if not found.masks:
-        return None
-    value = pxap(found.pixels)
-    drawn = np.array([pxap(h) for h in found.drawn])
-    drawn = drawn[np.isfinite(drawn)]
-    if not np.isfinite(value) or not len(drawn):
-        return {"value": None, "low": None, "high": None, "n": found.masks}
-    low, high = ends(drawn)
-    return {"value": round(value, 2), "low": round(low, 2), "high": round(high, 2), "n": found.masks}
+    def compute(self) -> dict[Key, Outcome]:
+        return self.found

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +18,16 @@ from viz.core.trace import Trace
 from viz.datasets import Dataset, DatasetError, Sample, has_object, load_mask, open_sample
 from viz.datasets.core import Box
 from viz.errors import VizError
-from viz.measures.jobs.kept import Check, Row, request_key
+from viz.measures.jobs.rows import MADE_FROM, ROWS_FORM, Row, made_from, names_of
 from viz.measures.jobs.runner import reason_of
+from viz.measures.jobs.task import Place, SetTask
 from viz.measures.localization.batch import native_maps, prepare_all, probes_for, trace_batch
 from viz.measures.localization.options import Options
-from viz.measures.localization.proof import MADE_FROM, ROWS_FORM, is_sealed, made_from, names_of, sealed
 from viz.measures.localization.protocol import resize_boxes, resize_mask
 from viz.measures.localization.scores import Truth, floor_entries, map_entry
 from viz.measures.localization.tdam_rule import filter_steps, rule_box
 from viz.picture import Picture
-from viz.run.engine import Model, load, versions
+from viz.run.engine import Engine, Model, versions
 
 _MIXED = {None: None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -36,7 +35,7 @@ _MIXED = {None: None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 @dataclass(frozen=True, eq=False)
 class Opened:
     """A sample whose picture could be read: `truth` on the protocol's square, `notes` on what was changed in it,
-    `made_from` of `viz.measures.localization.proof`."""
+    `made_from` of `viz.measures.jobs.rows`."""
 
     position: int
     sample: Sample
@@ -56,7 +55,7 @@ class Chunk:
     count: int
 
 
-class EvaluationTask:
+class EvaluationTask(SetTask):
     """An evaluation as a task.
 
     Rows: ``m`` model, ``d`` data set (0 is reported, 1 tunes), ``i`` position; then either ``failed`` (a sentence) or
@@ -65,15 +64,17 @@ class EvaluationTask:
     by any step among the first 1, 5; unfiltered, filtered), ``c`` (1: a box was cut at the picture's edge, or left out
     beyond it), ``e`` (1: its mask is empty and not used), ``nf`` (what of the pass is not finite: sources, and "" for
     the answer; only where something is), ``s`` {source: entry of `viz.measures.localization.scores`}. Every row
-    is sealed, see `viz.measures.localization.proof`.
+    is sealed, see `viz.measures.jobs.rows`.
 
     Args:
         models: names or files. checkpoints: their sha256, part of the request.
         sources: for each model what is read of it: (text in the result, source).
         data: the data set that is reported, then the one that thresholds are tuned on, if any.
-        device: where the networks run. models_folder: with further checkpoints.
+        engine: loads the models, and keeps some of them.
         readers: threads that open the pictures of the next chunk meanwhile; 0 opens them in turn.
     """
+
+    NAMES = ("m", "d", "i")
 
     def __init__(
         self,
@@ -83,23 +84,21 @@ class EvaluationTask:
         data: Sequence[Dataset],
         options: Options,
         *,
-        device: str = "cpu",
-        models_folder: str | None = None,
+        engine: Engine,
         readers: int = 0,
     ) -> None:
+        super().__init__()
         self.models, self.checkpoints, self.sources = tuple(models), tuple(checkpoints), tuple(sources)
         self.data, self.options = tuple(data), options
-        self.device, self.models_folder = device, models_folder
+        self.engine = engine
         self._chunks = [
             Chunk(m, d, start, min(options.batch, len(one) - start))
             for m in range(len(models))
             for d, one in enumerate(data)
             for start in range(0, len(one), options.batch)
         ]
-        self._loaded: tuple[int, Model] | None = None
         self._readers = ThreadPoolExecutor(readers) if readers else None
         self._ahead: dict[int, list[Future[Opened | Row]]] = {}
-        self._present: dict[tuple[int, int], str] = {}
 
     def request(self) -> dict[str, Any]:
         """What decides the rows."""
@@ -108,69 +107,42 @@ class EvaluationTask:
             "rows": ROWS_FORM,
             # Sums differ in their last digits between libraries and devices: rows of two must not be mixed.
             "versions": versions(),
-            "device": self.device.partition(":")[0],
+            "device": self.engine.device.partition(":")[0],
             "models": [[Path(m).name, c] for m, c in zip(self.models, self.checkpoints, strict=True)],
             "data": [[d.name, d.split, names_of(d)] for d in self.data],
             "options": self.options.to_json(),
         }
 
-    @cached_property
-    def key(self) -> str:
-        """Of the request; rows are sealed with it."""
-        return request_key(self.request())
-
-    def check(self, chunk: int, rows: list[Row]) -> Check:
-        """Whether rows of an earlier run are what this task wrote there, and from the files that are there now."""
-        if not 0 <= chunk < len(self._chunks):
-            return Check(whole=False)
-        here = self._chunks[chunk]
-        places = [(here.model, here.data, i) for i in range(here.start, here.start + here.count)]
-        found = [(row.get("m"), row.get("d"), row.get("i")) for row in rows]
-        if found != places or not all(is_sealed(row, self.key) for row in rows):
-            return Check(whole=False)
-        return Check(
-            changed=frozenset(
-                self._name(d, i)
-                for (_, d, i), row in zip(places, rows, strict=True)
-                if row.get(MADE_FROM) != self._now(d, i)
-            )
-        )
-
-    def _name(self, data: int, place: int) -> str:
-        return f"{data}:{self.data[data][place].group}"
-
-    def _now(self, data: int, place: int) -> str:
-        """What a sample's row would be made from today: each file is read once, not once for each model."""
-        if (data, place) not in self._present:
-            self._present[data, place] = made_from(self.data[data][place])
-        return self._present[data, place]
-
     def chunks(self) -> int:
         return len(self._chunks)
 
-    def size(self, chunk: int) -> int:
-        return self._chunks[chunk].count
+    def places(self, chunk: int) -> list[Place]:
+        here = self._chunks[chunk]
+        return [(here.model, here.data, i) for i in range(here.start, here.start + here.count)]
+
+    def made_from(self, sample: Place) -> str:
+        data, place = sample
+        return made_from(self.data[data][place])
+
+    def picture(self, place: Place) -> str:
+        return f"{place[1]}:{self.data[place[1]][place[2]].group}"
 
     def model(self, number: int) -> Model:
-        """The loaded model; only one is kept at a time."""
-        if self._loaded is None or self._loaded[0] != number:
-            self._loaded = None
-            found = load(self.models[number], self.device, precision=self.options.precision, models=self.models_folder)
-            if found.card.sha256 != self.checkpoints[number]:
-                raise VizError(f"The checkpoint file of {found.card.name} changed while the run was at work.")
-            self._loaded = (number, found)
-        return self._loaded[1]
+        """The loaded model.
 
-    def run(self, chunk: int) -> list[Row]:
-        here = self._chunks[chunk]
-        model = self.model(here.model)
+        Raises:
+            VizError: its file is not the one that was planned with.
+        """
+        found = self.engine.model(self.models[number])
+        if found.card.sha256 != self.checkpoints[number]:
+            raise VizError(f"The checkpoint file of {found.card.name} changed while the run was at work.")
+        return found
+
+    def measured(self, chunk: int) -> list[Row]:
         opened = self._open(chunk)
         rows: list[Row] = [o for o in opened if isinstance(o, dict)]
         good = [o for o in opened if not isinstance(o, dict)]
-        if good:
-            rows += self._measure(model, good, here.model)
-        ordered = sorted(rows, key=lambda r: int(r["i"]))
-        return [sealed({"m": here.model, "d": here.data} | row, self.key) for row in ordered]
+        return rows + self._measure(good, self._chunks[chunk].model) if good else rows
 
     def _open(self, chunk: int) -> list[Opened | Row]:
         jobs = self._jobs(chunk)
@@ -184,47 +156,53 @@ class EvaluationTask:
         return [w.result() for w in waiting]
 
     def _jobs(self, chunk: int) -> list[tuple[int, Sample]]:
-        here = self._chunks[chunk]
-        return [(i, self.data[here.data][i]) for i in range(here.start, here.start + here.count)]
+        return [(i, self.data[d][i]) for _, d, i in self.places(chunk)]
 
-    def _measure(self, model: Model, opened: Sequence[Opened], number: int) -> list[Row]:
-        options, sources = self.options, self.sources[number]
-        x, geometries = prepare_all(model, [o.picture for o in opened])
-        traces = trace_batch(
-            model,
-            [o.picture for o in opened],
-            x,
-            geometries,
-            probes=probes_for([source for _, source in sources]),
-            mixed=_MIXED[options.mixed],
-        )
-        rows = [_classified(o, t) for o, t in zip(opened, traces, strict=True)]
+    def traced(
+        self, number: int, opened: Sequence[Opened], only: str | None = None
+    ) -> tuple[list[Trace], Iterator[tuple[str, int, NDArray[np.float32]]]]:
+        """Traces of a batch under a model; then, source by source, (source, place in the batch, map).
+
+        A sample whose label is no class of the network has no class map. `only`: one of the sources.
+        """
+        model, options = self.model(number), self.options
+        sources = [(text, source) for text, source in self.sources[number] if only in (None, text)]
+        pictures = [o.picture for o in opened]
+        x, geometries = prepare_all(model, pictures)
+        probes = probes_for([source for _, source in sources])
+        traces = trace_batch(model, pictures, x, geometries, probes=probes, mixed=_MIXED[options.mixed])
+
+        def maps() -> Iterator[tuple[str, int, NDArray[np.float32]]]:
+            for text, source in sources:
+                classes = [self._class_of(o, t, source) for o, t in zip(opened, traces, strict=True)]
+                usable = [k for k, c in enumerate(classes) if c is not None]
+                if not usable:
+                    continue
+                found = native_maps(
+                    model,
+                    source,
+                    [traces[k] for k in usable],
+                    x=x[usable] if len(usable) < len(opened) else x,
+                    classes=[c for c in classes if c is not None],
+                    options=options.attribution,
+                )
+                yield from ((text, k, native) for k, native in zip(usable, found, strict=True))
+
+        return traces, maps()
+
+    def _measure(self, opened: Sequence[Opened], number: int) -> list[Row]:
+        thresholds = self.options.thresholds
+        traces, maps = self.traced(number, opened)
         lost = [[""] if missing(t.logits) else [] for t in traces]
-        entries: list[dict[str, Any]] = [{} for _ in opened]
-        if number == 0:  # floors look at no network: once is enough
-            for found, one in zip(entries, opened, strict=True):
-                found |= floor_entries(one.truth, options.thresholds)
-        for text, source in sources:
-            classes = [self._class_of(o, t, source) for o, t in zip(opened, traces, strict=True)]
-            # A sample whose label is no class of the network has no class map; the result counts such samples.
-            usable = [k for k, c in enumerate(classes) if c is not None]
-            if not usable:
-                continue
-            maps = native_maps(
-                model,
-                source,
-                [traces[k] for k in usable],
-                x=x[usable] if len(usable) < len(opened) else x,
-                classes=[c for c in classes if c is not None],
-                options=options.attribution,
-            )
-            for k, native in zip(usable, maps, strict=True):
-                entries[k][text] = map_entry(native, opened[k].truth, options.thresholds)
-                if missing(native):
-                    lost[k].append(text)
+        # Floors look at no network: once is enough.
+        entries = [dict(floor_entries(o.truth, thresholds)) if number == 0 else {} for o in opened]
+        for text, k, native in maps:
+            entries[k][text] = map_entry(native, opened[k].truth, thresholds)
+            if missing(native):
+                lost[k].append(text)
         return [
-            row | ({"nf": names} if names else {}) | {"s": found}
-            for row, names, found in zip(rows, lost, entries, strict=True)
+            _classified(o, t) | ({"nf": names} if names else {}) | {"s": found}
+            for o, t, names, found in zip(opened, traces, lost, entries, strict=True)
         ]
 
     def _class_of(self, opened: Opened, trace: Trace, source: MapSpec) -> int | None:
