@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import viz
-from tests.tiny import tiny_model
+from tests.tiny import NARROW, as_model, tiny_network
 from viz.environment import plain_torch
 from viz.measures.faithfulness.report import Options
 
@@ -152,26 +152,37 @@ FEW = Options(points=2, seeds=1, sigmas=(4.0,), draws=2, samples=2)
 
 
 @pytest.fixture(scope="module")
-def report() -> dict[str, Any]:
-    return viz.faithful(tiny_model(2), PICTURE, options=FEW).to_json()
+def narrow() -> viz.Model:
+    return as_model(tiny_network(2, widths=NARROW))
+
+
+@pytest.fixture(scope="module")
+def report(narrow: viz.Model) -> dict[str, Any]:
+    return viz.faithful(narrow, PICTURE, options=FEW).to_json()
 
 
 @pytest.mark.parametrize("around", TOGETHER)
-def test_faithfulness_does_not_depend_on_the_surroundings(report: dict[str, Any], around: str) -> None:
-    model = tiny_model(2)
+def test_faithfulness_does_not_depend_on_the_surroundings(
+    narrow: viz.Model, report: dict[str, Any], around: str
+) -> None:
     with _all(TOGETHER[around]):
-        assert viz.faithful(model, PICTURE, options=FEW).to_json() == report
+        assert viz.faithful(narrow, PICTURE, options=FEW).to_json() == report
+
+
+def _compared() -> tuple[str, bytes]:
+    comparison = viz.compare(PICTURE, ["lite0", "lite0-psa"], ["class_map", "gradcam"], engine=viz.Engine("cpu"))
+    return comparison.to_csv(), viz.figure(comparison.columns[1].trace, ["picture", "class_map"]).to_bytes("pdf")
+
+
+@pytest.fixture(scope="module")
+def compared() -> tuple[str, bytes]:
+    return _compared()
 
 
 @pytest.mark.parametrize("around", TOGETHER)
-def test_comparisons_and_figures_do_not_depend_on_the_surroundings(around: str) -> None:
-    def made() -> tuple[str, bytes]:
-        comparison = viz.compare(PICTURE, ["lite0", "lite0-psa"], ["class_map", "gradcam"], engine=viz.Engine("cpu"))
-        return comparison.to_csv(), viz.figure(comparison.columns[1].trace, ["picture", "class_map"]).to_bytes("pdf")
-
-    wanted = made()
+def test_comparisons_and_figures_do_not_depend_on_the_surroundings(compared: tuple[str, bytes], around: str) -> None:
     with _all(TOGETHER[around]):
-        assert made() == wanted
+        assert _compared() == compared
 
 
 def test_the_callers_settings_are_the_callers_again() -> None:
@@ -234,12 +245,19 @@ _NUMBERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def numbers(results: dict[str, Any]) -> dict[str, Any]:
+    return {kind: made(results[kind]) for kind, made in _NUMBERS.items()}
+
+
 @pytest.mark.parametrize("kind", _NUMBERS)
 @pytest.mark.parametrize("send", [lambda v: pickle.loads(pickle.dumps(v)), copy.deepcopy], ids=["pickle", "deepcopy"])
-def test_results_can_be_sent_and_copied(results: dict[str, Any], kind: str, send: Callable[[Any], Any]) -> None:
+def test_results_can_be_sent_and_copied(
+    results: dict[str, Any], numbers: dict[str, Any], kind: str, send: Callable[[Any], Any]
+) -> None:
     sent = send(results[kind])
     assert type(sent) is type(results[kind])
-    assert _NUMBERS[kind](sent) == _NUMBERS[kind](results[kind])
+    assert _NUMBERS[kind](sent) == numbers[kind]
 
 
 def test_what_is_sent_stays_read_only(results: dict[str, Any]) -> None:

@@ -179,6 +179,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("data") / "set")
 
 
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five pictures: three chunks of two, of which the last is not full."""
+    return write_dataset(tmp_path_factory.mktemp("few") / "set", 5)
+
+
 Draw = Callable[[Any], NDArray[np.float32]]
 
 
@@ -474,24 +480,54 @@ def _torchrun(processes: int, data: Path, out: Path) -> None:
     subprocess.run([*command, "-m", "viz", *_command(data, out)], env=ENV, check=True, capture_output=True, timeout=300)
 
 
+# What torchrun sets, for processes that need not import torch each.
+_FORKED = """
+import os, sys
+import torch.distributed, viz.attribution, viz.measures.localization.run
+count, code = int(sys.argv[1]), sys.argv[2]
+store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True)
+os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(store.port), TORCHELASTIC_USE_AGENT_STORE="True")
+children = []
+for rank in range(count):
+    if child := os.fork():
+        children.append(child)
+        continue
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(count))
+    try:
+        exec(code, {})
+    except BaseException as error:
+        print(repr(error), file=sys.stderr, flush=True)
+        os._exit(1)
+    os._exit(0)
+sys.exit(any([os.waitpid(child, 0)[1] for child in children]))
+"""
+
+
+def _forked(processes: int, code: str) -> None:
+    command = [sys.executable, "-c", _FORKED, str(processes), code]
+    done = subprocess.run(command, env=ENV, check=False, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.slow
 def test_one_two_and_three_processes_and_a_killed_run_give_identical_files(
-    data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    few: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     whole, killed = tmp_path / "one.json", tmp_path / "killed.json"
-    part, before = _kill(data, killed)
+    part, before = _kill(few, killed)
     # What a kill in the middle of writing would leave.
-    part.write_text(before + line_of(8, [{"i": 1}])[:20])
-    assert main(_command(data, whole)) == 0
+    part.write_text(before + line_of(5, [{"i": 1}])[:20])
+    assert main(_command(few, whole)) == 0
     assert capfd.readouterr().out.split() == [str(whole)]
-    assert main(_command(data, killed)) == 0
+    assert main(_command(few, killed)) == 0
     assert "resuming after" in capfd.readouterr().err
     assert part.read_text().startswith(before[: before.rfind("\n") + 1])
     assert killed.read_bytes() == whole.read_bytes()
     chunks = [read[0] for line in part.read_text().splitlines(True) if (read := read_line(line)) is not None]
-    assert len(chunks) == len(set(chunks)) == 10
+    assert len(chunks) == len(set(chunks)) == 6
+    _torchrun(2, few, tmp_path / "2.json")
+    _forked(3, f"from viz.cli import main; assert main({_command(few, tmp_path / '3.json')!r}) == 0")
     for count in (2, 3):
-        _torchrun(count, data, tmp_path / f"{count}.json")
         assert (tmp_path / f"{count}.json").read_bytes() == whole.read_bytes()
         parts = sorted((tmp_path / f"{count}.json.rows").glob("part-*.jsonl"))
         assert len(parts) == count and all(p.stat().st_size for p in parts)
@@ -517,9 +553,7 @@ def _kill(data: Path, out: Path) -> tuple[Path, str]:
 
 
 _NO_SHARED_DISK = """
-import sys
 from pathlib import Path
-sys.path.insert(0, {root!r})
 from tests.test_evaluation import Numbers
 from viz.measures.jobs.processes import joined
 from viz.measures.jobs.runner import run
@@ -532,10 +566,7 @@ with joined("cpu") as me:
 
 @pytest.mark.slow
 def test_machines_that_share_no_disk_send_their_rows_to_the_first(tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(_NO_SHARED_DISK.format(root=str(ROOT), base=str(tmp_path / "rows")))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
-    subprocess.run(command, env=ENV, check=True, capture_output=True, timeout=120, text=True)
+    _forked(2, _NO_SHARED_DISK.format(base=str(tmp_path / "rows")))
     assert (tmp_path / "rows" / "found").read_text() == str(list(range(11)))
     assert len(list((tmp_path / "rows" / "1").glob("part-*.jsonl"))) == 1
 
@@ -589,9 +620,9 @@ def test_other_options_need_another_file_or_a_fresh_start(
     assert (tmp_path / "o.json.rows" / "mine.txt").read_text() == "kept"
 
 
-def test_half_precision_by_autocast_is_close(data: Path, tmp_path: Path) -> None:
-    full = _result(data, tmp_path / "a")
-    half = _result(data, tmp_path / "b", mixed="bfloat16")
+def test_half_precision_by_autocast_is_close(few: Path, tmp_path: Path) -> None:
+    full = _result(few, tmp_path / "a")
+    half = _result(few, tmp_path / "b", mixed="bfloat16")
     assert half.protocol.mixed_precision == "bfloat16"
     one, two = _row(full, "cam").pxap.value, _row(half, "cam").pxap.value
     assert one != two and abs(one - two) < 5  # rounded otherwise, and close

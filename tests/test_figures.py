@@ -372,7 +372,7 @@ from pathlib import Path
 from tests.tiny import tiny_model
 from viz.figures import figure_from_record
 made = figure_from_record(sys.argv[1], sys.argv[2], model=tiny_model())
-for fmt in ("pdf", "svg", "png"):
+for fmt in ("svg", "png"):
     Path(sys.argv[3], "fig." + fmt).write_bytes(made.to_bytes(fmt))
 made.save(Path(sys.argv[3]) / "fig.pdf")
 """

@@ -47,65 +47,84 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("data") / "set", 2, splits=("val",))
 
 
-# Each command in a process of its own, which need not import torch again; Matplotlib it imports itself.
+# Each job in a process of its own, which need not import torch again; Matplotlib it imports itself.
 _EACH = """
 import json, os, sys
 import torch, viz.cli
 assert "matplotlib" not in sys.modules
-for number, words in enumerate(json.loads(sys.argv[1])):
+for number, (backend, folder, words) in enumerate(json.loads(sys.argv[1])):
     if child := os.fork():
         os.waitpid(child, 0)
         continue
+    os.environ.update({"MPLBACKEND": backend} if backend else {})
+    sys.path[:0] = [folder] if folder else []
     with open(os.path.join(sys.argv[2], f"{number}.txt"), "w") as said:
         os.dup2(said.fileno(), 2)
-        code = viz.cli.main(words)
+        if words:
+            code = viz.cli.main(words)
+        else:
+            import viz.figures, matplotlib
+            code = (matplotlib.rcParams._get_backend_or_none(), os.environ["MPLBACKEND"])
         print("exit", code, file=sys.stderr, flush=True)
     os._exit(0)
 """
+# Name, and the backend that is set. No words of a command: what is set is asked for.
+AWAY = (*((name, NOTEBOOK) for name in COMMANDS), ("figure", "nonsense"))
+THERE = (("svg", "svg"), ("nonsense", None))
+BROKEN = ("evaluate", "faithfulness")
+Ran = dict[tuple[str, ...], tuple[Path, str]]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
-@pytest.mark.parametrize(("backend", "names"), [(NOTEBOOK, tuple(COMMANDS)), ("nonsense", ("figure",))])
-def test_a_backend_that_is_not_there_ends_no_command(
-    backend: str, names: tuple[str, ...], data: Path, tmp_path: Path
-) -> None:
-    Image.fromarray(scene()).save(tmp_path / "p.png")
-    commands = []
-    for name in names:
-        (tmp_path / name).mkdir()
-        places = {"P": str(tmp_path / "p.png"), "D": str(data), "O": str(tmp_path / name)}
-        words = ["/".join(places.get(part, part) for part in word.split("/")) for word in COMMANDS[name][0].split()]
-        commands.append([*words, "--device", "cpu"])
-    env = {**os.environ, "MPLBACKEND": backend, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "-c", _EACH, json.dumps(commands), str(tmp_path)], check=True, env=env, timeout=300)
-    for number, name in enumerate(names):
-        said = (tmp_path / f"{number}.txt").read_text()
-        assert said.endswith("exit 0\n") and "Traceback" not in said, (name, said)
-        assert (tmp_path / name / COMMANDS[name][1]).stat().st_size > 100, name
+@pytest.fixture(scope="module")
+def ran(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """Of each job, its folder and what it said."""
+    if not hasattr(os, "fork"):
+        pytest.skip("forks")
+    base = tmp_path_factory.mktemp("ran")
+    Image.fromarray(scene()).save(base / "p.png")
+    (base / "broken").mkdir()
+    (base / "broken" / "matplotlib.py").write_text("raise RuntimeError('broken')\n")
+    jobs: dict[tuple[str, ...], tuple[str, str, list[str]]] = {}
+
+    def command(*key: str, backend: str = "", folder: str = "", text: str) -> None:
+        out = base / str(len(jobs))
+        out.mkdir()
+        places = {"P": str(base / "p.png"), "D": str(data), "O": str(out)}
+        words = ["/".join(places.get(part, part) for part in word.split("/")) for word in text.split()]
+        jobs[key] = (backend, folder, [*words, "--device", "cpu"])
+
+    for name, backend in AWAY:
+        command("away", name, backend, backend=backend, text=COMMANDS[name][0])
+    more = {"evaluate": "--folds 2", "faithfulness": "--controls deletion --points 2 --limit 1"}
+    for name in BROKEN:
+        text = f"{name} --data D --split val --model lite0 --json O/r.json {more[name]}"
+        command("broken", name, folder=str(base / "broken"), text=text)
+    for named, _ in THERE:
+        jobs["there", named] = (named, "", [])
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    asked = json.dumps(list(jobs.values()))
+    subprocess.run([sys.executable, "-c", _EACH, asked, str(base)], check=True, env=env, timeout=300)
+    return {key: (base / str(i), (base / f"{i}.txt").read_text()) for i, key in enumerate(jobs)}
 
 
-def test_a_backend_that_is_there_stays_chosen() -> None:
-    code = (
-        "import os, sys, viz.figures, matplotlib\n"
-        "print(matplotlib.rcParams._get_backend_or_none(), os.environ['MPLBACKEND'])"
-    )
-    for named, chosen in (("svg", "svg"), ("nonsense", "None")):
-        env = {**os.environ, "MPLBACKEND": named, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True)
-        assert done.stdout.split() == [chosen, named]
+@pytest.mark.parametrize(("name", "backend"), AWAY)
+def test_a_backend_that_is_not_there_ends_no_command(ran: Ran, name: str, backend: str) -> None:
+    folder, said = ran["away", name, backend]
+    assert said.endswith("exit 0\n") and "Traceback" not in said
+    assert (folder / COMMANDS[name][1]).stat().st_size > 100
 
 
-@pytest.mark.parametrize("name", ["evaluate", "faithfulness"])
-def test_results_need_no_library_of_figures(name: str, data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("named", "chosen"), THERE)
+def test_a_backend_that_is_there_stays_chosen(ran: Ran, named: str, chosen: str | None) -> None:
+    assert ran["there", named][1] == f"exit {(chosen, named)}\n"
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_results_need_no_library_of_figures(ran: Ran, name: str) -> None:
     """A Matplotlib that cannot be imported at all costs the commands over data sets nothing."""
-    (tmp_path / "matplotlib.py").write_text("raise RuntimeError('broken')\n")
-    more = {"evaluate": ["--folds", "2"], "faithfulness": ["--controls", "deletion", "--points", "2", "--limit", "1"]}
-    command = [sys.executable, "-m", "viz", name, "--data", str(data), "--split", "val", "--model", "lite0"]
-    command += ["--device", "cpu", "--json", str(tmp_path / "r.json"), *more[name]]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
-    done = subprocess.run(command, check=False, env=env, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "r.json").read_text())["kind"] == name.replace("evaluate", "evaluation")
+    folder, said = ran["broken", name]
+    assert said.endswith("exit 0\n"), said
+    assert json.loads((folder / "r.json").read_text())["kind"] == name.replace("evaluate", "evaluation")
 
 
 def _breaks(error: Exception) -> Callable[..., NoReturn]:

@@ -8,7 +8,9 @@ import logging
 import os
 import shutil
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import viz.measures.localization.run as run_module
 import viz.measures.localization.task as task_module
 from tests.localization_data import write_dataset
-from tests.tiny import scene, tiny_model
+from tests.tiny import NARROW, as_model, scene, tiny_network
 from viz.cli import main
 from viz.datasets import open_dataset
 from viz.errors import VizError
@@ -31,12 +34,38 @@ from viz.measures.jobs.rows import digest_of_file
 from viz.measures.localization.options import Options, sources_of
 from viz.measures.localization.results import to_bytes
 from viz.measures.localization.run import Plan, evaluate, plan
+from viz.run.engine import Model, load
 
 SOURCES = sources_of(["cam"])
+# Of the tiny model, as if it came from a file.
+SHA256 = "5" * 64
 
 
-def _plan(root: Path, **more: Any) -> Plan:
-    return plan(["lite0"], open_dataset(root, "val"), Options(SOURCES, batch=2), folds=2, device="cpu", **more)
+@cache
+def _tiny(steps: int) -> Model:
+    model = as_model(tiny_network(steps, widths=NARROW))
+    return replace(model, card=replace(model.card, name="tiny", sha256=SHA256))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _tiny_in_the_catalogue() -> Iterator[None]:
+    """Evaluations load the tiny model by its name; every other name is loaded as ever."""
+
+    def found(name: str, *where: Any, **more: Any) -> Model:
+        return _tiny(1) if name == "tiny" else load(name, *where, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(task_module, "load", found)
+        patch.setattr(run_module, "load", found)
+        yield
+
+
+def _planned(root: Path, options: Options, **more: Any) -> Plan:
+    return plan(["tiny"], open_dataset(root, "val"), options, device="cpu", splits=2, **more)
+
+
+def _plan(root: Path) -> Plan:
+    return _planned(root, Options(SOURCES, batch=2), folds=2)
 
 
 def _bytes(made: Plan, folder: Path, chunks: list[int] | None = None) -> bytes:
@@ -138,13 +167,7 @@ def test_what_only_was_touched_is_kept(root: Path, tmp_path: Path) -> None:
 
 def test_a_mask_of_the_split_for_tuning_counts_as_well(root: Path, tmp_path: Path) -> None:
     def made() -> Plan:
-        return plan(
-            ["lite0"],
-            open_dataset(root, "val"),
-            Options(SOURCES, batch=2),
-            tune_on=open_dataset(root, "tune"),
-            device="cpu",
-        )
+        return _planned(root, Options(SOURCES, batch=2), tune_on=open_dataset(root, "tune"))
 
     _bytes(made(), tmp_path / "rows")
     Image.fromarray(scene(100, 150, seed=5)).save(root / "images" / "tune_003.png")
@@ -181,9 +204,9 @@ def test_another_checkpoint_or_list_of_pictures_is_refused_with_its_name(root: P
     made = _plan(root)
     _bytes(made, tmp_path / "rows")
     request = json.loads((tmp_path / "rows" / "request.json").read_text())["request"]
-    assert request["models"][0][1] == made.setting.cards[0].sha256
+    assert request["models"][0][1] == made.setting.cards[0].sha256 == SHA256
     for key, value, why in (
-        ("models", [["lite0", "0" * 64]], "models or checkpoint files"),
+        ("models", [["tiny", "0" * 64]], "models or checkpoint files"),
         ("versions", {}, "versions of Searchlight"),
         ("options", {}, "other options"),
     ):
@@ -204,7 +227,7 @@ def test_another_checkpoint_or_list_of_pictures_is_refused_with_its_name(root: P
 def test_a_checkpoint_that_is_replaced_while_the_run_is_at_work_is_noticed(root: Path, tmp_path: Path) -> None:
     task = _plan(root).task()
     task.checkpoints = ("0" * 64,)
-    with pytest.raises(VizError, match="checkpoint file of lite0 changed"):
+    with pytest.raises(VizError, match="checkpoint file of tiny changed"):
         task.run(0)
 
 
@@ -329,7 +352,7 @@ def test_rows_of_another_request_are_none_of_this_one(
 ) -> None:
     """The same pictures and places, but another interval between thresholds: the part is given this request's name."""
     made = finished[0]
-    other = plan(["lite0"], made.setting.data[0], Options(SOURCES, interval=0.05, batch=2), folds=2, device="cpu")
+    other = plan(["tiny"], made.setting.data[0], Options(SOURCES, interval=0.05, batch=2), folds=2, device="cpu")
     _bytes(other, tmp_path / "other")
     rows = _copied(finished, tmp_path / "rows")
     _part(rows).write_text(_part(tmp_path / "other").read_text())
@@ -428,7 +451,7 @@ def _controls(pictures: Path, folder: Path, *controls: str) -> tuple[dict[str, A
         return ran.append
 
     asked = Request(("cam",), controls, options=Controls(points=2, seeds=1))  # type: ignore[arg-type]
-    found = measure_set(tiny_model(2), open_dataset(pictures), asked, folder, begin=begin)
+    found = measure_set(_tiny(2), open_dataset(pictures), asked, folder, begin=begin)
     assert found is not None
     return found.to_json(), ran
 

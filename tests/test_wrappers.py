@@ -9,7 +9,7 @@ import subprocess
 import sys
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,28 @@ from torch import Tensor
 
 from tests.checkpoint_files import random_network, refused
 from viz.errors import CheckpointError
-from viz.models import container, table
+from viz.models import container, layout, table
 from viz.models.catalogue import Catalogue
 from viz.models.identify import load_published
-from viz.models.networks.td_resnet import TDResNet
+from viz.models.networks import td_resnet
+from viz.models.networks.td_resnet import STAGE_WIDTHS, TDResNet
 from viz.models.published import load_published_model
 
 State = dict[str, Tensor]
 X = torch.linspace(-2, 2, 3 * 64 * 64).reshape(1, 3, 64, 64)
+
+
+def _set_widths(patch: pytest.MonkeyPatch, widths: tuple[int, ...]) -> None:
+    for module in (layout, td_resnet):
+        patch.setattr(module, "STAGE_WIDTHS", widths)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _narrow() -> Iterator[None]:
+    """Wrappings do not depend on how wide a network is: files of 4 MB instead of 50."""
+    with pytest.MonkeyPatch.context() as patch:
+        _set_widths(patch, (64, 64, 96, 128))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +227,7 @@ def _tables() -> dict[str, bytes]:
     }
 
 
-def _write(path: Path, kind: str) -> None:
+def _write(path: Path, kind: str, tables: Mapping[str, bytes]) -> None:
     if kind == "safetensors":
         text = b'{"a":[' + b"[]," * (10 << 20) + b"1]}"
         path.write_bytes(struct.pack("<Q", len(text)) + text)
@@ -226,7 +240,15 @@ def _write(path: Path, kind: str) -> None:
             if kind == "entries":
                 for i in range(60_000):
                     archive.writestr(f"x/data/{i}", b"")
-            archive.writestr("x/data.pkl", b"\x80\2" + _tables().get(kind, b"}."))
+            archive.writestr("x/data.pkl", b"\x80\2" + tables.get(kind, b"}."))
+
+
+def _write_foreign(path: Path) -> None:
+    """A large file of another network."""
+    header = json.dumps({"a": {"dtype": "F32", "shape": [150_000_000], "data_offsets": [0, 600_000_000]}}).encode()
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header)
+        file.truncate(8 + len(header) + 600_000_000)
 
 
 KINDS = (*_tables(), "safetensors", "entries", "gigabytes")
@@ -235,10 +257,12 @@ KINDS = (*_tables(), "safetensors", "entries", "gigabytes")
 @pytest.fixture(scope="module")
 def costs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Cost]:
     folder = tmp_path_factory.mktemp("asking")
-    paths = [folder / f"{i}-asks.pth" for i, _ in enumerate(KINDS)]
+    paths, tables = [folder / f"{i}-asks.pth" for i, _ in enumerate(KINDS)], _tables()
     for path, kind in zip(paths, KINDS, strict=True):
-        _write(path, kind)
-    return dict(zip(KINDS, _costs(paths), strict=True))
+        _write(path, kind, tables)
+    foreign = folder / "large.safetensors"
+    _write_foreign(foreign)
+    return dict(zip((*KINDS, "foreign"), _costs([*paths, foreign]), strict=True))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -283,18 +307,15 @@ def _costs(paths: Sequence[Path]) -> list[Cost]:
     return [(float(seconds), float(megabytes), str(text)) for seconds, megabytes, text in made]
 
 
-def test_a_large_foreign_file_is_refused_unread(tmp_path: Path) -> None:
-    path = tmp_path / "large.safetensors"
-    header = json.dumps({"a": {"dtype": "F32", "shape": [150_000_000], "data_offsets": [0, 600_000_000]}}).encode()
-    with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(header)) + header)
-        file.truncate(8 + len(header) + 600_000_000)
-    seconds, megabytes, text = _costs([path])[0]
+def test_a_large_foreign_file_is_refused_unread(costs: dict[str, Cost]) -> None:
+    seconds, megabytes, text = costs["foreign"]
     assert "no TD-ResNet" in text and seconds < 1 and megabytes < 50
 
 
-def test_a_full_training_checkpoint_loads(tmp_path: Path, state: State) -> None:
+def test_a_full_training_checkpoint_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights, their average and three tensors of optimizer state for each: far below the limits."""
+    _set_widths(monkeypatch, STAGE_WIDTHS)
+    state = random_network(18).state_dict()
     parameters = [v for k, v in state.items() if v.is_floating_point()]
     kinds = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
     optimizer = {

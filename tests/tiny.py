@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -13,18 +14,25 @@ from viz.core.card import ModelCard
 from viz.core.record import Record
 from viz.core.trace import Trace
 from viz.geometry import Preprocessing
+from viz.models.networks import td_resnet
 from viz.models.networks.base import StepNetwork
-from viz.models.networks.td_resnet import TDResNet, TDResNetConfig
+from viz.models.networks.td_resnet import STAGE_WIDTHS, TDResNet, TDResNetConfig
 from viz.run.model import Model, model_of
 
+# For tests that make many passes.
+NARROW = (16, 32, 64, 128)
 
-def tiny_network(steps: int = 3, seed: int = 0, classes: int = 1000) -> TDResNet:
-    """A TD-ResNet of one basic block a stage."""
+
+def tiny_network(
+    steps: int = 3, seed: int = 0, classes: int = 1000, *, widths: tuple[int, ...] = STAGE_WIDTHS
+) -> TDResNet:
+    """A TD-ResNet of one basic block a stage, each as wide as ResNet's unless `widths` says otherwise."""
     torch.manual_seed(seed)
     config = TDResNetConfig(
         "basic", (1, 1, 1, 1), classes, steps=steps, feedback=2, searchlight={"technique": "joint_concat"}
     )
-    network = TDResNet(config).eval()
+    with mock.patch.object(td_resnet, "STAGE_WIDTHS", widths):
+        network = TDResNet(config).eval()
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if name.endswith("Ug_mlp.0.weight"):
