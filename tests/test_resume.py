@@ -20,8 +20,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-import viz.measures.localization.run as run_module
 import viz.measures.localization.task as task_module
+import viz.run.engine as engine_module
 from tests.localization_data import write_dataset
 from tests.tiny import NARROW, as_model, scene, tiny_network
 from viz.cli import main
@@ -55,8 +55,7 @@ def _tiny_in_the_catalogue() -> Iterator[None]:
         return _tiny(1) if name == "tiny" else load(name, *where, **more)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(task_module, "load", found)
-        patch.setattr(run_module, "load", found)
+        patch.setattr(engine_module, "load", found)
         yield
 
 
