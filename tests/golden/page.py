@@ -174,7 +174,7 @@ def _viewer(model: str, picture: str, folder: Path, tools: Tools) -> None:
 def _looks(folder: Path, tools: Tools) -> None:
     """Interpolations, palettes, scales and opacities."""
     with tools.pages.showing("lite0-tdam", "panda.jpg") as guest:
-        guest.person.choose("map", "class_map")
+        guest.person.choose("map", "cam")
         for number, look in enumerate(LOOKS, 1):
             for control, value in look.items():
                 guest.person.choose(control, value)
