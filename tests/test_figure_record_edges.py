@@ -73,7 +73,7 @@ def test_sorted_channels_fall(trace: Trace) -> None:
         canvas = Canvas(figsize=made.size)
         FigureCanvasAgg(canvas)
         with settings():
-            _Drawing(canvas, trace, made.spec, made.layout, False).panels(made.contents)
+            _Drawing(canvas, made.contents, made.spec, made.layout, vector=False, box=None).panels()
         steps = [p for a in canvas.axes for p in a.patches if isinstance(p, StepPatch)]
         heights[order] = np.asarray(steps[0].get_data().values)
     values = trace.record("channel_gate", 3).values

@@ -266,7 +266,7 @@ def test_drawn_texts_and_panels_keep_apart(trace: Trace, name: str, columns: int
     canvas = Canvas(figsize=made.size, dpi=200)
     with settings():
         renderer = FigureCanvasAgg(canvas).get_renderer()
-        _Drawing(canvas, trace, made.spec, made.layout, False).panels(made.contents)
+        _Drawing(canvas, made.contents, made.spec, made.layout, vector=False, box=None).panels()
         texts = [(t.get_text(), t.get_window_extent(renderer)) for t in canvas.texts]
     assert len(texts) > 20
     areas = [a.get_window_extent(renderer) for a in canvas.axes]

@@ -34,7 +34,7 @@ def drawing(made: Figure, vector: bool) -> Any:
     canvas = Canvas(figsize=made.size, dpi=200)
     FigureCanvasAgg(canvas)
     with settings():
-        _Drawing(canvas, made.trace, made.spec, made.layout, vector).panels(made.contents)
+        _Drawing(canvas, made.contents, made.spec, made.layout, vector=vector, box=None).panels()
     return canvas
 
 

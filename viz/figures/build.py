@@ -39,7 +39,10 @@ class Figure:
 
     Attributes:
         trace: what is shown. spec: how, with every panel made definite.
+        box: the user's own box on every panel, x0, y0, x1, y1 in picture pixels.
     """
+
+    box: tuple[float, float, float, float] | None = None
 
     def __init__(self, trace: Trace, spec: FigureSpec) -> None:
         self.trace = trace
@@ -88,12 +91,7 @@ class Figure:
         Raises:
             FigureError: another format or dpi.
         """
-        dots = self.spec.dpi if dpi is None else dpi
-        if not 36 <= dots <= 1200:
-            raise FigureError(f"The dpi must lie between 36 and 1200, not {dots}.")
-        if fmt == "png" and self.layout.height * self.layout.width * dots * dots > 120e6:
-            raise FigureError("The picture file would have more than 120 megapixels; take fewer dpi, or a PDF.")
-        return render(self.trace, self.spec, self.contents, self.layout, fmt=fmt, dpi=dots)
+        return render(self.spec, self.contents, self.layout, fmt=fmt, dpi=dpi, box=self.box)
 
     def save(self, path: str | Path, dpi: int | None = None, *, sidecars: bool = True) -> tuple[Path, ...]:
         """Write the figure, and beside it the JSON record, the raw maps (.npz) and a LaTeX snippet (.tex).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Protocol
 
@@ -35,6 +35,7 @@ class Content:
     """What one panel holds.
 
     Attributes:
+        trace: what it shows; panels of one picture may have different ones.
         panel: with step, probe and class made definite. letter: ``a``, ``b``, ... title: may be empty.
         words: what is shown, for a caption: quantity, class and step, whatever the title is.
         heatmaps: of a map one; of boxes one a step; else none.
@@ -46,6 +47,7 @@ class Content:
         threshold: of those boxes.
     """
 
+    trace: Trace = field(repr=False)
     panel: Panel
     letter: str
     title: str
@@ -137,6 +139,7 @@ def percent(probability: float) -> str:
 
 def _content(trace: Trace, spec: FigureSpec, panel: Panel, letter: str) -> Content:
     made = Content(
+        trace,
         panel,
         letter,
         "",

@@ -42,6 +42,8 @@ SOFT = "#8a8a8a"
 BARS = "#44617b"
 # Okabe and Ito's colours, told apart by colour-blind readers too.
 BOX_COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#f0e442")
+OWN_BOX = "white"
+MOST_PIXELS = 120e6
 _LOCK = threading.Lock()
 _SETTINGS: dict[str, Any] = {
     "pdf.fonttype": 42,  # TrueType; the default Type 3 is refused by many submission systems
@@ -71,18 +73,32 @@ def settings() -> Iterator[None]:
 
 
 def render(
-    trace: Trace, spec: FigureSpec, contents: tuple[Content, ...], layout: Layout, *, fmt: str, dpi: int
+    spec: FigureSpec,
+    contents: tuple[Content, ...],
+    layout: Layout,
+    *,
+    fmt: str,
+    dpi: int | None = None,
+    box: tuple[float, float, float, float] | None = None,
 ) -> bytes:
     """The figure as the bytes of a file; the same arguments give the same bytes.
 
+    Args:
+        dpi: of PNG, 36 to 1200; default that of the spec. box: the user's own, x0, y0, x1, y1 in picture pixels.
+
     Raises:
-        FigureError: unknown format.
+        FigureError: another format or dpi.
     """
+    dots = spec.dpi if dpi is None else dpi
     if fmt not in FORMATS:
         raise FigureError(f"A figure is saved as {', '.join(FORMATS)}, not {str(fmt)[:20]!r}.")
+    if not 36 <= dots <= 1200:
+        raise FigureError(f"The dpi must lie between 36 and 1200, not {dots}.")
+    if fmt == "png" and layout.height * layout.width * dots * dots > MOST_PIXELS:
+        raise FigureError("The picture file would have more than 120 megapixels; take fewer dpi, or a PDF.")
     with settings():
-        figure = Canvas(figsize=(layout.width, layout.height), dpi=dpi, facecolor="white")
-        _Drawing(figure, trace, spec, layout, fmt != "png").panels(contents)
+        figure = Canvas(figsize=(layout.width, layout.height), dpi=dots, facecolor="white")
+        _Drawing(figure, contents, spec, layout, vector=fmt != "png", box=box).panels()
         buffer = io.BytesIO()
         # No bbox_inches="tight": the width must stay the venue's.
         if fmt == "pdf":
@@ -97,17 +113,28 @@ def render(
 class _Drawing:
     """One figure in the making."""
 
-    def __init__(self, figure: Any, trace: Trace, spec: FigureSpec, layout: Layout, vector: bool) -> None:
-        self.figure, self.trace, self.spec, self.layout, self.vector = figure, trace, spec, layout, vector
+    def __init__(
+        self,
+        figure: Any,
+        contents: tuple[Content, ...],
+        spec: FigureSpec,
+        layout: Layout,
+        *,
+        vector: bool,
+        box: tuple[float, float, float, float] | None,
+    ) -> None:
+        self.figure, self.contents, self.spec, self.layout = figure, contents, spec, layout
+        self.vector, self.box = vector, box
         x0, _, x1, _ = layout.view
-        share = (x1 - x0) / trace.picture.size[1]
+        picture = contents[0].trace.picture
+        share = (x1 - x0) / picture.size[1]
         shown = max((p.image.width for p in layout.panels), default=1.0)
-        self.photo = photo(trace.picture.rgb, shown, share)
+        self.photo = photo(picture.rgb, shown, share)
         self.photo_rgba = opaque(self.photo)
 
-    def panels(self, contents: tuple[Content, ...]) -> None:
+    def panels(self) -> None:
         size = self.layout.label
-        for content, box in zip(contents, self.layout.panels, strict=True):
+        for content, box in zip(self.contents, self.layout.panels, strict=True):
             for i, line in enumerate(box.lines):
                 self.text(box.image.x, box.text_y + i * line_height(size), line, size)
             if content.values is not None:
@@ -115,9 +142,9 @@ class _Drawing:
             else:
                 self.picture(content, box.image)
             if box.bar is not None:
-                self.bar(contents[box.bar.panel], box.bar)
+                self.bar(self.contents[box.bar.panel], box.bar)
         for bar in self.layout.bars:
-            self.bar(contents[bar.panel], bar)
+            self.bar(self.contents[bar.panel], bar)
 
     def axes(self, place: Place) -> Any:
         """Axes at a place in inches."""
@@ -149,23 +176,27 @@ class _Drawing:
             content,
             self.photo,
             self.photo_rgba,
-            geometry=self.trace.geometry,
+            geometry=content.trace.geometry,
             vector=self.vector,
             view=self.layout.view,
         )
         if content.panel.map is not None and content.panel.map.name == "directions":
             self.arrows(axes, content)
         if self.spec.crop_frame and self.spec.view == "picture":
-            self.frame(axes)
+            self.frame(axes, content.trace)
         if content.boxes:
             self.boxes(axes, content, place)
+        if self.box is not None:
+            x0, y0, x1, y1 = self.box
+            for line, colour, style in ((2.0, "black", "-"), (1.1, OWN_BOX, (0, (3, 2)))):
+                axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, lw=line, ec=colour, ls=style))
 
     def arrows(self, axes: Any, content: Content) -> None:
         """Which way each cell's kernel pulls; the longest arrow fills its cell."""
-        record = self.trace.record(content.panel.probe or "", content.panel.spec.step)
+        record = content.trace.record(content.panel.probe or "", content.panel.spec.step)
         pulls = directions(record.values, record.tap.centre)
         h, w = pulls.shape[1:]
-        x0, y0, x1, y1 = cells_extent(self.trace.geometry)
+        x0, y0, x1, y1 = cells_extent(content.trace.geometry)
         wide, high = (x1 - x0) / w, (y1 - y0) / h
         longest = float(np.hypot(pulls[0], pulls[1]).max()) or 1.0
         unit = 0.9 * min(wide, high) / longest
@@ -177,10 +208,10 @@ class _Drawing:
         limits = self.layout.view
         axes.set(xlim=(limits[0], limits[2]), ylim=(limits[3], limits[1]))
 
-    def frame(self, axes: Any) -> None:
+    def frame(self, axes: Any, trace: Trace) -> None:
         """The edge of what the network saw, where that is not the whole picture: white between dark."""
-        height, width = self.trace.picture.size
-        x0, y0, x1, y1 = inside(self.trace.geometry.seen, (0.0, 0.0, float(width), float(height)))
+        height, width = trace.picture.size
+        x0, y0, x1, y1 = inside(trace.geometry.seen, (0.0, 0.0, float(width), float(height)))
         if (x0, y0, x1, y1) == (0, 0, width, height):
             return
         for line, colour in ((1.1, "black"), (0.5, "white")):

@@ -9,6 +9,7 @@ from viz.figures.attributions import sentences as attribution_sentences
 from viz.figures.content import Content, Shows, shown
 from viz.figures.latex_names import include
 from viz.figures.presets import preset
+from viz.figures.spec import FigureSpec
 from viz.figures.text import numbers
 from viz.latex_text import escaped
 
@@ -26,7 +27,11 @@ _FITS = {
 
 def latex(made: Shows, file_name: str) -> str:
     """The snippet; `file_name` is what \\includegraphics names."""
-    spec = made.spec
+    return snippet(made.spec, file_name, caption(made))
+
+
+def snippet(spec: FigureSpec, file_name: str, caption: str) -> str:
+    """A LaTeX figure with a caption."""
     style = preset(spec.preset)
     wide = style.two_columns and spec.columns == 2
     environment = "figure*" if wide else "figure"
@@ -39,7 +44,7 @@ def latex(made: Shows, file_name: str) -> str:
             rf"\begin{{{environment}}}[t]",
             r"  \centering",
             *include(path, width),
-            rf"  \caption{{{caption(made)}}}",
+            rf"  \caption{{{caption}}}",
             rf"  \label{{fig:{label}}}",
             rf"\end{{{environment}}}",
             "",

@@ -5,17 +5,11 @@ Panels, layout, drawing, numbers and files are those of every other figure; only
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_pdf import FigureCanvasPdf
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure as Canvas
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from viz.core.heatmap import symmetric
@@ -24,38 +18,33 @@ from viz.figures.build import Figure
 from viz.figures.comparison.data import Column, Compared, scale_group
 from viz.figures.comparison.text import BOXES, Boxes, compare_latex, is_boxed, record_of_comparison, title_of
 from viz.figures.content import Content, letter_of
-from viz.figures.draw import _METADATA, FORMATS, _Drawing, settings
-from viz.figures.layout import COLUMN_GAP, MARGIN, Layout, Place, lay_out
+from viz.figures.layout import COLUMN_GAP, MARGIN, Layout, lay_out
 from viz.figures.presets import preset as preset_of
 from viz.figures.spec import MAX_PANELS, FigureSpec, Panel
 from viz.figures.text import width_of
 
 if TYPE_CHECKING:
-    from viz.core.trace import Trace
-
-OWN_BOX = "white"
+    pass
 
 
 class CompareFigure(Figure):
     """A figure of a comparison. Nothing is drawn before `to_bytes` or `save` is called.
 
     Attributes:
-        comparison: what is shown. steps: its rows. spec: how. traces: of each panel, in order.
+        comparison: what is shown. steps: its rows. spec: how.
         boxes: on which maps, as `compare_figure` takes it.
     """
 
     def __init__(self, comparison: Compared, steps: Sequence[int], spec: FigureSpec, *, boxes: Boxes) -> None:
         self.comparison, self.steps, self.boxes = comparison, tuple(steps), boxes
-        self.trace = comparison.columns[0].trace
+        self.trace, self.box = comparison.columns[0].trace, comparison.box
         made: list[Content] = []
-        self.traces: list[Trace] = []
         for step in self.steps:
             for index, column in enumerate(comparison.columns):
                 letter = letter_of(len(made))
                 title = title_of(comparison, index, step, self._room(spec, letter))
                 boxed = is_boxed(column, boxes)
                 made.append(_content(comparison, index, step, spec=spec, letter=letter, title=title, boxes=boxed))
-                self.traces.append(column.trace)
         self.contents = tuple(made)
         values = {k: getattr(spec, k) for k in spec.__dataclass_fields__ if k != "panels"}
         self.spec = FigureSpec(tuple(c.panel for c in made), **values)
@@ -83,31 +72,6 @@ class CompareFigure(Figure):
             if is_boxed(c, self.boxes) and c.heatmaps[s - 1] is not None and not c.boxes[s - 1]
         ]
         return (*super().notes, *flat)
-
-    def to_bytes(self, fmt: str = "pdf", dpi: int | None = None) -> bytes:
-        """The figure as a file's bytes, see `Figure.to_bytes`."""
-        dots = self._checked_dpi(fmt, dpi)
-        with settings():
-            canvas = Canvas(figsize=self.size, dpi=dots, facecolor="white")
-            _Grid(canvas, self, vector=fmt != "png").panels(self.contents)
-            buffer = io.BytesIO()
-            if fmt == "pdf":
-                FigureCanvasPdf(canvas).print_pdf(buffer, metadata=_METADATA["pdf"])
-            elif fmt == "svg":
-                FigureCanvasSVG(canvas).print_svg(buffer, metadata=_METADATA["svg"])
-            else:
-                FigureCanvasAgg(canvas).print_png(buffer, metadata=_METADATA["png"])
-        return buffer.getvalue()
-
-    def _checked_dpi(self, fmt: str, dpi: int | None) -> int:
-        if fmt not in FORMATS:
-            raise FigureError(f"A figure is saved as {', '.join(FORMATS)}, not {str(fmt)[:20]!r}.")
-        dots = self.spec.dpi if dpi is None else dpi
-        if not 36 <= dots <= 1200:
-            raise FigureError(f"The dpi must lie between 36 and 1200, not {dots}.")
-        if fmt == "png" and self.layout.height * self.layout.width * dots * dots > 120e6:
-            raise FigureError("The picture file would have more than 120 megapixels; take fewer dpi, or a PDF.")
-        return dots
 
     def record(self) -> dict[str, Any]:
         """All that makes the figure again, as plain values: `comparison_from_record` reads it."""
@@ -137,24 +101,6 @@ class CompareFigure(Figure):
         return out
 
 
-class _Grid(_Drawing):
-    """A grid in the making: every panel with its own model's trace."""
-
-    def __init__(self, canvas: Any, made: CompareFigure, *, vector: bool) -> None:
-        super().__init__(canvas, made.trace, made.spec, made.layout, vector)
-        self.box = made.comparison.box
-        self.traces = {c.letter: t for c, t in zip(made.contents, made.traces, strict=True)}
-
-    def picture(self, content: Content, place: Place) -> None:
-        self.trace = self.traces[content.letter]
-        super().picture(content, place)
-        if self.box is not None:
-            x0, y0, x1, y1 = self.box
-            axes = self.figure.axes[-1]
-            for line, colour, style in ((2.0, "black", "-"), (1.1, OWN_BOX, (0, (3, 2)))):
-                axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, lw=line, ec=colour, ls=style))
-
-
 def _panel(column: Column, step: int) -> Panel:
     if column.heatmaps[step - 1] is None:
         return Panel("picture")
@@ -167,7 +113,7 @@ def _content(
     column, panel = made.columns[index], _panel(made.columns[index], step)
     heat = column.heatmaps[step - 1]
     if heat is None:
-        return Content(panel, letter, title, f"{column.label}: no value at step {step}")
+        return Content(column.trace, panel, letter, title, f"{column.label}: no value at step {step}")
     scale, source = made.scale(index), "range over all steps" if made.steps > 1 else "its own range"
     quantity = column.quantity
     mates = [c for c in made.columns if scale_group(c) == scale_group(column)]
@@ -187,6 +133,7 @@ def _content(
         source += f", made symmetric around {heat.neutral:g}"
     own = column.own_step(step)
     return Content(
+        column.trace,
         panel,
         letter,
         title,

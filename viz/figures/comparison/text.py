@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from viz.core.trace import Trace
 from viz.figures.comparison.data import Column, Compared
 from viz.figures.comparison.notes import notes_of
 from viz.figures.comparison.tables import as_json
 from viz.figures.content import Content, Shows, percent
-from viz.figures.latex import _FITS, _SHOWN
-from viz.figures.latex_names import include
+from viz.figures.latex import _FITS, _SHOWN, snippet
 from viz.figures.presets import preset
 from viz.figures.record import drawing_versions, panel_entry
 from viz.figures.text import drawable, numbers
@@ -32,7 +28,6 @@ class Grid(Shows, Protocol):
     comparison: Compared
     steps: tuple[int, ...]
     boxes: Boxes
-    traces: list[Trace]
 
 
 def is_boxed(column: Column, boxes: Boxes) -> bool:
@@ -99,8 +94,8 @@ def record_of_comparison(made: Grid) -> dict[str, Any]:
         "figure": spec.to_json(),
         "width_inches": preset(spec.preset).width(spec.columns),
         "panels": [
-            panel_entry(c) | {"boxes": [list(b.xyxy) for _, b in c.boxes], "model": t.card.name}
-            for c, t in zip(made.contents, made.traces, strict=True)
+            panel_entry(c) | {"boxes": [list(b.xyxy) for _, b in c.boxes], "model": c.trace.card.name}
+            for c in made.contents
         ],
         "notes": list(notes_of(comparison)),
         "agreement": as_json(comparison)["steps"],
@@ -112,19 +107,7 @@ def record_of_comparison(made: Grid) -> dict[str, Any]:
 
 def compare_latex(made: Grid, file_name: str) -> str:
     """The snippet; `file_name` is what \\includegraphics names."""
-    spec = made.spec
-    style = preset(spec.preset)
-    wide = style.two_columns and spec.columns == 2
-    environment = "figure*" if wide else "figure"
-    width = r"\columnwidth" if style.two_columns and not wide else r"\textwidth"
-    path = Path(file_name)
-    label = re.sub(r"[^A-Za-z0-9-]+", "-", path.stem).strip("-") or "searchlight"
-    included = "\n".join(include(path, width))
-    return (
-        f"% {style.title}: {style.width(spec.columns):g} in wide; drawn at that size, so do not scale it.\n"
-        f"\\begin{{{environment}}}[t]\n  \\centering\n{included}\n"
-        f"  \\caption{{{compare_caption(made)}}}\n  \\label{{fig:{label}}}\n\\end{{{environment}}}\n"
-    )
+    return snippet(made.spec, file_name, compare_caption(made))
 
 
 def compare_caption(made: Grid) -> str:
