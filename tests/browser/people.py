@@ -7,6 +7,7 @@ import base64
 import io
 import os
 import re
+import traceback
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -49,6 +50,10 @@ class Server:
         offer_families(self.engine)
         offer_dense(self.engine)
         self.reached = reached
+        # The page says nothing of an error inside a function that is not meant for a person; the host prints it.
+        self.failures: list[str] = []
+        self._print = traceback.print_exc
+        traceback.print_exc = self._failed
         self.running = start(build, self.engine, port=0, **look())
         self.url = self.running.url
 
@@ -60,6 +65,11 @@ class Server:
 
     def close(self) -> None:
         self.running.close()
+        traceback.print_exc = self._print
+
+    def _failed(self, *args: Any, **more: Any) -> None:
+        self.failures.append(traceback.format_exc())
+        self._print(*args, **more)
 
 
 def write_published(folder: Path) -> None:
@@ -82,6 +92,7 @@ class Visitor:
         scheme: Literal["light", "dark"] = "light",
         **device: Any,
     ) -> None:
+        self.server = server
         self.context = browser.context(server.url, **device)
         self.page: Page = self.context.new_page()
         self.page.set_viewport_size({"width": size[0], "height": size[1]})
@@ -106,8 +117,9 @@ class Visitor:
             self.went_well()
 
     def went_well(self) -> None:
-        """Nothing went wrong so far."""
+        """Nothing went wrong so far, on the page and on the server."""
         assert self.errors == []
+        assert self.server.failures == []
 
     def upload(self, path: Path | str) -> None:
         """Choose a file that will be shown, and wait until the whole page knows of it."""

@@ -22,7 +22,7 @@ from viz.page.attribution_entries import (
     layer_choices,
     method_choices,
 )
-from viz.page.components import map_grid
+from viz.page.components import class_update, map_grid
 from viz.page.exports import Exports
 from viz.page.grid import stale_message, toast, viewed, written
 from viz.page.running import FOLLOWS, PROGRESS, QUIET, StopButton, Stopped, Tell, attributed, parts_of, telling
@@ -94,7 +94,7 @@ class AttributionTab:
             return [gr.skip()] * 4
         classes, layers, offered = class_choices(trace), layer_choices(trace), method_choices(trace)
         return [
-            gr.update(choices=classes, value=classes[0][1]),
+            class_update(classes),
             gr.update(choices=offered, value=[m for m in methods or () if m in {v for _, v in offered}]),
             gr.update(choices=layers, value=[], visible=bool(layers)),
             self.stale(shown, now),

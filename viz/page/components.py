@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -117,6 +117,11 @@ def _grid(texts: Mapping[str, str], elem_id: str) -> gr.HTML:
         elem_id=elem_id,
         padding=False,
     )
+
+
+def class_update(classes: Sequence[tuple[str, int]]) -> Any:
+    """A list of classes that offers these, the first chosen; away where the answer has none."""
+    return gr.update(choices=classes, value=classes[0][1] if classes else None, visible=bool(classes))
 
 
 def offered(cards: Mapping[str, ModelCard], files: Iterable[str]) -> list[str]:

@@ -23,6 +23,7 @@ from viz.measures.faithfulness.passes import Passes
 from viz.measures.faithfulness.sources import Source, source_of
 from viz.models.networks.base import StepNetwork
 from viz.page.attribution_entries import INPUT_METHODS, class_choices
+from viz.page.components import class_update
 from viz.page.exports import Exports
 from viz.page.faithfulness_text import curves_html, head_html, rest_html
 from viz.page.grid import toast
@@ -53,6 +54,8 @@ def source_choices(trace: Trace, step: int = -1) -> list[tuple[str, str]]:
 
 def part_choices(trace: Trace, step: int = -1) -> list[tuple[str, str]]:
     """(words, part) of the controls that apply: without gates up to the step there is no reliance on them."""
+    if not trace.output.probable:
+        return []
     number = trace.step_number(step)
     gated = trace.card.family is not None and any(r.step <= number for r in trace.records)
     return [
@@ -62,6 +65,8 @@ def part_choices(trace: Trace, step: int = -1) -> list[tuple[str, str]]:
 
 def note_of(trace: Trace, step: int = -1) -> str:
     """What is to be measured, and what does not apply."""
+    if not trace.output.probable:
+        return f"This tab measures a class's probability, and {trace.card.name} answers {trace.output.words}."
     said = "Does the network use what is shown? Each control compares the map with something that knows less."
     if trace.card.family is None:
         return f"{said} {trace.card.name} has no attention module, so there is no gate to replace."
@@ -160,8 +165,8 @@ class FaithfulnessTab:
         wanted = list(QUICK_PARTS) if parts is None else parts
         return [
             note_of(trace, step),
-            gr.update(choices=sources, value=source if source in known else known[0]),
-            gr.update(choices=classes, value=classes[0][1]),
+            gr.update(choices=sources, value=source if source in known else next(iter(known), None)),
+            class_update(classes),
             gr.update(choices=offered, value=[v for _, v in offered if v in wanted]),
         ]
 
