@@ -61,6 +61,11 @@ class Hasty(Visitor):
     def said_nothing(self) -> None:
         expect(self.page.locator(".sl-banner")).to_be_hidden()
 
+    def only_insertion(self) -> None:
+        """Choose the one control that takes few passes."""
+        for label in self.page.locator("#faithfulness-parts label").all():
+            label.locator("input").set_checked("Insertion" in label.inner_text())
+
     def hold_refusal(self) -> Callable[[], None]:
         """Keep back whatever a refusal asks of the server, until the returned function is called."""
         config: dict[str, Any] = self.server.running.page.config
@@ -375,8 +380,7 @@ def test_numbers_of_the_picture_before_do_not_stay(person: Hasty, monkeypatch: p
     compute_quickly(monkeypatch)
     person.upload(ASSETS / "coffee.jpg")
     person.page.get_by_role("tab", name="Faithfulness").click()
-    for label in person.page.locator("#faithfulness-parts label").all():
-        label.locator("input").set_checked("Insertion" in label.inner_text())
+    person.only_insertion()
     gate = Gate(monkeypatch, "viz.page.faithfulness_tab.faithful", lambda *_, **__: True)
     person.page.click("#faithfulness-start")
     gate.reached(person)
@@ -389,6 +393,7 @@ def test_numbers_of_the_picture_before_do_not_stay(person: Hasty, monkeypatch: p
     expect(person.page.locator("#faithfulness-result")).to_have_count(0)
     expect(person.page.locator("#faithfulness-files")).to_have_count(0)
     # Measured for what is above, they stay.
+    person.only_insertion()  # a new picture brings the usual controls back
     person.page.click("#faithfulness-start")
     expect(person.page.locator("#faithfulness-files")).to_be_visible()
     person.traffic.settle()
@@ -399,8 +404,7 @@ def test_a_refusal_leaves_measured_numbers(person: Hasty, bad: Path, monkeypatch
     compute_quickly(monkeypatch)
     person.upload(ASSETS / "coffee.jpg")
     person.page.get_by_role("tab", name="Faithfulness").click()
-    for label in person.page.locator("#faithfulness-parts label").all():
-        label.locator("input").set_checked("Insertion" in label.inner_text())
+    person.only_insertion()
     person.page.click("#faithfulness-start")
     expect(person.page.locator("#faithfulness-files")).to_be_visible()
     person.choose_file(bad)
