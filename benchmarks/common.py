@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from viz.capture.probe import Probe
+from viz.core.card import ModelCard
 from viz.core.trace import ClassHead
-from viz.models.cards import ModelCard, labels_for
+from viz.models.cards import labels_for
 from viz.models.networks.td_resnet import TDResNet, released_config
 from viz.models.paths import bundled
 from viz.picture import Picture, open_picture

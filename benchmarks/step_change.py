@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from benchmarks.common import Timing, interleave, one_thread, photo, rounds_from_command_line, save, show
+from viz.core.boxes import boxes
 from viz.core.heatmap import PALETTES, overlay, scale_for
 from viz.geometry import prepare
-from viz.measures.localization.boxes import boxes
 from viz.run.engine import Engine
 
 

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from recipes.pictures import SIZE
 from viz.capture.probe import Edit, capture, edited
+from viz.core.boxes import iou
 from viz.datasets.core import Box
 from viz.measures.intervals import Interval, interval
-from viz.measures.localization.boxes import iou
 from viz.models.networks.base import StepNetwork, StepOutput
 
 RATIOS = tuple(round(0.05 * i, 2) for i in range(1, 20))

@@ -7,8 +7,8 @@ from functools import cache
 import torch
 
 from tests.tiny import as_model
+from viz.core.card import ModelCard
 from viz.models.backbone import lite0_state
-from viz.models.cards import ModelCard
 from viz.models.networks.lite0_attended import Lite0Attended
 from viz.models.networks.lite0_families import FAMILIES
 from viz.run.engine import Engine, Model

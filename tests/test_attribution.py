@@ -21,7 +21,6 @@ from viz.attribution.layers import method_of
 from viz.capture.probe import capture, edited
 from viz.core.words import method_words
 from viz.errors import MapError, ModelError, ProbeError, VizError
-from viz.figures.export import trace_json, trace_npz
 from viz.geometry import Preprocessing
 from viz.models.backbone import lite0_state
 from viz.models.networks.base import StepNetwork
@@ -29,6 +28,7 @@ from viz.models.networks.efficientnet_lite import EfficientNetLite0, ReLU6
 from viz.models.networks.lite0_tdam import Lite0TDAM
 from viz.picture import open_picture
 from viz.run.engine import Engine
+from viz.run.export import trace_json, trace_npz
 
 CLASSES = 10
 OPTIONS = AttributionOptions(n_steps=6, window=32, stride=16, batch=4)
@@ -493,6 +493,6 @@ def test_exports_hold_the_attributions() -> None:
     model = tiny_model(1)
     trace = model.attribute(model.trace(scene()), "gradcam", class_index=5)
     (entry,) = trace_json(trace)["attributions"]
-    assert entry["key"] == "gradcam.5@1" and entry["class"] == 5 and entry["captum"]
+    assert entry["key"] == "gradcam@5:1" and entry["class"] == 5 and entry["captum"]
     with np.load(io.BytesIO(trace_npz(trace))) as arrays:
-        np.testing.assert_array_equal(arrays["gradcam.5@1"], trace.attribution("gradcam", 1, 5).native)
+        np.testing.assert_array_equal(arrays["gradcam@5:1"], trace.attribution("gradcam", 1, 5).native)

@@ -17,8 +17,8 @@ from viz.core.map_spec import MapSpec, parse
 from viz.errors import FigureError, ModelError, ProbeError, VizError
 from viz.figures import FigureSpec, Panel, figure, figure_from_record
 from viz.figures.attributions import with_attributions
-from viz.figures.compare_record import comparison_from_record
 from viz.figures.comparison import compare
+from viz.figures.comparison.record import comparison_from_record
 from viz.figures.shorthand import panel_text, parse_panel, parse_panels, with_class
 from viz.picture import Picture, open_picture
 from viz.run.engine import Engine, Model
@@ -214,7 +214,7 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     photo = tmp_path / "photo.png"
     Image.fromarray(scene()).save(photo)
     monkeypatch.setattr("viz.run.engine.load", lambda name, *args, **options: renamed(str(name)))
-    monkeypatch.setattr("viz.figures.record.load", lambda name, *args, **options: renamed(str(name)))
+    monkeypatch.setattr("viz.figures.again.load", lambda name, *args, **options: renamed(str(name)))
     out = tmp_path / "a.png"
     panels = "picture,gradcam:1,occlusion:2"
     how = ["--window", "48", "--stride", "48", "--baseline", "black"]
@@ -228,7 +228,7 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert main(["figure", str(photo), "--from", str(tmp_path / "a.json"), "--out", str(again)]) == 0
     assert again.read_bytes() == out.read_bytes()
     assert (tmp_path / "b.json").read_bytes() == (tmp_path / "a.json").read_bytes()
-    for wrong in (["--stride", "64"], ["--n-steps", "0"]):
+    for wrong in (["--stride", "64"], ["--ig-steps", "0"]):
         with pytest.raises(SystemExit):
             main(["figure", str(photo), "--out", str(out), "--model", "one", "--panels", panels, *wrong])
     with pytest.raises(SystemExit):

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import viz
+from viz.core.boxes import Box, boxes, iou
 from viz.core.heatmap import Heatmap
 from viz.errors import VizError
 from viz.geometry import Preprocessing, fit
-from viz.measures.localization.boxes import Box, boxes, iou
 
 
 def drawn(values: Any, mode: Any = "squash") -> Heatmap:

@@ -17,7 +17,7 @@ import viz.run.engine
 from tests.tiny import scene, tiny_model
 from viz.cli import main
 from viz.cli.options import pictures_of
-from viz.cli.program import _stems
+from viz.cli.trace import stems
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def loads(monkeypatch: pytest.MonkeyPatch, tiny: Any) -> list[tuple[Any, ...]]:
         return tiny
 
     monkeypatch.setattr(viz.run.engine, "load", load)
-    monkeypatch.setattr("viz.figures.record.load", load)
+    monkeypatch.setattr("viz.figures.again.load", load)
     return calls
 
 
@@ -147,7 +147,7 @@ def test_trace_goes_on_past_brokenpictures_of(
 
 
 def test_names_of_files() -> None:
-    assert _stems([Path("a/x.jpg"), Path("b/x.png"), Path("c/X.gif"), Path("x-2.jpg")]) == ["x", "x-2", "X-3", "x-2-2"]
+    assert stems([Path("a/x.jpg"), Path("b/x.png"), Path("c/X.gif"), Path("x-2.jpg")]) == ["x", "x-2", "X-3", "x-2-2"]
 
 
 def test_an_empty_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,7 +164,7 @@ def test_figure_and_again(loads: Any, photo: Path, tmp_path: Path, capsys: pytes
     assert main(arguments) == 0
     assert capsys.readouterr().out.split() == [str(out.with_suffix(s)) for s in (".pdf", ".json", ".npz", ".tex")]
     spec = json.loads(out.with_suffix(".json").read_text())["figure"]
-    assert spec["fixed"] == [-2, 2.5] and spec["letters"] is False and spec["panels"][1]["class_index"] == 388
+    assert spec["fixed"] == [-2, 2.5] and spec["letters"] is False and spec["panels"][1]["map"] == "cam@388:1"
     # The picture is found beside the record.
     assert main(["figure", "--from", str(out.with_suffix(".json")), "--out", str(tmp_path / "again.pdf")]) == 0
     assert (tmp_path / "again.pdf").read_bytes() == out.read_bytes()
@@ -186,9 +186,7 @@ def test_again_without_a_name(
     for suffix in (".pdf", ".json", ".npz"):
         assert (here / f"fig-again{suffix}").read_bytes() == out.with_suffix(suffix).read_bytes()
     assert main(["figure", str(photo), "--from", record]) == 1
-    assert capsys.readouterr().err == (
-        "searchlight: fig-again.pdf is already there; give --out to choose the file to write.\n"
-    )
+    assert capsys.readouterr().err == ("searchlight: fig-again.pdf already exists; choose another file with --out.\n")
     (here / "fig-again.pdf").unlink()
     assert main(["figure", str(photo), "--from", record]) == 1
     assert main(["figure", str(photo), "--from", record, "--no-sidecars"]) == 0
@@ -267,5 +265,5 @@ def test_interrupt_is_130(loads: Any, photo: Path, tmp_path: Path, monkeypatch: 
     def stop(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("viz.figures.export.trace_npz", stop)
+    monkeypatch.setattr("viz.run.export.trace_npz", stop)
     assert main(["trace", str(photo), "--out", str(tmp_path / "o")]) == 130

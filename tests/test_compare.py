@@ -23,9 +23,9 @@ from viz.cli import main
 from viz.core.heatmap import Heatmap
 from viz.core.map_spec import MapSpec, parse
 from viz.errors import FigureError, MapError, ModelError, PictureError, ProbeError, VizError
-from viz.figures.compare_record import comparison_from_record
 from viz.figures.comparison import agreement, compare, compare_folder, spearman, top_overlap
 from viz.figures.comparison.folder import stems
+from viz.figures.comparison.record import comparison_from_record
 from viz.figures.comparison.tables import rows_from_json, rows_of, summary
 from viz.figures.text import width_of
 from viz.geometry import Preprocessing, fit
@@ -358,7 +358,7 @@ def test_figure_holds_every_model_and_step(made: viz.Comparison, tmp_path: Path)
     figure = made.to_figure()
     assert len(figure.contents) == 9 and figure.steps == (1, 2, 3)
     assert figure.contents[2].panel.kind == "picture" and "no value of spatial gate" in figure.contents[2].title
-    assert figure.contents[7].panel.step == 2, "the third row shows the second model's last step"
+    assert figure.contents[7].panel.spec.step == 2, "the third row shows the second model's last step"
     assert figure.size[0] == 3.25
     for kind, magic in (("pdf", b"%PDF"), ("svg", b"<?xml"), ("png", b"\x89PNG")):
         assert figure.to_bytes(kind).startswith(magic)
@@ -605,7 +605,7 @@ def test_a_figure_never_takes_a_pictures_place(
         with pytest.raises(SystemExit) as caught:
             main(["compare", *given, *BOTH, "--format", "png", "--out", str(folder)])
         assert caught.value.code == 2 and not loads
-    assert "take a picture's place" in capsys.readouterr().err
+    assert "overwrite a picture" in capsys.readouterr().err
     assert main(["compare", str(folder / "s1.png"), *BOTH, "--out", str(tmp_path / "out")]) == 0
     with pytest.raises(SystemExit):
         record = str(tmp_path / "out" / "s1.json")
@@ -652,7 +652,7 @@ def test_a_folder_on_the_command_line(
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--model", "three"], ["--model", "x"] * 7, [*BOTH, "--map", "class_map:2"], [*BOTH, "--box", "1,2,3"],
+    [["--model", "three"], ["--model", "x"] * 7, [*BOTH, "--map", "cam:0"], [*BOTH, "--box", "1,2,3"],
      [*BOTH, "--box", "a,b,c,d"], [*BOTH, *["--map", "class_map"] * 3], [*BOTH, "--opacity", "3"],
      [*BOTH, "--preset", "nature"], [*BOTH, "--threshold", "2"], [*BOTH, "--scale", "raw"]],
 )  # fmt: skip

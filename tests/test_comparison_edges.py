@@ -13,7 +13,7 @@ from tests.tiny import as_model, scene, tiny_model, tiny_network
 from viz.core.trace import Trace
 from viz.figures.comparison import compare, top_overlap
 from viz.figures.comparison.data import scale_group
-from viz.figures.comparison.tables import csv_text
+from viz.files import csv_text
 from viz.page.compare_entries import class_index, model_entry
 from viz.run.engine import Model
 
@@ -87,4 +87,4 @@ def test_two_classifiers_mean_the_same_by_a_whole_name_alone() -> None:
     whole = next(label for label in trace.head.labels if " " in label and trace.head.labels.count(label) == 1)
     assert class_index(trace, whole) == trace.head.labels.index(whole)
     entry = model_entry(trace, "tiny", ["giant panda", "siberian husky"])
-    assert [m["class_index"] for m in entry["maps"] if m["kind"] == "class_map"] == [388]
+    assert [m["class_index"] for m in entry["maps"] if m["kind"] == "cam"] == [388]

@@ -34,7 +34,7 @@ def _x(*shape: int, seed: int = 1) -> Tensor:
 def _seen(module: nn.Module, x: Tensor) -> dict[str, Tensor]:
     with capture(module) as sink:
         module(x)
-    return {probe.label: value for probe, _, _, value in sink.batches}
+    return {tap.label: value for tap, _, value in sink.batches}
 
 
 def _adding(noise: Tensor) -> Edit:

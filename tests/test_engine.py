@@ -92,9 +92,9 @@ def test_geometry_and_precision_of_a_load() -> None:
     ("arguments", "error", "says"),
     [
         ({"model": "no-such-net"}, ModelError, "lite0"),
-        ({"model": "weights/none.pth"}, CheckpointError, r"^There is no file none\.pth\.$"),
-        ({"model": Path("/nowhere/secret/none.pth")}, CheckpointError, r"^There is no file none\.pth\.$"),
-        ({"model": ""}, ModelError, "There is no model"),
+        ({"model": "weights/none.pth"}, CheckpointError, r"^The file none\.pth does not exist\.$"),
+        ({"model": Path("/nowhere/secret/none.pth")}, CheckpointError, r"^The file none\.pth does not exist\.$"),
+        ({"model": ""}, ModelError, "Unknown model"),
         ({"model": "lite0", "device": "cuda:99"}, ModelError, "no device 'cuda:99'"),
         ({"model": "lite0", "device": "toaster"}, ModelError, "no device 'toaster'"),
         ({"model": "lite0", "device": "meta"}, ModelError, "no device 'meta'"),

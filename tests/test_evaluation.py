@@ -409,7 +409,7 @@ def test_tdam_has_a_row_a_step_and_the_union_of_its_steps(data: Path, tmp_path: 
     assert [(r["source"], r["step"]) for r in result["rows"][2:]] == [
         ("cam:1", 1),
         ("cam:2", 2),
-        ("attention:spatial_gate", 2),
+        ("spatial_gate", 2),
     ]
     model = result["models"][0]
     assert len(model["classification"]) == 2
@@ -465,7 +465,7 @@ def test_some_of_a_data_set_are_the_same_ones_every_time(data: Path) -> None:
 
 def _command(data: Path, out: Path, *more: str) -> list[str]:
     models, sources = ("lite0", "lite0-tdam"), ("cam", "attention", "gradcam")
-    named = ["--data", str(data), "--split", "val", "--model", *models, "--source", *sources]
+    named = ["--data", str(data), "--split", "val", "--model", *models, "--map", *sources]
     return ["evaluate", *named, "--batch", "2", "--folds", "3", "--device", "cpu", "--json", str(out), *more]
 
 
@@ -485,7 +485,7 @@ def test_one_two_and_three_processes_and_a_killed_run_give_identical_files(
     assert main(_command(data, whole)) == 0
     assert capfd.readouterr().out.split() == [str(whole)]
     assert main(_command(data, killed)) == 0
-    assert "going on after" in capfd.readouterr().err
+    assert "resuming after" in capfd.readouterr().err
     assert part.read_text().startswith(before[: before.rfind("\n") + 1])
     assert killed.read_bytes() == whole.read_bytes()
     chunks = [read[0] for line in part.read_text().splitlines(True) if (read := read_line(line)) is not None]
@@ -546,10 +546,10 @@ def test_the_command_refuses_slips_before_it_works(
     for more, why in (
         (["--json", "out.txt"], "must end in .json"),
         (["--json", str(tmp_path / "no" / "out.json")], "does not exist"),
-        (["--same-pictures", "--tune-on", "tune"], "exclude"),
-        (["--source", "heat"], "no source"),
+        (["--same-pictures", "--tune-on", "tune"], "not both"),
+        (["--map", "heat"], "no source"),
         (["--interval", "3"], "interval"),
-        (["--readers", "-3"], "--readers takes"),
+        (["--readers", "-3"], "--readers must lie"),
         (["--batch", "0"], "batch"),
         (["--csv", str(tmp_path / "folder.csv")], "is a folder"),
     ):

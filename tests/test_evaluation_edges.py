@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import viz.measures.localization.task as task_module
 from tests.localization_data import write_dataset
+from viz.core.card import ModelCard
 from viz.core.trace import Trace
 from viz.datasets import Dataset, open_dataset
 from viz.measures.intervals import interval
@@ -20,7 +21,6 @@ from viz.measures.localization.described import _model_part
 from viz.measures.localization.options import Options, sources_of
 from viz.measures.localization.results import Result
 from viz.measures.localization.run import evaluate, plan
-from viz.models.cards import ModelCard
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tests.tiny import as_model, scene, tiny_model, tiny_network
 from viz.capture.probe import Probe
+from viz.core.card import ModelCard
 from viz.core.record import MAP
 from viz.errors import ModelError, ProbeError, VizError
 from viz.geometry import Preprocessing, prepare
@@ -38,7 +39,6 @@ from viz.measures.faithfulness.randomisation import randomisation, randomise
 from viz.measures.faithfulness.reliance import reliance
 from viz.measures.faithfulness.similarity import similarity, ssim
 from viz.measures.faithfulness.stability import stability
-from viz.models.cards import ModelCard
 from viz.models.networks.base import StepNetwork, StepOutput
 from viz.picture import Picture, open_picture
 from viz.run.engine import Model
@@ -622,7 +622,7 @@ def test_a_data_set_resumes_to_the_same_numbers(tmp_path: Path) -> None:
     again = measure_set(model, data, request, tmp_path / "b", begin=begin)
     assert again is not None and len(calls) == 2
     assert json.dumps(again.to_json()) == json.dumps(whole.to_json())
-    assert {s.source for s in whole.table if s.control == "deletion"} == {"cam", "attention:spatial_gate"}
+    assert {s.source for s in whole.table if s.control == "deletion"} == {"cam", "spatial_gate"}
     assert all(s.n == 6 for s in whole.table if s.control == "reliance")
     with pytest.raises(VizError, match="other options"):
         measure_set(model, data, Request(("cam",), ("deletion",), options=SMALL), tmp_path / "b")

@@ -47,21 +47,21 @@ def test_wrong_use(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "must end in .json" in capsys.readouterr().err
     for more, why in (
         (["--model", "lite0-psa", "nope"], "nope"),
-        (["--model", "lite0-psa", "lite0-ema", "--source", "attention:spatial_gate"], "spatial_gate"),
+        (["--model", "lite0-psa", "lite0-ema", "--map", "attention:spatial_gate"], "spatial_gate"),
         (["--model", "lite0-psa", "--controls", "deletion", "--probe", "nope"], "no probe"),
     ):
         with pytest.raises(VizError, match=why):
             run(*base, *more, "--json", str(tmp_path / "b.json"))
         assert not (tmp_path / "b.json.rows").exists(), "told before the first model is measured"
-    with pytest.raises(VizError, match="one of these maps"):
-        run(*base, "--source", "attention", "--json", str(tmp_path / "a.json"))
+    with pytest.raises(VizError, match="any of these maps"):
+        run(*base, "--map", "attention", "--json", str(tmp_path / "a.json"))
 
 
 def test_a_run(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, table = tmp_path / "out.json", tmp_path / "out.csv"
     few = ["--points", "2", "--random-maps", "1", "--device", "cpu"]
     arguments = ["--data", str(data), "--model", "lite0", "lite0-psa", "--controls", "reliance", "deletion", *few]
-    arguments += ["--source", "cam", "attention", "--json", str(out), "--csv", str(table)]
+    arguments += ["--map", "cam", "attention", "--json", str(out), "--csv", str(table)]
     assert run(*arguments) == 0
     said = capsys.readouterr()
     assert "lite0 has no attention" in said.err and "1 of 3 pictures could not be used" in said.err
@@ -69,7 +69,7 @@ def test_a_run(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     plain, gated = found["models"]
     assert [m["model"] for m in found["models"]] == ["lite0", "lite0-psa"]
     assert not any(s["control"] == "reliance" for s in plain["table"])
-    assert {s["source"] for s in gated["table"] if s["control"] == "deletion"} == {"cam", "attention:spatial_gate"}
+    assert {s["source"] for s in gated["table"] if s["control"] == "deletion"} == {"cam", "spatial_gate"}
     drop = [s for s in gated["table"] if s["measure"] == "probability_drop"]
     # Neither of PSA's gates has a neutral value alone.
     without = {s["variant"] for s in drop if s["n"] == 0}

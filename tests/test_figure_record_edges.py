@@ -16,9 +16,9 @@ from viz.core.trace import Trace
 from viz.figures import FigureSpec, Panel, figure, figure_from_record
 from viz.figures.content import contents
 from viz.figures.draw import _Drawing, settings
-from viz.figures.export import predictions_entry
 from viz.figures.latex import caption
 from viz.figures.text import numbers
+from viz.run.export import predictions_entry
 
 
 @pytest.fixture(scope="module")

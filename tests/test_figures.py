@@ -24,19 +24,19 @@ from tests.tiny import scene, tiny_model, with_neutral
 from viz.core.heatmap import overlay, scale_for
 from viz.core.map_spec import MapSpec
 from viz.core.trace import Trace
-from viz.errors import FigureError, ModelError, ProbeError, VizError
+from viz.errors import FigureError, FileError, ModelError, ProbeError, VizError
 from viz.figures import PRESETS, FigureSpec, Panel, figure, figure_from_record
 from viz.figures.content import contents, letter_of, percent
 from viz.figures.defaults import default_panels
 from viz.figures.draw import _Drawing, settings
-from viz.figures.export import trace_json
-from viz.figures.latex import escaped
 from viz.figures.layout import MARGIN, spans
 from viz.figures.raster import cells_extent, draw_photo, opaque, photo
 from viz.figures.record import read_record
 from viz.figures.shorthand import panel_text, parse_panel, parse_panels
 from viz.figures.text import numbers, width_of, wrapped
 from viz.files import as_json_bytes
+from viz.latex_text import escaped
+from viz.run.export import trace_json
 
 SEVEN = "picture,class_map:1,class_map:2,class_map:3,spatial_gate:2,channel_gate:3,boxes:all"
 
@@ -102,8 +102,8 @@ def test_bad_shorthands_are_refused_in_one_sentence(text: str) -> None:
 
 def test_a_panel_becomes_definite(trace: Trace) -> None:
     made = figure(trace, ["class_map", "channel_gate", "spatial_gate:2", "boxes:all"])
-    kinds = [(p.kind, p.step) for p in made.spec.panels]
-    assert kinds == [("class_map", 3), ("channels", 3), ("map", 2), ("boxes", 3)]
+    kinds = [(p.kind, p.spec.kind, p.spec.step) for p in made.spec.panels]
+    assert kinds == [("map", "cam", 3), ("channels", "tap", 3), ("map", "tap", 2), ("boxes", "cam", -1)]
     assert made.spec.panels[2].probe == "layer4.0.RA_block.spatial_gate"
     assert made.spec.panels[0].class_index == trace.top(-1, 1)[0].class_index
     # Making it again from its own spec changes nothing.
@@ -447,7 +447,7 @@ def test_broken_records_are_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(FigureError) as caught:
         read_record(path)
     assert str(tmp_path) not in str(caught.value)
-    with pytest.raises(FigureError):
+    with pytest.raises(FileError):
         read_record(tmp_path / "none.json")
 
 
@@ -558,7 +558,7 @@ def test_saving_refuses_and_is_whole(trace: Trace, tmp_path: Path) -> None:
     for bad in ("fig.jpg", "fig", "fig.PDF.exe"):
         with pytest.raises(FigureError, match="ends in"):
             made.save(tmp_path / bad)
-    with pytest.raises(FigureError, match="does not exist"):
+    with pytest.raises(FileError, match="does not exist"):
         made.save(tmp_path / "none" / "fig.pdf")
     with pytest.raises(FigureError):
         made.to_bytes("eps")
@@ -579,10 +579,11 @@ def test_figure_options_are_checked(trace: Trace) -> None:
 
 def test_default_panels_tell_the_story(trace: Trace) -> None:
     made = figure(trace)
-    assert [(c.panel.kind, c.panel.step) for c in made.contents] == [
-        ("picture", 1), ("class_map", 1), ("class_map", 2), ("class_map", 3), ("map", 2), ("map", 3)
+    assert [(c.shows, c.panel.spec.step) for c in made.contents[1:]] == [
+        ("cam", 1), ("cam", 2), ("cam", 3), ("tap", 2), ("tap", 3)
     ]  # fmt: skip
-    assert len({c.panel.class_index for c in made.contents if c.panel.kind == "class_map"}) == 1
+    assert made.contents[0].panel.kind == "picture"
+    assert len({c.panel.class_index for c in made.contents if c.shows == "cam"}) == 1
     assert made._repr_png_()[:4] == b"\x89PNG"
 
 

@@ -51,7 +51,9 @@ def imports() -> dict[str, frozenset[str]]:
                 found |= inner
                 if len(inner) < len(node.names):
                     found.add(str(node.module))
-        out[name] = frozenset(found - {name})
+        # Whoever imports a module runs the packages around it first.
+        found |= {".".join(one.split(".")[:n]) for one in found for n in range(2, one.count(".") + 1)} & known.keys()
+        out[name] = frozenset(one for one in found if not f"{name}.".startswith(f"{one}."))
     return out
 
 

@@ -60,7 +60,7 @@ def test_no_floor_is_known_bad_but_the_one_that_is_installed_over() -> None:
     assert over["pillow"] == version("pillow")
 
 
-@pytest.mark.parametrize("file", ["README.md", "tests/run", "tests/lowest"])
+@pytest.mark.parametrize("file", ["README.md", "docs/install.md", "tests/run", "tests/lowest"])
 def test_every_command_installs_the_override_last(file: str) -> None:
     text = (ROOT / file).read_text(encoding="utf-8")
     assert text.index("--no-deps -r overrides.txt") > text.index("-e ")

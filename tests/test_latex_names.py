@@ -53,7 +53,7 @@ def tiny() -> Any:
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch, tiny: Any) -> None:
     monkeypatch.setattr(viz.run.engine, "load", lambda *args, **options: tiny)
-    monkeypatch.setattr("viz.figures.record.load", lambda *args, **options: tiny)
+    monkeypatch.setattr("viz.figures.again.load", lambda *args, **options: tiny)
     monkeypatch.setattr("viz.run.engine.Engine.model", lambda self, name, *args, **options: tiny)
 
 

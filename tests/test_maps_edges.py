@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from viz.core.boxes import boxes
 from viz.core.heatmap import Heatmap, Scale, overlay, scale_for, symmetric
 from viz.figures.raster import cells
 from viz.geometry import Preprocessing, fit
-from viz.measures.localization.boxes import boxes
 
 NET = Preprocessing((32, 32))
 

@@ -1,4 +1,4 @@
-"""The tables in README are those that the commands wrote, and follow from the numbers beside them."""
+"""The tables in docs/ are those that the commands wrote, and follow from the numbers beside them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ MEASURED = ROOT / "checkpoints" / "measured"
 
 
 @pytest.mark.parametrize(("name", "write"), [("localization", localization), ("faithfulness", faithfulness)])
-def test_readme_holds_the_table_that_was_measured(name: str, write: Callable[[Any], str]) -> None:
+def test_the_page_holds_the_table_that_was_measured(name: str, write: Callable[[Any], str]) -> None:
     table = write(json.loads((MEASURED / f"{name}.json").read_text()))
-    readme = (ROOT / "README.md").read_text()
+    page = (ROOT / "docs" / f"{name}.md").read_text()
     start, end = f"<!-- {name} table: start -->", f"<!-- {name} table: end -->"
-    assert readme.count(start) == readme.count(end) == 1
-    assert readme.partition(start)[2].partition(end)[0].strip() == table.strip()
+    assert page.count(start) == page.count(end) == 1
+    assert page.partition(start)[2].partition(end)[0].strip() == table.strip()
 
 
 def test_the_long_table_of_controls_is_the_one_that_was_measured() -> None:
@@ -32,15 +32,15 @@ def test_the_long_table_of_controls_is_the_one_that_was_measured() -> None:
         found = {(r["control"], r["source"], r["variant"], r["measure"]): r for r in model["table"]}
         for (control, source, variant, measure), r in found.items():
             if measure == "gain_over_random" and source == "cam":
-                assert r["low"] > 0, "README says so"
+                assert r["low"] > 0, "docs/faithfulness.md says so"
             if measure == "gain_over_centre" and source.startswith("attention"):
-                assert r["low"] <= 0, "README says so"
+                assert r["low"] <= 0, "docs/faithfulness.md says so"
             if measure == "spearman" and variant == "independent: attention" and source.startswith("attention"):
-                assert r["high"] < 0.2, "README says so"
+                assert r["high"] < 0.2, "docs/faithfulness.md says so"
             if measure == "spearman" and variant == "cascading: classifier" and source.startswith("attention"):
-                assert (r["mean"] == 1) == (model["model"] != "lite0-tdam"), "README says so"
+                assert (r["mean"] == 1) == (model["model"] != "lite0-tdam"), "docs/faithfulness.md says so"
             if control == "stability" and measure == "spearman" and source.startswith("attention"):
-                assert r["mean"] < found[control, "cam", variant, measure]["mean"], "README says so"
+                assert r["mean"] < found[control, "cam", variant, measure]["mean"], "docs/faithfulness.md says so"
 
 
 def test_the_bundled_checkpoints_are_those_that_were_measured() -> None:

@@ -72,7 +72,7 @@ def test_commands_on_one_picture(
     folder: Path, arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    assert main([*arguments, "--checkpoint", "models/huge.pth"]) == 1
+    assert main([*arguments, "--model", "models/huge.pth"]) == 1
     assert "not finite" in capsys.readouterr().err
     assert not (folder / "f.pdf").exists()
     assert not list((folder / "out").glob("*.npz")) if (folder / "out").exists() else True
@@ -93,7 +93,7 @@ def test_commands_on_a_set(
     folder: Path, command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    asked = [command, "--data", "index.csv", "--model", "huge", "--models", "models", "--source", "cam"]
+    asked = [command, "--data", "index.csv", "--model", "huge", "--models", "models", "--map", "cam"]
     assert main([*asked, "--json", "r.json", *(["--folds", "2"] if command == "evaluate" else [])]) == 1
     assert "not finite" in capsys.readouterr().err
     assert not (folder / "r.json").exists()
@@ -121,7 +121,7 @@ def test_lost_records_are_notes(lost: viz.Trace, tmp_path: Path) -> None:
     assert names and any(names[0] in note for note in lost.notes)
     assert lost.notes[-1].startswith("Where a value is not finite, nothing is drawn.")
     assert "not finite" in lost._repr_html_()
-    from viz.figures.export import trace_json
+    from viz.run.export import trace_json
 
     told = trace_json(lost)
     assert told["notes"] == list(lost.notes)

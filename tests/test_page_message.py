@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from tests.family_models import family_model
 from tests.tiny import as_model, scene, tiny_model, tiny_network
+from viz.core.card import ModelCard
 from viz.core.trace import Trace
 from viz.geometry import Preprocessing
-from viz.models.cards import ModelCard
 from viz.page.entries import floats, kernel_entries, map_entry
 from viz.page.payload import DISPLAY_SIDE, TOP, classes_of, display_rgb, display_size, viewer_message
 from viz.picture import open_picture
@@ -39,11 +39,11 @@ def oblong() -> Trace:
 def test_every_sent_map_has_its_own_rows_columns_and_values(oblong: Trace) -> None:
     message = json.loads(viewer_message(oblong))
     assert oblong.features[0].shape[1:] == (3, 6)
-    sent = {m["name"]: m for m in message["maps"] if m["kind"] != "class_map"}
+    sent = {m["name"]: m for m in message["maps"] if m["kind"] != "cam"}
     assert {"layer4.0.RA_block.spatial_gate", "layer4.0.RA_block.spatial_score"} <= set(sent)
     for entry in message["maps"]:
         for step in entry["steps"]:
-            if entry["kind"] == "class_map":
+            if entry["kind"] == "cam":
                 wanted = oblong.class_map(step["step"], entry["class_index"]).native
             elif entry["kind"] == "spatial":
                 wanted = oblong.heatmap(entry["name"], step["step"]).native
@@ -62,7 +62,7 @@ def test_classes_of_every_step_are_sent_best_first(oblong: Trace) -> None:
     assert TOP == 5 and classes_of(changed) == [11, 21, 12, 13, 23, 14, 24, 15, 25]
     assert classes_of(changed, (900, 11)) == [11, 21, 12, 13, 23, 14, 24, 15, 25, 900]
     message = json.loads(viewer_message(changed, extra_classes=(900,), pick=900))
-    assert [m["class_index"] for m in message["maps"] if m["kind"] == "class_map"] == classes_of(changed, (900,))
+    assert [m["class_index"] for m in message["maps"] if m["kind"] == "cam"] == classes_of(changed, (900,))
     assert message["pick"] == 900
     assert next(f["top"][0]["class_index"] for f in message["frames"] if f["step"] == 1) == 11
 
@@ -88,7 +88,7 @@ def test_bounds_without_an_end_are_null_and_numbers_survive() -> None:
     gate = trace.heatmap("spatial_gate", 2)
     entry = map_entry([gate, trace.class_map(1)], "spatial", "t", "g")
     assert entry["bounds"] == [0.0, 1.0] and [s["step"] for s in entry["steps"]] == [2, 1]
-    assert map_entry([trace.class_map(1)], "class_map", "t", "g")["bounds"] == [None, None]
+    assert map_entry([trace.class_map(1)], "cam", "t", "g")["bounds"] == [None, None]
     numbers = np.array([[1e-30, -0.0], [3.25, -1e30]], np.float32)
     np.testing.assert_array_equal(values({"data": floats(numbers), "h": 2, "w": 2}), numbers)
 

@@ -239,7 +239,7 @@ def test_a_kernel_attention_of_exactly_1_is_plain_convolution(arguments: dict[st
     with torch.inference_mode(), capture(module) as sink:
         out = module(x)
         expected = plain(module, x)
-    seen = {p.label: v for p, _, _, v in sink.batches}
+    seen = {tap.label: v for tap, _, v in sink.batches}
     assert torch.equal(seen["kernel_attention"], torch.ones_like(seen["kernel_attention"]))
     torch.testing.assert_close(out, expected, atol=1e-5, rtol=1e-5)
 
@@ -465,7 +465,7 @@ def test_edits_of_the_kernel_attention_act() -> None:
             # A capture inside an edit sees what is used.
             with capture(module) as sink:
                 module(x)
-    assert sink.batches[-1][3][:, 2].abs().max() == 0
+    assert sink.batches[-1][2][:, 2].abs().max() == 0
     with pytest.raises(ProbeError), edited(module, {"kernel_gate": lambda v, _: v}):
         pass
 

@@ -126,7 +126,7 @@ def test_nothing_is_left_on_the_model() -> None:
     with capture(network) as sink:
         out = network(x)
     kept = sink.records()
-    gone = [weakref.ref(x), weakref.ref(out), weakref.ref(sink.batches[0][3])]
+    gone = [weakref.ref(x), weakref.ref(out), weakref.ref(sink.batches[0][2])]
     del x, out, sink
     gc.collect()
     assert [ref() for ref in gone] == [None, None, None]

@@ -34,7 +34,7 @@ def _x(*shape: int, seed: int = 1) -> Tensor:
 def _seen(module: nn.Module, x: Tensor) -> dict[str, Tensor]:
     with capture(module) as sink:
         module(x)
-    return {probe.label: value for probe, _, _, value in sink.batches}
+    return {tap.label: value for tap, _, value in sink.batches}
 
 
 def _adding(noise: Tensor) -> Edit:
@@ -125,13 +125,13 @@ def test_sequential_spatial_branch_reads_the_gated_input() -> None:
     module, x = _module(SequentialPSA), _x(1, 16, 5, 7)
     with edited(module, {"channel_gate": lambda v, _: torch.zeros_like(v)}), capture(module) as sink:
         module(x)
-    query = {p.label: v for p, _, _, v in sink.batches}["spatial_query"]
+    query = {tap.label: v for tap, _, v in sink.batches}["spatial_query"]
     assert torch.count_nonzero(query) == 0
     # The parallel form's spatial branch reads x itself.
     module = _module(ParallelPSA)
     with edited(module, {"channel_gate": lambda v, _: torch.zeros_like(v)}), capture(module) as sink:
         module(x)
-    assert {p.label: v for p, _, _, v in sink.batches}["spatial_query"].abs().sum() > 0
+    assert {tap.label: v for tap, _, v in sink.batches}["spatial_query"].abs().sum() > 0
 
 
 @BOTH

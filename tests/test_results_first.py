@@ -32,7 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "attribution": ("figure P --model lite0 --panels picture,gradcam --out O/f.pdf", "f.pdf"),
     "compare": ("compare P --model lite0 --model lite0-psa --out O", "p-agreement.json"),
     "evaluate": (
-        "evaluate --data D --split val --model lite0 --source cam gradcam --folds 2 --json O/r.json --html O/r.html",
+        "evaluate --data D --split val --model lite0 --map cam gradcam --folds 2 --json O/r.json --html O/r.html",
         "r.html",
     ),
     "faithfulness": (
@@ -148,7 +148,7 @@ def test_a_table_of_the_controls_that_fails_costs_nothing_else(
     assert main([*command, "--markdown", str(tmp_path / "r.md"), "--csv", str(tmp_path / "r.csv")]) == 1
     assert json.loads((tmp_path / "r.json").read_text())["models"] and (tmp_path / "r.csv").is_file()
     said = capsys.readouterr().err
-    assert "cannot be made (KeyError)" in said and "Traceback" not in said
+    assert "could not be made (KeyError)" in said and "Traceback" not in said
 
 
 def test_a_report_that_cannot_be_written_is_one_sentence(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from tests.family_models import NAMES, family_model
 from tests.tiny import as_model, scene, with_tap
 from viz.capture.probe import capture
+from viz.core.card import ModelCard
 from viz.core.kernels import cell_at, directions, kernel_at
 from viz.core.map_spec import DERIVED, MapSpec
 from viz.core.record import Record
@@ -33,7 +34,6 @@ from viz.figures.defaults import default_panels
 from viz.figures.shorthand import panel_text, parse_panel
 from viz.geometry import Geometry
 from viz.models.backbone import lite0_state
-from viz.models.cards import ModelCard
 from viz.models.networks.lite0_families import Lite0PAKA
 from viz.page.channels_tab import channel_records, choices_of, feature_probe, strongest, told, weakest
 from viz.page.figure_tab import panel_choices
@@ -328,7 +328,7 @@ def test_parts_refuse_what_they_cannot_be_made_of() -> None:
     ):
         with pytest.raises(ProbeError, match=f"{part} needs"):
             trace.heatmap(f"{part}({name})")
-    with pytest.raises(ProbeError, match="no part 'median'"):
+    with pytest.raises(VizError, match="Unknown derived map 'median'"):
         trace.heatmap("median(bottom)")
     with pytest.raises(ProbeError, match="takes no channel"):
         trace.heatmap("mean(bottom)", channel=3)
@@ -356,14 +356,14 @@ def test_the_message_holds_every_stop_and_no_whole_tensor(family: str) -> None:
     names = {m["name"] for m in message["maps"]}
     names |= {f"{k['name']}#{j}" for k in message["kernels"] for j in range(k["k"] ** 2)}
     for frame in message["frames"]:
-        assert frame["show"] in names | {"class_map"}
+        assert frame["show"] in names | {"cam"}
         assert frame["kernel"] is None or frame["kernel"] in {k["name"] for k in message["kernels"]}
     message["picture"]["src"] = ""
     assert len(json.dumps(message)) < 600_000
     for m in message["maps"]:
         for s in m["steps"]:
             assert len(base64.b64decode(s["data"])) == 4 * s["h"] * s["w"] <= 4 * 14 * 14
-    own = [m["name"] for m in message["maps"] if m["kind"] != "class_map"]
+    own = [m["name"] for m in message["maps"] if m["kind"] != "cam"]
     assert len(own) == len(set(own))
 
 
@@ -437,7 +437,7 @@ def test_panels_of_parts() -> None:
     taps = figure(traced("paka"), "kernel_attention:3#0,kernel_attention:3#8").contents
     assert taps[0].scale == taps[1].scale and "tap row 1, column 1" in taps[0].title
     kept = figure(traced("paka"), "directions(kernel_attention):3")
-    assert kept.maps() and kept.record()["figure"]["panels"][0]["part"] == "directions"
+    assert kept.maps() and kept.record()["figure"]["panels"][0]["map"].startswith("directions(")
 
 
 def test_records_stay_plain_values() -> None:

@@ -17,6 +17,7 @@ from PIL import Image
 from tests.tiny import as_model, scene, tiny_model, tiny_network
 from viz.core.trace import Prediction, Trace
 from viz.errors import ModelError, PictureError, ProbeError, VizError
+from viz.families.family import family_of
 from viz.geometry import prepare
 from viz.picture import open_picture
 from viz.run.engine import Model
@@ -122,7 +123,7 @@ def test_class_map_is_the_weighted_sum_of_features(model: Model, trace: Trace, s
         assert heatmap.class_index == c
         assert heatmap.step == step
         assert trace.head.labels[c] in heatmap.title
-        assert heatmap.name == "class_map"
+        assert heatmap.name == "cam"
         assert heatmap.values.shape == (120, 180)
         assert heatmap.raw_range == (heatmap.native.min(), heatmap.native.max())
 
@@ -226,7 +227,13 @@ def test_frames_tell_the_steps_in_order(trace: Trace) -> None:
 
 
 def test_a_plain_network_has_one_frame(trace: Trace) -> None:
-    plain = replace(trace, card=replace(trace.card, family=None), logits=trace.logits[:1], records=())
+    plain = replace(
+        trace,
+        card=replace(trace.card, family=None),
+        family=family_of(None),
+        logits=trace.logits[:1],
+        records=(),
+    )
     assert [f.title for f in plain.stages] == ["step 1"]
     assert "no attention module" in plain.stages[0].caption
 

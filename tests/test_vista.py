@@ -79,7 +79,7 @@ def test_draws_are_given_made_or_uniform() -> None:
     assert torch.equal(message(*pair, "uniform"), message(*pair, zeros))
     with capture(message, ["channel_vector_2_1"]) as sink:
         message(*pair, "uniform")
-    torch.testing.assert_close(sink.batches[0][3], torch.full((2, 6), 1 / 6))
+    torch.testing.assert_close(sink.batches[0][2], torch.full((2, 6), 1 / 6))
     permuted = message(*pair, tensors[::-1])
     assert not torch.equal(permuted, by_tensors)
 
@@ -106,14 +106,14 @@ def test_order_of_draws_in_the_graph() -> None:
     with capture(graph) as sink:
         out = graph(*scales, draws)
     assert out.shape == (1, 24, 3, 3)
-    seen = [(path, p.label, v) for p, path, _, v in sink.batches if p.kind == "channel"]
+    seen = [(tap.path, tap.label, v) for tap, _, v in sink.batches if tap.is_vector]
     wanted = [
         (f"attention_MSG_{m}", f"channel_vector_{q}_{t}") for m in ("35", "45", "55") for q in (1, 2, 3) for t in (1, 2)
     ]
     assert [(path, label) for path, label, _ in seen] == wanted
     for (_, _, value), logits in zip(seen, draws, strict=True):
         torch.testing.assert_close(value, logits.softmax(dim=1))
-    assert all(p.unit == "random draw, not learned" for p, *_ in sink.batches if p.kind == "channel")
+    assert all(tap.random_draw for tap, *_ in sink.batches if tap.is_vector)
 
 
 def test_probes_and_their_kinds() -> None:
@@ -149,7 +149,7 @@ def test_the_gate_is_the_energy_under_maps_and_vectors() -> None:
     message, pair = _message(rank=3), _pair()
     with capture(message) as sink:
         message(*pair)
-    v = {p.label: value for p, _, _, value in sink.batches}
+    v = {tap.label: value for tap, _, value in sink.batches}
     for q in (1, 2, 3):
         weights = torch.stack(
             [v[f"spatial_map_{q}_{t}"][:, None] * v[f"channel_vector_{q}_{t}"][:, :, None, None] for t in (1, 2, 3)]
@@ -164,7 +164,7 @@ def test_rank_zero_is_no_gate_or_no_message() -> None:
     assert torch.equal(StructuredAttention(0, zero_rank="nothing")(energy), torch.zeros_like(energy))
     with capture(m := _message(rank=0)) as sink:
         m(*_pair())
-    v = {p.label: value for p, _, _, value in sink.batches}
+    v = {tap.label: value for tap, _, value in sink.batches}
     assert all(torch.equal(v[f"energy_{q}"], v[f"structured_{q}"]) for q in (1, 2, 3))
     nothing = _message(rank=0, zero_rank="nothing")
     bias = nothing.combination_msgs[0].bias
@@ -224,7 +224,7 @@ def _made(tmp_path: Path, module: AttentionGraph, **changes: object) -> Path:
         out = module(*scales, [torch.from_numpy(d) for d in draws])
     arrays = {"out": out.numpy()}
     if draws:
-        maps = [v for p, path, _, v in sink.batches if p.label.startswith("spatial_map_2") and path.endswith("45")]
+        maps = [v for tap, _, v in sink.batches if tap.label.startswith("spatial_map_2") and tap.path.endswith("45")]
         arrays |= {"ch_logits": np.stack(draws), "MSG_45.sp_ag_2": torch.stack(maps)[:, :, None].numpy()}
     manifest = {
         "name": "made",

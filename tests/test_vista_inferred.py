@@ -217,9 +217,9 @@ def test_the_start_is_a_spatial_gate_of_what_is_received() -> None:
     graph, features = InferredGraph(CHANNELS, updates=1), _features()
     with capture(graph) as sink, torch.no_grad():
         z = graph(features)[0]
-    gates = [v for p, path, _, v in sink.batches if p.label == "structured" and ".s3" in path]
+    gates = [v for tap, _, v in sink.batches if tap.label == "structured" and ".s3" in tap.path]
     torch.testing.assert_close(z, features[2] * (1 + sum(gates) / 2))
-    kernels = [v for p, _, _, v in sink.batches if p.label == "kernel"]
+    kernels = [v for tap, _, v in sink.batches if tap.label == "kernel"]
     delta = torch.zeros(9).index_fill_(0, torch.tensor(4), 1.0)
     assert len(kernels) == 6 and all(torch.equal(k, delta[None, :, None, None].expand_as(k)) for k in kernels)
     # The other scales are silent at first, and begin to learn by their strength.
@@ -282,7 +282,7 @@ def test_channel_weights_stay_soft_whatever_is_learned() -> None:
                 parameter.mul_(50).add_(20 * torch.randn_like(parameter))
     with torch.no_grad(), capture(graph, ["messages.*.channel_vector_*"]) as sink:
         graph(features)
-    ratio = max(float((v.amax(1) / v.amin(1)).max()) for _, _, _, v in sink.batches)
+    ratio = max(float((v.amax(1) / v.amin(1)).max()) for _, _, v in sink.batches)
     assert 5 < ratio <= np.exp(2 * 2.0 + 2 * PRIOR_LIMIT)
 
 
@@ -324,7 +324,7 @@ def test_trained_by_classes_alone_its_maps_find_the_object() -> None:
         with torch.no_grad(), capture(graph, ["structured"]) as sink:
             right = float((logits(test).argmax(1) == classes).float().mean())
         maps = torch.stack(
-            [v.mean(dim=1) for _, path, step, v in sink.batches if path.endswith("s1d1") and step == 3]
+            [v.mean(dim=1) for tap, step, v in sink.batches if tap.path.endswith("s1d1") and step == 3]
         ).sum(dim=0)
         hit = float((maps.flatten(1).argmax(1) == where).float().mean())
         with capture(graph, ["channel_vector_1"]) as sink, torch.no_grad():

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from viz.core.card import ModelCard
 from viz.core.output import ClassHead
 from viz.core.record import Record
 from viz.core.trace import Trace
 from viz.geometry import Preprocessing
-from viz.models.cards import ModelCard, labels_for
+from viz.models.cards import labels_for
 from viz.models.networks.base import StepNetwork
 from viz.models.networks.td_resnet import TDResNet, TDResNetConfig
 from viz.run.engine import Model

@@ -1,4 +1,18 @@
-"""The one family of errors that Searchlight raises for a user's input.
+"""The errors that Searchlight raises for what a user gave or for the machine it runs on: one tree.
+
+    VizError
+    ├── PictureError        a file or array that cannot be opened as a picture
+    ├── DatasetError        a data set that cannot be read (viz.datasets)
+    ├── CheckpointError     a weights file that cannot be used
+    ├── ModelError          an unknown model, device, step or class
+    │   └── NotFiniteError  NaN or infinity in a network's output
+    ├── ProbeError          a probe that does not exist or did not fire
+    ├── MapError            a map specification that cannot be read
+    ├── FigureError         a figure, panel or record that cannot be drawn as requested
+    ├── FileError           a file or folder that cannot be read or written
+    ├── BusyError           the page's queue is full (viz.page.server)
+    ├── BodyError           a malformed request to the page (viz.page.server)
+    └── FileRefusedError    a file that a visitor of the page may not name (viz.page.server)
 
 Each message is one sentence that a person can act on; it never holds a path of the server that the user did not give.
 """
@@ -7,7 +21,7 @@ from __future__ import annotations
 
 
 class VizError(Exception):
-    """Base of every error caused by what the user gave; `str(error)` is fit to be shown."""
+    """Base of all errors; `str(error)` is fit to be shown."""
 
 
 class PictureError(VizError):
@@ -15,11 +29,11 @@ class PictureError(VizError):
 
 
 class CheckpointError(VizError):
-    """A weights file that is foreign, hostile, truncated or does not fit the network."""
+    """A weights file that is damaged, unsafe, of an unknown layout, or does not fit the network."""
 
 
 class ProbeError(VizError):
-    """A probe was asked for that does not exist or did not fire."""
+    """A probe that does not exist or did not fire."""
 
 
 class MapError(VizError):
@@ -31,8 +45,12 @@ class ModelError(VizError):
 
 
 class NotFiniteError(ModelError):
-    """A network's answer on one picture that holds NaN or infinity."""
+    """A network's output for one picture holds NaN or infinity."""
 
 
 class FigureError(VizError):
-    """A figure, record or export that cannot be made as asked."""
+    """A figure, panel or record that cannot be drawn as requested."""
+
+
+class FileError(VizError):
+    """A file or folder that is missing, exists already, or cannot be read or written (no permission, a full disk)."""

@@ -7,16 +7,17 @@ The one place where sizes are converted. Coordinates are continuous (see `viz.pi
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
-from torch import Tensor
 
 from viz.errors import VizError
 from viz.picture import Picture
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Mode = Literal["center_crop", "squash", "letterbox"]
 MODES: tuple[Mode, ...] = ("center_crop", "squash", "letterbox")
@@ -258,6 +259,8 @@ def network_rgb(picture: Picture, preprocessing: Preprocessing, mode: Mode) -> t
 
 def prepare(picture: Picture, preprocessing: Preprocessing, mode: Mode) -> tuple[Tensor, Geometry]:
     """The network's input (1, 3, h, w), float32, and the Geometry that belongs to it."""
+    import torch  # only here, so that a model's card can be read without it
+
     pixels, geometry = network_rgb(picture, preprocessing, mode)
     # Turned to channels first while it is still one byte a value: a quarter of the copying.
     x = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None].to(torch.float32)

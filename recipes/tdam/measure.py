@@ -27,9 +27,9 @@ from recipes.tdam.collages import Collage
 from recipes.tdam.learn import others
 from recipes.views import Region, covered
 from viz.capture.probe import Edit
+from viz.core.boxes import iou
 from viz.datasets.core import Box
 from viz.measures.intervals import interval
-from viz.measures.localization.boxes import iou
 from viz.models.networks.lite0_tdam import Lite0TDAM
 
 BATCH = 128

@@ -18,8 +18,8 @@ from playwright.sync_api import Locator, expect
 import viz
 from tests.browser.people import ASSETS, FOLDER, LOOPBACK, PHONE, Server, Visitor
 from tests.browser.visiting import LONG, PATIENCE, Chrome, all_ended, compute_quickly, hold_until_stopped, until
+from viz.core.card import class_number
 from viz.figures.comparison import Comparison, compare
-from viz.models.cards import class_number
 from viz.page.attribution_entries import layer_choices, method_choices
 
 pytestmark = pytest.mark.browser
@@ -121,7 +121,7 @@ def test_numbers_values_and_files_are_pythons(person: Asker, server: Server, tmp
     person.open_tab()
     person.tick("Grad-CAM", "guided")
     person.compute()
-    maps = [GATE, "class_map", *FAST]
+    maps = [GATE, "cam", *FAST]
     made = python(server, "coffee.jpg", maps)
     names = ["native attention", "class map", "Grad-CAM", "guided backpropagation"]
     assert person.grid.locator(".cmp-head strong").all_inner_texts() == names
@@ -190,7 +190,7 @@ def test_another_class_and_a_layer(person: Asker, server: Server) -> None:
     person.tick("Grad-CAM")
     person.pick_layer("gradient x activation at spatial gate")
     person.compute()
-    maps = [GATE, "class_map", "gradcam", "gradient_x_activation(spatial_gate)"]
+    maps = [GATE, "cam", "gradcam", "gradient_x_activation(spatial_gate)"]
     made = python(server, "chelsea.jpg", maps, class_index=second.class_index)
     same_numbers(person.table("pairs"), made, 2)
     assert second.label in person.grid.locator(".cmp-about").inner_text()
@@ -214,7 +214,7 @@ def test_a_slow_method_says_its_cost_and_a_plain_network_has_no_attention(
     person.compute()
     assert person.grid.locator(".cmp-head strong").all_inner_texts() == ["class map", "occlusion"]
     assert "no attention module" in person.grid.locator(".cmp-explain").inner_text()
-    same_numbers(person.table("pairs"), python(server, "rocket.jpg", ["class_map", "occlusion"], "lite0"), 1)
+    same_numbers(person.table("pairs"), python(server, "rocket.jpg", ["cam", "occlusion"], "lite0"), 1)
 
 
 def test_stop(person: Asker, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +244,7 @@ def test_stop(person: Asker, server: Server, monkeypatch: pytest.MonkeyPatch) ->
     assert person.grid.get_attribute("data-state") == "empty"
     person.tick("integrated")
     person.compute()
-    same_numbers(person.table("pairs"), python(server, "flower.jpg", [GATE, "class_map", "integrated_gradients"]), 2)
+    same_numbers(person.table("pairs"), python(server, "flower.jpg", [GATE, "cam", "integrated_gradients"]), 2)
     fresh = viz.load(TDAM, "cpu")
     trace = fresh.attribute(fresh.trace(picture), "integrated_gradients", step=1, class_index=kept_class(server))
     again = server.engine.trace(picture, TDAM).attribution("integrated_gradients", 1, kept_class(server))

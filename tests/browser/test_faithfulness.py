@@ -83,7 +83,7 @@ def test_all_quick_controls_are_pythons(
     person.open_tab("Faithfulness")
     person.measure()
     picture = viz.open_picture(ASSETS / "flower.jpg")
-    report = faithful(server.engine.model(PSA), picture, source="attention:spatial_gate")
+    report = faithful(server.engine.model(PSA), picture, source="spatial_gate")
     files = person.take_home("#faithfulness-files a", tmp_path)
     assert set(files) == {".json", ".csv"} and files[".csv"].name.startswith("flower-lite0-psa")
     assert files[".csv"].read_text() == report.to_csv()
@@ -221,7 +221,7 @@ def test_what_is_offered(server: Server) -> None:
     plain, psa = server.engine.trace(picture, "lite0"), server.engine.trace(picture, PSA)
     assert "no attention module" in note_of(plain) and "no attention" not in note_of(psa)
     assert [p for _, p in part_choices(psa)] == list(PARTS)
-    assert source_choices(psa)[0] == ("native attention: spatial gate", "attention:spatial_gate")
+    assert source_choices(psa)[0] == ("native attention: spatial gate", "spatial_gate")
     assert source_choices(plain)[0] == ("class map", "cam")
     slow = [words for words, source in source_choices(psa) if source in ("integrated_gradients", "occlusion")]
     assert len(slow) == 2 and all("minutes" in w for w in slow)

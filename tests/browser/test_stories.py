@@ -15,8 +15,7 @@ from tests.browser.people import ASSETS, CONTRAST, Server, Visitor, boxes_overla
 from tests.browser.visiting import Chrome
 from tests.family_models import NAMES
 from viz.core.heatmap import Heatmap, overlay, scale_for, symmetric
-from viz.core.kernels import directions, kernel_at
-from viz.page.payload import display_rgb, static
+from viz.page.payload import display_rgb
 
 pytestmark = pytest.mark.browser
 
@@ -218,34 +217,11 @@ def test_directions_are_drawn_as_arrows_and_as_hues(walker: Walker, server: Serv
     assert max(bare, none) < 0.7 * arrows and arrows < 0.7 * hues
 
 
-@of("paka")
-def test_kernels_in_the_browser_are_those_of_python(walker: Walker, server: Server) -> None:
-    trace = reference(server, "paka", "flower.jpg")
-    record = trace.record("kernel_attention", 3)
-    for stride in (1, 2):
-        kernel = {"k": 3, "dilation": 4, "stride": stride, "neutral": 1}
-        taps, pulls = walker.page.evaluate(
-            """([code, geometry, kernel, h, w, values, cell]) => {
-              const core = new Function(code + '; return { kernelTaps, kernelPulls };')();
-              const map = { h, w, values: Float32Array.from(values) };
-              return [core.kernelTaps(geometry, kernel, map, cell), [...core.kernelPulls(kernel, map)]];
-            }""",
-            [static("core.js"), trace.geometry.as_json(), kernel, 14, 14, record.values.ravel().tolist(), [2, 12]],
-        )
-        for got, want in zip(
-            taps, kernel_at(record.values, (2, 12), trace.geometry, dilation=4, stride=stride), strict=True
-        ):
-            assert (got["row"], got["column"], got["inside"]) == (want.row, want.column, want.inside)
-            assert got["value"] == pytest.approx(want.value)
-            assert [got["box"][k] for k in ("x0", "y0", "x1", "y1")] == pytest.approx(want.box, abs=1e-6)
-        assert pulls == pytest.approx(directions(record.values, 1.0).ravel().tolist(), abs=1e-6)
-
-
 def test_any_map_can_be_chosen_and_the_story_taken_up_again(browser: Chrome, server: Server) -> None:
     with Walker(browser, server) as walker:
         walker.open("paka")
         trace = reference(server, "paka")
-        walker.choose("map", "attention.levels.1.kernel_attention@5")
+        walker.choose("map", "attention.levels.1.kernel_attention#5")
         walker.go(next(i for i, f in enumerate(trace.stages, 1) if f.step == 2))
         assert "tap row 2, column 3" in walker.text(".sl-readout")
         assert len(walker.rows()) == 1 and walker.rows()[0][0].isdigit(), "a map that a person chose has its box"
@@ -259,7 +235,7 @@ def test_any_map_can_be_chosen_and_the_story_taken_up_again(browser: Chrome, ser
         before = walker.key
         walker.choose_model("lite0-tdam")
         walker.shown_after(before)
-        assert walker.page.input_value(".sl-map") == "class_map"
+        assert walker.page.input_value(".sl-map") == "cam"
         assert (
             not walker.page.locator(".sl-kernel").is_visible()
             and not walker.page.locator(".sl-showkernel").is_visible()

@@ -35,7 +35,7 @@ class Looker(Visitor):
             self.upload(ASSETS / name)
         self.page.set_checked(".sl-showbox", boxes)
         for control, value in (
-            ("map", "class_map"),
+            ("map", "cam"),
             ("scale", "steps"),
             ("palette", "inferno"),
             ("interp", "bilinear"),
@@ -129,7 +129,7 @@ def test_canvas_equals_the_export(looker: Looker, server: Server, name: str, int
     maps = [trace.class_map(t, c) for c in best for t in steps]
     shown = trace.class_map(2)
     cases = [
-        ("class_map", "steps", "inferno", 0.55, shown, scale_for(shown, "steps", together=maps)),
+        ("cam", "steps", "inferno", 0.55, shown, scale_for(shown, "steps", together=maps)),
         (gate.name, "raw", "viridis", 0.8, gate, scale_for(gate, "raw")),
         (gate.name, "image", "grey", 1.0, gate, scale_for(gate, "image")),
     ]
@@ -176,7 +176,7 @@ def test_stepping_and_looking_make_no_request_and_no_forward(visitor: Visitor, s
     frame.focus()
     for key in ("Home", "ArrowRight", "ArrowRight", "ArrowLeft", "End", "Shift+ArrowUp", "Shift+ArrowLeft"):
         visitor.page.keyboard.press(key)
-    for name, value in (("map", "class_map"), ("scale", "image"), ("palette", "cividis"), ("interp", "cells")):
+    for name, value in (("map", "cam"), ("scale", "image"), ("palette", "cividis"), ("interp", "cells")):
         visitor.choose(name, value)
     for name, value in (("opacity", 20), ("threshold", 70), ("minarea", 3)):
         visitor.set_range(name, value)
@@ -201,7 +201,7 @@ def test_diverging_palette_is_centred_on_the_neutral_value(visitor: Visitor, ser
     gate = trace.heatmap("group_gate", channel=0)
     assert gate.neutral == pytest.approx(0.632, abs=1e-3)
     visitor.page.uncheck(".sl-showbox")
-    visitor.choose("map", "attention.group_gate@0")
+    visitor.choose("map", "attention.group_gate#0")
     visitor.choose("scale", "image")
     visitor.choose("palette", "diverging")
     visitor.set_range("opacity", 100)

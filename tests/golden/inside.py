@@ -20,8 +20,8 @@ from tests.family_models import NAMES, family_model
 from tests.localization_data import write_dataset
 from tests.tiny import scene, tiny_model
 from viz.core.record import Record
-from viz.figures.export import trace_json, trace_npz
 from viz.files import as_json_bytes
+from viz.run.export import trace_json, trace_npz
 
 if TYPE_CHECKING:
     from tests.browser.people import Visitor

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from viz.core.boxes import boxes
 from viz.core.trace import Trace
-from viz.measures.localization.boxes import boxes
 from viz.run.engine import Model
 
 MODELS = ("lite0", "lite0-tdam", "lite0-psa", "lite0-ema", "lite0-vista", "lite0-paka")

@@ -15,7 +15,18 @@ from pathlib import Path
 
 from tests.mutants.table import ROOT, Mutant, mutants
 
-COPIED = ("viz", "recipes", "tests", "assets", "checkpoints", "benchmarks", "app.py", "README.md", "pyproject.toml")
+COPIED = (
+    "viz",
+    "recipes",
+    "tests",
+    "assets",
+    "checkpoints",
+    "benchmarks",
+    "docs",
+    "app.py",
+    "README.md",
+    "pyproject.toml",
+)
 # An endless loop is noticed, too.
 LONGEST = 900.0
 

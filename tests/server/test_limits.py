@@ -448,10 +448,10 @@ def test_prints_and_log_lines_share_the_bound(monkeypatch: pytest.MonkeyPatch) -
     assert inside < 1200 and out.getvalue().endswith("after\n")
 
 
-def test_limits_are_positive_and_told_in_readme() -> None:
+def test_limits_are_positive_and_stated_in_the_documentation() -> None:
     for item in fields(Limits):
         assert getattr(Limits(), item.name) > 0
-    text = " ".join((Path(__file__).parents[2] / "README.md").read_text().split())
+    text = " ".join((Path(__file__).parents[2] / "docs/serving.md").read_text().split())
     said = Limits()
     for words in (
         f"{said.file_bytes // 2**20} MiB a picture", f"{said.files} files a request",

@@ -1,28 +1,26 @@
-"""``searchlight faithfulness``: does the network use what is shown, over a data set.
-
-What the command needs is imported when it runs: ``--help`` answers at once.
-"""
+"""``searchlight faithfulness``: does the network use what the maps show, over a data set."""
 
 from __future__ import annotations
 
 import argparse
 import math
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from viz.cli.options import GEOMETRIES, add_run_options, usage
-from viz.cli.sets import (
-    ROWS_SUFFIX,
+from viz.cli.options import (
+    SEVERAL,
+    add,
     add_attribution_options,
-    add_choice_of_samples,
+    add_run_options,
     attribution_options,
-    open_data,
-    progress_bar,
-    write_reports,
+    given,
+    say,
+    usage,
 )
+from viz.cli.sets import ROWS_SUFFIX, check_outputs, open_data, progress_bar, write_reports
 from viz.errors import ModelError
+from viz.files import csv_text, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,59 +39,60 @@ def add_faithfulness(commands: Any) -> None:
     """Add the command to a parser's commands."""
     p = commands.add_parser(
         "faithfulness",
-        help="does the network use what is shown: reliance, deletion, insertion, ROAD, random weights, stability",
-        description="Controls of maps over the pictures of a data set, with bootstrap intervals. Stopped at any time, "
-        "the same command goes on where it was; under torchrun the work is shared by its processes.",
-        epilog="Maps: cam, attention (the family's own), attention:PROBE, attention:mean(PROBE), gradcam, ...; each "
-        "with :STEP where it is not the last step. What each control shows and what it does not is in the result.",
+        help="whether the network uses what is shown: reliance, deletion, insertion, ROAD, random weights, stability",
+        description="Controls of maps over the pictures of a data set, with bootstrap intervals. An interrupted run is "
+        "resumed by the same command; under torchrun the work is shared by all processes.",
+        epilog="Maps: cam, attention (the family's own map), attention:PROBE, attention:mean(PROBE), gradcam, ...; "
+        "each with :STEP if it is not the last step. The result states what each control shows and what it does not.",
     )
-    p.add_argument("--data", required=True, metavar="DIR", help="data set: CSV index, VOC, COCO, ILSVRC, CUB, folders")
-    p.add_argument("--split", metavar="S", help="its split")
-    p.add_argument("--layout", default="auto", help="how the data set is laid out; default: found out")
-    p.add_argument("--model", nargs="+", required=True, metavar="NAME", help="names, or checkpoint files")
-    p.add_argument("--source", nargs="+", default=["cam"], metavar="MAP", help="which maps; default cam")
+    add(p, "--data", help="data set: CSV index, VOC, COCO, ILSVRC, CUB, folders")
+    add(p, "--split", "--layout")
+    add(p, "--model", **SEVERAL, required=True, help="names listed by `searchlight models`, or checkpoint files")
+    add(p, "--map", help="maps to test; default cam")
     p.add_argument(
-        "--controls", nargs="+", choices=CONTROLS, default=list(CONTROLS), metavar="CONTROL", help=", ".join(CONTROLS)
+        "--controls", **SEVERAL, choices=CONTROLS, metavar="CONTROL", help=f"default: all of {', '.join(CONTROLS)}"
     )
-    p.add_argument("--json", required=True, metavar="FILE", help="result; finished rows are kept in FILE.rows")
+    add(p, "--json")
     p.add_argument("--csv", metavar="FILE", help="the means as a table")
     p.add_argument("--markdown", metavar="FILE", help="a short table for a README")
     how = p.add_argument_group("controls")
-    how.add_argument("--classes", choices=("predicted", "label"), default="predicted", help="default predicted")
-    how.add_argument("--step", type=int, default=-1, metavar="N", help="computation step; default the last")
-    how.add_argument("--probe", nargs="+", metavar="PROBE", help="gates to replace; default the family's")
-    how.add_argument("--unit", choices=("pixels", "cells"), default="pixels", help="what the curves remove")
-    how.add_argument("--points", type=int, metavar="N", help="of the curves of deletion and insertion; default 8")
-    how.add_argument("--road-points", type=int, metavar="N", help="of the curves of ROAD; default 4")
-    how.add_argument("--random-maps", type=int, metavar="N", dest="seeds", help="beside each curve; default 2")
-    how.add_argument("--draws", type=int, metavar="N", help="of the noise; default 4")
-    how.add_argument("--samples", type=int, metavar="N", help="of sensitivity_max and infidelity; default 8")
-    how.add_argument("--seed", type=int, metavar="N", help="of everything random; default 0")
+    add(
+        how,
+        "--class",
+        dest="classes",
+        choices=("predicted", "label"),
+        default="predicted",
+        help="class of the class maps; default predicted",
+    )
+    how.add_argument("--step", type=int, default=-1, metavar="N", help="computation step; default: the last")
+    how.add_argument("--probe", **SEVERAL, metavar="PROBE", help="gates to replace; default: those of the family")
+    how.add_argument(
+        "--unit", choices=("pixels", "cells"), default="pixels", help="what the curves remove; default pixels"
+    )
+    how.add_argument("--points", type=int, metavar="N", help="points of the deletion and insertion curves; default 8")
+    how.add_argument("--road-points", type=int, metavar="N", help="points of the ROAD curves; default 4")
+    how.add_argument("--random-maps", type=int, metavar="N", dest="seeds", help="random maps per curve; default 2")
+    how.add_argument("--draws", type=int, metavar="N", help="draws of the noise; default 4")
+    how.add_argument("--samples", type=int, metavar="N", help="samples of sensitivity_max and infidelity; default 8")
+    how.add_argument("--seed", type=int, metavar="N", help="seed of everything random; default 0")
     add_attribution_options(p)
     work = p.add_argument_group("work")
-    add_choice_of_samples(work)
-    work.add_argument("--threads", type=int, default=1, metavar="N", help="of one process on the CPU; default 1")
-    work.add_argument("--geometry", choices=GEOMETRIES, help="how a picture is fitted; default the model's own")
-    work.add_argument("--fresh", action="store_true", help="throw finished rows of an earlier run away")
-    add_run_options(p)
+    add(work, "--limit", "--leave-out", "--threads", "--geometry", "--fresh")
+    add_run_options(work)
     p.set_defaults(run=_faithfulness)
 
 
 def _faithfulness(args: argparse.Namespace) -> int:
-    for name, ending in (("json", ".json"), ("csv", ".csv"), ("markdown", ".md")):
-        path = getattr(args, name)
-        if path is not None and Path(path).suffix.lower() != ending:
-            usage(f"the name of --{name} must end in {ending}.")
-        if path is not None and not Path(path).absolute().parent.is_dir():
-            usage(f"the folder of --{name} {path} does not exist.")
-        if path is not None and Path(path).is_dir():
-            usage(f"--{name} {path} is a folder.")
+    check_outputs(args)
+    args.controls = args.controls or list(CONTROLS)
     for name, least in (("points", 2), ("road_points", 2), ("seeds", 1), ("draws", 1), ("samples", 1), ("threads", 1)):
         value = getattr(args, name)
         if value is not None and not least <= value <= 1000:
-            usage(f"--{'random-maps' if name == 'seeds' else name.replace('_', '-')} takes {least} to 1000.")
+            usage(
+                f"--{'random-maps' if name == 'seeds' else name.replace('_', '-')} must lie between {least} and 1000."
+            )
     if len(set(args.model)) != len(args.model):
-        usage("give each model once.")
+        usage("Name each model only once.")
     from viz.allocator import keep_memory
     from viz.measures.jobs.processes import joined
 
@@ -108,11 +107,10 @@ def _request(args: argparse.Namespace) -> Request:
     from viz.measures.faithfulness.task import Request
 
     names = ("points", "road_points", "seeds", "draws", "samples", "seed")
-    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     probes = tuple(args.probe) if args.probe else None
-    options = Options(unit=args.unit, probes=probes, attribution=attribution_options(args), **given)
+    options = Options(unit=args.unit, probes=probes, attribution=attribution_options(args), **given(args, names))
     controls = tuple(c for c in CONTROLS if c in args.controls)
-    return Request(tuple(args.source), controls, args.step, args.classes, options, args.threads)  # type: ignore[arg-type]
+    return Request(tuple(args.maps or ["cam"]), controls, args.step, args.classes, options, args.threads)  # type: ignore[arg-type]
 
 
 def _measured(args: argparse.Namespace, me: Processes) -> list[SetResult]:
@@ -140,7 +138,7 @@ def _measured(args: argparse.Namespace, me: Processes) -> list[SetResult]:
 
 
 def _planned(args: argparse.Namespace, data: Dataset, opened: Callable[[str], Model]) -> list[tuple[str, Request]]:
-    """What is asked of each model: a name that is wrong, or a map that no model has, is told before hours of work."""
+    """What is asked of each model; an unknown name, or a map that no model has, is reported before hours of work."""
     from viz.core.map_spec import parse
     from viz.families.family import family_of
     from viz.measures.faithfulness.task import FaithfulnessTask
@@ -152,19 +150,18 @@ def _planned(args: argparse.Namespace, data: Dataset, opened: Callable[[str], Mo
         has = [own is not None or parse(s).kind != "attention" for s in request.sources]
         kept = tuple(s for s, there in zip(request.sources, has, strict=True) if there)
         for left in (s for s in request.sources if s not in kept):
-            print(f"searchlight: {model.card.name} has no {left}; it is left out.", file=sys.stderr)
+            say(f"{model.card.name} has no {left}; skipped.")
         if kept:
             asked = replace(request, sources=kept)
             FaithfulnessTask(model, data, asked)
             planned.append((name, asked))
     if not planned:
-        raise ModelError("None of the models has one of these maps; try `cam`.")
+        raise ModelError("None of the models has any of these maps; try `cam`.")
     return planned
 
 
 def _write(args: argparse.Namespace, found: list[SetResult]) -> int:
-    """The result before anything else; then the tables. Returns the exit code."""
-    from viz.files import write_whole
+    """Write the result before anything else, then the tables. Returns the exit code."""
     from viz.measures.faithfulness.words import WORDS
     from viz.measures.intervals import DRAWS, LEVEL
     from viz.measures.localization.results import to_bytes
@@ -190,10 +187,10 @@ def _write(args: argparse.Namespace, found: list[SetResult]) -> int:
 
 def _csv(found: list[SetResult]) -> str:
     from viz.measures.faithfulness.dataset import KEY
-    from viz.measures.faithfulness.report import csv_of
+    from viz.measures.faithfulness.results import plain
 
-    rows = [{"model": r.model, **s.to_json()} for r in found for s in r.table]
-    return csv_of(rows, ("model", *KEY, "mean", "low", "high", "n", "missing"))
+    rows = plain([{"model": r.model, **s.to_json()} for r in found for s in r.table])
+    return csv_text(rows, ("model", *KEY, "mean", "low", "high", "n", "missing"))
 
 
 def _markdown(data: dict[str, Any]) -> str:
@@ -203,19 +200,15 @@ def _markdown(data: dict[str, Any]) -> str:
 
 
 def _say(found: list[SetResult]) -> None:
-    """The chief numbers, and how many pictures failed."""
+    """Print the main numbers, and how many pictures failed."""
     for result in found:
         if result.failed_count:
-            print(
-                f"searchlight: {result.failed_count} of {result.samples} pictures could not be used; the result lists "
-                "them.",
-                file=sys.stderr,
-            )
+            say(f"{result.failed_count} of {result.samples} pictures could not be used; the result lists them.")
         for s in result.table:
             if s.measure in SHOWN and s.control != "randomisation":
                 name = " ".join(part for part in (s.control, s.source, s.variant, s.measure) if part)
                 if not s.n:
-                    continue  # what has no number says so in the result
+                    continue  # not finite for every picture: the result says so
                 # One picture has no interval.
                 between = f"{s.low:.4f} to {s.high:.4f}, " if math.isfinite(s.low) else ""
                 print(f"{result.model}: {name} {s.mean:.4f} ({between}n {s.n})")

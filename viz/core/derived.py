@@ -3,7 +3,7 @@
 - ``mean``: mean over the channels or groups of maps, or over the taps of a kernel.
 - ``log``: log2 of a share times the number of cells: 0 is the even share. For values that sum to 1 over the cells.
 - ``gated``: the module's input after its channel gate, mean over the channels.
-- ``departure``: mean over the taps of \\|A - 1\\| of PAKA's kernel attention A (0 everywhere is plain convolution);
+- ``departure``: mean over the taps of \\|A - 1\\| of a kernel attention A (0 everywhere is plain convolution);
   of other kernels \\|A\\|.
 - ``directions``: length of the pull of each cell's kernel, see `viz.core.kernels.directions`.
 - ``ranks``: sum of the outer products of the ranks up to this one (``ranks(spatial_map_2)`` adds v1 m1 + v2 m2), mean

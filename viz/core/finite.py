@@ -6,6 +6,7 @@ data, and named in the notes of whatever shows them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -15,6 +16,11 @@ from viz.errors import NotFiniteError
 
 # Further values are counted, not named.
 MOST_NAMED = 6
+
+
+def finite(value: float | None) -> float | None:
+    """The value for JSON, which has no infinity and no NaN: None where it is not finite."""
+    return None if value is None or not math.isfinite(value) else float(value)
 
 
 def missing(values: NDArray[np.floating]) -> int:

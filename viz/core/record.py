@@ -28,7 +28,7 @@ class Tap:
     Attributes:
         path: dotted path of the attention module inside the network, e.g. ``layer4.0.RA_block``.
         label: what the value is, e.g. ``spatial_gate``.
-        family: ``tdam``, ``psa``, ``ema``, ``vista``, ``paka``, or of a foreign module ``generic``.
+        family: name of a folder of `viz.families`; of a foreign module ``generic``.
         axes: names of the axes after the batch.
         bounds: range that the operation can take; infinite where it has no bound.
         neutral: the one value that makes the network plain, that is, as it answers without its attention, when all of

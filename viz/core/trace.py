@@ -16,6 +16,7 @@ from PIL import Image
 
 from viz.core.attribution import Attribution
 from viz.core.baselines import baseline
+from viz.core.card import ModelCard, class_number
 from viz.core.derived import derive
 from viz.core.finite import notes_on
 from viz.core.heatmap import Heatmap, overlay, scale_for
@@ -26,7 +27,6 @@ from viz.core.record import Record, match
 from viz.core.stage import Narrator, Stage
 from viz.errors import ModelError, ProbeError
 from viz.geometry import Geometry, Interpolation
-from viz.models.cards import ModelCard, class_number
 from viz.picture import Picture
 from viz.read_only import ReadOnlyArrays
 
@@ -154,7 +154,7 @@ class Trace(ReadOnlyArrays):
             MapError, ModelError, ProbeError: see `definite`; or the tap has no cells, or no such channel.
         """
         asked = parse(spec)
-        asked = replace(asked, step=asked.step if step is None else step)
+        asked = replace(asked, step=asked.step if step is None else step or self.step_number(step))
         if channel is not None:
             asked = replace(asked, channel=channel)
         found = self.definite(asked, options=options)
@@ -234,7 +234,7 @@ class Trace(ReadOnlyArrays):
 
     def feature_map(self, channel: int, step: int = -1) -> Heatmap:
         """One channel of a step's class features, in picture coordinates."""
-        return self.heatmap(MapSpec("feature", channel=channel, step=step))
+        return self.heatmap(MapSpec("feature", channel=channel), step)
 
     def _own(self, spec: MapSpec) -> MapSpec:
         if self.family.own is None:

@@ -39,7 +39,7 @@ class Family:
             every step and the deepest gates.
         module_title: a module as a person reads it, where more is known than its path; else empty.
         first_value: what a value is called that no earlier one can be compared with.
-        steps_overlap: whether the boxes of its steps are filtered against each other, as its paper does.
+        missing: what the page says where a map has no value at a step.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Family:
     figure: Callable[[Trace], list[MapSpec]] = _no_maps
     module_title: Callable[[Trace, str], str] = _no_title
     first_value: str = "one step"
-    steps_overlap: bool = False
+    missing: str = "This map has no value at this step."
 
     def stages(self, trace: Trace) -> tuple[Stage, ...]:
         """The stages of a trace."""

@@ -67,20 +67,6 @@ def attribution_of(trace: Trace, spec: FigureSpec, panel: Panel) -> Attribution 
     return trace.attribution_of(panel.map, options=used_options(panel.map, spec.attribution))
 
 
-def entry(found: Attribution, label: str) -> dict[str, Any]:
-    """All that makes an attribution repeatable, as plain values."""
-    return {
-        "method": found.method,
-        "layer": found.layer,
-        "step": found.step,
-        "class": found.class_index,
-        "label": label,
-        "options": dict(found.options),
-        "unit": found.unit,
-        "captum": found.captum,
-    }
-
-
 def sentences(found: Sequence[tuple[str, Attribution]]) -> list[str]:
     """For a caption: method, layer, options and the version that computed it; `found` has each panel's letter."""
     groups: dict[tuple[str, str], list[str]] = {}

@@ -11,21 +11,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from viz.core.card import class_number
 from viz.core.finite import notes_on
 from viz.errors import FigureError
 from viz.figures.attributions import options_in
 from viz.figures.content import Content, contents
 from viz.figures.defaults import default_panels
 from viz.figures.draw import FORMATS, render
-from viz.figures.export import npz_bytes
 from viz.figures.latex import latex
 from viz.figures.latex_names import name_notes
 from viz.figures.layout import Layout, lay_out
 from viz.figures.record import record_of
 from viz.figures.shorthand import parse_panels, with_class
 from viz.figures.spec import FigureSpec, Panel
-from viz.files import as_json_bytes, write_whole
-from viz.models.cards import class_number
+from viz.files import as_json_bytes, npz_bytes, write_whole
 
 if TYPE_CHECKING:
     from viz.core.trace import Trace
@@ -107,7 +106,7 @@ class Figure:
             The files written, the figure first.
 
         Raises:
-            FigureError: another ending, or a folder that cannot be written to.
+            FigureError: another ending. FileError: the folder does not exist or cannot be written to.
         """
         path = Path(path)
         fmt = path.suffix.lower().removeprefix(".")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from viz.core.boxes import Box, boxes
 from viz.core.derived import mean_over, one_of
 from viz.core.heatmap import Heatmap, Scale, finite_range, scale_for, symmetric
 from viz.core.methods import AttributionOptions
@@ -22,7 +23,6 @@ from viz.figures.attributions import attribution_of, used_options
 from viz.figures.spec import FigureSpec, Panel
 from viz.figures.text import drawable, missing
 from viz.geometry import Interpolation
-from viz.measures.localization.boxes import Box, boxes
 
 if TYPE_CHECKING:
     from viz.core.attribution import Attribution
@@ -249,7 +249,7 @@ def _short(path: str, paths: set[str]) -> str:
 
 
 def _words(label: str) -> str:
-    # TDAM's own word for the map that the searchlight reads and gates says nothing to a reader.
+    # The code's own word for the map that a module reads and gates says nothing to a reader.
     return "searchlight input" if label == "bottom" else label.replace("_", " ")
 
 

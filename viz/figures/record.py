@@ -9,13 +9,13 @@ from typing import Any, get_args
 
 import matplotlib
 
-from viz.errors import FigureError, PictureError
-from viz.figures.attributions import entry
+from viz.core.finite import finite
+from viz.errors import FigureError, FileError, PictureError
 from viz.figures.content import Content, Shows, shown
-from viz.figures.export import finite, model_entry, picture_entry, predictions_entry
 from viz.figures.presets import preset
 from viz.geometry import MODES
 from viz.run.engine import Precision, versions
+from viz.run.export import attribution_entry, model_entry, picture_entry, predictions_entry
 
 _log = logging.getLogger(__name__)
 RECORD_VERSION = 2
@@ -42,7 +42,9 @@ def record_of(made: Shows) -> dict[str, Any]:
         "figure": spec.to_json(),
         "width_inches": preset(spec.preset).width(spec.columns),
         "panels": [panel_entry(c) for c in made.contents],
-        "attributions": [entry(a, trace.head.labels[a.class_index]) for _, a in shown(trace, spec, made.contents)],
+        "attributions": [
+            attribution_entry(a, trace.head.labels[a.class_index]) for _, a in shown(trace, spec, made.contents)
+        ],
         # Nothing in a figure is random.
         "seed": None,
         "versions": drawing_versions(),
@@ -78,23 +80,32 @@ def panel_entry(c: Content) -> dict[str, Any]:
     return entry
 
 
+def record_values(source: str | Path | dict[str, Any]) -> Any:
+    """The values of a record file, bounded and not yet checked; values that are already there come back as they are.
+
+    Raises:
+        FileError: the file is missing or cannot be read. FigureError: it is too large, or not JSON.
+    """
+    if isinstance(source, dict):
+        return source
+    path = Path(source)
+    try:
+        if path.stat().st_size > MAX_RECORD_BYTES:
+            raise FigureError(f"{path.name} is too large for a figure's record.")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise FileError(f"The record {path.name} does not exist or cannot be read.") from None
+    except (ValueError, RecursionError):
+        raise FigureError(f"{path.name} is not a figure's record, or it is damaged.") from None
+
+
 def read_record(source: str | Path | dict[str, Any]) -> dict[str, Any]:
     """A record from its file or from plain values, checked as far as `figure_from_record` needs it.
 
     Raises:
-        FigureError: one sentence on what is wrong.
+        FigureError, FileError: one sentence on what is wrong.
     """
-    data: Any = source
-    if not isinstance(source, dict):
-        path = Path(source)
-        try:
-            if path.stat().st_size > MAX_RECORD_BYTES:
-                raise FigureError(f"{path.name} is too large for a figure's record.")
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except OSError:
-            raise FigureError(f"There is no record {path.name}, or it cannot be read.") from None
-        except (ValueError, RecursionError):
-            raise FigureError(f"{path.name} is not a figure's record, or it is damaged.") from None
+    data = record_values(source)
     if not isinstance(data, dict) or "record_version" not in data:
         raise FigureError("This is not a figure's record; take the .json file that lies beside a figure.")
     if data["record_version"] not in READABLE:

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
+from viz.core.boxes import DEFAULT_THRESHOLD, Components
 from viz.core.heatmap import PALETTES
 from viz.core.map_spec import MapSpec, parse
 from viz.core.methods import DEFAULT_OPTIONS, AttributionOptions
 from viz.errors import FigureError, MapError, VizError
 from viz.figures.presets import Font, preset
 from viz.geometry import INTERPOLATIONS, Interpolation
-from viz.measures.localization.boxes import DEFAULT_THRESHOLD, Components
 
 PanelKind = Literal["picture", "map", "channels", "boxes"]
 KINDS: tuple[PanelKind, ...] = get_args(PanelKind)

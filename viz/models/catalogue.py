@@ -1,49 +1,23 @@
-"""The catalogue: names to networks. Bundled models, and published checkpoints that the operator's folder holds."""
+"""The catalogue: which models can be loaded. Reading it needs no torch; `viz.models.build` makes the networks."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from viz.core.card import ModelCard
 from viz.errors import CheckpointError, ModelError, VizError
-from viz.models.backbone import load_lite0
-from viz.models.cards import ModelCard, read_cards
-from viz.models.networks.base import StepNetwork
+from viz.models.cards import read_cards
 from viz.models.paths import bundled
 from viz.picture import text_name
 
+if TYPE_CHECKING:
+    from viz.models.networks.base import StepNetwork
+
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".tar", ".safetensors", ".ckpt", ".bin")
-
-
-def _lite0(card: ModelCard) -> StepNetwork:
-    return load_lite0()
-
-
-def _lite0_tdam(card: ModelCard) -> StepNetwork:
-    from viz.models.modules import load_lite0_tdam
-
-    if card.file is None:
-        raise ModelError(f"The card of {card.name} names no checkpoint file; install Searchlight again.")
-    return load_lite0_tdam(bundled("checkpoints") / card.file, card.sha256)
-
-
-def _lite0_family(card: ModelCard) -> StepNetwork:
-    from viz.models.modules import load_lite0_family
-
-    if card.file is None or card.family is None:
-        raise ModelError(f"The card of {card.name} names no checkpoint file or family; install Searchlight again.")
-    return load_lite0_family(bundled("checkpoints") / card.file, card.sha256, card.family)
-
-
-# A new bundled network is one line here and one card in checkpoints/.
-BUILDERS: dict[str, Callable[[ModelCard], StepNetwork]] = {
-    "efficientnet_lite0": _lite0,
-    "lite0_tdam": _lite0_tdam,
-    "lite0_family": _lite0_family,
-}
 
 
 class Catalogue:
@@ -98,18 +72,17 @@ class Catalogue:
         """
         if isinstance(model, str):
             if model in self.bundled:
-                card = self.bundled[model]
-                if card.network not in BUILDERS:
-                    raise ModelError(f"This version cannot build the network {card.network!r} of {card.name}.")
-                return card, BUILDERS[card.network](card)
+                from viz.models.build import network_of
+
+                return self.bundled[model], network_of(self.bundled[model])
             if model in self.files:
                 return self._published(self.files[model], model)
         path = Path(model)
         if path.is_file():
             return self._published(path, text_name(path.name))
         if path.suffix or len(path.parts) > 1:
-            raise CheckpointError(f"There is no file {text_name(path.name)}.")
-        raise ModelError(f"There is no model {text_name(str(model))!r}; there are: {', '.join(self.names)}.")
+            raise CheckpointError(f"The file {text_name(path.name)} does not exist.")
+        raise ModelError(f"Unknown model {text_name(str(model))!r}; choose one of: {', '.join(self.names)}.")
 
     def _published(self, path: Path, name: str) -> tuple[ModelCard, StepNetwork]:
         from viz.models.published import load_published_model

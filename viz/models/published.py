@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from viz.models.cards import ModelCard
+from viz.core.card import ModelCard
 from viz.models.identify import Identified, load_published
 from viz.models.networks.base import StepNetwork
 from viz.picture import text_name

@@ -14,6 +14,7 @@ import gradio as gr
 
 from viz.errors import PictureError, VizError
 from viz.geometry import Mode
+from viz.models import DEFAULT_MODEL
 from viz.models.cards import imagenet_labels
 from viz.models.paths import bundled
 from viz.page.attribution_tab import AttributionTab
@@ -24,13 +25,13 @@ from viz.page.components import COUNT_TURN, FORGET_REFUSED, offered, picture_inp
 from viz.page.faithfulness_tab import FaithfulnessTab
 from viz.page.figure_tab import FigureTab
 from viz.page.payload import class_entry, error_message, static, trace_key, viewer_message
+from viz.page.server.modules import module_links
 from viz.page.session import Pictures, Shown, Turns, trace_of
 from viz.picture import open_picture
 from viz.run.engine import Engine
 
 log = logging.getLogger(__name__)
 
-DEFAULT_MODEL = "lite0-tdam"
 GEOMETRIES: list[tuple[str, str]] = [
     ("the model's own", "own"),
     ("centre crop", "center_crop"),
@@ -218,5 +219,6 @@ def theme() -> gr.themes.Base:
 
 
 def look() -> dict[str, Any]:
-    """Theme and style sheet, as `viz.page.server.start` takes them."""
-    return {"theme": theme(), "css": static("style.css") + static("compare.css") + static("faithfulness.css")}
+    """Theme, style sheet and links, as `viz.page.server.start` takes them."""
+    css = static("style.css") + static("compare.css") + static("faithfulness.css")
+    return {"theme": theme(), "css": css, "head": module_links()}

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from viz.core.card import class_number
 from viz.core.map_spec import parse
 from viz.core.trace import Trace
 from viz.core.words import method_words
 from viz.errors import ModelError
-from viz.models.cards import class_number
 from viz.page.attribution_entries import INPUT_METHODS, cost, method_entry, method_line
 from viz.page.entries import class_entry, derived_entries, spatial_entries
 from viz.page.grid import grid_message

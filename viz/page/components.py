@@ -7,10 +7,11 @@ from typing import Any
 
 import gradio as gr
 
+from viz.core.card import ModelCard
 from viz.families.family import families, family_of
-from viz.models.cards import ModelCard
 from viz.page.payload import static
 from viz.page.server.files import FileRefusedError, own_folder, uploaded_path
+from viz.page.server.modules import module_address
 
 # Plain networks first, then the families in the order in which the project tells of them.
 _MODELS = {
@@ -69,12 +70,23 @@ def picture_input(**arguments: Any) -> gr.Image:
     return component
 
 
+def _attached(view: str, events: Iterable[str]) -> str:
+    """A component's script: it hands what Gradio gives to the page's module of that view.
+
+    Args:
+        events: what the view tells the server. Gradio knows them by their quoted names in this text.
+    """
+    address = f'new URL("{module_address("page")}", document.baseURI)'
+    told = "".join(f'// "{event}"\n' for event in events)
+    return f"{told}import({address}).then((page) => page.{view}({{ element, props, trigger, watch }}));"
+
+
 def viewer() -> gr.HTML:
     """The canvas viewer: `value` is a message of `viz.page.payload`, `extra` brings further maps for the same trace."""
     return gr.HTML(
         value="",
         html_template=static("viewer.html"),
-        js_on_load=static("core.js") + static("kernel.js") + static("viewer.js") + static("incoming.js"),
+        js_on_load=_attached("viewer", ("refused", "add_panel", "pick_channel")),
         apply_default_css=False,
         extra="",
         elem_id="viewer",
@@ -99,7 +111,7 @@ def _grid(texts: Mapping[str, str], elem_id: str) -> gr.HTML:
     return gr.HTML(
         value="",
         html_template=template,
-        js_on_load=static("core.js") + static("compare_core.js") + static("compare.js"),
+        js_on_load=_attached("grid", ("ask_class", "export_grid")),
         apply_default_css=False,
         extra="",
         elem_id=elem_id,

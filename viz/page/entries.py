@@ -25,7 +25,7 @@ from viz.core.words import derived_words
 from viz.errors import ProbeError
 from viz.families.family import family_of
 
-# A joint value with at most that many channels (groups of EMA) sends each of them.
+# A joint value with at most that many channels (groups, say) sends each of them.
 MOST_CHANNELS = 32
 # Kernels larger than this stay on the server (a k x k kernel at every cell of a large map).
 MOST_KERNEL_BYTES = 2**20

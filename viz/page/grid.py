@@ -14,15 +14,15 @@ from typing import Any
 
 import gradio as gr
 
+from viz.core.boxes import DEFAULT_THRESHOLD
 from viz.core.heatmap import PALETTES, palette
 from viz.core.map_spec import MapSpec
 from viz.core.trace import Trace
-from viz.figures.compare_text import BOXES
 from viz.figures.comparison import Comparison
 from viz.figures.comparison.build import compare_traces, user_box
+from viz.figures.comparison.text import BOXES
 from viz.files import as_json_bytes, write_whole
 from viz.geometry import INTERPOLATIONS
-from viz.measures.localization.boxes import DEFAULT_THRESHOLD
 from viz.page.exports import Exports
 from viz.page.payload import display_size, picture_uri
 from viz.picture import Picture

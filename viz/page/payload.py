@@ -17,6 +17,7 @@ from PIL import Image
 
 from viz.core.heatmap import PALETTES, palette
 from viz.core.trace import Trace
+from viz.families.family import family_of
 from viz.page.entries import (
     block_title,
     channel_entry,
@@ -111,6 +112,7 @@ def viewer_message(
     message = {
         "key": trace_key(trace),
         "family": trace.card.family,
+        "missing": family_of(trace.card.family).missing,
         "model": {"name": trace.card.name, "title": trace.card.title},
         "picture": {
             "src": picture_uri(picture),

@@ -12,6 +12,7 @@ import torch
 from viz.attribution.layers import find_probe, method_of
 from viz.attribution.run import attribute
 from viz.core.attribution import Attribution
+from viz.core.card import ModelCard, class_number
 from viz.core.map_spec import MapSpec
 from viz.core.methods import DEFAULT_OPTIONS, AttributionOptions
 from viz.core.trace import Trace
@@ -19,7 +20,6 @@ from viz.core.words import method_words
 from viz.environment import plain_torch
 from viz.errors import ModelError
 from viz.geometry import prepare
-from viz.models.cards import ModelCard, class_number
 from viz.models.networks.base import StepNetwork
 from viz.plotting import import_matplotlib
 

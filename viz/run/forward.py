@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from viz.capture.probe import capture
+from viz.core.card import ModelCard
 from viz.core.finite import check_answer
 from viz.core.output import ClassHead
 from viz.core.record import Record
@@ -17,7 +18,6 @@ from viz.core.trace import Trace
 from viz.environment import plain_torch
 from viz.families.family import family_of
 from viz.geometry import Mode, prepare
-from viz.models.cards import ModelCard
 from viz.models.networks.base import StepNetwork
 from viz.picture import Picture
 

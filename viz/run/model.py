@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from viz.core.card import ModelCard
 from viz.core.map_spec import MapSpec
 from viz.core.methods import AttributionOptions
 from viz.core.output import ClassHead
@@ -20,7 +21,7 @@ from viz.core.trace import Trace
 from viz.environment import plain_torch
 from viz.errors import ModelError
 from viz.geometry import MODES, Mode
-from viz.models.cards import ModelCard, labels_for
+from viz.models.cards import labels_for
 from viz.models.catalogue import Catalogue
 from viz.models.networks.base import StepNetwork
 from viz.picture import PictureSource, open_picture

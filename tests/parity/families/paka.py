@@ -54,7 +54,7 @@ def evaluate(case: Case) -> Mapping[str, NDArray[Any]]:
             part.register_forward_hook(keep(path))
     with capture(module) as sink:
         outputs[""] = module(*inputs)
-    seen = {(path, probe.label): value for probe, path, _, value in sink.batches}
+    seen = {(tap.path, tap.label): value for tap, _, value in sink.batches}
     made = {}
     for name in case.expected:
         match = _NAME.fullmatch(name)

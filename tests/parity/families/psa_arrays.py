@@ -26,7 +26,7 @@ def run_module(case: Case, module: nn.Module) -> tuple[dict[str, Tensor], Tensor
         raise NotUnderstoodError(f"call {dict(case.call)}")
     with capture(module) as sink:
         out = module(case.required(*INPUTS))
-    return {probe.label: value for probe, _, _, value in sink.batches}, out
+    return {tap.label: value for tap, _, value in sink.batches}, out
 
 
 def arguments(case: Case, positions: Mapping[str, Sequence[str]]) -> tuple[str, dict[str, Any]]:

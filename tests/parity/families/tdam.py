@@ -77,9 +77,9 @@ def _watching(network: nn.Module) -> Iterator[_Seen]:
         for handle in handles:
             handle.remove()
     names = {label: name for name, label in PROBES.items()}
-    for probe, path, _, value in sink.batches:
-        if probe.label in names:
-            seen.add(path, names[probe.label], value)
+    for tap, _, value in sink.batches:
+        if tap.label in names:
+            seen.add(tap.path, names[tap.label], value)
 
 
 def evaluate(case: Case) -> Mapping[str, NDArray[Any]]:

@@ -67,7 +67,7 @@ def _tensors(draws: list[NDArray[np.float32]]) -> list[Tensor]:
 
 
 def _over_ranks(sink: Sink, path: str, label: str, q: int, rank: int) -> NDArray[Any] | None:
-    found = {p.label: v for p, where, _, v in sink.batches if where == path}
+    found = {tap.label: v for tap, _, v in sink.batches if tap.path == path}
     values = [found.get(f"{label}_{q}_{t}") for t in range(1, rank + 1)]
     kept = [v[:, None] if label == "spatial_map" else v for v in values if v is not None]
     return torch.stack(kept).numpy() if kept and len(kept) == rank else None
@@ -98,7 +98,7 @@ def _message(case: Case, draws: list[NDArray[np.float32]]) -> dict[str, NDArray[
     with capture(module) as sink:
         out = module(case.required("sr"), emitted, _tensors(draws))
     made = {"message_out": out.numpy(), **_probed(case, sink, arguments["rank"])}
-    seen = {p.label: value for p, _, _, value in sink.batches}
+    seen = {tap.label: value for tap, _, value in sink.batches}
     for q, dilation in enumerate(DILATIONS, 1):
         part = seen[f"structured_{q}"] * local(seen[f"kernel_prediction_{q}"], emitted, dilation)
         made[f"message_{q}"] = part.numpy()
@@ -107,7 +107,7 @@ def _message(case: Case, draws: list[NDArray[np.float32]]) -> dict[str, NDArray[
 
 def _probed(case: Case, sink: Sink, rank: int) -> dict[str, NDArray[Any]]:
     made = {}
-    found = {(path, p.label): v for p, path, _, v in sink.batches}
+    found = {(tap.path, tap.label): v for tap, _, v in sink.batches}
     for name in case.expected:
         match = _PROBED.fullmatch(name)
         if match is None:

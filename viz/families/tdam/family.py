@@ -13,5 +13,5 @@ FAMILY = Family(
     gates=("spatial_gate",),
     optional_gates=("channel_gate",),
     first_value="first searchlight",
-    steps_overlap=True,
+    missing="No searchlight at this step: it starts after the first pass.",
 )

@@ -1,7 +1,7 @@
 """Several models on one picture: maps side by side, how far they agree, where their boxes lie.
 
 import viz
-made = viz.compare("photo.jpg", ["lite0", "lite0-tdam"])
+made = viz.compare("photo.jpg", ["NAME", "OTHER"])
 made.matrix("spearman"), made.box_iou(), made.to_figure().save("fig.pdf")
 """
 

@@ -8,19 +8,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from viz.core.boxes import DEFAULT_THRESHOLD, Components, boxes
+from viz.core.card import class_number
 from viz.core.map_spec import MapSpec, parse
 from viz.core.methods import DEFAULT_OPTIONS, AttributionOptions
 from viz.core.trace import Trace
 from viz.errors import ModelError, ProbeError, VizError
-from viz.figures.compare import CompareFigure, compare_figure
 from viz.figures.comparison.attributions import with_attributions
 from viz.figures.comparison.columns import definite, map_at
 from viz.figures.comparison.data import COLUMN_SCALES, FEWEST, MOST, Column, ColumnScale, Compared, UserBox
+from viz.figures.comparison.grid import CompareFigure, compare_figure
 from viz.figures.comparison.notes import notes_of
 from viz.figures.comparison.tables import as_csv, as_json
 from viz.geometry import Mode
-from viz.measures.localization.boxes import DEFAULT_THRESHOLD, Components, boxes
-from viz.models.cards import class_number
 from viz.picture import Picture, PictureSource, open_picture
 from viz.run.engine import Engine, Model
 
@@ -43,7 +43,7 @@ class Comparison(Compared):
         return as_csv(self)
 
     def to_figure(self, steps: Sequence[int] | None = None, **options: Any) -> CompareFigure:
-        """The grid as a paper figure, see `viz.figures.compare.compare_figure`."""
+        """The grid as a paper figure, see `viz.figures.comparison.grid.compare_figure`."""
         return compare_figure(self, steps, **options)
 
 

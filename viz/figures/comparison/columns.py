@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from viz.core.card import class_number
 from viz.core.heatmap import Heatmap
 from viz.core.map_spec import MapSpec, parse
 from viz.core.methods import DEFAULT_OPTIONS, AttributionOptions
@@ -11,7 +12,6 @@ from viz.core.trace import Trace
 from viz.core.words import words
 from viz.errors import ProbeError, VizError
 from viz.figures.attributions import used_options
-from viz.models.cards import class_number
 
 
 def class_of(trace: Trace, spec: MapSpec, label: str) -> int:

@@ -10,13 +10,13 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from viz.core.boxes import DEFAULT_THRESHOLD, Box, Components, iou
 from viz.core.heatmap import Heatmap, Scale, finite_range
 from viz.core.map_spec import MapSpec
 from viz.core.methods import DEFAULT_OPTIONS, AttributionOptions
 from viz.core.trace import Trace
 from viz.errors import ModelError, VizError
 from viz.measures.agreement import Agreement, agreement
-from viz.measures.localization.boxes import DEFAULT_THRESHOLD, Box, Components, iou
 from viz.picture import Picture
 
 FEWEST, MOST = 2, 6

@@ -11,7 +11,8 @@ from typing import Any
 
 from viz.errors import CheckpointError, ModelError, NotFiniteError, ProbeError, VizError
 from viz.figures.comparison.build import Comparison
-from viz.figures.comparison.tables import SUMMARY_FIELDS, csv_text, rows_from_json, summary
+from viz.figures.comparison.tables import SUMMARY_FIELDS, rows_from_json, summary
+from viz.files import csv_text
 from viz.picture import Picture, open_picture, text_name
 
 SUMMARY = "summary"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from viz.core.finite import finite
 from viz.figures.comparison.data import Compared
 from viz.figures.comparison.notes import notes_of
+from viz.files import csv_text
 from viz.run.engine import versions
 
 COMPARISON_VERSION = 1
@@ -21,11 +22,6 @@ FIELDS = (
     *(*MEASURES, "rows", "columns", "reason"),
 )
 GROUP = ("step", "kind", "a", "b", "map_a", "map_b")
-
-
-def number(value: float) -> float | None:
-    """The value for JSON, which knows no NaN."""
-    return float(value) if math.isfinite(value) else None
 
 
 def rows_of(made: Compared) -> list[dict[str, Any]]:
@@ -48,10 +44,10 @@ def rows_of(made: Compared) -> list[dict[str, Any]]:
                         "map_b": str(b.asked),
                         "step_a": a.own_step(step),
                         "step_b": b.own_step(step),
-                        "spearman": number(found.spearman),
-                        "top_iou": number(found.top_iou),
-                        "top_share": number(found.top_share),
-                        "box_iou": number(overlap[i, j]),
+                        "spearman": finite(found.spearman),
+                        "top_iou": finite(found.top_iou),
+                        "top_share": finite(found.top_share),
+                        "box_iou": finite(overlap[i, j]),
                         "rows": found.rows,
                         "columns": found.columns,
                         "region": list(found.region),
@@ -61,7 +57,7 @@ def rows_of(made: Compared) -> list[dict[str, Any]]:
         for i, a in enumerate(made.columns):
             if made.box is not None:
                 row = dict.fromkeys(FIELDS) | common | {"kind": "mine", "a": a.label, "b": "mine"}
-                row |= {"map_a": str(a.asked), "step_a": a.own_step(step), "box_iou": number(mine[i])}
+                row |= {"map_a": str(a.asked), "step_a": a.own_step(step), "box_iou": finite(mine[i])}
                 out.append(row | {"map_b": "", "reason": ""})
     return out
 
@@ -80,8 +76,8 @@ def as_json(made: Compared) -> dict[str, Any]:
                         "label": c.label,
                         "own_step": c.own_step(step),
                         "has_value": c.heatmaps[step - 1] is not None,
-                        "boxes": [{"xyxy": list(b.xyxy), "peak": number(b.peak)} for b in c.boxes[step - 1]],
-                        "iou_with_mine": number(mine[i]),
+                        "boxes": [{"xyxy": list(b.xyxy), "peak": finite(b.peak)} for b in c.boxes[step - 1]],
+                        "iou_with_mine": finite(mine[i]),
                     }
                     for i, c in enumerate(made.columns)
                 ],
@@ -130,21 +126,6 @@ def _column_entry(made: Compared, index: int) -> dict[str, Any]:
         "geometry": c.trace.geometry.as_json(),
         "range": [scale.low, scale.high],
     }
-
-
-def csv_text(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> str:
-    """Rows as CSV with a header; a number that does not exist is an empty field."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fields, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({k: _safe(row.get(k)) for k in fields})
-    return buffer.getvalue()
-
-
-def _safe(value: Any) -> Any:
-    # A file name that begins like a formula must not become one in a spreadsheet.
-    return "'" + value if isinstance(value, str) and value[:1] in tuple("=+-@\t\r") else value
 
 
 def as_csv(made: Compared) -> str:

@@ -1,7 +1,7 @@
 """Does the network use what is shown? Reliance on gates, deletion, insertion, ROAD, random weights, stability.
 
 from viz.measures.faithfulness import faithful
-report = faithful(viz.load("lite0-psa"), "photo.jpg", source="cam")
+report = faithful(viz.load("NAME"), "photo.jpg", source="cam")
 report.to_json(), report.to_csv()
 """
 

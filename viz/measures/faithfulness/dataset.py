@@ -114,7 +114,7 @@ def _add(found: list[list[Row]], more: Sequence[list[Row]]) -> None:
 
 
 def _relied(passes: Passes, x: Tensor, classes: Tensor, options: Options, bank: GateBank | None) -> list[list[Row]]:
-    """Rows of reliance; none where there is no gate up to the step (plain networks, step 1 of TDAM)."""
+    """Rows of reliance; none where there is no gate up to the step (plain networks, a first step without attention)."""
     if options.probes is None and not gate_values(passes, x[:1]):
         return [[] for _ in x]
     return [r.rows() for r in reliance(passes, x, classes, bank=bank, probes=options.probes)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -11,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 
 from viz.attribution import AttributionOptions
+from viz.core.card import class_number
 from viz.core.finite import check_answer
 from viz.core.methods import DEFAULT_OPTIONS
 from viz.environment import plain_torch
 from viz.errors import ProbeError, VizError
+from viz.files import csv_text
 from viz.geometry import Mode as Geometry
 from viz.geometry import prepare
 from viz.measures.faithfulness.curves import CurveControl, CurveResult, curves
@@ -28,7 +28,6 @@ from viz.measures.faithfulness.results import Row, plain
 from viz.measures.faithfulness.sources import Source, source_of
 from viz.measures.faithfulness.stability import Stability, stability
 from viz.measures.faithfulness.words import words_for
-from viz.models.cards import class_number
 from viz.models.paths import bundled
 from viz.picture import PictureSource, open_picture
 
@@ -141,18 +140,7 @@ class Report:
 
     def to_csv(self) -> str:
         """`rows` as CSV with a head; an empty value is no number."""
-        return csv_of(self.rows(), COLUMNS)
-
-
-def csv_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """Rows as CSV with a head; what is no number is empty."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for r in rows:
-        values = [plain(r[c]) for c in columns]
-        writer.writerow(["" if v is None else v for v in values])
-    return text.getvalue()
+        return csv_text(plain(self.rows()), COLUMNS)
 
 
 @plain_torch()

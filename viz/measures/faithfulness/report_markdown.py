@@ -1,4 +1,4 @@
-"""The means of a data set's controls as Markdown, for a README: reliance, curves, random weights, stability."""
+"""The means of a data set's controls as Markdown: reliance, curves, random weights, stability."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from viz.attribution import AttributionOptions, attribute
 from viz.capture.probe import capture, probes_of
+from viz.core.card import class_number
 from viz.core.derived import derive
 from viz.core.map_spec import MapSpec, parse
 from viz.core.methods import DEFAULT_OPTIONS
@@ -18,7 +19,7 @@ from viz.core.words import words
 from viz.errors import ModelError, ProbeError, VizError
 from viz.families.family import family_of
 from viz.geometry import Geometry, Preprocessing
-from viz.models.cards import class_number, labels_for
+from viz.models.cards import labels_for
 from viz.models.networks.base import StepNetwork
 
 MapFunction = Callable[[StepNetwork, Tensor, Tensor], Tensor]

@@ -27,10 +27,10 @@ from viz.measures.faithfulness.passes import Passes
 from viz.measures.faithfulness.report import PARTS, QUICK, Options, Part, source_for
 from viz.measures.faithfulness.results import Row, plain
 from viz.measures.faithfulness.set_result import SetResult, table_of
+from viz.measures.jobs.kept import Check, request_key
 from viz.measures.jobs.processes import Processes
 from viz.measures.jobs.runner import Begin, reason_of, run
 from viz.measures.localization.described import MOST_FAILED, digest_of
-from viz.measures.localization.kept import Check, request_key
 from viz.measures.localization.proof import MADE_FROM, ROWS_FORM, digest, digest_of_file, is_sealed, names_of, sealed
 from viz.picture import Picture
 from viz.run.engine import Model, versions

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from viz.errors import VizError
-from viz.measures.localization.kept import Check, Checker, Forgotten, Row, differences, request_key, without_digests
+from viz.errors import FileError, VizError
+from viz.measures.jobs.kept import Check, Checker, Forgotten, Row, differences, request_key, without_digests
 
 # Characters of a line's checksum.
 _CHECKSUM = 8
@@ -80,7 +80,7 @@ def throw_away(folder: Path) -> None:
         for path in written:
             path.unlink(missing_ok=True)
     except OSError:
-        raise VizError(f"The finished rows in {folder} cannot be deleted; may it be written to?") from None
+        raise FileError(f"The finished rows in {folder} cannot be deleted; may it be written to?") from None
     finally:
         if lock is not None:
             lock.close()
@@ -95,7 +95,7 @@ class Journal:
         rank: of this process; it alone writes its part.
 
     Raises:
-        VizError: the folder cannot be used, belongs to another request, or another run is at work in it.
+        FileError: the folder cannot be used. VizError: it belongs to another request, or another run is at work in it.
 
     Attributes:
         outdated: whether the folder held rows of an earlier version, which are left out.
@@ -129,7 +129,7 @@ class Journal:
         except (ValueError, RecursionError):
             raise VizError(f"{head} is damaged; start over with --fresh, or write to another file.") from None
         except OSError:
-            raise VizError(f"The folder {folder} cannot be used; is there space, and may it be written to?") from None
+            raise FileError(f"The folder {folder} cannot be used; is there space, and may it be written to?") from None
 
     def _part(self, rank: int) -> Path:
         return self.folder / f"part-{self.key}-{rank:05d}.jsonl"
@@ -140,7 +140,7 @@ class Journal:
             with path.open(encoding="utf-8", newline="\n", errors="replace") as file:
                 yield from file
         except OSError:
-            raise VizError(f"{path} cannot be read; start over with --fresh, or write to another file.") from None
+            raise FileError(f"{path} cannot be read; start over with --fresh, or write to another file.") from None
 
     def parts(self) -> list[Path]:
         """All parts of this request that are there, in order."""
@@ -154,7 +154,7 @@ class Journal:
             What was taken away beside failed rows.
 
         Raises:
-            VizError: the parts cannot be read or written.
+            FileError: the parts cannot be read or written.
         """
         gone = Forgotten(outdated=self.outdated)
         kept: dict[int, str] = {}
@@ -170,7 +170,7 @@ class Journal:
             for path in self.parts():
                 self._keep_only(path, wanted)
         except OSError:
-            raise VizError(f"The folder {self.folder} cannot be written to; is there space?") from None
+            raise FileError(f"The folder {self.folder} cannot be written to; is there space?") from None
         return gone
 
     def _kept(self, line: str, check: Checker | None, gone: Forgotten) -> int | None:
@@ -242,7 +242,7 @@ class Journal:
         """Write a line as `line_of` made it.
 
         Raises:
-            VizError: the disk is full, or the folder is gone.
+            FileError: the disk is full, or the folder is gone.
         """
         try:
             if self._file is None:
@@ -250,7 +250,7 @@ class Journal:
             self._file.write(line)
             self._file.flush()
         except OSError:
-            raise VizError(f"The folder {self.folder} cannot be written to; is there space?") from None
+            raise FileError(f"The folder {self.folder} cannot be written to; is there space?") from None
 
     def close(self) -> None:
         """Close this process's part and let the folder go."""
@@ -260,7 +260,7 @@ class Journal:
             if file is not None:
                 file.close()
         except OSError:
-            raise VizError(f"The folder {self.folder} cannot be written to; is there space?") from None
+            raise FileError(f"The folder {self.folder} cannot be written to; is there space?") from None
         finally:
             if lock is not None:
                 lock.close()

@@ -17,8 +17,8 @@ import torch
 
 from viz.errors import VizError
 from viz.measures.jobs.journal import Journal, throw_away
+from viz.measures.jobs.kept import Checker, Forgotten, Row
 from viz.measures.jobs.processes import Processes
-from viz.measures.localization.kept import Checker, Forgotten, Row
 
 _log = logging.getLogger(__name__)
 # Lines sent at once to the first process when machines share no disk.

@@ -3,7 +3,7 @@
 from pathlib import Path
 from viz.datasets import open_dataset
 from viz.measures.localization import Options, evaluate, plan, sources_of
-made = plan(["lite0", "lite0-psa"], open_dataset("DIR", "val"), Options(sources_of(["cam", "attention"])))
+made = plan(["NAME", "OTHER"], open_dataset("DIR", "val"), Options(sources_of(["cam", "attention"])))
 result = evaluate(made, Path("result.json.rows"))  # stopped at any time, the same call goes on
 """
 

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from viz.attribution import AttributionOptions, attribute
 from viz.capture.probe import capture
+from viz.core.card import class_number
 from viz.core.map_spec import MapSpec
 from viz.core.methods import DEFAULT_OPTIONS
 from viz.core.trace import Trace
 from viz.families.family import family_of
 from viz.geometry import Geometry, Mode, prepare
-from viz.models.cards import class_number
 from viz.picture import Picture
 from viz.run.engine import Model
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from viz.core.card import ModelCard
 from viz.core.finite import cause
 from viz.datasets import Dataset
 from viz.errors import ModelError, VizError
@@ -21,7 +22,6 @@ from viz.measures.localization.proof import MADE_FROM
 from viz.measures.localization.protocol import DELTAS, SIZE
 from viz.measures.localization.tuning import SPLITS, Tuning
 from viz.measures.localization.words import NO_THRESHOLD, protocol_words, tuning_words
-from viz.models.cards import ModelCard
 
 MOST_FAILED = 100
 
@@ -188,7 +188,7 @@ def protocol_part(setting: Setting) -> dict[str, Any]:
 
 
 def models_part(journal: Journal, setting: Setting) -> list[dict[str, Any]]:
-    """Classification of every model, step by step, and TDAM's union over steps."""
+    """Classification of every model, step by step, and the union over steps."""
     groups = [s.group for s in setting.data[0]]
     # -1 where a sample has no class, or could not be read.
     ranks = [np.full((len(groups), card.steps), -1, np.int32) for card in setting.cards]

@@ -14,7 +14,7 @@ from typing import Any
 
 from viz.datasets import Dataset, Sample
 from viz.datasets.core import annotation
-from viz.measures.localization.kept import Row
+from viz.measures.jobs.kept import Row
 
 SEAL, MADE_FROM = "seal", "of"
 # Part of every request: rows of another form are not read.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from viz.latex_text import escaped
 from viz.measures.localization.report_columns import (
     Column,
     Row,
@@ -31,8 +32,6 @@ def to_latex(result: Result) -> str:
 
     Floors stand above the first rule between rows, each network's rows below. Plain ASCII; all names are escaped.
     """
-    from viz.figures.latex import escaped  # Matplotlib comes with it, which nothing else here needs
-
     columns = [c for c in columns_of(result) if c.key in _SHOWN]
     many = len(counts(result)) > 1
     heads = ["Map", *(["$n$"] if many else []), *(escaped(c.head) for c in columns)]

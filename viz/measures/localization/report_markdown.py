@@ -1,4 +1,4 @@
-"""The table of an evaluation as Markdown, for a README: the same numbers as the other reports."""
+"""The table of an evaluation as Markdown: the same numbers as the other reports."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import torch
 
 from viz.attribution import AttributionOptions
 from viz.capture.probe import probes_of
+from viz.core.card import class_number
 from viz.core.map_spec import MapSpec
 from viz.core.record import match
 from viz.datasets import Dataset
@@ -27,7 +28,6 @@ from viz.measures.localization.results import Result
 from viz.measures.localization.summary import summarise
 from viz.measures.localization.task import EvaluationTask
 from viz.measures.localization.tuning import SPLITS, Tuning
-from viz.models.cards import class_number
 from viz.picture import open_picture
 from viz.run.engine import Model, load, pick_device, versions
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viz.measures.intervals import ends
-from viz.measures.localization.kept import Row
+from viz.measures.jobs.kept import Row
 from viz.measures.localization.packing import unpack_bits, unpack_counts, unpack_shares
 from viz.measures.localization.protocol import DELTAS, pxap
 

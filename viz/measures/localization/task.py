@@ -19,9 +19,9 @@ from viz.core.trace import Trace
 from viz.datasets import Dataset, DatasetError, Sample, has_object, load_mask, open_sample
 from viz.datasets.core import Box
 from viz.errors import VizError
+from viz.measures.jobs.kept import Check, Row, request_key
 from viz.measures.jobs.runner import reason_of
 from viz.measures.localization.batch import native_maps, prepare_all, probes_for, trace_batch
-from viz.measures.localization.kept import Check, Row, request_key
 from viz.measures.localization.options import Options
 from viz.measures.localization.proof import MADE_FROM, ROWS_FORM, is_sealed, made_from, names_of, sealed
 from viz.measures.localization.protocol import resize_boxes, resize_mask
@@ -264,7 +264,7 @@ def _inside(sample: Sample, size: tuple[int, int]) -> tuple[Box, ...]:
 
 
 def _classified(opened: Opened, trace: Trace) -> Row:
-    """Where the sample's class stands in each step's answer, and TDAM's union over steps."""
+    """Where the sample's class stands in each step's answer, and the union over steps."""
     row: Row = {"i": opened.position, "h": opened.picture.sha256[:16], MADE_FROM: opened.made_from} | opened.notes
     wanted = opened.sample.class_index
     if wanted is None:
@@ -286,7 +286,7 @@ def _rank(logits: NDArray[np.float32], wanted: int) -> int:
 
 
 def _union(trace: Trace, wanted: int) -> list[list[int]]:
-    """Whether any step has the class among its first 1, 5: unfiltered, and after the step filter of TDAM's code."""
+    """Whether any step has the class among its first 1, 5: unfiltered, and after the step filter of `tdam_rule`."""
     maps = [trace.class_map(t).native for t in range(1, trace.steps + 1)]
     # In half precision a pass can overflow; a map without numbers has no box.
     boxes = [rule_box(m) if np.isfinite(m).all() else (0, 0, 0, 0) for m in maps]

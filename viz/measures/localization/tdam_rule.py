@@ -1,6 +1,6 @@
-"""The box rule, step filter and union accuracy of the TDAM code: protocol numbers, never display boxes.
+"""Box rule, step filter and union accuracy of published code with steps: protocol numbers, never display boxes.
 
-Paper: TDAM (ECCV 2022). Rule of shantanuj/TDAM_Top_down_attention_module@1e4a2cd,
+Paper: Jaiswal et al., ECCV 2022 (arXiv 2111.13470). Rule of shantanuj/TDAM_Top_down_attention_module@1e4a2cd,
 ``training_and_usage_scripts/custom_utils.py``. Boxes are (x, y, w, h) in pixels of the protocol's square (224), not of
 the user's picture.
 

@@ -131,7 +131,7 @@ class Lite0VISTA(Lite0Attended):
         if set(names) != set(every) or not strength or not scale:
             return None
         value = (1 / scale - 1) / strength
-        low, high = next(iter(every.values())).probe_structured.bounds
+        low, high = next(iter(every.values())).probe_structured.tap.bounds
         return dict.fromkeys(every, value) if low <= value <= high else None
 
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -89,7 +89,8 @@ class Lite0TDAM(StepNetwork):
         for label in ("channel_gate", "spatial_gate"):
             if hasattr(self.searchlight, f"probe_{label}"):
                 # What multiplies the map is the gate over its mean: a gate that is even changes nothing.
-                getattr(self.searchlight, f"probe_{label}").unit = GATE_UNIT
+                probe = getattr(self.searchlight, f"probe_{label}")
+                probe.tap = replace(probe.tap, unit=GATE_UNIT)
         self.bottom_mean: Tensor
         self.bottom_std: Tensor
         self.register_buffer("bottom_mean", torch.zeros(TOP_CHANNELS))

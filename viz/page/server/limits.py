@@ -1,4 +1,4 @@
-"""What one request, one session and all visitors together may take. README repeats these numbers; a test compares."""
+"""What one request, one session and all visitors together may take; docs/serving.md repeats it and a test compares."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ Kind = Literal["plain", "file", "stream", "json", "upload"]
 _GET: tuple[tuple[str, Kind], ...] = (
     (r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json", "plain"),
     (r"/(assets|static)/.+", "plain"),
+    (r"/js/[0-9a-f]{16}/[a-z_]+\.js", "plain"),
     (rf"{API}/(info/?|app_id/?|heartbeat/[^/]+|upload_progress|theme\.css)", "plain"),
     (rf"{FILE}.+", "file"),
     (rf"{API}/queue/data", "stream"),

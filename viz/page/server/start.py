@@ -22,7 +22,7 @@ import gradio as gr
 import uvicorn
 from starlette.middleware import Middleware
 
-from viz.errors import VizError
+from viz.errors import FileError, VizError
 from viz.page.server.access import Access
 from viz.page.server.answers import Answers
 from viz.page.server.connections import Connection
@@ -30,6 +30,7 @@ from viz.page.server.guard import Guard
 from viz.page.server.jobs import Jobs
 from viz.page.server.limits import Limits
 from viz.page.server.messages import say_what_is_seen
+from viz.page.server.modules import module_route
 from viz.page.server.storage import entries
 from viz.run.engine import Engine, pick_device
 
@@ -105,7 +106,7 @@ def start(
         folder = Path(tempfile.mkdtemp(prefix="searchlight-")).resolve()
     except OSError:
         listening.close()
-        raise VizError("The system's temporary folder cannot be written to; set TMPDIR to one that can.") from None
+        raise FileError("The system's temporary folder cannot be written to; set TMPDIR to one that can.") from None
     before = os.environ.get("GRADIO_TEMP_DIR")
     _set_folder(str(folder))
     page = build(engine)
@@ -113,7 +114,7 @@ def start(
     # Gradio would put all past events in a table after each one, for a page of statistics that is off.
     page._queue.compute_analytics_summary = lambda records: {}  # type: ignore[method-assign]
     say_what_is_seen(page._queue)
-    app = fastapi.FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app = fastapi.FastAPI(openapi_url=None, docs_url=None, redoc_url=None, routes=[module_route()])
     gr.mount_gradio_app(
         app,
         page,

@@ -13,12 +13,13 @@ from viz.figures.comparison.data import Column, Compared
 from viz.figures.comparison.notes import notes_of
 from viz.figures.comparison.tables import as_json
 from viz.figures.content import Content, Shows, percent
-from viz.figures.export import model_entry, picture_entry, predictions_entry
-from viz.figures.latex import _FITS, _SHOWN, escaped
+from viz.figures.latex import _FITS, _SHOWN
 from viz.figures.latex_names import include
 from viz.figures.presets import preset
 from viz.figures.record import drawing_versions, panel_entry
 from viz.figures.text import drawable, numbers
+from viz.latex_text import escaped
+from viz.run.export import model_entry, picture_entry, predictions_entry
 
 FIGURE_VERSION = 1
 Boxes = bool | Literal["class_maps"]
@@ -26,7 +27,7 @@ BOXES: tuple[Boxes, ...] = (True, False, "class_maps")
 
 
 class Grid(Shows, Protocol):
-    """What the words ask of a comparison's figure: `viz.figures.compare.CompareFigure`."""
+    """What the words ask of a comparison's figure: `viz.figures.comparison.grid.CompareFigure`."""
 
     comparison: Compared
     steps: tuple[int, ...]

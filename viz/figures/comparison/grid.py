@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from viz.core.heatmap import symmetric
 from viz.errors import FigureError
 from viz.figures.build import Figure
-from viz.figures.compare_text import BOXES, Boxes, compare_latex, is_boxed, record_of_comparison, title_of
 from viz.figures.comparison.data import Column, Compared, scale_group
+from viz.figures.comparison.text import BOXES, Boxes, compare_latex, is_boxed, record_of_comparison, title_of
 from viz.figures.content import Content, letter_of
 from viz.figures.draw import _METADATA, FORMATS, _Drawing, settings
 from viz.figures.layout import COLUMN_GAP, MARGIN, Layout, Place, lay_out

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from viz.errors import FigureError
-from viz.figures.compare import CompareFigure
-from viz.figures.compare_text import BOXES, FIGURE_VERSION
 from viz.figures.comparison.build import Comparison, compare
 from viz.figures.comparison.data import FEWEST, MOST
-from viz.figures.record import MAX_RECORD_BYTES
+from viz.figures.comparison.grid import CompareFigure
+from viz.figures.comparison.text import BOXES, FIGURE_VERSION
+from viz.figures.record import record_values
 from viz.figures.spec import FigureSpec
 from viz.geometry import MODES
 from viz.picture import PictureSource, open_picture
@@ -26,19 +25,9 @@ def read_comparison_record(source: str | Path | dict[str, Any]) -> dict[str, Any
     """A record from its file or from plain values, checked as far as `comparison_from_record` needs it.
 
     Raises:
-        FigureError: one sentence on what is wrong.
+        FigureError, FileError: one sentence on what is wrong.
     """
-    data: Any = source
-    if not isinstance(source, dict):
-        path = Path(source)
-        try:
-            if path.stat().st_size > MAX_RECORD_BYTES:
-                raise FigureError(f"{path.name} is too large for a figure's record.")
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except OSError:
-            raise FigureError(f"There is no record {path.name}, or it cannot be read.") from None
-        except (ValueError, RecursionError):
-            raise FigureError(f"{path.name} is not a figure's record, or it is damaged.") from None
+    data = record_values(source)
     if not isinstance(data, dict) or data.get("comparison_figure_version") != FIGURE_VERSION:
         raise FigureError("This is not the record of a comparison's figure; take the .json file that lies beside one.")
     columns, box = data.get("columns"), data.get("box")

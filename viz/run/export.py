@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-import io
-import math
-import zipfile
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from viz.core.finite import missing
-from viz.figures.attributions import entry
-from viz.measures.localization.boxes import DEFAULT_THRESHOLD, boxes
+from viz.core.boxes import DEFAULT_THRESHOLD, boxes
+from viz.core.finite import finite, missing
+from viz.files import npz_bytes
 from viz.run.engine import versions
 
 if TYPE_CHECKING:
+    from viz.core.attribution import Attribution
+    from viz.core.card import ModelCard
     from viz.core.trace import Trace
-    from viz.models.cards import ModelCard
 
 TRACE_VERSION = 2
-
-
-def npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """A compressed .npz whose bytes depend on names and values only (NumPy's own would be free to add the time)."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in arrays.items():
-            entry = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            with archive.open(entry, "w") as file:
-                np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
-    return buffer.getvalue()
-
-
-def finite(value: float | None) -> float | None:
-    """The value for JSON, which knows no infinity: None where it is not finite."""
-    return None if value is None or not math.isfinite(value) else float(value)
 
 
 def model_entry(card: ModelCard) -> dict[str, Any]:
@@ -81,6 +60,20 @@ def predictions_entry(trace: Trace, count: int = 5) -> list[dict[str, Any]]:
         }
         for step in range(1, trace.steps + 1)
     ]
+
+
+def attribution_entry(found: Attribution, label: str) -> dict[str, Any]:
+    """All that makes an attribution repeatable, as plain values."""
+    return {
+        "method": found.method,
+        "layer": found.layer,
+        "step": found.step,
+        "class": found.class_index,
+        "label": label,
+        "options": dict(found.options),
+        "unit": found.unit,
+        "captum": found.captum,
+    }
 
 
 def trace_npz(trace: Trace) -> bytes:
@@ -133,7 +126,7 @@ def trace_json(trace: Trace) -> dict[str, Any]:
         "predictions": predictions_entry(trace),
         "records": records,
         "attributions": [
-            {"key": f"{a.method}@{a.class_index}:{a.step}", **entry(a, trace.head.labels[a.class_index])}
+            {"key": f"{a.method}@{a.class_index}:{a.step}", **attribution_entry(a, trace.head.labels[a.class_index])}
             for a in trace.attributions
         ],
         "boxes": {"kind": "display", "threshold": DEFAULT_THRESHOLD, "found": found},
