@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.family_models import vivid
-from tests.test_leaks import hooks
+from tests.hooks import hooks
 from tests.tiny import scene, tiny_model, tiny_network
 from viz.attribution import METHODS, AttributionOptions, attribute
 from viz.attribution.layers import method_of

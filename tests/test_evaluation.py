@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import viz.measures.localization.task as task_module
+from tests.counting_task import Numbers
 from tests.localization_data import write_dataset
 from viz.cli import main
 from viz.datasets import open_dataset
@@ -106,28 +107,6 @@ def test_rows_that_vanish_while_a_run_is_at_work_are_no_result(tmp_path: Path) -
 
     with pytest.raises(VizError, match="went missing"):
         run(Robbed(), tmp_path / "rows")
-
-
-class Numbers:
-    """A task whose row is the chunk's number; it can stop in the middle."""
-
-    def __init__(self, count: int = 7, stop_at: int | None = None) -> None:
-        self.count, self.stop_at, self.ran = count, stop_at, list[int]()
-
-    def request(self) -> dict[str, Any]:
-        return {"kind": "numbers", "count": self.count}
-
-    def chunks(self) -> int:
-        return self.count
-
-    def size(self, chunk: int) -> int:
-        return 2
-
-    def run(self, chunk: int) -> list[dict[str, Any]]:
-        if chunk == self.stop_at:
-            raise KeyboardInterrupt
-        self.ran.append(chunk)
-        return [{"i": chunk}]
 
 
 def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
@@ -554,7 +533,7 @@ def _kill(data: Path, out: Path) -> tuple[Path, str]:
 
 _NO_SHARED_DISK = """
 from pathlib import Path
-from tests.test_evaluation import Numbers
+from tests.counting_task import Numbers
 from viz.measures.jobs.processes import joined
 from viz.measures.jobs.runner import run
 with joined("cpu") as me:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import viz.measures.faithfulness.curves as curves_module
-from tests.test_faithfulness import SIDE, bright, oracle, passes_of, zero
+from tests.corner import SIDE, bright, oracle, passes_of, zero
 from viz.capture.probe import Probe, edited
 from viz.core.record import GROUP_MAPS, MAP, VECTOR
 from viz.measures.faithfulness.curves import DEFAULT_BASELINE, curves

@@ -14,7 +14,7 @@ from packaging.version import Version
 
 from tests.floors import ROOT, floors
 from tests.known_bad import KNOWN_BAD, KnownBad, found
-from tests.test_picture import chunk, colours, png_of
+from tests.pictures import chunk, colours, png_of
 from viz.errors import VizError
 from viz.page.serve import serve
 from viz.picture import open_picture

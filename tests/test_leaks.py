@@ -10,26 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
+from tests.hooks import hooks
 from tests.tiny import as_model, scene, tiny_model, tiny_network
 from viz.capture.probe import _EDITS, _SINK
 from viz.errors import ProbeError
 from viz.picture import open_picture
 
 RUNS = 200
-HOOKS = (
-    "_forward_hooks",
-    "_forward_pre_hooks",
-    "_backward_hooks",
-    "_backward_pre_hooks",
-    "_forward_hooks_with_kwargs",
-    "_state_dict_hooks",
-)
-
-
-def hooks(network: nn.Module) -> int:
-    return sum(len(getattr(m, name)) for m in network.modules() for name in HOOKS)
 
 
 def live_tensors() -> int:

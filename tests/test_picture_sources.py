@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageOps
 
 import viz
-from tests.test_picture import chunk, colours, encode, exif, png, refused, whole_files
+from tests.pictures import chunk, colours, encode, exif, png, refused, whole_files
 from tests.tiny import tiny_model
 from viz.picture import Limits, open_picture
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.test_td_resnet import network_of
+from tests.td_networks import network_of
 from viz.capture.probe import Probe, capture, edited, muted, probes_of
 from viz.core.record import MAP, VECTOR, match
 from viz.errors import ProbeError

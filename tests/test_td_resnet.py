@@ -8,30 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.td_networks import network_of
 from viz.capture.probe import capture, edited
 from viz.families.tdam.module import Searchlight
-from viz.models.networks.td_resnet import ResidualBlock, TDResNet, TDResNetConfig, released_config
-
-
-def network_of(steps: int = 3, feedback: int = 2, block: str = "basic", **searchlight: object) -> TDResNet:
-    """Two TD stages of small depth with gates that are far from constant."""
-    torch.manual_seed(7)
-    config = TDResNetConfig(
-        "bottleneck" if block == "bottleneck" else "basic",
-        (1, 1, 2, 1),
-        num_classes=5,
-        steps=steps,
-        feedback=feedback,
-        searchlight={"technique": "joint_concat", **searchlight},
-    )
-    network = TDResNet(config).eval()
-    with torch.no_grad():
-        for name, value in network.state_dict().items():
-            if name.endswith("running_mean"):
-                value.normal_(0, 0.1)
-            elif name.endswith("running_var"):
-                value.uniform_(0.8, 1.2)
-    return network
+from viz.models.networks.td_resnet import ResidualBlock, TDResNetConfig, released_config
 
 
 @pytest.fixture(scope="module")

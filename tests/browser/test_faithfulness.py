@@ -12,8 +12,8 @@ import torch
 from playwright.sync_api import expect
 
 import viz
+from tests.browser.asking import Asker
 from tests.browser.people import ASSETS, FOLDER, PHONE, Server
-from tests.browser.test_attribution import Asker
 from tests.browser.visiting import LONG, PATIENCE, Chrome, all_ended, compute_quickly, hold_until_stopped
 from tests.family_models import family_model
 from viz.capture.probe import edited
