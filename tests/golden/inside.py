@@ -24,7 +24,7 @@ from viz.files import as_json_bytes
 from viz.run.export import trace_json, trace_npz
 
 if TYPE_CHECKING:
-    from tests.browser.people import Visitor
+    from tests.page.browser.people import Visitor
 
 # Networks that no door loads by a name.
 NETS = ("tiny", *(f"vivid-{family}" for family in NAMES))
@@ -68,7 +68,7 @@ def write_pictures(folder: Path) -> Path:
 
 def write_checkpoint(folder: Path) -> Path:
     """A published TD-ResNet-18 with random weights, as the authors' script writes it."""
-    from tests.browser.people import PUBLISHED, write_published
+    from tests.page.browser.people import PUBLISHED, write_published
 
     write_published(folder)
     return folder / f"{PUBLISHED}.pth.tar"
@@ -87,8 +87,8 @@ def visitors(models: Path, script: str) -> Iterator[Any]:
     Args:
         models: an empty folder. script: runs on every page before its own scripts.
     """
-    from tests.browser.people import Server, Visitor
-    from tests.browser.visiting import Chrome
+    from tests.page.browser.people import Server, Visitor
+    from tests.page.browser.visiting import Chrome
 
     server = Server(models, [])
     try:
