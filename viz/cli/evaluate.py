@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from viz.cli.options import (
+    MAPS,
     SEVERAL,
     add,
     add_attribution_options,
@@ -34,9 +35,7 @@ def add_evaluate(commands: Any) -> None:
         description="Evaluate maps of models on a data set with boxes or masks by the reference protocol of "
         "weakly-supervised localization. An interrupted run is resumed by the same command; under torchrun the work "
         "is shared by all processes, with the same result.",
-        epilog="Maps: cam, attention (the family's own map), attention:PROBE, attention:mean(PROBE), gradcam, "
-        "integrated_gradients, guided_backprop, occlusion, gradcam(PROBE), ...; each with :STEP if it is not the "
-        "last step. The baselines (a fixed centred box and a centre Gaussian) are always reported.",
+        epilog=f"{MAPS} The baselines (a fixed centred box and a centre Gaussian) are always reported.",
     )
     add(p, "--data", help="data set: CSV index, VOC, COCO, ILSVRC, CUB, masks")
     add(p, "--split", "--layout")

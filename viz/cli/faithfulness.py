@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from viz.cli.options import (
+    MAPS,
     SEVERAL,
     add,
     add_attribution_options,
@@ -43,8 +44,7 @@ def add_faithfulness(commands: Any) -> None:
         help="whether the network uses what is shown: reliance, deletion, insertion, ROAD, random weights, stability",
         description="Controls of maps over the pictures of a data set, with bootstrap intervals. An interrupted run is "
         "resumed by the same command; under torchrun the work is shared by all processes.",
-        epilog="Maps: cam, attention (the family's own map), attention:PROBE, attention:mean(PROBE), gradcam, ...; "
-        "each with :STEP if it is not the last step. The result states what each control shows and what it does not.",
+        epilog=f"{MAPS} The result states what each control shows and what it does not.",
     )
     add(p, "--data", help="data set: CSV index, VOC, COCO, ILSVRC, CUB, folders")
     add(p, "--split", "--layout")

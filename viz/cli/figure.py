@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from viz.cli.options import (
     ATTRIBUTION,
+    MAPS,
     add,
     add_attribution_options,
     add_model_options,
@@ -43,10 +44,7 @@ def add_figure(commands: Any) -> None:
         help="draw a figure for a paper",
         description="Draw a figure for a paper, and write beside it the raw maps (.npz), a JSON record and a LaTeX "
         "snippet.",
-        epilog="Panels: picture, class_map:2, class_map:2@CLASS, spatial_gate:2, channel_gate:2, feature:2#17, "
-        "boxes:2, boxes:all, boxes(spatial_gate):2, or the full name of a probe; attributions: gradcam:2@CLASS, "
-        "integrated_gradients, guided_backprop, occlusion, gradcam(PROBE), gradient_x_activation(PROBE), "
-        "integrated_gradients(PROBE), boxes(gradcam).",
+        epilog=f"Panels: picture, maps, boxes (those of cam), boxes(MAP), boxes:all (of every step). {MAPS}",
     )
     p.add_argument("picture", nargs="?", metavar="PICTURE", help="picture file; optional with --from")
     p.add_argument(

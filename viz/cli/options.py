@@ -16,13 +16,19 @@ if TYPE_CHECKING:
     from viz.core.methods import AttributionOptions
     from viz.run.engine import Model
 
+# The grammar is that of `viz.core.map_spec`; docs/maps.md has all of it.
+MAPS = (
+    "Maps: cam or cam@CLASS; attention (the family's own map); a captured value, as in spatial_gate or bottom#3; "
+    "mean(TAP), log(TAP), ...; output@CLASS of a dense answer; gradcam, integrated_gradients, guided_backprop, "
+    "occlusion, gradcam(TAP), ...; each with @CLASS where it is of a class, and :STEP where it is not the last one."
+)
 # `--model a b`, `--model a --model b`, or both.
 SEVERAL: dict[str, Any] = {"nargs": "+", "action": "extend"}
 # Options of more than one command.
 _OPTIONS: dict[str, dict[str, Any]] = {
     # model and machine
     "--model": {"metavar": "NAME", "help": "name listed by `searchlight models`, or a checkpoint file"},
-    "--models": {"metavar": "DIR", "help": "folder with additional checkpoint files"},
+    "--models": {"metavar": "DIR", "help": "folder with additional checkpoint files and model cards"},
     "--device": {"default": "auto", "help": "auto (default; CUDA if available), cpu, cuda, cuda:1, ..."},
     "--precision": {
         "choices": ("float32", "bfloat16", "float16"),

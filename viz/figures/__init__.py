@@ -1,7 +1,7 @@
 """Paper figures, plots and their files: the only room that imports Matplotlib and Plotly.
 
 from viz.figures import figure
-figure(trace, panels=["picture", "class_map:1", "class_map:2"], preset="cvpr").save("fig.pdf")
+figure(trace, panels=["picture", "cam:1", "cam:2"], preset="cvpr").save("fig.pdf")
 """
 
 from __future__ import annotations
