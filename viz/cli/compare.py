@@ -45,8 +45,8 @@ def add_compare(commands: Any) -> None:
         description="Compare two to six models. For each picture, write the grid as a figure (with raw maps, record "
         "and LaTeX snippet), and agreement of maps and IoU of boxes as .csv and .json; for several pictures also "
         "summary.csv and summary.json with mean and standard deviation.",
-        epilog=f"{MAPS} Agreement: Spearman rank correlation and overlap of the strongest 10 %, on a grid as fine as the "
-        "finer of two maps, inside what both networks saw. For a model with fewer steps, its last step is repeated.",
+        epilog=f"{MAPS} Agreement: Spearman rank correlation and overlap of the strongest 10 %, on a grid as fine as "
+        "the finer of two maps, inside what both networks saw. For a model with fewer steps, its last one is repeated.",
     )
     pictures = p.add_argument(
         "pictures", nargs="+", metavar="PICTURE|FOLDER", help="picture files, or folders (searched recursively)"
