@@ -18,7 +18,7 @@ CLUTTER, PANDA, ASTRONAUT = (str(ASSETS / name) for name in ("clutter.jpg", "pan
 CPU = ("--device", "cpu")
 # Few points of the methods that take many passes.
 FEWER = ("--n-steps", "8", "--stride", "32")
-QUICK = ("trace/lite0-tdam", "trace/lite0-psa", "figure/lite0-ema", "compare/folder", "evaluate/published")
+QUICK = ("trace/lite0-tdam", "trace/lite0-psa", "figure/lite0-ema", "compare/folder")
 ATTRIBUTED = ("gradcam", "integrated_gradients", "guided_backprop", "occlusion")
 OWN_MAPS = (
     *("class_map", "spatial_gate", "spatial_score", "mean(group_gate)", "total(structured)"),
