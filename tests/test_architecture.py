@@ -126,7 +126,7 @@ class Whole:
 class Count(Output):
     values: np.ndarray
     labels: tuple = ()
-    words: ClassVar[str] = "how many there are"
+    words: ClassVar[str] = "how many things there are"
     axes: ClassVar[int] = 0
     asked: ClassVar[str] = "count"
     has_classes: ClassVar[bool] = False
@@ -134,10 +134,6 @@ class Count(Output):
     @classmethod
     def of(cls, answers, geometry, labels, card):
         return cls(np.stack(answers))
-
-    @property
-    def steps(self):
-        return len(self.values)
 
     def arrays(self):
         return {"count": self.values}
@@ -299,9 +295,9 @@ def test_an_output(folder: Folder, tmp_path: Path, photo: Path) -> None:
         check(model)
     trace = model.trace(photo)
     number = float(trace.output.arrays()["count"][0])
-    assert trace.output.says(1) == f"{number:.1f} things" and trace.answer_map is None
+    assert trace.output.says(1) == f"{number:.1f} things" and trace.output_map is None
     assert f"{number:.1f} things" in trace.stages[0].caption
-    assert json.loads(viewer_message(trace))["answer"] == {"name": None, "title": "", "number": ""}
+    assert json.loads(viewer_message(trace))["output"] == {"name": None, "title": "", "number": ""}
     made = model.attribute(trace, "gradcam")
     heat = made.heatmap("gradcam")
     assert heat.title == "Grad-CAM, the count, step 1" and heat.unit == "part of the count, clipped at 0"

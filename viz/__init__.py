@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from viz.version import __version__
+
 if TYPE_CHECKING:  # for type checkers; a test compares these names with the table below
     from viz.attribution import AttributionOptions as AttributionOptions, attribute as attribute  # noqa: I001
     from viz.core.boxes import Box as Box, boxes as boxes, iou as iou
@@ -35,8 +37,6 @@ if TYPE_CHECKING:  # for type checkers; a test compares these names with the tab
     from viz.measures.faithfulness import faithful as faithful
     from viz.picture import Limits as Limits, Picture as Picture, open_picture as open_picture
     from viz.run.engine import Engine as Engine, Model as Model, load as load
-
-__version__ = "0.1.0"
 
 # Where each public name is defined. It is imported when first used, so that `import viz` needs no other library.
 _PUBLIC = {

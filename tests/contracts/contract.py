@@ -101,7 +101,7 @@ def stages_tell_the_trace(model: Model) -> None:
     for stage in stages:
         assert stage.title and "\n" not in stage.caption and stage.caption.endswith(".") and "{" not in stage.caption
         assert all(any(r is known for known in trace.records) for r in stage.records)
-        if stage.show is not None or trace.answer_map is not None:
+        if stage.show is not None or trace.output_map is not None:
             heat = stage.heatmap(trace)
             assert heat.unit and heat.spec is not None and heat.step == stage.step
         for name in (stage.show and stage.show.vector, stage.show and stage.show.kernel):
@@ -172,7 +172,7 @@ def class_map_adds_up(model: Model) -> None:
     """Where there is a linear classifier, the mean of a class map is the logit without its bias, class by class."""
     trace = traced(model)
     if model.class_weights is None:
-        assert trace.answer_map is None or trace.answer_map.kind == "output"
+        assert trace.output_map is None or trace.output_map.kind == "output"
         return
     for step in range(1, trace.steps + 1):
         means = np.array([trace.class_map(step, c).native.mean(dtype=np.float64) for c in range(5)])

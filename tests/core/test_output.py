@@ -63,7 +63,7 @@ def test_an_answer_of_another_shape_is_refused(kind: Any) -> None:
     with pytest.raises(ModelError, match="axes"):
         made(kind, ANSWERS[kind][None])
     if kind != "dense_values":
-        with pytest.raises(ModelError, match="names 2"):
+        with pytest.raises(ModelError, match="lists 2"):
             output_of(kind, [ANSWERS[kind]], WHOLE, LABELS[:2], CARD)
 
 
@@ -95,9 +95,9 @@ def test_maps_of_a_dense_answer() -> None:
     np.testing.assert_allclose(output.map("probability", 1, 2).values, (e / e.sum(0))[2], rtol=1e-6)
     depth: DenseValues = made("dense_values", logits[0])
     assert depth.map("output", 1, None).unit == "m" and depth.maps == ("output",)
-    with pytest.raises(ModelError, match="no probability for each place"):
+    with pytest.raises(ModelError, match="no map called probability"):
         depth.map("probability", 1, None)
-    with pytest.raises(ModelError, match="no output for each place"):
+    with pytest.raises(ModelError, match="no map called output"):
         made("class_scores", floats(3)).map("output", 1, 0)
 
 
@@ -121,7 +121,7 @@ def test_a_class_of_a_classifier() -> None:
     batch = floats(4, 3)
     np.testing.assert_array_equal(target(batch), batch[:, 2])
     np.testing.assert_array_equal(target(torch.from_numpy(batch)).numpy(), batch[:, 2])
-    with pytest.raises(ModelError, match="only a dense answer"):
+    with pytest.raises(ModelError, match="a region needs one that predicts for each cell"):
         output.target(WHOLE, 1, 2, (0, 0, 5, 5))
 
 
@@ -165,7 +165,7 @@ def test_a_value_at_a_point_and_everywhere() -> None:
 def test_what_the_network_does_not_see_cannot_be_asked_about() -> None:
     cropped = Geometry("center_crop", (60, 80), (60, 60), (10.0, 0.0, 70.0, 60.0), (0.0, 0.0, 60.0, 60.0))
     output = made("dense_values", floats(6, 6))
-    with pytest.raises(ModelError, match=r"sees nothing in \(0, 0\) to \(9, 60\)"):
+    with pytest.raises(ModelError, match=r"does not see the part of this picture in \(0, 0\) to \(9, 60\)"):
         output.target(cropped, 1, None, (0, 0, 9, 60))
 
 

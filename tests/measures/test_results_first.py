@@ -79,7 +79,7 @@ Ran = dict[tuple[str, ...], tuple[Path, str]]
 def ran(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """Of each job, its folder and what it said."""
     if not hasattr(os, "fork"):
-        pytest.skip("forks")
+        pytest.skip("this system cannot fork")
     base = tmp_path_factory.mktemp("ran")
     Image.fromarray(scene()).save(base / "p.png")
     (base / "broken").mkdir()

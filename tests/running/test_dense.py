@@ -93,7 +93,7 @@ def test_maps_that_a_network_cannot_have_are_refused_in_a_sentence(name: str, tr
             trace.heatmap(text)
         assert "\n" not in str(caught.value), text
     if name != "tiny-nohead":
-        with pytest.raises(ModelError, match="no classifier of whole pictures"):
+        with pytest.raises(ModelError, match="does not classify whole pictures"):
             trace.logits  # noqa: B018
 
 
@@ -149,14 +149,14 @@ def test_occlusion_asks_about_the_region(models: dict[str, Model], traces: dict[
 
 
 def test_an_attribution_needs_something_to_ask_about(models: dict[str, Model], traces: dict[str, Trace]) -> None:
-    with pytest.raises(ModelError, match="only a dense answer"):
+    with pytest.raises(ModelError, match="a region needs one that predicts for each cell"):
         models["tiny-nohead"].attribute(traces["tiny-nohead"], "gradcam~1-1-20-20")
-    with pytest.raises(ModelError, match="answers no classes"):
+    with pytest.raises(ModelError, match="has no classes to choose from"):
         models["tiny-depth"].attribute(traces["tiny-depth"], "gradcam", class_index=0)
-    with pytest.raises(ModelError, match="sees nothing"):
+    with pytest.raises(ModelError, match="does not see the part"):
         models["tiny-depth"].attribute(traces["tiny-depth"], "gradcam~500-500")
     classifier = tiny_model()
-    with pytest.raises(ModelError, match="only a dense answer"):
+    with pytest.raises(ModelError, match="a region needs one that predicts for each cell"):
         classifier.attribute(classifier.trace(scene()), "gradcam", region=(1, 1, 20, 20))
 
 
@@ -165,7 +165,7 @@ def test_a_figure_and_its_record(name: str, models: dict[str, Model], traces: di
     model = models[name]
     region = "~20-20-80-60" if name in DENSE else ""
     trace = asked(traces[name], f"gradcam(spatial_gate){region}", model)
-    answer = trace.answer_map
+    answer = trace.output_map
     panels = ["picture", *([] if answer is None else [str(answer), f"boxes({answer})"]), "spatial_gate"]
     made = figure(trace, [*panels, f"gradcam(spatial_gate){region}", f"boxes(gradcam(spatial_gate)){region}"])
     png = made.to_bytes("png", 60)
@@ -196,14 +196,14 @@ def test_the_page_gets_what_there_is(name: str, models: dict[str, Model], traces
     classes = [m["class_index"] for m in message["maps"] if m["kind"] == "cam"]
     assert sorted(classes, key=str) == {"tiny-segmentation": [0, 1, 2], "tiny-depth": [None]}.get(name, [])
     number = {"tiny-segmentation": "share", "tiny-depth": "", "tiny-detector": "score", "tiny-nohead": "probability"}
-    assert message["answer"]["number"] == number[name]
+    assert message["output"]["number"] == number[name]
     best_one = trace.top(1, 1)
     assert [b["number"] for b in message["frames"][0]["top"][:1]] == [pytest.approx(b[2]) for b in best_one]
     trace = asked(trace, "gradcam", models[name])
     best = trace.output.best(1)
     columns = json.loads(attribution_message(trace, best, ["gradcam"]))["models"]
     assert [c["name"] for c in columns] == [
-        "native attention", *(["answer"] if name in DENSE else []), "Grad-CAM"
+        "native attention", *(["output"] if name in DENSE else []), "Grad-CAM"
     ]  # fmt: skip
     assert len(class_choices(trace)) == (0 if name == "tiny-depth" else len(trace.top()))
     assert json.loads(compare_message([trace, trace], ["a", "b"]))["models"][0]["maps"]
@@ -212,7 +212,7 @@ def test_the_page_gets_what_there_is(name: str, models: dict[str, Model], traces
 @pytest.mark.parametrize("name", DENSE)
 def test_two_models_side_by_side(name: str, traces: dict[str, Trace]) -> None:
     trace = traces[name]
-    made = compare(trace.picture, [trace, trace, trace], [str(trace.answer_map), "spatial_gate", str(trace.answer_map)])
+    made = compare(trace.picture, [trace, trace, trace], [str(trace.output_map), "spatial_gate", str(trace.output_map)])
     np.testing.assert_array_equal(made.columns[0].heatmaps[0].native, trace.heatmap("output").native)  # type: ignore[union-attr]
     assert compare(trace.picture, [trace, trace]).columns[1].map.kind == "output", "the answer is what is compared"
     assert made.to_figure().to_bytes("png", 60)
@@ -247,16 +247,16 @@ def test_faithfulness_asks_about_the_probability_of_a_class(models: dict[str, Mo
     z = logits[:, 2:5, 2:7].mean(axis=(1, 2), dtype=np.float64)
     assert part.probability == pytest.approx(float(np.exp(z[2]) / np.exp(z).sum()), rel=1e-5)
     assert "in (20, 20) to (80, 60)" in part.label and part.curves[0].curve is not None
-    with pytest.raises(VizError, match="answers a value for each place"):
+    with pytest.raises(VizError, match="predicts a value for each cell"):
         faithful(models["tiny-depth"], picture)
 
 
 def test_a_card_that_says_another_answer_is_refused() -> None:
-    with pytest.raises(ModelError, match="answers dense_values, and its card says class_scores"):
+    with pytest.raises(ModelError, match="predicts dense_values, but its card says class_scores"):
         dense_model("tiny-depth", output="class_scores")
-    with pytest.raises(ModelError, match="must name its classes"):
+    with pytest.raises(ModelError, match="must list its classes"):
         dense_model("tiny-segmentation", labels=())
-    with pytest.raises(ModelError, match="answers 3 classes, and its card names 2"):
+    with pytest.raises(ModelError, match="has 3 classes, but its card lists 2"):
         dense_model("tiny-segmentation", labels=("a", "b")).trace(scene())
 
 

@@ -203,7 +203,7 @@ def _check(
     if columns.shape != (len(x),) or columns.is_floating_point():
         raise VizError(f"Attribution needs one whole class number, or one target, for each of {len(x)} pictures.")
     if classes and output_type(network.output) is not ClassScores:
-        raise ModelError("Only a classifier is asked about classes alone; give a target for each picture.")
+        raise ModelError("Class numbers alone are enough only for a classifier; give a target for each picture.")
     weights = network.class_weights() if classes else None
     if weights is not None and not (int(columns.min()) >= 0 and int(columns.max()) < len(weights)):
         raise ModelError(f"This network has classes 0 to {len(weights) - 1}.")

@@ -217,8 +217,8 @@ def _spare(figures: Sequence[Path], pictures: Sequence[Path]) -> None:
 
 def _key(args: argparse.Namespace, contents: list[str]) -> str:
     """What was asked for: options, picture and checkpoints, but not where the files go."""
-    from viz import __version__
     from viz.figures.comparison.folder import request_key
+    from viz.version import __version__
 
     options = {k: v for k, v in vars(args).items() if k not in ("pictures", "out", "resume", "run", "models")}
     return request_key({"options": options, "contents": contents, "version": __version__})

@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from pkgutil import iter_modules
 
-import viz.cli
-from viz import __version__
 from viz.cli.options import say
 from viz.errors import VizError
+from viz.version import __version__
 
 # In the order of a first visit; further ones follow by name.
 _FIRST = ("models", "trace", "figure", "compare", "evaluate", "faithfulness", "serve")
@@ -25,7 +24,11 @@ _FIRST = ("models", "trace", "figure", "compare", "evaluate", "faithfulness", "s
 
 def command_names() -> list[str]:
     """The commands: files of this folder with a function ``add_NAME``."""
-    files = {m.name: import_module(f"viz.cli.{m.name}") for m in iter_modules(viz.cli.__path__) if m.name != "program"}
+    files = {
+        m.name: import_module(f"viz.cli.{m.name}")
+        for m in iter_modules(import_module(__package__).__path__)
+        if m.name != "program"
+    }
     found = sorted(name for name, module in files.items() if hasattr(module, f"add_{name}"))
     return [n for n in _FIRST if n in found] + [n for n in found if n not in _FIRST]
 

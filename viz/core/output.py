@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-import viz.core.outputs
+from viz.core import outputs
 from viz.core.finite import finite
 from viz.core.target import Region, Target, region_words
 from viz.errors import ModelError
@@ -101,14 +101,14 @@ class Output(LockedArrays, ABC):
         """How many classes a raw answer of that shape has."""
         return shape[0] if cls.has_classes else 0
 
-    @property
-    @abstractmethod
-    def steps(self) -> int:
-        """How many steps answered."""
-
     @abstractmethod
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The values as they are kept in files, by name."""
+        """The values as they are kept in files, by name; steps first, unless `steps` says otherwise."""
+
+    @property
+    def steps(self) -> int:
+        """How many steps answered."""
+        return len(next(iter(self.arrays().values())))
 
     @abstractmethod
     def says(self, step: int) -> str:
@@ -128,7 +128,7 @@ class Output(LockedArrays, ABC):
 
     @cached_property
     def ranking(self) -> tuple[tuple[Ranked, ...], ...]:
-        """For each step its classes, best first; empty where the answer has none."""
+        """For each step its classes, best first; empty where there are none."""
         return ((),) * self.steps
 
     def best(self, step: int) -> int | None:
@@ -146,11 +146,11 @@ class Output(LockedArrays, ABC):
         Raises:
             ModelError: this sort of answer has no such map.
         """
-        raise ModelError(f"This network answers {self.words}, and no {name} for each place.")
+        raise ModelError(f"This network predicts {self.words}; it has no map called {name}.")
 
     def subject(self, class_index: int | None) -> str:
         """What the answer is about: a class, or a quantity."""
-        return "answer" if class_index is None else self.labels[class_index]
+        return "output" if class_index is None else self.labels[class_index]
 
     def question(self, step: int, class_index: int | None, region: Region | None) -> str:
         """What a target asks about, in words: a class or a quantity, and where."""
@@ -171,7 +171,7 @@ class Output(LockedArrays, ABC):
 @cache
 def output_types() -> dict[str, type[Output]]:
     """All types of answers by the name that a card gives them: of their file."""
-    names = sorted(m.name for m in iter_modules(viz.core.outputs.__path__))
+    names = sorted(m.name for m in iter_modules(outputs.__path__))
     return {name: import_module(f"viz.core.outputs.{name}").OUTPUT for name in names}
 
 
@@ -184,7 +184,7 @@ def output_type(name: str) -> type[Output]:
     try:
         return output_types()[name]
     except KeyError:
-        raise ModelError(f"A network answers one of {', '.join(output_types())}, not {name[:40]!r}.") from None
+        raise ModelError(f"The output of a network is one of {', '.join(output_types())}, not {name[:40]!r}.") from None
 
 
 def output_of(
@@ -200,9 +200,11 @@ def output_of(
     """
     kind, shape = output_type(name), answers[0].shape
     if len(shape) != kind.axes or any(a.shape != shape for a in answers):
-        raise ModelError(f"An answer of {kind.words} has {kind.axes} axes and one shape, not {shape}.")
+        raise ModelError(
+            f"A network that predicts {kind.words} returns {kind.axes} axes for a picture, not the shape {shape}."
+        )
     if kind.has_classes and len(labels) != kind.classes_in(shape):
-        raise ModelError(f"The network answers {kind.classes_in(shape)} classes, and its card names {len(labels)}.")
+        raise ModelError(f"The network has {kind.classes_in(shape)} classes, but its card lists {len(labels)} labels.")
     return kind.of(answers, geometry, labels, card)
 
 

@@ -17,7 +17,7 @@ class Answered(HasMaps[Any], Protocol):
     """What a stage asks of its trace."""
 
     @property
-    def answer_map(self) -> MapSpec | None:
+    def output_map(self) -> MapSpec | None:
         """The map of the answer itself."""
         ...
 
@@ -62,7 +62,7 @@ class Stage:
 
     def heatmap(self, trace: Answered) -> Any:
         """The map itself, as a `viz.core.heatmap.Heatmap`; without a view of its own, that of the answer."""
-        shown = trace.answer_map if self.show is None else self.show.map
+        shown = trace.output_map if self.show is None else self.show.map
         return (shown or CAM).at(self.step).on(trace)
 
 

@@ -90,7 +90,7 @@ def corners_of(region: Region, geometry: Geometry) -> tuple[float, float, float,
     x0, x1 = max(x0, cols.start), min(x1, cols.stop)
     y0, y1 = max(y0, rows.start), min(y1, rows.stop)
     if x0 >= x1 or y0 >= y1:
-        raise ModelError(f"The network sees nothing {region_words(region)} of this picture.")
+        raise ModelError(f"The network does not see the part of this picture {region_words(region)}.")
     left, top, right, bottom = (float(v) for v in geometry.box_to_network((x0, y0, x1, y1)))
     return left, top, right, bottom
 

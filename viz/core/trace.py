@@ -82,7 +82,9 @@ class Trace(ReadOnlyArrays):
             ModelError: the network answers something else.
         """
         if not isinstance(self.output, ClassScores):
-            raise ModelError(f"{self.card.name} is no classifier of whole pictures; see trace.output for its answer.")
+            raise ModelError(
+                f"{self.card.name} does not classify whole pictures; see trace.output for what it predicts."
+            )
         return self.output
 
     @property
@@ -91,15 +93,15 @@ class Trace(ReadOnlyArrays):
         return self.scores.logits
 
     @property
-    def answer_map(self) -> MapSpec | None:
+    def output_map(self) -> MapSpec | None:
         """The map of the answer itself: the class map, or the map of a dense answer; None where there is none."""
         if self.class_weights is not None:
             return CAM
         return MapSpec(self.output.maps[0]) if self.output.maps else None
 
-    def answer_maps(self) -> list[Heatmap]:
+    def output_maps(self) -> list[Heatmap]:
         """That map at every step, each of its step's best class; none where there is none."""
-        shown = self.answer_map
+        shown = self.output_map
         return [] if shown is None else [self.heatmap(shown, t) for t in range(1, self.steps + 1)]
 
     def step_number(self, step: int) -> int:
@@ -296,8 +298,11 @@ class Trace(ReadOnlyArrays):
 
     def _cam(self, spec: MapSpec) -> Heatmap:
         if self.class_weights is None:
-            other = f"; choose {self.answer_map} or a tap" if self.answer_map is not None else "; choose a tap"
-            raise ModelError(f"{self.card.name} has no linear classifier, hence no class activation map{other}.")
+            other = f"; choose {self.output_map} or a tap" if self.output_map is not None else "; choose a tap"
+            raise ModelError(
+                f"{self.card.name} has no linear classifier over pooled features, so it has no class activation map"
+                f"{other}."
+            )
         index = int(spec.cls or 0)
         with np.errstate(over="ignore", invalid="ignore"):  # `notes` says what is not finite
             native = np.tensordot(self.class_weights[index], self.features[spec.step - 1], axes=1)
@@ -320,7 +325,10 @@ class Trace(ReadOnlyArrays):
 
     def _feature(self, spec: MapSpec) -> Heatmap:
         if not self.features:
-            raise ModelError(f"{self.card.name} has no features that a linear classifier weighs; choose a tap.")
+            raise ModelError(
+                f"{self.card.name} has no linear classifier over pooled features, so it has no feature maps; "
+                "choose a tap."
+            )
         maps, channel = self.features[spec.step - 1], spec.channel or 0
         if not channel < maps.shape[0]:
             raise ModelError(f"This network's features have channels 0 to {maps.shape[0] - 1}, not {channel}.")
@@ -347,10 +355,10 @@ class Trace(ReadOnlyArrays):
         if class_index is None:
             best = self.output.best(number)
             if best is None and self.labels:
-                raise ModelError(f"{self.card.name} found nothing in this picture; name the class.")
+                raise ModelError(f"{self.card.name} found no object in this picture; name a class.")
             return number, best
         if not self.labels:
-            raise ModelError(f"{self.card.name} answers no classes, so none can be chosen.")
+            raise ModelError(f"{self.card.name} has no classes to choose from.")
         return number, class_number(self.labels, class_index)
 
     @property
@@ -420,7 +428,7 @@ class Trace(ReadOnlyArrays):
         shown = Image.fromarray(self.picture.rgb)
         shown.thumbnail((260, 260))
         rgb = np.asarray(shown)
-        maps = self.answer_maps()
+        maps = self.output_maps()
         cells, drawn = [], ""
         for t in range(1, self.steps + 1):
             scale = scale_for(maps[t - 1], "steps", together=maps) if maps else None
@@ -430,7 +438,7 @@ class Trace(ReadOnlyArrays):
             text = html.escape(f"step {t}: {self.output.says(t)}")
             data = base64.b64encode(buffer.getvalue()).decode()
             cells.append(f'<td><img src="data:image/png;base64,{data}" alt="{text}"><br>{text}</td>')
-            drawn = "" if scale is None else f"; {map_words(self.answer_map or CAM)}s, {scale.describe()}"
+            drawn = "" if scale is None else f"; {map_words(self.output_map or CAM)}s, {scale.describe()}"
         said = " ".join([f"{self.card.name} on {self.picture.name}{drawn}", *self.notes])
         title = html.escape(said)
         return f"<table><caption>{title}</caption><tr>{''.join(cells)}</tr></table>"

@@ -12,7 +12,7 @@ _RANK = re.compile(r"spatial_map_(\d{1,4})")
 _NAMED = {
     "cam": "class map",
     "attention": "own attention",
-    "output": "answer",
+    "output": "output",
     "probability": "probability",
     **BASELINES,
 }

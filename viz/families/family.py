@@ -8,7 +8,6 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
-import viz.families
 from viz.core.map_spec import MapSpec
 from viz.core.record import Record
 from viz.core.stage import Stage
@@ -60,7 +59,7 @@ class Family:
 @cache
 def families() -> dict[str, Family]:
     """All families by name."""
-    found = sorted(m.name for m in iter_modules(viz.families.__path__) if m.ispkg)
+    found = sorted(m.name for m in iter_modules(import_module(__package__).__path__) if m.ispkg)
     order = [n for n in _FIRST if n in found] + [n for n in found if n not in _FIRST]
     made = [import_module(f"viz.families.{name}.family").FAMILY for name in order]
     return {family.name: family for family in made}

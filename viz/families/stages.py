@@ -101,7 +101,7 @@ def input_stage(trace: Trace, record: Record | None, where: str) -> list[Stage]:
 
 def answer_stage(trace: Trace, step: int, title: str, what: str) -> Stage:
     """A stop that shows what the network answers with the attended maps."""
-    shown = trace.answer_map
+    shown = trace.output_map
     if shown is None:
         return Stage(step, title, f"{what} It says {prediction(trace, step)}.", ())
     words = "the class map of that class; 0 adds nothing to it" if shown.kind == "cam" else f"its {map_words(shown)}"

@@ -20,7 +20,7 @@ def default_panels(trace: Trace, class_index: int | None = None) -> tuple[Panel,
         class_index: default the last step's best class, so that the steps can be compared.
     """
     best = trace.output.best(trace.steps) if class_index is None else class_index
-    answer = None if trace.answer_map is None else replace(trace.answer_map, cls=best)
+    answer = None if trace.output_map is None else replace(trace.output_map, cls=best)
     maps = family_of(trace.card.family).figure(trace)
     maps = [*maps, *_at(answer, [trace.steps])] if maps else _steps(trace, answer)
     return (Panel("picture"), *(Panel("map", m) for m in maps))

@@ -12,12 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from viz.core.card import ModelCard
-from viz.errors import ModelError
+from viz.errors import ModelError, VizError
 from viz.geometry import Preprocessing
 
+MAX_CARD = 1 << 20
 
-def card_from_json(text: str) -> ModelCard:
+
+def card_from_json(text: str, file: str = "") -> ModelCard:
     """A card from its JSON file; keys that a card does not have are left out.
+
+    Args:
+        file: its name, for messages.
 
     Raises:
         ModelError: a key is missing or of a wrong type.
@@ -30,9 +35,15 @@ def card_from_json(text: str) -> ModelCard:
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in allowed.items()}
         for key in ("labels", "deviations", "notes", "figures"):
             known[key] = tuple(known.get(key, ()))
-        return ModelCard(preprocessing=Preprocessing(**values), **known)
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise ModelError(f"A model card cannot be read ({type(error).__name__}); install Searchlight again.") from None
+        card = ModelCard(preprocessing=Preprocessing(**values), **known)
+        texts = (card.name, card.title, card.network, card.output, card.file or "", card.family or "", *card.labels)
+        if not all(isinstance(text, str) for text in texts) or type(card.steps) is not int:
+            raise TypeError
+        return card
+    except (ValueError, TypeError, AttributeError, KeyError, VizError) as error:
+        raise ModelError(
+            f"The model card {file} cannot be read ({type(error).__name__}); correct its entries."
+        ) from None
 
 
 @cache
@@ -62,6 +73,7 @@ def read_cards(folder: Path, *, strict: bool = True) -> dict[str, ModelCard]:
     Args:
         strict: False passes over JSON files that are no cards.
     """
-    texts = [path.read_text(encoding="utf-8", errors="replace") for path in sorted(folder.glob("*.json"))]
-    cards = [card_from_json(text) for text in texts if strict or _is_card(text)]
+    small = [path for path in sorted(folder.glob("*.json")) if path.stat().st_size <= MAX_CARD]
+    texts = {path.name: path.read_text(encoding="utf-8", errors="replace") for path in small}
+    cards = [card_from_json(text, name) for name, text in texts.items() if strict or _is_card(text)]
     return {card.name: card for card in sorted(cards, key=lambda c: (c.family is not None, c.name))}

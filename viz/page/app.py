@@ -21,7 +21,7 @@ from viz.page.card import card_markdown
 from viz.page.channels_tab import ChannelsTab
 from viz.page.compare_tab import CompareTab
 from viz.page.components import COUNT_TURN, FORGET_REFUSED, offered, picture_input, viewer
-from viz.page.entries import answer_entries
+from viz.page.entries import output_entries
 from viz.page.faithfulness_tab import FaithfulnessTab
 from viz.page.figure_tab import FigureTab
 from viz.page.payload import error_message, more_maps_message, static, viewer_message
@@ -93,7 +93,7 @@ def another_class(index: int | None, shown: Shown | None, *, engine: Engine, pic
         return gr.skip()
     try:
         trace = trace_of(shown, engine, pictures)
-        return gr.HTML(extra=more_maps_message(trace, answer_entries(trace, int(index)), pick=int(index)))
+        return gr.HTML(extra=more_maps_message(trace, output_entries(trace, int(index)), pick=int(index)))
     except VizError as error:
         return gr.HTML(extra=error_message(str(error)))
 

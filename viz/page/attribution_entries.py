@@ -12,13 +12,13 @@ from viz.core.trace import Trace
 from viz.core.words import method_words
 from viz.errors import ModelError, ProbeError
 from viz.page.entries import (
-    answer_entries,
-    answer_facts,
     column_head,
     derived_entries,
     map_entry,
     named,
     numbers_of,
+    output_entries,
+    output_facts,
     spatial_entries,
     words,
 )
@@ -84,22 +84,22 @@ def own_map(trace: Trace) -> str | None:
         return None
 
 
-def answer_name(trace: Trace) -> str:
-    """What the column of the answer's map is called."""
-    return answer_facts(trace)["title"] or "answer"
+def output_name(trace: Trace) -> str:
+    """What the column of the output's map is called."""
+    return output_facts(trace)["title"] or "output"
 
 
 def columns_of(trace: Trace, class_index: int | None, methods: Sequence[str]) -> list[Column]:
-    """Native attention where the network has any, the map of the answer, and each method that the trace holds."""
+    """Native attention where the network has any, the map of the output, and each method that the trace holds."""
     head = column_head(trace)
     columns: list[Column] = []
     native = [*spatial_entries(trace), *derived_entries(trace)]
     if native:
         pick = own_map(trace) or native[0]["name"]
         columns.append({**head, "name": NATIVE, "maps": native, "pick": pick, "note": ""})
-    for entry in answer_entries(trace, class_index):
+    for entry in output_entries(trace, class_index):
         shown: MapEntry = entry if class_index is None else {**entry, "p": numbers_of(trace, class_index)}
-        columns.append({**head, "name": answer_name(trace), "maps": [shown], "note": ""})
+        columns.append({**head, "name": output_name(trace), "maps": [shown], "note": ""})
     for text in methods:
         if (made := method_entry(trace, class_index, text)) is not None:
             entry, note = made

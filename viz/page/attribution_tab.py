@@ -15,12 +15,12 @@ from viz.geometry import Mode
 from viz.page.attribution_entries import (
     INPUT_METHODS,
     NATIVE,
-    answer_name,
     attribution_message,
     class_choices,
     columns_of,
     layer_choices,
     method_choices,
+    output_name,
 )
 from viz.page.components import class_update, map_grid
 from viz.page.exports import Exports
@@ -175,8 +175,8 @@ class AttributionTab:
             text = (
                 str(asked.get(name, pick))
                 if name == NATIVE
-                else str(trace.answer_map)
-                if name == answer_name(trace)
+                else str(trace.output_map)
+                if name == output_name(trace)
                 else str(pick)
             )
             maps.append(parse(text))

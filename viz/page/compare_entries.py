@@ -10,7 +10,7 @@ from viz.core.trace import Trace
 from viz.core.words import method_words
 from viz.errors import ModelError
 from viz.page.attribution_entries import INPUT_METHODS, cost, method_entry, method_line
-from viz.page.entries import answer_entries, column_head, derived_entries, numbers_of, spatial_entries
+from viz.page.entries import column_head, derived_entries, numbers_of, output_entries, spatial_entries
 from viz.page.grid import grid_message
 from viz.page.messages import MESSAGE_VERSION, Column, MapEntry, MoreAttributions, packed
 
@@ -49,11 +49,11 @@ def class_index(trace: Trace, label: str) -> int | None:
 def model_entry(trace: Trace, name: str, classes: Sequence[str], methods: Sequence[str] = ()) -> Column:
     """One model's part of the message: geometry, steps, best classes, class maps, attributions of the first class that
     the trace holds, spatial probes and derived maps."""
-    maps = [] if trace.labels else answer_entries(trace, None)
+    maps = [] if trace.labels else output_entries(trace, None)
     for label in classes:
         index = class_index(trace, label)
         if index is not None:
-            maps += [{**entry, "p": numbers_of(trace, index)} for entry in answer_entries(trace, index)]
+            maps += [{**entry, "p": numbers_of(trace, index)} for entry in output_entries(trace, index)]
     return {
         "name": name,
         **column_head(trace),

@@ -187,8 +187,8 @@ class CompareTab:
         if plan and (label not in now.classes or not {m for _, m in plan} <= set(now.methods)):
             raise VizError(f"The attributions of {label} are not computed yet; press the button beside the class.")
         traces = self._attributed(now, label or "", plan=plan)
-        # The page calls the map of an answer cam, whatever the answer is.
-        maps = [traces[n].answer_map or m if m == CAM else m for n, m in zip(now.models, maps, strict=True)]
+        # The page calls the map of an output cam, whatever the output is.
+        maps = [traces[n].output_map or m if m == CAM else m for n, m in zip(now.models, maps, strict=True)]
         return viewed([traces[name] for name in now.models], maps, view, picture, label)
 
     def export(self, view: Any, now: Compared | None) -> Any:

@@ -28,7 +28,6 @@ from viz.errors import ProbeError
 from viz.families.family import family_of
 from viz.geometry import Geometry
 from viz.page.messages import (
-    AnswerEntry,
     Cells,
     ColumnHead,
     Floats,
@@ -38,6 +37,7 @@ from viz.page.messages import (
     KernelEntry,
     MapEntry,
     MapKind,
+    OutputEntry,
     PredictionEntry,
     VectorEntry,
 )
@@ -117,18 +117,18 @@ def map_entry(maps: Sequence[Heatmap], kind: MapKind, title: str, group: str, *,
     }
 
 
-def answer_entries(trace: Trace, class_index: int | None) -> list[MapEntry]:
-    """The answer's map of one class at every step, see `Trace.answer_map`; nothing where there is none."""
-    if trace.answer_map is None:
+def output_entries(trace: Trace, class_index: int | None) -> list[MapEntry]:
+    """The map of the output for one class at every step, see `Trace.output_map`; nothing where there is none."""
+    if trace.output_map is None:
         return []
-    spec = replace(trace.answer_map, cls=class_index)
+    spec = replace(trace.output_map, cls=class_index)
     maps = [trace.heatmap(spec, t) for t in range(1, trace.steps + 1)]
     return [map_entry(maps, "cam", trace.output.subject(class_index), f"{map_words(spec)}s", share=spec.name)]
 
 
-def answer_facts(trace: Trace) -> AnswerEntry:
-    """What the page calls the answer."""
-    shown = trace.answer_map
+def output_facts(trace: Trace) -> OutputEntry:
+    """What the page calls the output."""
+    shown = trace.output_map
     return {
         "name": None if shown is None else shown.name,
         "title": "" if shown is None else map_words(shown),

@@ -44,8 +44,8 @@ def source_choices(trace: Trace, step: int = -1) -> list[tuple[str, str]]:
     own = trace.family.own
     if own is not None and any(r.label == own.probe and r.step <= number for r in trace.records):
         choices.append((f"native attention: {words(own)}", str(own)))
-    if trace.answer_map is not None:
-        choices.append((words(trace.answer_map), str(trace.answer_map)))
+    if trace.output_map is not None:
+        choices.append((words(trace.output_map), str(trace.output_map)))
     for text in INPUT_METHODS:
         choice = parse(text)
         choices.append((f"{method_words(choice)} ({SLOW})" if choice.method.slow else method_words(choice), text))
@@ -66,7 +66,7 @@ def part_choices(trace: Trace, step: int = -1) -> list[tuple[str, str]]:
 def note_of(trace: Trace, step: int = -1) -> str:
     """What is to be measured, and what does not apply."""
     if not trace.output.probable:
-        return f"This tab measures a class's probability, and {trace.card.name} answers {trace.output.words}."
+        return f"This tab measures the probability of a class, but {trace.card.name} predicts {trace.output.words}."
     said = "Does the network use what is shown? Each control compares the map with something that knows less."
     if trace.card.family is None:
         return f"{said} {trace.card.name} has no attention module, so there is no gate to replace."

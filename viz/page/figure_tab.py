@@ -51,7 +51,7 @@ def panel_choices(trace: Trace) -> list[tuple[str, str]]:
     """(words, shorthand) of every panel that can be offered without a question back."""
     steps = range(1, trace.steps + 1)
     choices = [("picture", "picture")]
-    answer = trace.answer_map
+    answer = trace.output_map
     boxed = "boxes" if answer is None or answer.kind == "cam" else f"boxes({answer})"
     for t in steps:
         if answer is not None:

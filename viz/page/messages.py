@@ -114,12 +114,12 @@ class PredictionEntry(TypedDict):
     number: float
 
 
-class AnswerEntry(TypedDict):
-    """The answer.
+class OutputEntry(TypedDict):
+    """What the page calls the output.
 
     Attributes:
         name: of its map, null where it has none. title: of that map, in words.
-        number: what the number beside a class is; empty of an answer without classes.
+        number: what the number beside a class is; empty where there are no classes.
     """
 
     name: str | None
@@ -195,7 +195,7 @@ class ViewerMessage(Message):
 
     key: str
     family: str | None
-    answer: AnswerEntry
+    output: OutputEntry
     missing: str
     model: ModelEntry
     picture: PictureEntry

@@ -18,14 +18,14 @@ from viz.core.heatmap import PALETTES, palette
 from viz.core.trace import Trace
 from viz.families.family import family_of
 from viz.page.entries import (
-    answer_entries,
-    answer_facts,
     block_title,
     channel_entry,
     derived_entries,
     frame_entries,
     geometry_entry,
     kernel_entries,
+    output_entries,
+    output_facts,
     spatial_entries,
     words,
 )
@@ -131,13 +131,13 @@ def viewer_message(
         channels: (probe, channel) pairs whose maps go along. show: name of the map to show first.
     """
     features = [e for e in (channel_entry(trace, path, c) for path, c in channels) if e is not None]
-    classes = [e for c in classes_of(trace, extra_classes) for e in answer_entries(trace, c)]
+    classes = [e for c in classes_of(trace, extra_classes) for e in output_entries(trace, c)]
     maps = [*classes, *spatial_entries(trace), *derived_entries(trace), *features]
     message: ViewerMessage = {
         "message_version": MESSAGE_VERSION,
         "key": trace_key(trace),
         "family": trace.card.family,
-        "answer": answer_facts(trace),
+        "output": output_facts(trace),
         "missing": family_of(trace.card.family).missing,
         "model": {"name": trace.card.name, "title": trace.card.title},
         "picture": picture_entry(trace.picture, trace.notes),

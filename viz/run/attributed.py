@@ -80,7 +80,7 @@ def attributed(
         values = attribute(
             model.network,
             x.to(device=model.device, dtype=model.dtype),
-            torch.tensor([index]) if target == ClassTarget(index or 0) else [target],
+            torch.tensor([target.class_index]) if isinstance(target, ClassTarget) else [target],
             choice,
             step=number,
             options=options,

@@ -102,7 +102,7 @@ def trace_json(trace: Trace) -> dict[str, Any]:
         for r in trace.records
     ]
     found = []
-    for heat in trace.answer_maps():
+    for heat in trace.output_maps():
         for box in boxes(heat):
             entry = {"step": heat.step, "class": heat.class_index, "xyxy": list(box.xyxy), "peak": finite(box.peak)}
             found.append(entry)

@@ -221,14 +221,14 @@ def model_of(network: StepNetwork, card: ModelCard, geometry: Mode, device: torc
         ModelError: the card says another sort of answer, or has no labels where the number of classes is not known.
     """
     if network.output != card.output:
-        raise ModelError(f"The network of {card.name} answers {network.output}, and its card says {card.output}.")
+        raise ModelError(f"The network of {card.name} predicts {network.output}, but its card says {card.output}.")
     found = network.class_weights()
     weights = None if found is None else found.detach().to("cpu", torch.float32, copy=True).numpy()
     if weights is not None:
         weights.setflags(write=False)
     labels = card.labels or (() if weights is None else labels_for(len(weights)))
     if not labels and output_type(card.output).has_classes:
-        raise ModelError(f"The card of {card.name} must name its classes in labels.")
+        raise ModelError(f"The card of {card.name} must list its classes under labels.")
     return Model(card, network, weights, labels, geometry, device, dtype)
 
 
@@ -237,7 +237,7 @@ def versions() -> dict[str, str]:
     import cv2
     import PIL
 
-    from viz import __version__
+    from viz.version import __version__
 
     return {
         "searchlight-viz": __version__,

@@ -43,7 +43,7 @@ def test_segmentation(visitor: Visitor) -> None:
     first = visitor.page.locator(".sl-top button").first
     expect(first).to_contain_text(best.label)
     expect(first).to_contain_text(f"{100 * best[2]:.1f} %")
-    assert visitor.page.locator(".sl-map option:checked").inner_text() == "answer"
+    assert visitor.page.locator(".sl-map option:checked").inner_text() == "output"
     is_drawn(visitor, trace, trace.heatmap("output"))
     visitor.choose("class", "2")
     is_drawn(visitor, trace, trace.heatmap("output@car"))
@@ -61,7 +61,7 @@ def test_regression(visitor: Visitor) -> None:
 @pytest.mark.parametrize("model", ["tiny-detector", "tiny-nohead"])
 def test_an_answer_without_a_map(visitor: Visitor, model: str) -> None:
     trace = shown(visitor, model)
-    assert "answer" not in visitor.page.locator(".sl-map option").all_inner_texts()
+    assert "output" not in visitor.page.locator(".sl-map option").all_inner_texts()
     is_drawn(visitor, trace, trace.heatmap("spatial_gate"))
     expect(visitor.page.locator(".sl-top button").first).to_contain_text(trace.top()[0].label)
 
@@ -71,5 +71,5 @@ def test_attribution_of_a_value(visitor: Visitor) -> None:
     visitor.page.get_by_role("tab", name="Attribution").click()
     visitor.page.click("#attribution-start")
     grid = visitor.page.locator("#attribution-grid .cmp[data-models]")
-    expect(grid).to_have_attribute("data-models", "native attention answer Grad-CAM")
+    expect(grid).to_have_attribute("data-models", "native attention output Grad-CAM")
     assert trace.output.says(1) in visitor.text("#attribution-grid")

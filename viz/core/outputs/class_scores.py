@@ -22,7 +22,7 @@ class ClassScores(Output):
 
     logits: FloatArray
     labels: tuple[str, ...]
-    words: ClassVar[str] = "one score for each class of the whole picture"
+    words: ClassVar[str] = "class scores for the whole picture"
     axes: ClassVar[int] = 1
     probable: ClassVar[bool] = True
 
@@ -31,10 +31,6 @@ class ClassScores(Output):
         cls, answers: Sequence[FloatArray], geometry: Geometry, labels: tuple[str, ...], card: NamesValues
     ) -> ClassScores:
         return cls(np.stack(answers), labels)
-
-    @property
-    def steps(self) -> int:
-        return int(self.logits.shape[0])
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         return {"logits": self.logits}
@@ -46,7 +42,7 @@ class ClassScores(Output):
     def target(self, geometry: Geometry, step: int, class_index: int | None, region: Region | None) -> ClassTarget:
         if region is not None:
             raise ModelError(
-                "This network answers for the whole picture; only a dense answer can be asked about a region."
+                "This network classifies the whole picture; a region needs one that predicts for each cell."
             )
         return ClassTarget(int(class_index or 0))
 

@@ -22,7 +22,7 @@ class DenseClasses(Output):
     logits: FloatArray
     labels: tuple[str, ...]
     seen: NDArray[np.bool_]
-    words: ClassVar[str] = "a class for each place"
+    words: ClassVar[str] = "a class for each cell"
     axes: ClassVar[int] = 3
     number: ClassVar[str] = "share"
     probable: ClassVar[bool] = True
@@ -34,10 +34,6 @@ class DenseClasses(Output):
     ) -> DenseClasses:
         h, w = answers[0].shape[1:]
         return cls(np.stack(answers), labels, geometry.cells_inside(geometry.placed, (h, w)))
-
-    @property
-    def steps(self) -> int:
-        return int(self.logits.shape[0])
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         return {"logits": self.logits}
@@ -56,7 +52,7 @@ class DenseClasses(Output):
     def question(self, step: int, class_index: int | None, region: Region | None) -> str:
         if region is not None:
             return super().question(step, class_index, region)
-        where = "where it is the best class" if self._own(step, class_index).any() else "everywhere"
+        where = "where predicted" if self._own(step, class_index).any() else "everywhere"
         return f"{self.subject(class_index)} {where}"
 
     def _own(self, step: int, class_index: int | None) -> NDArray[np.bool_]:

@@ -24,7 +24,7 @@ class DenseValues(Output):
     quantity: str = "value"
     unit: str = ""
     labels: tuple[str, ...] = ()
-    words: ClassVar[str] = "a value for each place"
+    words: ClassVar[str] = "a value for each cell"
     axes: ClassVar[int] = 2
     asked: ClassVar[str] = "value"
     has_classes: ClassVar[bool] = False
@@ -37,10 +37,6 @@ class DenseValues(Output):
         h, w = answers[0].shape
         seen = geometry.cells_inside(geometry.placed, (h, w))
         return cls(np.stack(answers), seen, card.quantity or "value", card.unit)
-
-    @property
-    def steps(self) -> int:
-        return int(self.values.shape[0])
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         return {"values": self.values}

@@ -45,7 +45,7 @@ class Detections(Output):
 
     objects: tuple[Objects, ...]
     labels: tuple[str, ...]
-    words: ClassVar[str] = "objects with boxes"
+    words: ClassVar[str] = "boxes with classes and scores"
     axes: ClassVar[int] = 2
     asked: ClassVar[str] = "score"
     number: ClassVar[str] = "score"

@@ -94,7 +94,7 @@ def compare(
     opened = open_picture(picture)
     engine = engine or Engine()
     traces = _traces(opened, models, geometry, engine)
-    chosen = [c or t.answer_map or CAM for c, t in zip(choices, traces, strict=True)]
+    chosen = [c or t.output_map or CAM for c, t in zip(choices, traces, strict=True)]
     if any(c.kind == "attribution" for c in chosen):
         label = _class_label(traces[0], class_index)
         traces = [

@@ -61,7 +61,7 @@ def _classes(made: Compared) -> list[str]:
     kinds = {c.map.kind for c in made.columns}
     what = [
         words
-        for kind, words in (("cam", "class maps"), ("output", "answers"), ("attribution", "attributions"))
+        for kind, words in (("cam", "class maps"), ("output", "outputs"), ("attribution", "attributions"))
         if kind in kinds
     ]
     which = " and ".join(what).capitalize()

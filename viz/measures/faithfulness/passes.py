@@ -50,7 +50,7 @@ class Passes:
         kind = output_type(model.network.output)
         if not kind.probable:
             raise ModelError(
-                f"Faithfulness measures a class's probability, and {model.card.name} answers {kind.words}."
+                f"Faithfulness measures the probability of a class, but {model.card.name} predicts {kind.words}."
             )
         steps = model.network.steps
         number = step if step > 0 else steps + 1 + step

@@ -77,7 +77,7 @@ def source_of(
     """
     asked = parse(text)
     if asked.region is not None:
-        raise VizError("A measurement asks about one region; give it as region, not with the map.")
+        raise VizError("Give the region once, as the argument region; the map to be tested takes none.")
     if asked.kind == "attention":
         own = family_of(family).own
         if own is None:
@@ -137,7 +137,9 @@ def _class_map(step: int) -> MapFunction:
             features = network.forward_steps(_like(network, x), step)[-1].class_features.float()
             weights = network.class_weights()
             if weights is None:
-                raise ModelError("This network has no linear classifier, hence no class activation map.")
+                raise ModelError(
+                    "This network has no linear classifier over pooled features, so it has no class activation map."
+                )
             return torch.einsum("nc,nchw->nhw", weights.to(features)[classes.to(features.device)], features)
 
     return function
@@ -221,7 +223,7 @@ def _answer(asked: MapSpec, step: int) -> MapFunction:
     def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
         kind = output_type(network.output)
         if kind is not DenseClasses:
-            raise ModelError(f"This network answers {kind.words}, and no {asked.name} for each place.")
+            raise ModelError(f"This network predicts {kind.words}; it has no map called {asked.name}.")
         with torch.inference_mode():
             answer = network(_like(network, x), step).float()
         maps = answer.softmax(dim=1) if asked.name == "probability" else answer

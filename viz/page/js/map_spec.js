@@ -3,7 +3,7 @@ import { BASELINES, DERIVED, LONGEST, METHODS, OUTPUTS } from "./known.js";
 
 /** @typedef {import("./types").MapSpec} MapSpec */
 
-/** The map of the answer for the chosen class: of a classifier its class map. */
+/** The map of the output for the chosen class: of a classifier its class map. */
 export const CLASS_MAP = "cam";
 /** What the list of maps offers beside maps: at each stop the map that the story shows there. */
 export const STORY = "story";
@@ -134,12 +134,12 @@ export function isInside(text, path) {
 }
 
 /**
- * What the figure builder calls a map at a step. The map of the answer, a class map or another, is of the chosen class:
+ * What the figure builder calls a map at a step. The map of the output, a class map or another, is of the chosen class:
  * its number, or "best".
- * @type {(text: string, step: number, chosen: string, answer: string) => string}
+ * @type {(text: string, step: number, chosen: string, output: string) => string}
  */
-export function panelSpec(text, step, chosen, answer) {
-  const isAnswer = text === CLASS_MAP;
-  const cls = isAnswer && chosen !== "best" ? Number(chosen) : null;
-  return print({ ...parse(isAnswer && answer ? answer : text), cls, step });
+export function panelSpec(text, step, chosen, output) {
+  const isOutput = text === CLASS_MAP;
+  const cls = isOutput && chosen !== "best" ? Number(chosen) : null;
+  return print({ ...parse(isOutput && output ? output : text), cls, step });
 }

@@ -102,13 +102,13 @@ export interface PredictionEntry {
 }
 
 /**
- * The answer.
+ * What the page calls the output.
  *
  * Attributes:
  *     name: of its map, null where it has none. title: of that map, in words.
- *     number: what the number beside a class is; empty of an answer without classes.
+ *     number: what the number beside a class is; empty where there are no classes.
  */
-export interface AnswerEntry {
+export interface OutputEntry {
   name: string | null;
   title: string;
   number: string;
@@ -187,7 +187,7 @@ export interface ViewerMessage {
   message_version: 1;
   key: string;
   family: string | null;
-  answer: AnswerEntry;
+  output: OutputEntry;
   missing: string;
   model: ModelEntry;
   picture: PictureEntry;

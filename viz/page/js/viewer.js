@@ -35,13 +35,13 @@ const PLAY_MILLISECONDS = 900;
 const hasStory = (data) => data.frames.some((frame) => frame.show);
 
 /**
- * Number of a stop's best class; null of an answer without classes.
+ * Number of a stop's best class; null of an output without classes.
  * @param {Frame} frame
  */
 const bestOf = (frame) => frame.top[0]?.class_index ?? null;
 
 /**
- * Whether a map is one of a class, and not of an answer without classes.
+ * Whether a map is one of a class, and not of an output without classes.
  * @param {MapEntry} map
  */
 const hasClass = (map) => map.kind === CLASS_MAP && map.class_index !== null;
@@ -161,14 +161,14 @@ export class Viewer extends View {
     const classes = data.maps.filter((map) => map.kind === CLASS_MAP);
     const others = data.maps.filter((map) => map.kind !== CLASS_MAP);
     const story = hasStory(data) ? [new Option("as the story goes", STORY)] : [];
-    const answer = classes.length ? [new Option(data.answer.title, CLASS_MAP)] : [];
+    const outputs = classes.length ? [new Option(data.output.title, CLASS_MAP)] : [];
     const list = this.find("map");
-    list.replaceChildren(...story, ...answer, ...groupedOptions(others, (m) => m.title));
+    list.replaceChildren(...story, ...outputs, ...groupedOptions(others, (m) => m.title));
     const offered = [...list.options].map((option) => option.value);
     const isLost = last === CLASS_MAP || (last === STORY && !story.length);
     const wish = isLost && this.state.wish ? this.state.wish : last;
     const isAlike = (/** @type {string} */ name) => wish && name !== CLASS_MAP && labelOf(name) === labelOf(wish);
-    const usual = answer.length ? CLASS_MAP : offered[0] || CLASS_MAP;
+    const usual = outputs.length ? CLASS_MAP : offered[0] || CLASS_MAP;
     this.find("class").replaceChildren(
       new Option("each step's best class", BEST),
       ...classes.filter(hasClass).map((map) => new Option(map.title, String(map.class_index))),
@@ -560,7 +560,7 @@ export class Viewer extends View {
       const row = make("button");
       const index = String(class_index);
       row.type = "button";
-      row.title = `Show the ${this.data.answer.title} of this class at every step`;
+      row.title = `Show the ${this.data.output.title} of this class at every step`;
       const bar = make("i");
       bar.style.setProperty("--p", String(number));
       row.append(make("span", "", label), bar, make("b", "", percent(number)));
@@ -652,7 +652,7 @@ export class Viewer extends View {
     const fixed = this.fixedRange();
     this.write({ added: "Added to the figure below, with palette, interpolation, opacity and scale of this view." });
     this.host.send("add_panel", {
-      panel: panelSpec(this.nameAt(), this.stepOf(), this.state.class, this.data.answer.name),
+      panel: panelSpec(this.nameAt(), this.stepOf(), this.state.class, this.data.output.name),
       palette,
       interpolation: interp,
       opacity: opacity / 100,
