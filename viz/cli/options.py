@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 # The grammar is that of `viz.core.map_spec`; docs/maps.md has all of it.
 MAPS = (
     "Maps: cam or cam@CLASS; attention (the family's own map); a captured value, as in spatial_gate or bottom#3; "
-    "mean(TAP), log(TAP), ...; output@CLASS of a network that predicts for each cell; gradcam, "
-    "integrated_gradients, guided_backprop, occlusion, gradcam(TAP), ...; each with @CLASS where it is of a class, and :STEP where it is not the last one."
+    "mean(TAP), log(TAP), ...; output@CLASS of a network that predicts for each cell; gradcam, gradcam(TAP), "
+    "integrated_gradients, guided_backprop, occlusion, ...; each with @CLASS where it is of a class, and :STEP where"
+    " it is not the last one."
 )
 # `--model a b`, `--model a --model b`, or both.
 SEVERAL: dict[str, Any] = {"nargs": "+", "action": "extend"}
