@@ -188,9 +188,7 @@ def faithful(
     Raises:
         VizError and its kinds: one sentence each.
     """
-    strange = [p for p in parts if p not in PARTS]
-    if strange:
-        raise VizError(f"The controls are {', '.join(PARTS)}; there is no {str(strange[0])[:40]!r}.")
+    _known(parts)
     passes = Passes.of(model, step, options.batch)
     opened = open_picture(picture)
     x, placed = prepare(opened, model.card.preprocessing, geometry or model.geometry)
@@ -240,6 +238,12 @@ def faithful(
         next((r for r in made if isinstance(r, Stability)), None),
         skipped,
     )
+
+
+def _known(parts: Sequence[str]) -> None:
+    strange = [part for part in parts if part not in PARTS]
+    if strange:
+        raise VizError(f"The controls are {', '.join(PARTS)}; there is no {str(strange[0])[:40]!r}.")
 
 
 def _cells(model: Model, passes: Passes, x: torch.Tensor, geometry: Placed, region: tuple[int, ...]) -> tuple[int, ...]:
@@ -363,9 +367,7 @@ def measure(
     Raises:
         VizError and its kinds: one sentence each.
     """
-    strange = [c for c in controls if c not in PARTS]
-    if strange:
-        raise VizError(f"The controls are {', '.join(PARTS)}; there is no {str(strange[0])[:40]!r}.")
+    _known(controls)
     passes = Passes.of(model, step, options.batch)
     logits = passes.logits(x)
     check_answer(logits.numpy(), model.card.name, str(model.dtype).removeprefix("torch."))
