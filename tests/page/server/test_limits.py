@@ -454,9 +454,9 @@ def test_limits_are_positive_and_stated_in_the_documentation() -> None:
     text = " ".join((Path(__file__).parents[3] / "docs/serving.md").read_text().split())
     said = Limits()
     for words in (
-        f"{said.file_bytes // 2**20} MiB a picture", f"{said.files} files a request",
-        f"{said.json_bytes // 1024} KiB a message",
-        f"{said.session_jobs} unanswered jobs a session", f"{said.jobs} in all", f"{said.uploads} uploads at a time",
+        f"{said.file_bytes // 2**20} MiB per picture", f"{said.files} files per request",
+        f"{said.json_bytes // 1024} KiB per message",
+        f"{said.session_jobs} pending jobs per session", f"{said.jobs} in all", f"{said.uploads} uploads at a time",
         f"{said.stored_bytes // 2**30} GiB", f"{said.requests} requests at a time",
         f"{said.log_bytes // 1024} KiB of log", f"{said.connections} connections",
         f"{said.head_seconds:.0f} seconds",
