@@ -1,11 +1,13 @@
-"""The lowest versions that pyproject.toml allows, as constraints for pip: ``python -m tests.floors``."""
+"""The lowest versions that pyproject.toml allows, as constraints for pip: ``python tests/floors.py``.
+
+Needs the standard library only: `tests/lowest` runs it while the other environment is still being installed.
+"""
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
-
-from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -13,10 +15,14 @@ ROOT = Path(__file__).resolve().parent.parent
 def floors() -> dict[str, str]:
     """Package and lowest allowed version, in the order of pyproject.toml."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    lowest = {}
-    for requirement in map(Requirement, project["dependencies"]):
-        lowest[requirement.name] = next(s.version for s in requirement.specifier if s.operator in (">=", "=="))
-    return lowest
+    return dict(_floor(requirement) for requirement in project["dependencies"])
+
+
+def _floor(requirement: str) -> tuple[str, str]:
+    found = re.fullmatch(r"([\w-]+)[>=]=([\w.]+)(,<[\w.]+)?", requirement)
+    if found is None:
+        raise ValueError(f"pyproject.toml: {requirement!r} is not NAME>=VERSION or NAME==VERSION.")
+    return found[1], found[2]
 
 
 def main() -> None:
