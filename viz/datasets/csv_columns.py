@@ -1,4 +1,4 @@
-"""The columns of a CSV index: which are read, under which names, and which are not."""
+"""The columns of a CSV index: which ones are read, and under which names."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from viz.datasets.builder import Builder
-from viz.datasets.core import DatasetError
-from viz.datasets.files import shown
+from viz.datasets.core import DatasetError, shown
 
 KNOWN = ("image", "label", "name", "class_index", "split", "width", "height", "boxes", "mask")
-# Corners in the usual words. A corner with a size (x, y, w, h) is not among them: x and y may be the centre.
+# The usual names of corners. x, y, w, h is not among them: x and y may be a corner or the centre.
 CORNERS = (
     ("x0", "y0", "x1", "y1"),
     ("x1", "y1", "x2", "y2"),
@@ -34,62 +33,58 @@ class Columns:
     """How a table's columns are read.
 
     Attributes:
-        ours: (the table's column, our name) of those that are read, but for corners.
-        corners: the table's four columns of box corners, in the order x0, y0, x1, y1; empty where it has none.
+        names: our name of each column that is read, except for corners: the table's name.
+        corners: the table's columns x0, y0, x1, y1 of box corners; empty where it has none.
     """
 
-    ours: tuple[tuple[str, str], ...]
+    names: dict[str, str]
     corners: tuple[str, ...]
 
     def row(self, row: dict[str, str]) -> dict[str, str]:
         """A row under our names."""
-        return {ours: row[theirs] for theirs, ours in self.ours}
+        return {name: row[column] for name, column in self.names.items()}
 
 
-def understood(builder: Builder, file: str, columns: list[str], *, linked: bool = False) -> Columns:
-    """Which columns are read; the rest are problems.
+def columns_of(builder: Builder, file: str, columns: list[str], *, linked: bool) -> Columns:
+    """The columns that are read; the others are reported.
 
     Args:
-        file: name of the table, fit for a sentence. linked: it is a link; if that leads to no index at all, no
-            words of that file are shown.
+        file: name of the table, fit for a message.
+        linked: the table is a link. If it leads to a file that is not an index, its text is not shown.
 
     Raises:
-        DatasetError: no picture column, corners in two sets of columns, or boxes in no form that says one thing.
+        DatasetError: no picture column, two sets of corner columns, or boxes only in ambiguous columns.
     """
-    folded: dict[str, str] = {}
-    for column in (*columns, *(c for c in columns if c == c.casefold())):  # a name in lower case is meant before others
-        folded[column.casefold()] = column
+    lower_case = [c for c in columns if c == c.casefold()]  # these override columns that differ in case
+    folded = {column.casefold(): column for column in (*columns, *lower_case)}
     if "image" not in folded:
         if linked:
             raise DatasetError(f"{file} is a link to a file without a column image.")
         raise DatasetError(f"{file} has no column image; it has: {shown(', '.join(columns))}.")
-    sets = [names for names in CORNERS if all(n in folded for n in names)]
+    sets = [tuple(folded[n] for n in names) for names in CORNERS if all(n in folded for n in names)]
     if len(sets) > 1:
-        both = " and ".join(", ".join(folded[n] for n in names) for names in sets[:2])
-        raise DatasetError(f"{file} has box corners in {both}; which are meant is unknown: leave one of them.")
-    corners = tuple(folded[n] for n in sets[0]) if sets else ()
-    ours = tuple((folded[name], name) for name in KNOWN if name in folded)
-    read = {*corners, *(theirs for theirs, _ in ours)}
-    left = [c for c in columns if c not in read]
-    like = [c for c in left if _LIKE_BOXES.fullmatch(c.casefold())]
-    if like and not corners and "boxes" not in folded:
-        message = (
-            f"{file} has boxes in the columns {shown(', '.join(like))}, which may mean several things (corners, a"
-            " corner or a centre with a size); give x0, y0, x1, y1 or boxes"
+        both = " and ".join(", ".join(names) for names in sets[:2])
+        raise DatasetError(f"{file} has box corners in {both}, which is ambiguous; remove one set.")
+    corners = sets[0] if sets else ()
+    names = {name: folded[name] for name in KNOWN if name in folded}
+    unread = [c for c in columns if c not in corners and c not in names.values()]
+    ambiguous = [c for c in unread if _LIKE_BOXES.fullmatch(c.casefold())]
+    if ambiguous and not corners and "boxes" not in names:
+        what = (
+            f"boxes in the columns {shown(', '.join(ambiguous))} are ambiguous (corners, a corner or a centre with a"
+            " size)"
         )
-        if "mask" not in folded:
-            raise DatasetError(f"{message}.")
-        builder.problem(file, "box columns not read", f"{message}. They are not read.")
-    for column in left:
-        builder.problem(column, "column not read", f"The column {shown(column)} of {file} is not read.")
-    return Columns(ours, corners)
+        if "mask" not in names:
+            raise DatasetError(f"{file}: {what}. Give x0, y0, x1, y1 or boxes.")
+        builder.problem(file, "box columns not read", f"{what}; ignored. Give x0, y0, x1, y1 or boxes")
+    for column in unread:
+        builder.problem(column, "column not read", f"unknown column of {file}; ignored")
+    return Columns(names, corners)
 
 
 def raw_boxes(builder: Builder, image: str, text: str, corners: list[str]) -> list[list[object]]:
-    """A row's boxes as they stand: of the cell ``boxes`` and of its corner columns."""
-    found: list[list[object]] = []
-    if text:
-        found += _of_cell(builder, image, text)
+    """The boxes of a row, not yet checked: those of the cell ``boxes`` and that of the corner columns."""
+    found = _of_cell(builder, image, text) if text else []
     return [*found, list(corners)] if any(corners) else found
 
 
@@ -98,14 +93,12 @@ def _of_cell(builder: Builder, image: str, text: str) -> list[list[object]]:
         value: Any = json.loads(text)
     except (ValueError, RecursionError):
         value = None
-    name = shown(image)
     if not isinstance(value, list):
-        builder.problem(image, "box unreadable", f"The boxes of {name} are not a JSON list; they are left out.")
+        builder.problem(image, "box unreadable", "boxes is not a JSON list; skipped")
         return []
-    if value and not any(isinstance(v, list | dict) for v in value):
-        if len(value) == 4:  # one box, without the list around it
-            return [value]
-        message = f"The boxes of {name} are a list of {len(value)} numbers, not of lists of four; they are left out."
-        builder.problem(image, "box unreadable", message)
-        return []
-    return [v if isinstance(v, list) else [] for v in value]
+    if not value or any(isinstance(v, list | dict) for v in value):
+        return [v if isinstance(v, list) else [] for v in value]
+    if len(value) == 4:  # one box, without the list around it
+        return [value]
+    builder.problem(image, "box unreadable", f"boxes is a list of {len(value)} numbers, not of lists of four; skipped")
+    return []

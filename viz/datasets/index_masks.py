@@ -1,4 +1,4 @@
-"""Masks whose pixel values are class numbers: one sample for each class that a mask holds."""
+"""Masks of class numbers with a list of names: one sample for each class in a mask."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from viz.datasets.builder import Builder
-from viz.datasets.files import lines, shown
+from viz.datasets.core import shown
+from viz.datasets.files import lines
 from viz.datasets.mask_files import IGNORED, UnclearMaskError, read_values
 from viz.datasets.masks import FileMask
 
@@ -16,7 +17,7 @@ _IGNORED_NAMES = frozenset({"void", "ignore", "ignored", "unlabelled", "unlabele
 
 
 def class_names(path: Path) -> tuple[str, ...] | None:
-    """The names in a ``classes.txt``, the first being that of pixel value 0; None without the file.
+    """The names in a ``classes.txt``, the first one being that of pixel value 0; None without the file.
 
     Raises:
         DatasetError: the file cannot be read.
@@ -27,37 +28,31 @@ def class_names(path: Path) -> tuple[str, ...] | None:
 def add_classes(
     builder: Builder, picture: Path, mask: Path, names: tuple[str, ...], size: tuple[int, int] | None
 ) -> None:
-    """Add a sample for each class of a mask; the mask is read to see which classes it holds, and let go."""
-    name = shown(builder.relative(picture))
+    """Add a sample for each class in a mask, which is read once for this and not kept."""
+    name = builder.relative(picture)
     try:
         values = read_values(mask)
     except UnclearMaskError as error:
-        builder.problem(name, "mask unreadable", f"The mask of {name} {error.why}; its classes are unknown.")
+        builder.problem(name, "mask unreadable", f"mask skipped: it {error.why}")
         return
     except (ValueError, OSError, SyntaxError, MemoryError, Image.DecompressionBombError):
-        message = f"The mask of {name} is missing or cannot be read; its classes are unknown."
-        builder.problem(name, "mask unreadable", message)
+        builder.problem(name, "mask unreadable", "mask skipped: it is missing or cannot be read")
         return
-    ignored = tuple(i for i, text in enumerate(names) if text.casefold() in _IGNORED_NAMES)
+    ignored = [i for i, text in enumerate(names) if text.casefold() in _IGNORED_NAMES]
     if len(names) <= IGNORED:
-        ignored = (*ignored, IGNORED)
-    present = [int(v) for v in np.unique(values)]
-    if IGNORED in present and not set(present) - {0, IGNORED} and IGNORED in ignored:
-        message = (
-            f"The mask of {name} holds only 0 and 255: 255 may be void, or white for an object; it is left out. Save it"
-            " with class numbers."
-        )
-        builder.problem(name, "mask unreadable", message)
+        ignored.append(IGNORED)
+    present = np.unique(values).tolist()
+    if IGNORED in ignored and IGNORED in present and not set(present) - {0, IGNORED}:
+        what = "mask skipped: it has only 0 and 255, and 255 may be void or object. Save it with class numbers"
+        builder.problem(name, "mask unreadable", what)
         return
     unknown = [v for v in present if v >= len(names) and v not in ignored]
     if unknown:
-        message = f"The mask of {name} holds the values {shown(str(unknown))}, which are no class; they are ignored."
-        builder.problem(name, "class unknown", message)
-        ignored = (*ignored, *unknown)
+        what = f"its mask has the values {shown(str(unknown))}, which are not in the list of classes; ignored"
+        builder.problem(name, "class unknown", what)
+    ignored += unknown
+    height, width = values.shape
     for value in present:
         if value not in ignored:
-            builder.add(picture, names[value], size=size or _size(values), mask=FileMask((mask,), (value,), ignored))
-
-
-def _size(values: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> tuple[int, int]:
-    return (int(values.shape[0]), int(values.shape[1]))
+            source = FileMask((mask,), (value,), tuple(ignored))
+            builder.add(picture, names[value], size=size or (height, width), mask=source)

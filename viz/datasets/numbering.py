@@ -1,25 +1,25 @@
-"""What the numbers (or colours) in a VOC folder's ``SegmentationClass`` mean: the folder's own list, or Pascal VOC's.
+"""Class numbers (or colours) of the masks in a VOC folder's ``SegmentationClass``.
 
-``labelmap.txt`` (CVAT: ``name:r,g,b:parts:actions``) gives colours; ``class_names.txt`` (labelme) and lists of one name
-a line give numbers, the first line being background, 0, or ``__ignore__``, -1. Without a list the numbers are Pascal
-VOC's only where all labels of the data set are: another project's classes are numbered otherwise.
+``labelmap.txt`` (CVAT: ``name:r,g,b:parts:actions``) gives colours. ``class_names.txt`` (labelme) and other lists with
+one name per line give numbers; the first line is the background, 0, or ``__ignore__``, -1. Without a list the numbers
+are Pascal VOC's, but only if all labels of the data set are, too, because other projects number their own classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from viz.datasets.core import DatasetError
-from viz.datasets.files import lines, shown
+from viz.datasets.core import DatasetError, shown
+from viz.datasets.files import lines
+from viz.datasets.mask_files import VOID_COLOUR
 
 CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
 VOID = 255
-_VOID_COLOUR = 0xE0E0C0
 _COLOURS = "labelmap.txt"
 _LISTS = ("class_names.txt", "labels.txt", "classes.txt", "label_names.txt")
 _BACKGROUND = frozenset({"_background_", "__background__", "background", "bg"})
@@ -31,103 +31,93 @@ class Numbering:
     """Class numbers of masks.
 
     Attributes:
-        numbers: (label, number). ignored: numbers that are ignored.
-        colours: (colour as 0xRRGGBB, number) for files that hold colours.
-        by_colour: the list gives colours, so that those of a palette count, not its numbers.
+        numbers: by label. ignored: numbers that are ignored.
+        colours: (colour as 0xRRGGBB, number) for files that store colours.
+        by_colour: the list gives colours, so files with a palette are read by their colours, not their numbers.
     """
 
-    numbers: tuple[tuple[str, int], ...]
+    numbers: dict[str, int]
     ignored: tuple[int, ...]
     colours: tuple[tuple[int, int], ...]
     by_colour: bool = False
 
-    def of(self, label: str) -> int | None:
-        """The number of a label; None where it has none."""
-        return dict(self.numbers).get(label)
 
-
-def numbering(base: Path, labels: Iterable[str]) -> Numbering | str:
-    """The numbering of a folder's masks, or why there is none (the rest of a sentence, without the full stop).
+def numbering(base: Path, labels: Iterable[str]) -> Numbering:
+    """The numbering of a folder's masks.
 
     Args:
-        base: the folder that holds ``SegmentationClass``. labels: of all objects of the data set.
+        base: the folder that contains ``SegmentationClass``. labels: of all objects of the data set.
+
+    Raises:
+        DatasetError: the numbering is unknown or ambiguous, or a list cannot be read.
     """
-    there = [name for name in (_COLOURS, *_LISTS) if (base / name).is_file()]
-    if not there:
+    present = [name for name in (_COLOURS, *_LISTS) if (base / name).is_file()]
+    if not present:
         own = sorted(set(labels) - set(CLASSES))
         if own:
-            return (
-                f"the label {shown(own[0])} is not Pascal VOC's and no list says what the masks' numbers mean: add"
-                " class_names.txt"
+            raise DatasetError(
+                f"The label {shown(own[0])} is not Pascal VOC's, and no list gives the class numbers; add"
+                " class_names.txt."
             )
-        return Numbering(_numbered(CLASSES, 1), (VOID,), _colours((*range(len(CLASSES) + 1), VOID)))
-    found: dict[str, Numbering] = {}
-    for name in there:
-        try:
-            read = _of_colours(base / name) if name == _COLOURS else _of_lines(lines(base / name), name)
-        except DatasetError as error:
-            return f"its list cannot be read: {str(error).rstrip('.')}"
-        if isinstance(read, str):
-            return read
-        found[name] = read
-    if len({n.numbers for n in found.values()}) > 1:
-        return f"{' and '.join(there)} give different numbers"
-    return found[there[0]]
+        return _in_order(("background", *CLASSES))
+    found = [_from_colours(base / name) if name == _COLOURS else _from_names(base / name) for name in present]
+    if any(other.numbers != found[0].numbers for other in found):
+        raise DatasetError(f"{' and '.join(present)} give different numbers.")
+    return found[0]
 
 
-def _of_lines(names: list[str], file: str) -> Numbering | str:
+def _from_names(path: Path) -> Numbering:
+    names = lines(path)
     if names and names[0].casefold() == "__ignore__":
-        names = names[1:]  # its number is -1, which an 8-bit file holds as 255
+        names = names[1:]  # its number is -1, which an 8-bit file stores as 255
     if not names or names[0].casefold() not in _BACKGROUND:
-        return f"{file} does not begin with the background, so its numbers may count from 0 or from 1"
+        raise DatasetError(f"{path.name} does not begin with the background, so classes may count from 0 or 1.")
     if len(set(names)) != len(names) or len(names) > VOID:
-        return f"{file} names a class twice, or too many classes"
-    ignored = (*(i for i, name in enumerate(names) if name.casefold() in _IGNORED), VOID)
-    return Numbering(_numbered(names[1:], 1), ignored, _colours((*range(len(names)), VOID)))
+        raise DatasetError(f"{path.name} has a duplicate class, or too many classes.")
+    return _in_order(names)
 
 
-def _of_colours(path: Path) -> Numbering | str:
-    numbers: list[tuple[str, int]] = []
+def _from_colours(path: Path) -> Numbering:
+    numbers: dict[str, int] = {}
     colours: dict[int, int] = {}
-    ignored = [VOID]
     for line in lines(path):
         if line.startswith("#"):
             continue
         name, _, rest = line.partition(":")
         try:
-            values = [int(v) for v in rest.partition(":")[0].split(",")]
+            r, g, b = (int(v) for v in rest.partition(":")[0].split(","))
         except ValueError:
-            values = []
-        if len(values) != 3 or not all(0 <= v <= 255 for v in values) or not name:
-            return f"{path.name} has the line {shown(line)!r}, which is not a name with a colour"
-        code = (values[0] << 16) | (values[1] << 8) | values[2]
-        if code in colours or name in dict(numbers):
-            return f"{path.name} gives a name or a colour twice"
-        number = 0 if name.casefold() in _BACKGROUND else len(numbers) + 1
-        colours[code] = number
-        if number:
-            numbers.append((name, number))
-        if name.casefold() in _IGNORED:
-            ignored.append(number)
+            r = -1
+        if not name or r < 0 or not all(0 <= v <= 255 for v in (r, g, b)):
+            raise DatasetError(f"{path.name} has the line {shown(line)!r}, which is not a name with a colour.")
+        code = (r << 16) | (g << 8) | b
+        if code in colours or name in numbers:
+            raise DatasetError(f"{path.name} has a duplicate name or colour.")
+        colours[code] = 0 if name.casefold() in _BACKGROUND else len(numbers) + 1
+        if colours[code]:
+            numbers[name] = colours[code]
     if len(numbers) >= VOID:
-        return f"{path.name} names too many classes"
-    colours.setdefault(0, 0)
-    colours.setdefault(_VOID_COLOUR, VOID)
-    return Numbering(tuple(numbers), tuple(ignored), tuple(colours.items()), by_colour=True)
+        raise DatasetError(f"{path.name} has too many classes.")
+    colours = {0: 0, VOID_COLOUR: VOID} | colours
+    return Numbering(numbers, (VOID, *_ignored(numbers)), tuple(colours.items()), by_colour=True)
 
 
-def _numbered(names: Iterable[str], first: int) -> tuple[tuple[str, int], ...]:
-    return tuple((name, i) for i, name in enumerate(names, start=first))
+def _in_order(names: Sequence[str]) -> Numbering:
+    """Background, 0, and names with the numbers 1, 2, ... and Pascal VOC's colours."""
+    numbers = {name: i for i, name in enumerate(names) if i > 0}
+    colours = tuple((_voc_colour(i), i) for i in (*range(len(names)), VOID))
+    return Numbering(numbers, (*_ignored(numbers), VOID), colours)
 
 
-def _colours(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
-    """Pascal VOC's colours, which labelme writes too: each bit of a number goes to one channel, the high bits first."""
-    found = []
-    for number in numbers:
-        code = 0
-        for level in range(3):
-            for channel in range(3):
-                if number >> (3 * level + channel) & 1:
-                    code |= 1 << (8 * (2 - channel) + 7 - level)
-        found.append((code, number))
-    return tuple(found)
+def _ignored(numbers: dict[str, int]) -> list[int]:
+    return [number for name, number in numbers.items() if name.casefold() in _IGNORED]
+
+
+def _voc_colour(number: int) -> int:
+    """Pascal VOC's colour (0xRRGGBB), as in labelme: each bit of a number goes to one channel, high bits first."""
+    code = 0
+    for bit in range(9):
+        level, channel = divmod(bit, 3)
+        if number >> bit & 1:
+            code |= 1 << (8 * (2 - channel) + 7 - level)
+    return code

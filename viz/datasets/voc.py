@@ -1,27 +1,26 @@
 """Layout ``voc``: Pascal VOC (Everingham et al., IJCV 2010; the development kit's VOC2012 document).
 
-``Annotations/ID.xml``, ``JPEGImages/ID.jpg`` (or another picture of that name, ``.png``, ``.JPG``: where several have
-it, the XML's ``filename`` says which), ``ImageSets/Main/SPLIT.txt`` (also ``Segmentation/SPLIT``) and
-``SegmentationClass/ID.png``, whose values are class numbers by the folder's own list, or by Pascal VOC's where all
-labels are (`viz.datasets.numbering`), 255 being the border and the objects that are not judged. So also ``annotations``
-beside ``images``. One sample a (picture, class). Coordinates in the files count pixels from 1 with inclusive far edges;
-here they become zero-based with exclusive far edges: x0 = xmin - 1, x1 = xmax. Objects marked ``difficult`` are kept
-out, as the challenge keeps them out of its scores, and are problems.
+``Annotations/ID.xml``, ``JPEGImages/ID.jpg`` (or another picture of that name, such as ``.png``; where there are
+several, the XML's ``filename`` decides), ``ImageSets/Main/SPLIT.txt`` (also ``Segmentation/SPLIT``) and
+``SegmentationClass/ID.png`` with class numbers (`viz.datasets.numbering`) and 255 for borders and objects that are not
+scored. Also ``annotations`` beside ``images``. One sample per (picture, class). Coordinates in the files are 1-based
+with inclusive far edges; here they are zero-based with exclusive far edges: x0 = xmin - 1, x1 = xmax. Objects marked
+``difficult`` are skipped, as in the challenge's own scores, and reported.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from xml.etree.ElementTree import Element
 
-from viz.datasets.box_checks import is_share
-from viz.datasets.builder import Builder, chosen, number
-from viz.datasets.core import Box, Dataset, DatasetError
-from viz.datasets.files import files_below, lines, read_xml, shown
-from viz.datasets.mask_checks import ClassCheck
-from viz.datasets.masks import FileMask
-from viz.datasets.numbering import CLASSES, Numbering, numbering
+from viz.datasets.annotation_xml import XmlObject, read_annotation
+from viz.datasets.boxes import is_share
+from viz.datasets.builder import Builder, choose_split
+from viz.datasets.core import Box, Dataset, DatasetError, shown
+from viz.datasets.files import lines
+from viz.datasets.masks import ClassCheck, FileMask
+from viz.datasets.numbering import Numbering, numbering
+from viz.datasets.paths import files_below
 from viz.picture_files import is_hidden, is_picture_name
 
 NAME = "voc"
@@ -41,59 +40,50 @@ class _Folders:
 
 
 @dataclass(frozen=True)
-class _Thing:
-    label: str
-    difficult: bool
-    corners: list[object]
-
-
-@dataclass(frozen=True)
 class _Note:
+    """The annotation of a picture; `stem` is its name without the extension."""
+
     path: Path
     stem: str
     size: tuple[int, int] | None
-    things: tuple[_Thing, ...]
+    objects: tuple[XmlObject, ...]
 
 
 def fits(root: Path) -> bool:
     """Whether the folder, or the only year below it, has VOC's folders."""
-    return _year(root) is not None
+    return bool(_years(root))
 
 
 def read(root: Path, split: str | None) -> Dataset:
-    """The data set of one split; without split lists there is one, ``all``.
-
-    Raises:
-        DatasetError: no such split, or it cannot be read.
-    """
-    folders = _year(root)
-    if folders is None:
-        raise DatasetError(f"This is no data set of the layout {NAME}: it needs {LOOKS_FOR}.")
+    """The data set of one split; without split lists the only one is ``all``."""
+    folders = _years(root)[0]
     lists = _splits(folders.base)
-    chosen_split = chosen(split, tuple(lists), needed=True)
-    where = lists[str(chosen_split)]
+    split = str(choose_split(split, tuple(lists), needed=True))
     builder = Builder(folders.base)
-    notes = [_note(builder, folders, stem) for stem in _stems(builder, folders, where)]
+    notes = [_note(builder, folders, stem) for stem in _stems(builder, folders, lists[split])]
     found = [note for note in notes if note is not None]
-    numbers = numbering(builder.inside.root, {thing.label for note in found for thing in note.things})
+    numbers: Numbering | str
+    try:
+        numbers = numbering(builder.root, {thing.label for note in found for thing in note.objects})
+    except DatasetError as error:
+        numbers = str(error)
     for note in found:
         _add(builder, note, numbers)
-    return builder.build(NAME, chosen_split, tuple(lists))
+    return builder.build(NAME, split, tuple(lists))
 
 
-def _year(root: Path) -> _Folders | None:
-    if not root.is_dir():
-        return None
+def _years(root: Path) -> list[_Folders]:
+    """The folder's own data set or the only one of a year in it; empty where there is none."""
     bases = (root, *sorted(root.glob("VOC20??")), *sorted(root.glob("VOCdevkit/VOC20??")))
     found = [folders for base in bases if (folders := _folders(base)) is not None]
     if len(found) > 1 and found[0].base != root:
         years = ", ".join(f.base.name for f in found)
-        raise DatasetError(f"This folder holds several data sets; open one of: {years}.")
-    return found[0] if found else None
+        raise DatasetError(f"This folder has several data sets; open one of: {years}.")
+    return found
 
 
 def _folders(base: Path) -> _Folders | None:
-    """VOC's own folders; or, as others name them, one with XML beside one of pictures."""
+    """VOC's own folders; or, under other names, one with XML beside one with pictures."""
     if (base / "Annotations").is_dir() and (base / "JPEGImages").is_dir():
         return _Folders(base, "Annotations", "JPEGImages")
     inner = [p for p in sorted(base.iterdir()) if p.is_dir()] if base.is_dir() else []
@@ -103,7 +93,7 @@ def _folders(base: Path) -> _Folders | None:
 
 
 def _splits(base: Path) -> dict[str, Path | None]:
-    """Lists of picture names; those of a single class have a second column."""
+    """Lists of picture names. The lists of a single class, which have a second column, are not splits."""
     found: dict[str, Path | None] = {}
     for folder in ("Main", "Segmentation"):
         for path in sorted((base / "ImageSets" / folder).glob("*.txt")):
@@ -116,82 +106,72 @@ def _splits(base: Path) -> dict[str, Path | None]:
     return found or {_ALL: None}
 
 
-def _stems(builder: Builder, folders: _Folders, where: Path | None) -> list[str]:
-    """Names of the annotations, without ending."""
-    if where is None:
-        notes = builder.inside.root / folders.notes
-        below = files_below(notes, (".xml",), told=builder.left_out)
+def _stems(builder: Builder, folders: _Folders, split_list: Path | None) -> list[str]:
+    """Names of the annotations, without the extension."""
+    notes = builder.root / folders.notes
+    if split_list is None:
+        below = files_below(notes, (".xml",), on_skip=builder.skip_folder)
         return [p.relative_to(notes).with_suffix("").as_posix() for p in below]
-    listed = lines(where)
-    # Some lists name the pictures' files.
+    # Some lists have the file names of the pictures.
     return [
-        line[: line.rindex(".")]
-        if is_picture_name(line) and not (folders.base / folders.notes / f"{line}.xml").is_file()
-        else line
-        for line in listed
+        line[: line.rindex(".")] if is_picture_name(line) and not (notes / f"{line}.xml").is_file() else line
+        for line in lines(split_list)
     ]
 
 
 def _note(builder: Builder, folders: _Folders, stem: str) -> _Note | None:
     """An annotation and its picture; None and a problem where either is refused or unclear."""
-    root = builder.inside.root
-    default = builder.path(stem, f"{stem}.jpg", root / folders.pictures)
-    file = None if default is None else builder.path(stem, f"{stem}.xml", root / folders.notes)
+    default = builder.path(stem, f"{stem}.jpg", builder.root / folders.pictures)
+    file = None if default is None else builder.path(stem, f"{stem}.xml", builder.root / folders.notes)
     if default is None or file is None:
         return None
     try:
-        annotation = read_xml(file)
+        annotation = read_annotation(file)
     except DatasetError as error:
         builder.problem(stem, "annotation unreadable", str(error))
         return None
-    path = _picture(builder, stem, default, annotation.findtext("filename") or "")
+    path = _picture(builder, stem, default, annotation.filename)
     if path is None:
         return None
-    size = builder.size(builder.relative(path), annotation.findtext("size/width"), annotation.findtext("size/height"))
-    things = tuple(
-        _Thing(
-            (thing.findtext("name") or "").strip(),
-            (thing.findtext("difficult") or "0").strip().casefold() in ("1", "true"),
-            corners(thing.find("bndbox")),
-        )
-        for thing in annotation.findall("object")
-    )
-    return _Note(path, stem, size, things)
+    size = builder.size(builder.relative(path), annotation.width, annotation.height)
+    return _Note(path, stem, size, annotation.objects)
 
 
 def _picture(builder: Builder, stem: str, default: Path, filename: str) -> Path | None:
-    """The picture of an annotation: that of its name. The XML's word counts where it names one of several endings, or
-    where there is none of that name; where it names another picture that is there, the annotation is left out."""
-    folder = default.parent
-    same = builder.listing.of_stem(folder, PurePosixPath(stem).name)
-    said = filename.strip().replace("\\", "/").rsplit("/", 1)[-1]
-    named = [p for p in builder.listing.of_stem(folder, PurePosixPath(said).stem) if p.name == said] if said else []
-    if named and (named[0] in same or not same):
-        return named[0]
-    if named:
-        why = f"names the picture {shown(said)}, which is there, too"
+    """The picture of an annotation: that of the same name.
+
+    The XML's `filename` decides between several extensions, or where there is no picture of that name. Where it names
+    another existing picture, the annotation is skipped.
+    """
+    same = builder.listing.of_stem(default.parent, PurePosixPath(stem).name)
+    alike = builder.listing.of_stem(default.parent, PurePosixPath(filename).stem) if filename else []
+    named = next((p for p in alike if p.name == filename), None)
+    if named is not None and (named in same or not same):
+        return named
+    if named is not None:
+        why = f"its filename is that of another picture, {shown(filename)}"
     elif len(same) > 1:
-        why = f"may belong to {shown(' or '.join(p.name for p in same))}"
+        why = f"it may belong to {shown(' or '.join(p.name for p in same))}"
     else:
         return same[0] if same else default
-    builder.problem(stem, "picture unclear", f"The annotation {shown(stem)}.xml {why}; it is left out.")
+    builder.problem(stem, "picture unclear", f"the annotation is ambiguous: {why}; skipped")
     return None
 
 
 def _add(builder: Builder, note: _Note, numbers: Numbering | str) -> None:
     name = builder.relative(note.path)
-    by_class: dict[str, list[list[object]]] = {}
-    for thing in note.things:
+    by_class: dict[str, list[Box | None]] = {}
+    for thing in note.objects:
         if thing.difficult:
-            message = f"An object of {shown(name)} is marked difficult and left out."
-            builder.problem(f"{name}#{thing.label}", "difficult", message)
+            builder.problem(f"{name}#{thing.label}", "difficult", "an object is marked difficult; skipped")
         else:
-            by_class.setdefault(thing.label, []).append(thing.corners)
-    if not note.things:
-        builder.problem(name, "no object", f"{shown(name)} has no object.")
-    mask = _mask_file(builder, note.stem)
+            by_class.setdefault(thing.label, []).append(_zero_based(thing.box))
+    if not note.objects:
+        builder.problem(name, "no object", "has no object")
+    files = (builder.root / folder / f"{note.stem}.png" for folder in _MASKS)
+    mask = next((path for path in files if path.is_file()), None)
     if mask is not None and by_class and isinstance(numbers, str):
-        builder.problem(name, "mask left out", f"The mask of {shown(name)} is left out: {numbers}.")
+        builder.problem(name, "mask left out", f"mask skipped. {numbers}")
     for label, raw in by_class.items():
         boxes = builder.boxes(name, raw, note.size)
         source = None
@@ -200,46 +180,24 @@ def _add(builder: Builder, note: _Note, numbers: Numbering | str) -> None:
         builder.add(note.path, label, size=note.size, boxes=boxes, mask=source, name=_WORDS.get(label, ""))
 
 
-def _mask_file(builder: Builder, stem: str) -> Path | None:
-    for folder in _MASKS:
-        path = builder.inside.root / folder / f"{stem}.png"
-        if path.is_file():
-            return path
-    return None
-
-
-def _mask(builder: Builder, note: _Note, label: str, mask: Path, numbers: Numbering) -> FileMask | None:
-    value = numbers.of(label)
+def _mask(builder: Builder, note: _Note, label: str, mask: Path, numbering: Numbering) -> FileMask | None:
+    """The mask of a class, with a check that the objects of the annotation agree with it."""
+    value = numbering.numbers.get(label)
     if value is None:
-        name = builder.relative(note.path)
-        message = f"The mask of {shown(name)} is not used for {shown(label)}: the list of classes does not name it."
-        builder.problem(f"{name}#{label}", "mask left out", message)
+        what = f"mask skipped, because the list of classes lacks {shown(label)}"
+        builder.problem(f"{builder.relative(note.path)}#{label}", "mask left out", what)
         return None
-    boxes: list[Box] = []
-    for thing in note.things:
-        if thing.label == label and len(thing.corners) == 4:
-            try:
-                x0, y0, x1, y1 = (number(v) for v in thing.corners)
-            except ValueError:
-                continue
-            boxes.append((x0, y0, x1, y1))
-    known = {numbers.of(thing.label) for thing in note.things}
-    expected = (0, *sorted({n for n in known if n is not None} | set(numbers.ignored)))
-    check = ClassCheck(label, tuple(boxes), expected, numbers.colours, numbers.by_colour)
-    return FileMask((mask,), (value,), numbers.ignored, check=check)
+    boxes = (_zero_based(thing.box) for thing in note.objects if thing.label == label)
+    known = {numbering.numbers.get(thing.label, 0) for thing in note.objects}
+    expected = tuple(sorted({0, *known, *numbering.ignored}))
+    check = ClassCheck(
+        label, tuple(b for b in boxes if b is not None), expected, numbering.colours, numbering.by_colour
+    )
+    return FileMask((mask,), (value,), numbering.ignored, check=check)
 
 
-def corners(box: Element | None) -> list[object]:
-    """VOC's 1-based inclusive corners as zero-based ones with exclusive far edges; as they are where no number, or
-    where they are shares of the picture."""
-    if box is None:
-        return []
-    raw: list[object] = [box.findtext(k) for k in ("xmin", "ymin", "xmax", "ymax")]
-    try:
-        x0, y0, x1, y1 = (number(v) for v in raw)
-    except ValueError:
-        return raw
-    return raw if is_share(x0, y0, x1, y1) else [x0 - 1, y0 - 1, x1, y1]
-
-
-__all__ = ["CLASSES", "LOOKS_FOR", "NAME", "corners", "fits", "read"]
+def _zero_based(box: Box | None) -> Box | None:
+    """VOC's corners as zero-based ones with exclusive far edges; fractions of the picture's size are left unchanged."""
+    if box is None or is_share(box):
+        return box
+    return (box[0] - 1, box[1] - 1, box[2], box[3])
