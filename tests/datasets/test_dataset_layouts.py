@@ -23,7 +23,7 @@ from tests.dataset_files import (
 )
 from viz.datasets import DatasetError, load_mask, open_dataset, open_sample
 from viz.datasets.annotation_xml import read_xml
-from viz.datasets.pairs import paired
+from viz.datasets.folders import paired
 
 # --- links ------------------------------------------------------------------------------------------------------------
 

@@ -36,11 +36,7 @@ class XmlAnnotation:
 
 
 def read_annotation(path: Path) -> XmlAnnotation:
-    """The annotation in an XML file.
-
-    Raises:
-        DatasetError: as `read_xml`.
-    """
+    """The annotation in an XML file; errors as `read_xml`."""
     root = read_xml(path)
     filename = (root.findtext("filename") or "").strip().replace("\\", "/").rsplit("/", 1)[-1]
     objects = tuple(
@@ -98,11 +94,7 @@ _WIDER = {"gb2312": "gb18030", "gbk": "gb18030", "iso8859-1": "cp1252", "shift_j
 
 
 def _decoded(data: bytes, name: str) -> str:
-    """The text of an XML file: by its first bytes, else as it declares, else UTF-8.
-
-    Raises:
-        DatasetError: not text in that encoding, or an unknown encoding.
-    """
+    """The text of an XML file: by its first bytes, else as it declares, else UTF-8."""
     for start, encoding in _STARTS:
         if data.startswith(start):
             return _as(encoding, data, name, "as its first bytes say").removeprefix("\ufeff")

@@ -14,11 +14,7 @@ _LARGEST_SHARE = 1.5
 
 
 def number(value: Any) -> float:
-    """A finite number from text or a number.
-
-    Raises:
-        ValueError: anything else.
-    """
+    """A finite number from text or a number, or ValueError."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError("not a number")
     try:
@@ -31,11 +27,7 @@ def number(value: Any) -> float:
 
 
 def whole(value: Any) -> int:
-    """A whole number from text or a number.
-
-    Raises:
-        ValueError: anything else.
-    """
+    """A whole number from text or a number, or ValueError."""
     found = number(value)
     if found != int(found):
         raise ValueError("not a whole number")
@@ -75,11 +67,7 @@ class BoxReader:
     _smallest_side: float = math.inf
 
     def read(self, name: str, values: Iterable[Any] | None, size: tuple[int, int] | None) -> Box | None:
-        """A box, clipped to the picture where its (height, width) is known; None and a problem if it is unusable.
-
-        Args:
-            name: of the entry, fit for a message.
-        """
+        """A box, clipped to the picture where its (height, width) is known; None and a problem if it is unusable."""
         box = four_numbers(values)
         if box is None:
             self.problems.add(name, "box unreadable", "a box is not four finite numbers; skipped")

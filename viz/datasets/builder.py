@@ -8,14 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from viz.datasets.boxes import BoxReader, whole
 from viz.datasets.core import Box, Dataset, DatasetError, FarEdge, Problems, Sample, shown
 from viz.datasets.labels import Labels
-from viz.datasets.mask_files import MAX_PIXELS
-from viz.datasets.masks import MaskSource
+from viz.datasets.mask_files import IGNORED, MAX_PIXELS, UnclearMaskError, read_values
+from viz.datasets.masks import FileMask, MaskSource
 from viz.datasets.paths import Inside, Listing
 
 Size = tuple[int, int]
+_IGNORED_NAMES = frozenset({"void", "ignore", "ignored", "unlabelled", "unlabeled", "unknown"})
 
 
 class Builder:
@@ -26,7 +30,7 @@ class Builder:
     """
 
     def __init__(self, folder: Path, far_edge: FarEdge = "exclusive") -> None:
-        self.inside = Inside.of(folder)
+        self.inside = Inside(folder)
         self.root = self.inside.root
         self.listing = Listing()
         self._problems = Problems()
@@ -114,6 +118,36 @@ class Builder:
             return
         self._labels.see(label, name, class_index, kind)
         self._samples[key] = Sample(-1, "", path, size, label, class_index, boxes, mask, group, self.root)
+
+    def add_classes(self, picture: Path, mask: Path, names: Sequence[str], size: Size | None) -> None:
+        """Add a sample for each class in a mask of class numbers; `names` begins with that of number 0."""
+        name = self.relative(picture)
+        try:
+            values = read_values(mask)
+        except UnclearMaskError as error:
+            self.problem(name, "mask unreadable", f"mask skipped: it {error.why}")
+            return
+        except (ValueError, OSError, SyntaxError, MemoryError, Image.DecompressionBombError):
+            self.problem(name, "mask unreadable", "mask skipped: it is missing or cannot be read")
+            return
+        ignored = [i for i, text in enumerate(names) if text.casefold() in _IGNORED_NAMES]
+        if len(names) <= IGNORED:
+            ignored.append(IGNORED)
+        present = np.unique(values).tolist()
+        if IGNORED in ignored and IGNORED in present and not set(present) - {0, IGNORED}:
+            what = "mask skipped: it has only 0 and 255, and 255 may be void or object. Save it with class numbers"
+            self.problem(name, "mask unreadable", what)
+            return
+        unknown = [v for v in present if v >= len(names) and v not in ignored]
+        if unknown:
+            what = f"its mask has the values {shown(str(unknown))}, which are not in the list of classes; ignored"
+            self.problem(name, "class unknown", what)
+        ignored += unknown
+        height, width = values.shape
+        for value in present:
+            if value not in ignored:
+                source = FileMask((mask,), (value,), tuple(ignored))
+                self.add(picture, names[value], size=size or (height, width), mask=source)
 
     def build(self, layout: str, split: str | None, splits: Sequence[str], *, name: str = "") -> Dataset:
         """The finished data set.

@@ -2,27 +2,20 @@
 
 One sample per (picture, category), in the order of the file's pictures and then of its categories. A box is [x, y,
 width, height] and becomes (x, y, x + width, y + height) with exclusive far edges. An ``iscrowd`` annotation gives no
-box; its region is ignored in the mask.
+box; its region is ignored in the mask. Ambiguous ids are reported, not guessed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from viz.datasets.boxes import four_numbers, is_share, number, with_far_corner
 from viz.datasets.builder import Builder, choose_split
 from viz.datasets.coco_files import folder_of, index_files, pictures_of
-from viz.datasets.coco_ids import (
-    Category,
-    Entry,
-    categories_of,
-    file_name,
-    identifier,
-    images_of,
-    without_duplicates,
-)
 from viz.datasets.core import Box, Dataset, DatasetError, shown
 from viz.datasets.files import read_json
 from viz.datasets.masks import Region, RegionMask, regions_of
@@ -31,6 +24,19 @@ NAME = "coco"
 LOOKS_FOR = (
     "annotations/instances_SPLIT.json, labels.json beside data/, SPLIT/_annotations.coco.json, or such a .json file"
 )
+
+
+_Entry = dict[str, Any]
+# Above this, floats no longer distinguish whole numbers.
+_EXACT = 2**53
+
+
+@dataclass(frozen=True)
+class _Category:
+    """A category: its label and its superclass (``supercategory``)."""
+
+    label: str
+    kind: str
 
 
 @dataclass
@@ -61,15 +67,13 @@ def read(root: Path, split: str | None) -> Dataset:
         )
     entries, annotations, named = ([x for x in p if isinstance(x, dict)] for p in parts if p is not None)
     builder = Builder(folder_of(root, files[split]))
-    base = pictures_of(builder.inside, files[split], split, map(file_name, entries))
-    categories, unclear_categories = categories_of(builder, named)
-    images, unclear_images = images_of(builder, entries)
-    unclear = {"picture": unclear_images, "class": unclear_categories}
-    objects = _by_picture(builder, without_duplicates(builder, annotations), images, categories, unclear)
+    base = pictures_of(builder.inside, files[split], split, map(_file_name, entries))
+    categories, images = _categories_of(builder, named), _images_of(builder, entries)
+    objects = _by_picture(builder, _without_duplicates(builder, annotations), images, categories)
     for key, image in images.items():
-        name = file_name(image)
-        path = builder.picture(name, name, base, builder.root)
-        if path is None:
+        name = "" if image is None else _file_name(image)
+        path = None if image is None else builder.picture(name, name, base, builder.root)
+        if image is None or path is None:
             continue
         size = builder.size(name, image.get("width"), image.get("height"))
         by_category = objects.pop(key, {})
@@ -81,33 +85,123 @@ def read(root: Path, split: str | None) -> Dataset:
     return builder.build(NAME, split, tuple(files))
 
 
+def _identifier(value: object) -> str:
+    """An id as text; 1, 1.0 (as tables with missing values write it) and "1" are equal. Empty for anything else."""
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < _EXACT else ""
+    return str(value).strip() if isinstance(value, int | str) and not isinstance(value, bool) else ""
+
+
+def _file_name(image: _Entry) -> str:
+    """The file name of a picture's entry; its id where it has none."""
+    return str(image.get("file_name") or image.get("id"))
+
+
+def _categories_of(builder: Builder, entries: Iterable[_Entry]) -> dict[str, _Category | None]:
+    """Categories by id; None for an id with two names, which is reported.
+
+    Categories of the same name are one class if they have the same superclass; otherwise it is added to their labels.
+    """
+    found: dict[str, dict[_Category, None]] = {}
+    for entry in entries:
+        key = _identifier(entry.get("id"))
+        if not key:
+            what = f"a category has the id {shown(repr(entry.get('id')))}, which is not a whole number or text; skipped"
+            builder.problem("categories", "id unreadable", what)
+            continue
+        label = str(entry.get("name") or entry.get("id")).strip()
+        category = _Category(label, str(entry.get("supercategory") or "").strip())
+        found.setdefault(key, {})[category] = None
+    by_id: dict[str, _Category | None] = {}
+    by_label: dict[str, list[_Category]] = {}
+    for key, several in found.items():
+        names = list(dict.fromkeys(c.label for c in several))
+        if len(names) > 1:
+            what = f"the id is used for {shown(' and '.join(names))}; its annotations are skipped"
+            builder.problem(f"category {key}", "id used twice", what)
+            by_id[key] = None
+            continue
+        by_id[key] = category = next(iter(several)) if len(several) == 1 else _Category(names[0], "")
+        by_label.setdefault(category.label, []).append(category)
+    for label, same in by_label.items():
+        if len(same) > 1:
+            how = "as one class" if len(set(same)) == 1 else "separately, by supercategory"
+            builder.problem(label, "class named twice", f"{len(same)} categories have this name; they are read {how}")
+    for key, one in by_id.items():
+        if one is not None and len(set(by_label[one.label])) > 1:
+            by_id[key] = _Category(f"{one.label} ({one.kind or 'no supercategory'})", one.kind)
+    return by_id
+
+
+def _images_of(builder: Builder, entries: Iterable[_Entry]) -> dict[str, _Entry | None]:
+    """Pictures by id in the file's order; None for an id of two files, and for the ids of a file with two."""
+    found: dict[str, _Entry] = {}
+    doubtful: set[str] = set()
+    by_file: dict[str, list[str]] = {}
+    for entry in entries:
+        name = _file_name(entry)
+        key = _identifier(entry.get("id"))
+        if not key:
+            what = f"the id {shown(repr(entry.get('id')))} is not a whole number or text; skipped"
+            builder.problem(name, "id unreadable", what)
+        elif key not in found:
+            found[key] = entry
+            by_file.setdefault(os.path.normpath(name.replace("\\", "/")), []).append(key)
+        elif all(found[key].get(k) == entry.get(k) for k in ("file_name", "width", "height")):
+            builder.problem(name, "listed twice", "listed twice with the same id")
+        else:
+            doubtful.add(key)
+            what = f"its id {shown(key)} is also the id of {shown(_file_name(found[key]))}; both are skipped"
+            builder.problem(name, "id used twice", what)
+    for keys in by_file.values():
+        if len(keys) > 1:
+            doubtful.update(keys)
+            what = f"listed with {len(keys)} different ids; all are skipped"
+            builder.problem(_file_name(found[keys[0]]), "picture named twice", what)
+    return {key: None if key in doubtful else entry for key, entry in found.items()}
+
+
+def _without_duplicates(builder: Builder, annotations: Iterable[_Entry]) -> Iterator[_Entry]:
+    """The annotations; a repeated one is skipped, different ones of the same id are kept, and both are reported."""
+    seen: dict[str, _Entry] = {}
+    for entry in annotations:
+        key = _identifier(entry.get("id"))
+        first = seen.setdefault(key, entry) if key else entry
+        if first is not entry and first == entry:
+            builder.problem(f"annotation {key}", "listed twice", "listed twice; the second one is skipped")
+            continue
+        if first is not entry:
+            builder.problem(f"annotation {key}", "id used twice", "two annotations have this id; both are used")
+        yield entry
+
+
 def _by_picture(
     builder: Builder,
-    annotations: Iterable[Entry],
-    images: Mapping[str, Entry],
-    categories: Mapping[str, Category],
-    unclear: Mapping[str, set[str]],
-) -> dict[str, dict[Category, _Objects]]:
+    annotations: Iterable[_Entry],
+    images: Mapping[str, _Entry | None],
+    categories: Mapping[str, _Category | None],
+) -> dict[str, dict[_Category, _Objects]]:
     """The objects of each picture by category; annotations with an unknown or unclear id are reported."""
-    found: dict[str, dict[Category, _Objects]] = {}
+    found: dict[str, dict[_Category, _Objects]] = {}
     for entry in annotations:
-        picture, category = identifier(entry.get("image_id")), identifier(entry.get("category_id"))
-        identity = f"annotation {identifier(entry.get('id')) or '?'}"
-        if picture in unclear["picture"]:
+        image_id, category_id = _identifier(entry.get("image_id")), _identifier(entry.get("category_id"))
+        image, category = images.get(image_id), categories.get(category_id)
+        identity = f"annotation {_identifier(entry.get('id')) or '?'}"
+        if image is not None and category is not None:
+            objects = found.setdefault(image_id, {}).setdefault(category, _Objects())
+            _collect(builder, objects, identity, entry, image)
+        elif image is None and image_id in images:
             builder.problem(identity, "picture unclear", "its picture is skipped")
-        elif category in unclear["class"]:
+        elif category is None and category_id in categories:
             builder.problem(identity, "class unclear", "its category is skipped")
-        elif picture is None or picture not in images:
+        elif image is None:
             builder.problem(identity, "picture unknown", "its image_id is not in the file; skipped")
-        elif category is None or category not in categories:
-            builder.problem(identity, "class unknown", "its category_id is not in the file; skipped")
         else:
-            objects = found.setdefault(picture, {}).setdefault(categories[category], _Objects())
-            _collect(builder, objects, identity, entry, images[picture])
+            builder.problem(identity, "class unknown", "its category_id is not in the file; skipped")
     return found
 
 
-def _collect(builder: Builder, objects: _Objects, identity: str, entry: Entry, image: Entry) -> None:
+def _collect(builder: Builder, objects: _Objects, identity: str, entry: _Entry, image: _Entry) -> None:
     """Add the box and the regions of an annotation."""
     crowd = str(entry.get("iscrowd")).casefold() in ("1", "1.0", "true")
     box, segmentation = entry.get("bbox"), entry.get("segmentation")
@@ -150,7 +244,7 @@ def _are_apart(a: Box, b: Box) -> bool:
     return a[2] <= b[0] or a[3] <= b[1] or b[2] <= a[0] or b[3] <= a[1]
 
 
-def _add(builder: Builder, path: Path, category: Category, objects: _Objects, size: tuple[int, int] | None) -> None:
+def _add(builder: Builder, path: Path, category: _Category, objects: _Objects, size: tuple[int, int] | None) -> None:
     name, label = builder.relative(path), category.label
     if objects.crowd_only:
         builder.problem(f"{name}#{label}", "crowd only", "shown as a crowd only; skipped")

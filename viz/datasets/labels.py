@@ -40,31 +40,29 @@ def class_of(label: str, kind: str = "") -> int | None:
     Args:
         kind: the data set's own superclass of the label, which may resolve a homonym.
     """
-    text = _words(label)
-    return None if imagenet_meaning(text, kind) else _by_name(label, text)
+    return _look_up(label, kind)[0]
 
 
 def unclear(label: str, kind: str = "") -> str:
     """Why a label that is an ImageNet name is ambiguous, as the rest of a sentence; otherwise empty."""
-    text = _words(label)
-    meaning = imagenet_meaning(text, kind)
-    index = _by_name(label, text)
-    if meaning is not None and index is not None:
-        return f"may not mean ImageNet's class of that name ({index}, {meaning})"
-    same = [i for i, name in enumerate(_table()[3]) if name.casefold() == text.casefold()] if index is None else []
-    return f"is the name of the ImageNet classes {' and '.join(map(str, same))}" if len(same) > 1 else ""
+    return _look_up(label, kind)[1]
 
 
-def _words(label: str) -> str:
-    return " ".join(label.replace("_", " ").split())
-
-
-def _by_name(label: str, text: str) -> int | None:
-    synsets, exact, folded, _ = _table()
-    if label in synsets:
-        return synsets[label]
+@cache
+def _look_up(label: str, kind: str) -> tuple[int | None, str]:
+    """The values of `class_of` and `unclear`."""
+    synsets, exact, folded, names = _table()
+    text = " ".join(label.replace("_", " ").split())
     # The Cardigan is a dog, the cardigan is a garment: the exact case has priority.
-    return exact.get(text, folded.get(text.casefold()))
+    index = synsets.get(label, exact.get(text, folded.get(text.casefold())))
+    meaning = imagenet_meaning(text, kind)
+    if index is not None and meaning is not None:
+        return None, f"may not mean ImageNet's class of that name ({index}, {meaning})"
+    if index is None:
+        same = [str(i) for i, name in enumerate(names) if name.casefold() == text.casefold()]
+        if len(same) > 1:
+            return None, f"is the name of the ImageNet classes {' and '.join(same)}"
+    return index, ""
 
 
 def name_of(class_index: int) -> str:

@@ -13,6 +13,9 @@ Nothing says what the values of such a file mean, so they are inferred from the 
 Everything else (several classes without a 0, a trimap, a photograph, greys without white) is refused, because a wrong
 guess would give plausible but wrong numbers. A file with only 0 and 255 is black and white even among files of class
 numbers: nothing shows that its 255 is void.
+
+All readers raise `UnclearMaskError` for ambiguous values, and ValueError or OSError for a file that is missing,
+damaged, too large or not a regular file.
 """
 
 from __future__ import annotations
@@ -57,12 +60,7 @@ class UnclearMaskError(ValueError):
 
 
 def read_values(path: Path) -> Values:
-    """uint8 (h, w): class numbers as stored, those of a palette being its indices; 65535 in 16-bit files becomes 255.
-
-    Raises:
-        UnclearMaskError: colours, numbers above 255, or lossy compression.
-        ValueError, OSError: missing, damaged, too large or not a regular file.
-    """
+    """uint8 (h, w): class numbers as stored, indices where there is a palette; 65535 in 16-bit files becomes 255."""
     with _opened(path) as image:
         if _is_lossy(image, path):
             raise UnclearMaskError("has lossy compression, which changes class numbers; save it as PNG")
@@ -87,10 +85,6 @@ def read_coloured(path: Path, colours: tuple[tuple[int, int], ...], *, palette: 
     Args:
         colours: (colour as 0xRRGGBB, class number).
         palette: files with a palette, and grey files, are read by their colours, too.
-
-    Raises:
-        UnclearMaskError: a colour without a class.
-        ValueError, OSError: as `read_values`.
     """
     with _opened(path) as image:
         if image.mode not in ("RGB", "RGBA") and not palette:
@@ -109,22 +103,13 @@ def read_coloured(path: Path, colours: tuple[tuple[int, int], ...], *, palette: 
 
 
 def read_grey(path: Path) -> Values:
-    """uint8 (h, w): grey levels, for files whose levels are known to be fractions of 255.
-
-    Raises:
-        ValueError, OSError: missing, damaged, too large or not a regular file.
-    """
+    """uint8 (h, w): grey levels, for files whose levels are known to be fractions of 255."""
     with _opened(path) as image:
         return np.array(image.convert("L"), dtype=np.uint8)
 
 
 def read_object(path: Path) -> Mask:
-    """uint8 (h, w): 1 object, 0 background, 255 ignored, by the rules above.
-
-    Raises:
-        UnclearMaskError: ambiguous values.
-        ValueError, OSError: missing, damaged, too large or not a regular file.
-    """
+    """uint8 (h, w): 1 object, 0 background, 255 ignored, by the rules above."""
     with _opened(path) as image:
         lossy = _is_lossy(image, path)
         if image.mode == "P":
@@ -140,11 +125,7 @@ def read_object(path: Path) -> Mask:
 
 
 def check_size(height: int, width: int) -> None:
-    """Refuse a mask without pixels, or with more than `MAX_PIXELS`.
-
-    Raises:
-        ValueError: such a size.
-    """
+    """Raise ValueError for a mask without pixels, or with more than `MAX_PIXELS`."""
     if min(height, width) < 1 or height * width > MAX_PIXELS:
         raise ValueError("a mask without pixels, or with too many")
 

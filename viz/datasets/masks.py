@@ -97,12 +97,7 @@ class FileMask:
     check: ClassCheck | None = None
 
     def load(self) -> Mask:
-        """The mask.
-
-        Raises:
-            UnclearMaskError: a file is ambiguous, or contradicts `check`.
-            ValueError, OSError: a file is missing, damaged, too large, or the files differ in size.
-        """
+        """The mask; errors as in `viz.datasets.mask_files`, and for files that contradict `check` or differ in size."""
         layers = [self._layer(path) for path in self.files]
         if not self.paths or len({layer.shape for layer in layers}) != 1:
             raise ValueError("the mask's files differ in size")
@@ -156,11 +151,7 @@ class Region:
     runs: bool = False
 
     def fill(self, size: tuple[int, int]) -> NDArray[np.bool_]:
-        """The region as bool (h, w); a polygon contains the pixels whose centre lies inside.
-
-        Raises:
-            ValueError: the runs do not cover the picture.
-        """
+        """The region as bool (h, w), or ValueError: the runs do not cover the picture."""
         if not self.runs:
             return fill_polygon(np.frombuffer(self.data, dtype=np.float32).reshape(-1, 2), size)
         counts = np.frombuffer(self.data, dtype=np.uint32).astype(np.int64)
@@ -183,11 +174,7 @@ class RegionMask:
     ignored: tuple[Region, ...] = ()
 
     def load(self) -> Mask:
-        """The mask.
-
-        Raises:
-            ValueError: run lengths that do not cover the picture, or too large a picture.
-        """
+        """The mask, or ValueError: run lengths that do not cover the picture, or too large a picture."""
         check_size(*self.size)
         found, ignored = np.zeros((2, *self.size), dtype=np.bool_)
         for region in self.found:

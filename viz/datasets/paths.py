@@ -10,7 +10,6 @@ import errno
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from viz.datasets.core import DatasetError, shown
@@ -22,7 +21,6 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
-@dataclass(frozen=True)
 class Inside:
     """Resolves the paths in an index, inside one folder.
 
@@ -30,13 +28,9 @@ class Inside:
         root: the folder with links resolved. given: the same folder as it was named.
     """
 
-    root: Path
-    given: Path
-
-    @classmethod
-    def of(cls, folder: Path) -> Inside:
-        """Paths inside a folder."""
-        return cls(Path(os.path.realpath(folder)), Path(os.path.abspath(folder)))  # noqa: PTH100 - links stay
+    def __init__(self, folder: Path) -> None:
+        self.root = Path(os.path.realpath(folder))
+        self.given = Path(os.path.abspath(folder))  # noqa: PTH100 - links stay
 
     def __call__(self, relative: str, base: Path | None = None, bound: Path | None = None) -> Path:
         """The file of a relative path, which may be missing; ``..`` is resolved as text, before any link.
@@ -75,11 +69,11 @@ class Inside:
         return path
 
 
-@dataclass
 class Listing:
     """Finds pictures whose names are not exactly as given; each folder is listed once."""
 
-    _folders: dict[Path, dict[str, list[Path]]] = field(default_factory=dict, repr=False)
+    def __init__(self) -> None:
+        self._folders: dict[Path, dict[str, list[Path]]] = {}
 
     def of_stem(self, folder: Path, stem: str) -> list[Path]:
         """Pictures of a folder with this name before the extension, whatever the extension and its case."""

@@ -69,11 +69,7 @@ def _is_split(folder: Path) -> bool:
 
 
 def _listed(path: Path, *, with_class: bool) -> _Truth:
-    """The content of a list.
-
-    Raises:
-        DatasetError: as `keyed_lines`, or a picture has two classes.
-    """
+    """The content of a list. A picture with two classes is an error."""
     found = _Truth()
     for name, cells in keyed_lines(path, (4 + with_class,), None):
         if is_hidden(name):

@@ -33,13 +33,6 @@ _MASKS = ("SegmentationClass", "SegmentationClassPNG")
 
 
 @dataclass(frozen=True)
-class _Folders:
-    base: Path
-    notes: str
-    pictures: str
-
-
-@dataclass(frozen=True)
 class _Note:
     """The annotation of a picture; `stem` is its name without the extension."""
 
@@ -56,11 +49,12 @@ def fits(root: Path) -> bool:
 
 def read(root: Path, split: str | None) -> Dataset:
     """The data set of one split; without split lists the only one is ``all``."""
-    folders = _years(root)[0]
-    lists = _splits(folders.base)
+    base, *inner = _years(root)[0]
+    lists = _splits(base)
     split = str(choose_split(split, tuple(lists), needed=True))
-    builder = Builder(folders.base)
-    notes = [_note(builder, folders, stem) for stem in _stems(builder, folders, lists[split])]
+    builder = Builder(base)
+    xml, pictures = (builder.root / name for name in inner)
+    notes = (_note(builder, xml, pictures, stem) for stem in _stems(builder, xml, lists[split]))
     found = [note for note in notes if note is not None]
     numbers: Numbering | str
     try:
@@ -72,24 +66,24 @@ def read(root: Path, split: str | None) -> Dataset:
     return builder.build(NAME, split, tuple(lists))
 
 
-def _years(root: Path) -> list[_Folders]:
-    """The folder's own data set or the only one of a year in it; empty where there is none."""
+def _years(root: Path) -> list[tuple[Path, str, str]]:
+    """The folder of a data set, `root` or the only year in it, and the names of its folders of XML and pictures."""
     bases = (root, *sorted(root.glob("VOC20??")), *sorted(root.glob("VOCdevkit/VOC20??")))
     found = [folders for base in bases if (folders := _folders(base)) is not None]
-    if len(found) > 1 and found[0].base != root:
-        years = ", ".join(f.base.name for f in found)
+    if len(found) > 1 and found[0][0] != root:
+        years = ", ".join(base.name for base, _, _ in found)
         raise DatasetError(f"This folder has several data sets; open one of: {years}.")
     return found
 
 
-def _folders(base: Path) -> _Folders | None:
+def _folders(base: Path) -> tuple[Path, str, str] | None:
     """VOC's own folders; or, under other names, one with XML beside one with pictures."""
     if (base / "Annotations").is_dir() and (base / "JPEGImages").is_dir():
-        return _Folders(base, "Annotations", "JPEGImages")
+        return base, "Annotations", "JPEGImages"
     inner = [p for p in sorted(base.iterdir()) if p.is_dir()] if base.is_dir() else []
     notes = [p for p in inner if p.name.casefold() in _NOTES and any(p.glob("[!.]*.xml"))]
     pictures = [p for p in inner if p.name.casefold() in _PICTURES]
-    return _Folders(base, notes[0].name, pictures[0].name) if len(notes) == 1 == len(pictures) else None
+    return (base, notes[0].name, pictures[0].name) if len(notes) == 1 == len(pictures) else None
 
 
 def _splits(base: Path) -> dict[str, Path | None]:
@@ -106,23 +100,22 @@ def _splits(base: Path) -> dict[str, Path | None]:
     return found or {_ALL: None}
 
 
-def _stems(builder: Builder, folders: _Folders, split_list: Path | None) -> list[str]:
+def _stems(builder: Builder, xml: Path, split_list: Path | None) -> list[str]:
     """Names of the annotations, without the extension."""
-    notes = builder.root / folders.notes
     if split_list is None:
-        below = files_below(notes, (".xml",), on_skip=builder.skip_folder)
-        return [p.relative_to(notes).with_suffix("").as_posix() for p in below]
+        below = files_below(xml, (".xml",), on_skip=builder.skip_folder)
+        return [p.relative_to(xml).with_suffix("").as_posix() for p in below]
     # Some lists have the file names of the pictures.
     return [
-        line[: line.rindex(".")] if is_picture_name(line) and not (notes / f"{line}.xml").is_file() else line
+        line[: line.rindex(".")] if is_picture_name(line) and not (xml / f"{line}.xml").is_file() else line
         for line in lines(split_list)
     ]
 
 
-def _note(builder: Builder, folders: _Folders, stem: str) -> _Note | None:
+def _note(builder: Builder, xml: Path, pictures: Path, stem: str) -> _Note | None:
     """An annotation and its picture; None and a problem where either is refused or unclear."""
-    default = builder.path(stem, f"{stem}.jpg", builder.root / folders.pictures)
-    file = None if default is None else builder.path(stem, f"{stem}.xml", builder.root / folders.notes)
+    default = builder.path(stem, f"{stem}.jpg", pictures)
+    file = None if default is None else builder.path(stem, f"{stem}.xml", xml)
     if default is None or file is None:
         return None
     try:
