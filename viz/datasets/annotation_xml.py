@@ -95,28 +95,31 @@ _WIDER = {"gb2312": "gb18030", "gbk": "gb18030", "iso8859-1": "cp1252", "shift_j
 
 def _decoded(data: bytes, name: str) -> str:
     """The text of an XML file: by its first bytes, else as it declares, else UTF-8."""
+    encoding, why = _encoding_of(data, name)
+    for candidate in (_WIDER.get(encoding, encoding), encoding):
+        try:
+            return data.decode(candidate).removeprefix("\ufeff")
+        except UnicodeDecodeError:
+            continue
+    raise DatasetError(f"{name} is not {encoding.upper()} text, {why}; save it as UTF-8.")
+
+
+def _encoding_of(data: bytes, name: str) -> tuple[str, str]:
+    """The encoding of an XML file, and the reason for it."""
     for start, encoding in _STARTS:
         if data.startswith(start):
-            return _as(encoding, data, name, "as its first bytes say").removeprefix("\ufeff")
+            return encoding, "as its first bytes say"
     found = _DECLARED.match(data.lstrip())
-    declared = "" if found is None else found[1].decode("ascii")
-    # .NET writes "UTF-16" into such a text even when it saves it as UTF-8.
-    if not declared or declared.lower().replace("_", "-").startswith("utf-16"):
-        return _as("utf-8", data, name, "though it declares UTF-16" if declared else "and declares no encoding")
+    if found is None:
+        return "utf-8", "and declares no encoding"
+    declared = found[1].decode("ascii")
+    if declared.lower().replace("_", "-").startswith("utf-16"):
+        # .NET writes "UTF-16" into such a text even when it saves it as UTF-8.
+        return "utf-8", "though it declares UTF-16"
     try:
         known = codecs.lookup(declared).name
     except LookupError:
         known = ""
     if not _ENCODINGS.fullmatch(known):
         raise DatasetError(f"{name} declares the unknown encoding {shown(declared)!r}; save it as UTF-8.")
-    try:
-        return data.decode(_WIDER.get(known, known))
-    except UnicodeDecodeError:
-        return _as(known, data, name, "as it declares")
-
-
-def _as(encoding: str, data: bytes, name: str, why: str) -> str:
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError:
-        raise DatasetError(f"{name} is not {encoding.upper()} text, {why}; save it as UTF-8.") from None
+    return known, "as it declares"

@@ -11,6 +11,13 @@ from viz.datasets.core import Box, DatasetError, FarEdge, Problems, shown
 
 # No annotated object ends this close to the origin.
 _LARGEST_SHARE = 1.5
+_PROBLEMS = {
+    "box unreadable": "a box is not four finite numbers; skipped",
+    "box in shares": "a box lies within one pixel, so it may be in fractions of the picture's size; skipped",
+    "box reversed or empty": "a box is reversed or empty; skipped",
+    "box outside": "a box lies outside the picture; skipped",
+    "box clipped": "a box extends beyond the picture; clipped",
+}
 
 
 def number(value: Any) -> float:
@@ -68,36 +75,32 @@ class BoxReader:
 
     def read(self, name: str, values: Iterable[Any] | None, size: tuple[int, int] | None) -> Box | None:
         """A box, clipped to the picture where its (height, width) is known; None and a problem if it is unusable."""
-        box = four_numbers(values)
+        problem, box = self._check(four_numbers(values), size)
+        if problem:
+            self.problems.add(name, problem, _PROBLEMS[problem])
+        return box
+
+    def _check(self, box: Box | None, size: tuple[int, int] | None) -> tuple[str, Box | None]:
+        """The kind of problem, if any, and what can be used of the box."""
         if box is None:
-            self.problems.add(name, "box unreadable", "a box is not four finite numbers; skipped")
-            return None
+            return "box unreadable", None
         if is_share(box):
             self._shares += 1
-            what = "a box lies within one pixel, so it may be in fractions of the picture's size; skipped"
-            self.problems.add(name, "box in shares", what)
-            return None
+            return "box in shares", None
         self._usable += 1
         self._farthest = max(self._farthest, *box)
         self._fractional = self._fractional or any(v != int(v) for v in box)
         self._smallest_side = min((self._smallest_side, *(size or ())))
-        return self._clipped(name, box, size)
-
-    def _clipped(self, name: str, box: Box, size: tuple[int, int] | None) -> Box | None:
         x0, y0, x1, y1 = box
         exclusive = self.far_edge == "exclusive"
         if x1 < x0 or y1 < y0 or (exclusive and (x1 == x0 or y1 == y0)):
-            self.problems.add(name, "box reversed or empty", "a box is reversed or empty; skipped")
-            return None
+            return "box reversed or empty", None
         # An inclusive far edge is the last pixel or, in some files, the one after it.
         h, w = (float(side) for side in size or (math.inf, math.inf))
         if x0 >= w or y0 >= h or x1 < 0 or y1 < 0 or (exclusive and (x1 <= 0 or y1 <= 0)):
-            self.problems.add(name, "box outside", "a box lies outside the picture; skipped")
-            return None
+            return "box outside", None
         clipped = (max(x0, 0.0), max(y0, 0.0), min(x1, w), min(y1, h))
-        if clipped != box:
-            self.problems.add(name, "box clipped", "a box extends beyond the picture; clipped")
-        return clipped
+        return "" if clipped == box else "box clipped", clipped
 
     def finish(self, name: str, *, has_masks: bool) -> None:
         """Report boxes that may be in percent: fractional numbers up to 100 in larger pictures.

@@ -71,9 +71,11 @@ def read(root: Path, split: str | None) -> Dataset:
     categories, images = _categories_of(builder, named), _images_of(builder, entries)
     objects = _by_picture(builder, _without_duplicates(builder, annotations), images, categories)
     for key, image in images.items():
-        name = "" if image is None else _file_name(image)
-        path = None if image is None else builder.picture(name, name, base, builder.root)
-        if image is None or path is None:
+        if image is None:
+            continue
+        name = _file_name(image)
+        path = builder.picture(name, name, base, builder.root)
+        if path is None:
             continue
         size = builder.size(name, image.get("width"), image.get("height"))
         by_category = objects.pop(key, {})

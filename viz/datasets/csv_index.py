@@ -265,21 +265,19 @@ def _columns_of(builder: Builder, file: str, columns: list[str], *, linked: bool
 
 def _raw_boxes(builder: Builder, image: str, text: str, corners: list[str]) -> list[list[object]]:
     """The boxes of a row, not yet checked: those of the cell ``boxes`` and that of the corner columns."""
-    found = _of_cell(builder, image, text) if text else []
-    return [*found, list(corners)] if any(corners) else found
-
-
-def _of_cell(builder: Builder, image: str, text: str) -> list[list[object]]:
+    given: list[list[object]] = [list(corners)] if any(corners) else []
+    if not text:
+        return given
     try:
         value: Any = json.loads(text)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, list):
         builder.problem(image, "box unreadable", "boxes is not a JSON list; skipped")
-        return []
+        return given
     if not value or any(isinstance(v, list | dict) for v in value):
-        return [v if isinstance(v, list) else [] for v in value]
+        return [*(v if isinstance(v, list) else [] for v in value), *given]
     if len(value) == 4:  # one box, without the list around it
-        return [value]
+        return [value, *given]
     builder.problem(image, "box unreadable", f"boxes is a list of {len(value)} numbers, not of lists of four; skipped")
-    return []
+    return given

@@ -11,7 +11,7 @@ used as stored, as in wsolevaluation, and are both pixels of the box. One sample
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -77,7 +77,7 @@ def _from_pictures(root: Path, folder: Path, split: str | None, splits: tuple[st
     notes = _Notes(builder.root, folder, split, _xml_files(builder), pictures)
     for path in pictures:
         name = builder.relative(path)
-        parent = path.parent.name if WNID.fullmatch(path.parent.name) else ""
+        parent = _class(path)
         size = None
         boxes: dict[str, list[Any]] = {parent: []} if parent else {}
         annotation = _annotation(builder, path, notes)
@@ -157,10 +157,10 @@ class _Notes:
         """The picture's annotation, or None and why it is unclear; the text is empty where there is none."""
         place = _class(picture)
         files = [p for p in self._by_stem.get(picture.stem, []) if not self._is_foreign(p, place)]
-        files = _preferred(files, lambda p: bool(place) and _class(p) == place)
-        files = _preferred(files, self._is_own)
         if not files:
             return None, ""
+        ranks = [(place != "" and _class(p) == place, self._is_own(p)) for p in files]
+        files = [p for p, rank in zip(files, ranks, strict=True) if rank == max(ranks)]
         name = shown(files[0].name)
         if len(files) > 1:
             return None, f"{len(files)} annotations have its name"
@@ -187,11 +187,6 @@ class _Notes:
 
     def _parts(self, path: Path) -> tuple[str, ...]:
         return path.relative_to(self._root).parts[:-1]
-
-
-def _preferred(paths: list[Path], wanted: Callable[[Path], bool]) -> list[Path]:
-    """The paths that are wanted; all if there are none."""
-    return [p for p in paths if wanted(p)] or paths
 
 
 def _class(path: Path) -> str:

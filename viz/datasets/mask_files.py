@@ -59,11 +59,18 @@ class UnclearMaskError(ValueError):
         self.why = why
 
 
-def read_values(path: Path) -> Values:
-    """uint8 (h, w): class numbers as stored, indices where there is a palette; 65535 in 16-bit files becomes 255."""
+def read_values(path: Path, colours: tuple[tuple[int, int], ...] = (), *, palette: bool = False) -> Values:
+    """uint8 (h, w): class numbers as stored, indices where there is a palette; 65535 in 16-bit files becomes 255.
+
+    Args:
+        colours: (colour as 0xRRGGBB, class number), for files that store class numbers as colours.
+        palette: files with a palette, and grey files, are read by their colours, too.
+    """
     with _opened(path) as image:
         if _is_lossy(image, path):
             raise UnclearMaskError("has lossy compression, which changes class numbers; save it as PNG")
+        if colours and (palette or image.mode in ("RGB", "RGBA")):
+            return _numbers_of(_codes(np.array(image.convert("RGB"))), dict(colours))
         if image.mode in ("1", "P", "L"):
             return np.array(image).astype(np.uint8)
         if image.mode.startswith("I"):
@@ -77,29 +84,6 @@ def read_values(path: Path) -> Values:
             if (rgba[..., 1:3] == rgba[..., :1]).all() and (rgba[..., 3] == 255).all():
                 return np.ascontiguousarray(rgba[..., 0])
         raise UnclearMaskError("has colours instead of class numbers; save it with one channel of class numbers")
-
-
-def read_coloured(path: Path, colours: tuple[tuple[int, int], ...], *, palette: bool) -> Values:
-    """uint8 (h, w): class numbers of a file that stores them as colours; any other file as `read_values`.
-
-    Args:
-        colours: (colour as 0xRRGGBB, class number).
-        palette: files with a palette, and grey files, are read by their colours, too.
-    """
-    with _opened(path) as image:
-        if image.mode not in ("RGB", "RGBA") and not palette:
-            return read_values(path)
-        if _is_lossy(image, path):
-            raise UnclearMaskError("has lossy compression, which changes colours; save it as PNG")
-        codes = _codes(np.array(image.convert("RGB")))
-    present, places = np.unique(codes, return_inverse=True)
-    known = dict(colours)
-    for code in present.tolist():
-        if code not in known:
-            rgb = ", ".join(str(code >> shift & 255) for shift in (16, 8, 0))
-            raise UnclearMaskError(f"has the colour ({rgb}), which belongs to no class")
-    numbers = np.array([known[code] for code in present.tolist()], dtype=np.uint8)
-    return numbers[places].reshape(codes.shape)
 
 
 def read_grey(path: Path) -> Values:
@@ -137,11 +121,7 @@ def _opened(path: Path) -> Image.Image:
         raise ValueError("not a file, or too large")
     # From memory: given a path, Pillow maps some files and swaps the sides of a rotated TIFF.
     image = Image.open(io.BytesIO(path.read_bytes()), formats=FORMATS)
-    try:
-        check_size(image.height, image.width)
-    except ValueError:
-        image.close()
-        raise
+    check_size(image.height, image.width)
     return as_stored(image)  # like the picture, whose orientation tag is ignored, too
 
 
@@ -162,18 +142,18 @@ def _from_grey(values: Values, lossy: bool = False) -> Mask:
         plain = any(counts[v] > 0.05 * values.size for v in range(4, _WHITE))
         if nonzero and (nonzero[-1] < HALF or plain):
             raise UnclearMaskError(f"has lossy compression and is not black and white; {_ADVICE}, as PNG")
-        return _as_mask(values >= HALF)
+        return (values >= HALF).astype(np.uint8)
     if len(nonzero) <= 1 or (nonzero[0] >= 192 and len(nonzero) < len(present)):
-        return _as_mask(values > 0)
+        return (values > 0).astype(np.uint8)
     if nonzero[-1] < _WHITE:
         if len(nonzero) > _MANY:
             raise UnclearMaskError(f"has {len(nonzero)} greys and no white; {_ADVICE}")
-        return _from_classes(values, present, void=False)
+        return _from_classes(values, present, void=None)
     between = [v for v in nonzero if v < _WHITE]
     if len(nonzero) > _MANY or (between and between[-1] >= 64 and _is_antialiased(values)):
-        return _as_mask(values >= HALF)
+        return (values >= HALF).astype(np.uint8)
     if nonzero[-1] == IGNORED and nonzero[-2] <= _LARGEST_LABEL:
-        return _from_classes(values, present, void=True)
+        return _from_classes(values, present, void=IGNORED)
     what = f"has the values {_listed(present)}, which are neither black and white nor class numbers"
     raise UnclearMaskError(f"{what}; {_ADVICE}")
 
@@ -185,14 +165,14 @@ def _is_antialiased(values: Values) -> bool:
     return bool(border[(values > 0) & (values < _WHITE)].mean() >= 0.8)
 
 
-def _from_classes(values: NDArray[np.integer], present: list[int], *, void: bool) -> Mask:
-    """All classes but 0 as object; `void`: 255 is ignored."""
-    classes = [v for v in present if v and not (void and v == IGNORED)]
+def _from_classes(values: NDArray[np.integer], present: list[int], *, void: int | None) -> Mask:
+    """All classes but 0 as object; the number `void` is ignored."""
+    classes = [v for v in present if v not in (0, void)]
     if len(classes) > 1 and present[0] != 0:
         raise UnclearMaskError(f"has the classes {_listed(present)} and no background 0; {_ADVICE}")
-    mask = _as_mask(values != 0)
-    if void:
-        mask[values == IGNORED] = IGNORED
+    mask: Mask = (values != 0).astype(np.uint8)
+    if void is not None:
+        mask[values == void] = IGNORED
     return mask
 
 
@@ -217,7 +197,7 @@ def _from_palette(image: Image.Image) -> Mask:
     if IGNORED in present and not set(present) - {0, IGNORED} and codes[-1] != VOID_COLOUR:
         what = f"has only {_listed(present)} of a palette with colours, so 255 may be object or void"
         raise UnclearMaskError(f"{what}; {_ADVICE}")
-    return _from_classes(indices, present, void=True)
+    return _from_classes(indices, present, void=IGNORED)
 
 
 def _from_colours(rgb: Values, lossy: bool) -> Mask:
@@ -227,14 +207,12 @@ def _from_colours(rgb: Values, lossy: bool) -> Mask:
     if lossy and spread.max() <= 64:  # compression adds a little colour to greys
         return _from_grey(np.asarray(rgb.mean(axis=2).round(), dtype=np.uint8), lossy)
     codes = _codes(rgb)
-    present = set(np.unique(codes).tolist())
+    present = np.unique(codes).tolist()
     if lossy or len(present) > _MANY:
         raise UnclearMaskError(f"is a colour picture, not a mask; {_ADVICE}")
     if 0 not in present or 0xFFFFFF in present:
         raise UnclearMaskError(f"has other colours than plain ones on black; {_ADVICE}")
-    mask = _as_mask(codes != 0)
-    mask[codes == VOID_COLOUR] = IGNORED
-    return mask
+    return _from_classes(codes, present, void=VOID_COLOUR)
 
 
 def _from_deep(values: NDArray[np.float64]) -> Mask:
@@ -247,23 +225,29 @@ def _from_deep(values: NDArray[np.float64]) -> Mask:
         return _from_grey((values // 257).astype(np.uint8))
     nonzero = [int(v) for v in present if v]
     if len(nonzero) == 1:
-        return _as_mask(values > 0)
+        return (values > 0).astype(np.uint8)
     if 64_000 <= nonzero[-1] <= 65535 and len(nonzero) > _MANY:
-        return _as_mask(values >= 32768)
+        return (values >= 32768).astype(np.uint8)
     if nonzero[-1] < 64_000 and len(nonzero) <= _MANY:
-        return _from_classes(values.astype(np.int64), present.astype(int).tolist(), void=False)
+        return _from_classes(values.astype(np.int64), present.astype(int).tolist(), void=None)
     raise UnclearMaskError(f"has the ambiguous values {_listed(present.astype(int).tolist())}; {_ADVICE}")
+
+
+def _numbers_of(codes: NDArray[np.int64], numbers: dict[int, int]) -> Values:
+    """Class numbers of colours (h, w)."""
+    present, places = np.unique(codes, return_inverse=True)
+    for code in present.tolist():
+        if code not in numbers:
+            rgb = ", ".join(str(code >> shift & 255) for shift in (16, 8, 0))
+            raise UnclearMaskError(f"has the colour ({rgb}), which belongs to no class")
+    found = np.array([numbers[code] for code in present.tolist()], dtype=np.uint8)
+    return found[places].reshape(codes.shape)
 
 
 def _codes(rgb: NDArray[np.integer]) -> NDArray[np.int64]:
     """Colours (..., 3) as 0xRRGGBB."""
     r, g, b = np.moveaxis(rgb.astype(np.int64), -1, 0)
     return np.asarray((r << 16) | (g << 8) | b, dtype=np.int64)
-
-
-def _as_mask(found: NDArray[np.bool_]) -> Mask:
-    mask: Mask = found.astype(np.uint8)
-    return mask
 
 
 def _listed(values: list[int]) -> str:

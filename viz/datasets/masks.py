@@ -22,7 +22,6 @@ from viz.datasets.mask_files import (
     UnclearMaskError,
     Values,
     check_size,
-    read_coloured,
     read_grey,
     read_object,
     read_values,
@@ -125,7 +124,7 @@ class FileMask:
         if self.check is None:
             values = read_values(path)
         else:
-            values = read_coloured(path, self.check.colours, palette=self.check.by_colour)
+            values = read_values(path, self.check.colours, palette=self.check.by_colour)
             self.check.verify(values, self.values)
         return _combined(np.isin(values, self.values), np.isin(values, self.ignored))
 
@@ -155,8 +154,6 @@ class Region:
         if not self.runs:
             return fill_polygon(np.frombuffer(self.data, dtype=np.float32).reshape(-1, 2), size)
         counts = np.frombuffer(self.data, dtype=np.uint32).astype(np.int64)
-        if int(counts.sum()) != size[0] * size[1]:
-            raise ValueError("the run lengths do not cover the picture")
         values = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
         return values.reshape(size[1], size[0]).T
 

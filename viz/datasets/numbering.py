@@ -7,6 +7,7 @@ are Pascal VOC's, but only if all labels of the data set are, too, because other
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ CLASSES = (
 )
 VOID = 255
 _COLOURS = "labelmap.txt"
+_COLOUR_LINE = re.compile(r"([^:]+):\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*(?::.*)?")
 _LISTS = ("class_names.txt", "labels.txt", "classes.txt", "label_names.txt")
 _BACKGROUND = frozenset({"_background_", "__background__", "background", "bg"})
 _IGNORED = frozenset({"__ignore__", "ignore", "ignored", "void", "unlabelled", "unlabeled"})
@@ -83,13 +85,11 @@ def _from_colours(path: Path) -> Numbering:
     for line in lines(path):
         if line.startswith("#"):
             continue
-        name, _, rest = line.partition(":")
-        try:
-            r, g, b = (int(v) for v in rest.partition(":")[0].split(","))
-        except ValueError:
-            r = -1
-        if not name or r < 0 or not all(0 <= v <= 255 for v in (r, g, b)):
+        match = _COLOUR_LINE.fullmatch(line)
+        if match is None or any(int(v) > 255 for v in match.group(2, 3, 4)):
             raise DatasetError(f"{path.name} has the line {shown(line)!r}, which is not a name with a colour.")
+        name = match[1]
+        r, g, b = (int(v) for v in match.group(2, 3, 4))
         code = (r << 16) | (g << 8) | b
         if code in colours or name in numbers:
             raise DatasetError(f"{path.name} has a duplicate name or colour.")

@@ -7,7 +7,6 @@ sort them. ``test`` has no ground truth. Box corners are used as stored and are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from viz.datasets.builder import Builder, choose_split
@@ -22,12 +21,7 @@ LOOKS_FOR = "train/WNID/WNID_boxes.txt or val/val_annotations.txt, as Tiny Image
 _VAL = "val_annotations.txt"
 
 
-@dataclass
-class _Truth:
-    """The lines of a list, by file name."""
-
-    wnids: dict[str, str] = field(default_factory=dict)
-    boxes: dict[str, list[list[str]]] = field(default_factory=dict)
+_Lines = dict[str, list[list[str]]]
 
 
 def fits(root: Path) -> bool:
@@ -42,13 +36,23 @@ def read(root: Path, split: str | None) -> Dataset:
     builder = Builder(root, "inclusive")
     folder = builder.root / (split or "")
     whole = _listed(folder / _VAL, with_class=True) if (folder / _VAL).is_file() else None
-    per_class: dict[str, _Truth] = {}
+    per_class: dict[str, _Lines] = {"": {}}
     for path in files_below(folder, on_skip=builder.skip_folder):
         place = next((p for p in reversed(path.relative_to(folder).parts[:-1]) if WNID.fullmatch(p)), "")
-        if whole is None and place and place not in per_class:
+        if whole is None and place not in per_class:
             boxes = folder / place / f"{place}_boxes.txt"
-            per_class[place] = _listed(boxes, with_class=False) if boxes.is_file() else _Truth()
-        _add(builder, path, place, whole or per_class.get(place, _Truth()))
+            per_class[place] = _listed(boxes, with_class=False) if boxes.is_file() else {}
+        cells = (per_class[place] if whole is None else whole).get(path.name, [])
+        wnid = cells[0][0] if whole is not None and cells else place
+        name = builder.relative(path)
+        if not wnid:
+            builder.problem(name, "class unknown", "not in any list; skipped")
+        elif place and wnid != place:
+            what = f"in the folder {place}, but its class in the list is {shown(wnid)}; skipped"
+            builder.problem(name, "class differs", what)
+        else:
+            usable = builder.boxes(name, [line[-4:] for line in cells], None)
+            builder.add(path, wnid, boxes=usable, name=readable(wnid))
     return builder.build(NAME, split, splits)
 
 
@@ -68,27 +72,13 @@ def _is_split(folder: Path) -> bool:
     return first is not None and (first / f"{first.name}_boxes.txt").is_file()
 
 
-def _listed(path: Path, *, with_class: bool) -> _Truth:
-    """The content of a list. A picture with two classes is an error."""
-    found = _Truth()
+def _listed(path: Path, *, with_class: bool) -> _Lines:
+    """The lines of a list by file name. A picture with two classes is an error."""
+    found: _Lines = {}
     for name, cells in keyed_lines(path, (4 + with_class,), None):
         if is_hidden(name):
             raise DatasetError(f"{shown(path.name)} lists {shown(name)}, which is not a picture.")
-        if with_class and found.wnids.setdefault(name, cells[0]) != cells[0]:
+        found.setdefault(name, []).append(cells)
+        if with_class and cells[0] != found[name][0][0]:
             raise DatasetError(f"{shown(path.name)} gives {shown(name)} two classes.")
-        found.boxes.setdefault(name, []).append(cells[-4:])
     return found
-
-
-def _add(builder: Builder, path: Path, place: str, truth: _Truth) -> None:
-    name = builder.relative(path)
-    wnid = truth.wnids.get(path.name, place)
-    if not wnid:
-        builder.problem(name, "class unknown", "not in any list; skipped")
-        return
-    if place and wnid != place:
-        what = f"in the folder {place}, but its class in the list is {shown(wnid)}; skipped"
-        builder.problem(name, "class differs", what)
-        return
-    boxes = builder.boxes(name, truth.boxes.get(path.name, []), None)
-    builder.add(path, wnid, boxes=boxes, name=readable(wnid))

@@ -173,20 +173,19 @@ def _add(builder: Builder, note: _Note, numbers: Numbering | str) -> None:
         builder.add(note.path, label, size=note.size, boxes=boxes, mask=source, name=_WORDS.get(label, ""))
 
 
-def _mask(builder: Builder, note: _Note, label: str, mask: Path, numbering: Numbering) -> FileMask | None:
+def _mask(builder: Builder, note: _Note, label: str, mask: Path, numbers: Numbering) -> FileMask | None:
     """The mask of a class, with a check that the objects of the annotation agree with it."""
-    value = numbering.numbers.get(label)
+    value = numbers.numbers.get(label)
     if value is None:
         what = f"mask skipped, because the list of classes lacks {shown(label)}"
         builder.problem(f"{builder.relative(note.path)}#{label}", "mask left out", what)
         return None
-    boxes = (_zero_based(thing.box) for thing in note.objects if thing.label == label)
-    known = {numbering.numbers.get(thing.label, 0) for thing in note.objects}
-    expected = tuple(sorted({0, *known, *numbering.ignored}))
-    check = ClassCheck(
-        label, tuple(b for b in boxes if b is not None), expected, numbering.colours, numbering.by_colour
-    )
-    return FileMask((mask,), (value,), numbering.ignored, check=check)
+    corners = (_zero_based(thing.box) for thing in note.objects if thing.label == label)
+    boxes = tuple(box for box in corners if box is not None)
+    known = {numbers.numbers.get(thing.label, 0) for thing in note.objects}
+    expected = tuple(sorted({0, *known, *numbers.ignored}))
+    check = ClassCheck(label, boxes, expected, numbers.colours, numbers.by_colour)
+    return FileMask((mask,), (value,), numbers.ignored, check=check)
 
 
 def _zero_based(box: Box | None) -> Box | None:
