@@ -41,11 +41,11 @@ def read_annotation(path: Path) -> XmlAnnotation:
     filename = (root.findtext("filename") or "").strip().replace("\\", "/").rsplit("/", 1)[-1]
     objects = tuple(
         XmlObject(
-            (thing.findtext("name") or "").strip(),
-            four_numbers(thing.findtext(f"bndbox/{k}") for k in ("xmin", "ymin", "xmax", "ymax")),
-            (thing.findtext("difficult") or "0").strip().casefold() in ("1", "true"),
+            (obj.findtext("name") or "").strip(),
+            four_numbers(obj.findtext(f"bndbox/{k}") for k in ("xmin", "ymin", "xmax", "ymax")),
+            (obj.findtext("difficult") or "0").strip().casefold() in ("1", "true"),
         )
-        for thing in root.findall("object")
+        for obj in root.findall("object")
     )
     return XmlAnnotation(filename, root.findtext("size/width"), root.findtext("size/height"), objects)
 

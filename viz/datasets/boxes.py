@@ -63,7 +63,7 @@ def is_share(box: Box) -> bool:
 
 @dataclass
 class BoxReader:
-    """Checks all boxes of a data set and remembers what tells pixels from fractions (0 to 1) and percent (0 to 100)."""
+    """Checks all boxes of a data set and detects boxes in fractions (0 to 1) or percent (0 to 100)."""
 
     problems: Problems
     far_edge: FarEdge

@@ -103,20 +103,21 @@ class Builder:
         mask: MaskSource | None = None,
         class_index: int | None = None,
         name: str = "",
-        kind: str = "",
+        superclass: str = "",
     ) -> None:
         """Add one (picture, class); a duplicate is skipped and reported.
 
         Args:
             class_index: as given by the index for this sample; it overrides the label.
-            name: readable name of the label. kind: the data set's own superclass of it.
+            name: readable name of the label. superclass: the data set's own, of the label.
         """
         group = self.relative(path)
         key = (group, label, class_index)
         if key in self._samples:
             self.problem(group, "listed twice", "listed twice with the same class; the first entry is used")
             return
-        self._labels.see(label, name, class_index, kind)
+        self._labels.see(label, name, class_index, superclass)
+        # `build` fills in the index and the id, which depend on the other samples.
         self._samples[key] = Sample(-1, "", path, size, label, class_index, boxes, mask, group, self.root)
 
     def add_classes(self, picture: Path, mask: Path, names: Sequence[str], size: Size | None) -> None:

@@ -1,4 +1,8 @@
-"""Layout ``coco``: instances in COCO's form (Lin et al., ECCV 2014). File locations: `viz.datasets.coco_files`.
+"""Layout ``coco``: instances in COCO's form (Lin et al., ECCV 2014).
+
+COCO's own files: ``annotations/instances_SPLIT.json`` with ``SPLIT/`` or ``images/SPLIT/``. FiftyOne: ``labels.json``
+with ``data/``. Roboflow: ``SPLIT/_annotations.coco.json`` beside the pictures. CVAT and others:
+``annotations/NAME.json`` with ``images/``. Label Studio: ``result.json`` with ``images/``.
 
 One sample per (picture, category), in the order of the file's pictures and then of its categories. A box is [x, y,
 width, height] and becomes (x, y, x + width, y + height) with exclusive far edges. An ``iscrowd`` annotation gives no
@@ -7,18 +11,21 @@ box; its region is ignored in the mask. Ambiguous ids are reported, not guessed.
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from viz.datasets.boxes import four_numbers, is_share, number, with_far_corner
 from viz.datasets.builder import Builder, choose_split
-from viz.datasets.coco_files import folder_of, index_files, pictures_of
 from viz.datasets.core import Box, Dataset, DatasetError, shown
 from viz.datasets.files import read_json
 from viz.datasets.masks import Region, RegionMask, regions_of
+from viz.datasets.paths import Inside
+from viz.picture_files import is_hidden
 
 NAME = "coco"
 LOOKS_FOR = (
@@ -26,6 +33,13 @@ LOOKS_FOR = (
 )
 
 
+_PREFIX = "instances_"
+_ROBOFLOW = "_annotations.coco.json"
+_ALONE = ("labels.json", "annotations.json", "result.json", "coco.json", "instances.json", _ROBOFLOW)
+# COCO's other tasks, in the same folder as the instances.
+_OTHERS = ("captions_", "person_keypoints_", "panoptic_", "stuff_", "image_info_")
+_KEYS = (b'"images"', b'"annotations"', b'"categories"')
+_PROBED = 200
 _Entry = dict[str, Any]
 # Above this, floats no longer distinguish whole numbers.
 _EXACT = 2**53
@@ -36,7 +50,7 @@ class _Category:
     """A category: its label and its superclass (``supercategory``)."""
 
     label: str
-    kind: str
+    superclass: str
 
 
 @dataclass
@@ -50,14 +64,24 @@ class _Objects:
     complete: bool = True  # every object has its region
 
 
-def fits(root: Path) -> bool:
-    """Whether there are instance files."""
-    return bool(index_files(root))
+def find(root: Path) -> dict[str, Path]:
+    """Annotation files by split, found by the most specific names; empty where there are none."""
+    if root.is_file():
+        return {_split_of(root): root} if root.suffix.lower() == ".json" else {}
+    for folder in (root / "annotations", root):
+        if found := _visible(folder, f"{_PREFIX}*.json"):
+            return {_split_of(p): p for p in found}
+    others = [p for p in _visible(root / "annotations", "*.json") if not p.name.startswith(_OTHERS)]
+    for group in (others, [root / name for name in _ALONE]):
+        if found := [p for p in group if _is_instances(p)]:
+            return {_split_of(p): p for p in found}
+    per_split = [p for name in (_ROBOFLOW, "labels.json") for p in _visible(root, f"*/{name}")]
+    return {p.parent.name: p for p in per_split if _is_instances(p)}
 
 
 def read(root: Path, split: str | None) -> Dataset:
     """The data set of one split."""
-    files = index_files(root)
+    files = find(root)
     split = str(choose_split(split, tuple(files), needed=True))
     data = read_json(files[split])
     parts = [data.get(k) if isinstance(data, dict) else None for k in ("images", "annotations", "categories")]
@@ -66,8 +90,8 @@ def read(root: Path, split: str | None) -> Dataset:
             f"{shown(files[split].name)} is not in COCO's form: it needs the lists images, annotations and categories."
         )
     entries, annotations, named = ([x for x in p if isinstance(x, dict)] for p in parts if p is not None)
-    builder = Builder(folder_of(root, files[split]))
-    base = pictures_of(builder.inside, files[split], split, map(_file_name, entries))
+    builder = Builder(_folder_of(root, files[split]))
+    base = _pictures_of(builder.inside, files[split], split, map(_file_name, entries))
     categories, images = _categories_of(builder, named), _images_of(builder, entries)
     objects = _by_picture(builder, _without_duplicates(builder, annotations), images, categories)
     for key, image in images.items():
@@ -80,11 +104,61 @@ def read(root: Path, split: str | None) -> Dataset:
         size = builder.size(name, image.get("width"), image.get("height"))
         by_category = objects.pop(key, {})
         if not by_category:
-            builder.problem(name, "no object", "has no object")
+            builder.problem(name, "no object", "no object")
         for category in dict.fromkeys(categories.values()):
             if category in by_category:
                 _add(builder, path, category, by_category[category], size)
     return builder.build(NAME, split, tuple(files))
+
+
+def _folder_of(root: Path, index: Path) -> Path:
+    """The data set's folder: `root`, or the one that an index file belongs to."""
+    if root.is_dir():
+        return root
+    return index.parent.parent if index.parent.name == "annotations" else index.parent
+
+
+def _pictures_of(inside: Inside, index: Path, split: str, names: Iterable[str]) -> Path:
+    """The folder that the pictures' names are relative to: the usual one that contains most of the first names.
+
+    Args:
+        index: the annotation file. names: of the pictures, as in the file.
+    """
+    root = inside.root
+    beside = root / index.parent.relative_to(inside.given) if index.parent.is_relative_to(inside.given) else root
+    folders = [root / split, root / "images" / split, root / "images", root / "data" / split]
+    folders += [beside / "data", beside / "images", root / "data", beside, root]
+    first_names = list(islice(names, _PROBED))
+    usable = [f for f in dict.fromkeys(folders) if f.is_dir() and f.is_relative_to(root)]
+    counts = {f: sum(_has_file(inside, name, f) for name in first_names) for f in usable}
+    best = max(counts, key=lambda f: counts[f], default=root)
+    if counts.get(best):
+        return best
+    return next((f for f in folders[:3] if f.is_dir()), root)
+
+
+def _has_file(inside: Inside, name: str, folder: Path) -> bool:
+    try:
+        return inside(name, folder, inside.root).is_file()
+    except (DatasetError, OSError):
+        return False
+
+
+def _split_of(path: Path) -> str:
+    return path.parent.name if path.name == _ROBOFLOW else path.stem.removeprefix(_PREFIX)
+
+
+def _visible(folder: Path, pattern: str) -> list[Path]:
+    return [p for p in sorted(folder.glob(pattern)) if not is_hidden(p.name)]
+
+
+def _is_instances(path: Path) -> bool:
+    """Whether a JSON file has the keys of COCO's form; it is searched, not parsed."""
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return all(data.find(key) >= 0 for key in _KEYS)
+    except (OSError, ValueError):
+        return False
 
 
 def _identifier(value: object) -> str:
@@ -131,7 +205,7 @@ def _categories_of(builder: Builder, entries: Iterable[_Entry]) -> dict[str, _Ca
             builder.problem(label, "class named twice", f"{len(same)} categories have this name; they are read {how}")
     for key, one in by_id.items():
         if one is not None and len(set(by_label[one.label])) > 1:
-            by_id[key] = _Category(f"{one.label} ({one.kind or 'no supercategory'})", one.kind)
+            by_id[key] = _Category(f"{one.label} ({one.superclass or 'no supercategory'})", one.superclass)
     return by_id
 
 
@@ -255,4 +329,4 @@ def _add(builder: Builder, path: Path, category: _Category, objects: _Objects, s
     if size is not None and objects.regions and objects.complete:
         mask = RegionMask(size, tuple(objects.regions), tuple(objects.ignored))
     boxes = builder.boxes(name, objects.boxes, size)
-    builder.add(path, label, size=size, boxes=boxes, mask=mask, kind=category.kind)
+    builder.add(path, label, size=size, boxes=boxes, mask=mask, superclass=category.superclass)

@@ -165,16 +165,16 @@ class Dataset:
 
     def with_boxes(self) -> Dataset:
         """The samples that have a box; the others become problems. Samples keep their index."""
-        return self._only([bool(s.boxes) for s in self.samples], "no box", "has no bounding box")
+        return self._only([bool(s.boxes) for s in self.samples], "no box", "no bounding box")
 
     def with_masks(self) -> Dataset:
         """The samples that have a mask; the others become problems. Samples keep their index."""
-        return self._only([s.mask is not None for s in self.samples], "no mask", "has no mask")
+        return self._only([s.mask is not None for s in self.samples], "no mask", "no mask")
 
     def with_classes(self) -> Dataset:
         """The samples whose label is an ImageNet class; the others become problems. Samples keep their index."""
         keep = [s.class_index is not None for s in self.samples]
-        return self._only(keep, "not an ImageNet class", "its label is not an ImageNet class")
+        return self._only(keep, "not an ImageNet class", "the label is not an ImageNet class")
 
     def without(self, names: Sequence[str]) -> Dataset:
         """The data set without the samples of these ids or pictures; they become problems. Samples keep their index.

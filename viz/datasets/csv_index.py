@@ -65,7 +65,7 @@ class _Entry:
     masks: list[Path] = field(default_factory=list)
 
 
-def fits(root: Path) -> bool:
+def find(root: Path) -> bool:
     """Whether the folder has an index, or is one."""
     return (root / "index.csv").is_file() or (root.is_file() and root.suffix.lower() in (".csv", ".tsv"))
 
@@ -76,21 +76,21 @@ def read(root: Path, split: str | None) -> Dataset:
     file = shown(index.name)
     builder = Builder(index.parent)
     table = Table(index, "image")
-    columns = _columns_of(builder, file, table.columns, linked=index.is_symlink())
+    columns, corners = _columns_of(builder, file, table.columns, linked=index.is_symlink())
     splits: dict[str, None] = {}
     entries: dict[_Key, _Entry] = {}
     labels: dict[tuple[str, str], None] = {}
     for line, cells in table:
-        row = columns.row(cells)
+        row = {name: cells[column] for name, column in columns.items()}
         labels[row.get("label", ""), row.get("name", "")] = None
         if row.get("split"):
             splits[row["split"]] = None
         if split is None or row.get("split") == split:
-            _collect(builder, entries, f"line {line}", row, [cells[c] for c in columns.corners])
+            _collect(builder, entries, f"line {line}", row, [cells[c] for c in corners])
     if table.unnamed_cells:
         what = f"{table.unnamed_cells} cells are in columns without a name; ignored"
         builder.problem(file, "column not read", what)
-    names = None if "label" in columns.names else lines_if_any(index.parent / "classes.txt")
+    names = None if "label" in columns else lines_if_any(index.parent / "classes.txt")
     choose_split(split, tuple(splits))
     as_indices, confirmed = _read_as_indices(labels)
     if as_indices and not confirmed and any(e.class_index is None for e in entries.values()):
@@ -99,7 +99,7 @@ def read(root: Path, split: str | None) -> Dataset:
     for entry in _merged(entries, as_indices):
         if names is not None and entry.masks:
             if len(entry.masks) > 1:
-                what = "has several masks of class numbers; the first one is used"
+                what = "several masks of class numbers; the first one is used"
                 builder.problem(builder.relative(entry.path), "two masks", what)
             builder.add_classes(entry.path, entry.masks[0], names, entry.size)
             continue
@@ -131,7 +131,7 @@ def _collect(builder: Builder, entries: dict[_Key, _Entry], line: str, row: dict
     fresh = _Entry(path, label, name, class_index, size)
     entry = entries.setdefault((path, label, class_index), fresh)
     if entry.size != size:
-        builder.problem(image, "two sizes", f"has two sizes, the second on {line}; both are ignored")
+        builder.problem(image, "two sizes", f"two sizes, the second on {line}; both are ignored")
         entry.size = None
     raw = _raw_boxes(builder, image, row.get("boxes", ""), corners)
     mask = builder.path(line, row["mask"]) if row.get("mask") else None
@@ -209,25 +209,10 @@ def _imagenet_index(text: str) -> int | None:
     return found if 0 <= found < IMAGENET else None
 
 
-@dataclass(frozen=True)
-class _Columns:
-    """How a table's columns are read.
-
-    Attributes:
-        names: our name of each column that is read, except for corners: the table's name.
-        corners: the table's columns x0, y0, x1, y1 of box corners; empty where it has none.
-    """
-
-    names: dict[str, str]
-    corners: tuple[str, ...]
-
-    def row(self, row: dict[str, str]) -> dict[str, str]:
-        """A row under our names."""
-        return {name: row[column] for name, column in self.names.items()}
-
-
-def _columns_of(builder: Builder, file: str, columns: list[str], *, linked: bool) -> _Columns:
-    """The columns that are read; the others are reported.
+def _columns_of(
+    builder: Builder, file: str, columns: list[str], *, linked: bool
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The table's names of our columns, and of its columns x0, y0, x1, y1, if any; other columns are reported.
 
     Args:
         file: name of the table, fit for a message.
@@ -260,7 +245,7 @@ def _columns_of(builder: Builder, file: str, columns: list[str], *, linked: bool
         builder.problem(file, "box columns not read", f"{what}; ignored. Give x0, y0, x1, y1 or boxes")
     for column in unread:
         builder.problem(column, "column not read", f"unknown column of {file}; ignored")
-    return _Columns(names, corners)
+    return names, corners
 
 
 def _raw_boxes(builder: Builder, image: str, text: str, corners: list[str]) -> list[list[object]]:

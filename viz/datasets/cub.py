@@ -23,7 +23,7 @@ LOOKS_FOR = "images.txt and bounding_boxes.txt, as CUB-200-2011"
 SPLITS = ("train", "test")
 
 
-def fits(root: Path) -> bool:
+def find(root: Path) -> bool:
     """Whether the folder has CUB's lists."""
     return (root / "images.txt").is_file() and (root / "bounding_boxes.txt").is_file()
 
@@ -51,7 +51,7 @@ def read(root: Path, split: str | None) -> Dataset:
         if path is None:
             continue
         if key not in labels:
-            builder.problem(name, "class unknown", "has no class")
+            builder.problem(name, "class unknown", "no class")
         label = names.get(labels.get(key, ""), labels.get(key, ""))
         mask = builder.path(name, f"segmentations/{Path(name).with_suffix('.png').as_posix()}") if has_masks else None
         corners = [with_far_corner(four_numbers(boxes[key].split()))] if key in boxes else []
@@ -67,4 +67,4 @@ def read(root: Path, split: str | None) -> Dataset:
 
 def _table(path: Path) -> dict[str, str]:
     """The lines ``number rest`` of a list."""
-    return {key: rest for key, (rest,) in keyed_table(path, (1,), None, most=1).items()}
+    return {key: rest for key, (rest,) in keyed_table(path, (1,), None, maxsplit=1).items()}

@@ -56,24 +56,24 @@ def lines_if_any(path: Path) -> list[str] | None:
 
 
 def keyed_lines(
-    path: Path, cells: Container[int], separator: str | None, most: int = -1
+    path: Path, cells: Container[int], separator: str | None, maxsplit: int = -1
 ) -> Iterator[tuple[str, list[str]]]:
     """The first cell of each line, and the others. A line with another number of cells is an error.
 
     Args:
-        cells: allowed numbers of the other cells. separator: of cells; None for white space. most: number of splits.
+        cells: allowed numbers of other cells. separator, maxsplit: as of `str.split`.
     """
     for line in lines(path):
-        key, *rest = line.split(separator, most)
+        key, *rest = line.split(separator, maxsplit)
         if len(rest) not in cells:
             raise DatasetError(f"{shown(path.name)} has a line with missing or extra fields: {shown(line)!r}.")
         yield key, rest
 
 
-def keyed_table(path: Path, cells: Container[int], separator: str | None, most: int = -1) -> dict[str, list[str]]:
+def keyed_table(path: Path, cells: Container[int], separator: str | None, maxsplit: int = -1) -> dict[str, list[str]]:
     """The lines of `keyed_lines` by key. Two different lines of one key are an error."""
     found: dict[str, list[str]] = {}
-    for key, rest in keyed_lines(path, cells, separator, most):
+    for key, rest in keyed_lines(path, cells, separator, maxsplit):
         if found.setdefault(key, rest) != rest:
             raise DatasetError(f"{shown(path.name)} lists {shown(key)} twice with different values.")
     return found

@@ -1,10 +1,10 @@
 """Layout ``folders``: a folder of pictures beside a folder of masks with the same names.
 
-The folders are recognized by their names (images, img, pictures, photos; masks, gt, ground truth, labels, annotations).
-A mask has the picture's relative name with any extension, or with a word for mask (``NAME_mask.png``,
-``NAME_segmentation.png``, ``NAME.jpg.png``). With a ``classes.txt`` beside the folders, masks
-contain class numbers, and each class in a mask is a sample. Without it, a subfolder's name is the class, and the mask's
-own values decide what is object; ambiguous masks are refused (`viz.datasets.mask_files`).
+The folders are recognized by their names (images, img, pictures, photos; masks, gt, ground truth, labels,
+annotations). A mask has the picture's relative name with any extension, or with a word for mask (``NAME_mask.png``,
+``NAME_segmentation.png``, ``NAME.jpg.png``). With a ``classes.txt`` beside the folders, masks contain class numbers,
+and each class in a mask is a sample. Without it, a subfolder's name is the class, and the mask's own values decide what
+is object; ambiguous masks are refused (`viz.datasets.mask_files`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PICTURES = re.compile(r"(?:^|[^a-z])(?:images?|imgs?|pictures?|photos?|jpegimag
 _MASKS = re.compile(r"(?:^|[^a-z])(?:masks?|gts?|ground[ _-]?truths?|labels?|annotations?)$")
 
 
-def fits(root: Path) -> bool:
+def find(root: Path) -> bool:
     """Whether there is one folder of each kind."""
     return root.is_dir() and all(len(_folders(root, pattern)) == 1 for pattern in (_PICTURES, _MASKS))
 
@@ -58,13 +58,13 @@ def read(root: Path, split: str | None) -> Dataset:
         if relative in pairs.unclear:
             builder.problem(name, "mask unclear", f"{shown(pairs.unclear[relative])}; no mask is used")
         elif mask is None:
-            builder.problem(name, "no mask", "has no mask of the same name")
+            builder.problem(name, "no mask", "no mask of the same name")
         if names is not None and mask is not None:
             builder.add_classes(path, mask, names, None)
         else:
             builder.add(path, folders[-1] if folders else "", mask=FileMask((mask,)) if mask is not None else None)
     for left in pairs.alone:
-        builder.problem(builder.relative(mask_files[left]), "no picture", "no picture has the name of this mask")
+        builder.problem(builder.relative(mask_files[left]), "no picture", "no picture with the name of this mask")
     return builder.build(NAME, split, splits)
 
 

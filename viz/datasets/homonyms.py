@@ -84,11 +84,11 @@ HOMONYMS: dict[str, tuple[str, tuple[str, ...]]] = {
 CAPITAL_HOMONYMS = {"Cardigan": ("a dog", ("dog", "animal"))}
 
 
-def imagenet_meaning(name: str, kind: str = "") -> str | None:
+def imagenet_meaning(name: str, superclass: str = "") -> str | None:
     """The meaning of ImageNet's class of this name if the word is ambiguous; None if it is not.
 
     Args:
-        name: the words of a label. kind: the data set's own superclass of it (COCO's ``supercategory``).
+        name: the words of a label. superclass: the data set's own superclass of it (COCO's ``supercategory``).
     """
-    meaning, kinds = CAPITAL_HOMONYMS.get(name) or HOMONYMS.get(name.casefold()) or (None, ())
-    return None if kind.strip().casefold() in kinds else meaning
+    meaning, superclasses = CAPITAL_HOMONYMS.get(name) or HOMONYMS.get(name.casefold()) or (None, ())
+    return None if superclass.strip().casefold() in superclasses else meaning

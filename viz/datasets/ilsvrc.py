@@ -30,7 +30,7 @@ _KIT = (_KAGGLE, Path("Data/CLS-LOC"), Path("CLS-LOC"))
 _DEPTH = 6  # Kaggle's: ILSVRC/Data/CLS-LOC/train/n01440764
 
 
-def fits(root: Path) -> bool:
+def find(root: Path) -> bool:
     """Whether the folder looks like ILSVRC."""
     return root.is_dir() and bool(_solutions(root) or _folders(root))
 
@@ -74,26 +74,26 @@ def _from_pictures(root: Path, folder: Path, split: str | None, splits: tuple[st
     builder = Builder(root, "inclusive")
     folder = builder.root / folder.relative_to(root)
     pictures = files_below(folder, on_skip=builder.skip_folder)
-    notes = _Notes(builder.root, folder, split, _xml_files(builder), pictures)
+    xml_files = _XmlFiles(builder.root, folder, split, _find_xml(builder), pictures)
     for path in pictures:
         name = builder.relative(path)
         parent = _class(path)
         size = None
         boxes: dict[str, list[Any]] = {parent: []} if parent else {}
-        annotation = _annotation(builder, path, notes)
+        annotation = _annotation(builder, path, xml_files)
         if annotation is not None:
             size = builder.size(name, annotation.width, annotation.height)
             found: dict[str, list[Any]] = {}
-            for thing in annotation.objects:
-                found.setdefault(thing.label, []).append(thing.box)
+            for obj in annotation.objects:
+                found.setdefault(obj.label, []).append(obj.box)
             if parent and found and parent not in found:
-                what = f"the picture is in the folder {parent} but its annotation has {shown(next(iter(found)))}"
+                what = f"in the folder {parent}, but its annotation has {shown(next(iter(found)))}"
                 builder.problem(name, "class differs", what)
             boxes |= found
         if not boxes:
-            builder.problem(name, "class unknown", "has no readable annotation; skipped")
+            builder.problem(name, "class unknown", "no readable annotation; skipped")
         _add(builder, path, name, boxes, size)
-    elsewhere = "" if notes.found else _elsewhere(builder.root)
+    elsewhere = "" if xml_files.found else _elsewhere(builder.root)
     if elsewhere:
         if builder.empty:
             raise DatasetError(elsewhere)
@@ -122,7 +122,7 @@ def _elsewhere(root: Path) -> str:
     return ""
 
 
-def _xml_files(builder: Builder) -> list[Path]:
+def _find_xml(builder: Builder) -> list[Path]:
     root = builder.root
     # Searched first, because the rest may be a million pictures.
     places = [p for p in (root / "Annotations", root / "ILSVRC" / "Annotations") if p.is_dir()]
@@ -130,7 +130,7 @@ def _xml_files(builder: Builder) -> list[Path]:
     return found or files_below(root, (".xml",), _DEPTH)
 
 
-class _Notes:
+class _XmlFiles:
     """Annotation files by name, for the pictures of one split.
 
     A picture's annotation has its name, except for the extension. Of several, that in the same class folder (a WordNet
@@ -155,16 +155,16 @@ class _Notes:
 
     def of(self, picture: Path) -> tuple[Path | None, str]:
         """The picture's annotation, or None and why it is unclear; the text is empty where there is none."""
-        place = _class(picture)
-        files = [p for p in self._by_stem.get(picture.stem, []) if not self._is_foreign(p, place)]
+        wnid = _class(picture)
+        files = [p for p in self._by_stem.get(picture.stem, []) if not self._is_foreign(p, wnid)]
         if not files:
             return None, ""
-        ranks = [(place != "" and _class(p) == place, self._is_own(p)) for p in files]
+        ranks = [(wnid != "" and _class(p) == wnid, self._is_own(p)) for p in files]
         files = [p for p, rank in zip(files, ranks, strict=True) if rank == max(ranks)]
         name = shown(files[0].name)
         if len(files) > 1:
             return None, f"{len(files)} annotations have its name"
-        if self._stems[picture.stem, place] > 1:
+        if self._stems[picture.stem, wnid] > 1:
             return None, f"its annotation {name} may belong to another picture of the same name"
         if self._alike[picture.stem] > 1 and not _class(files[0]):
             return None, f"its annotation {name} may belong to pictures of the same name in other folders"
@@ -175,9 +175,9 @@ class _Notes:
         stem = PurePosixPath(filename).stem if Path(filename).suffix.lower() in (".jpeg", ".jpg", ".png") else filename
         return bool(filename) and stem != picture.stem and self._alike[stem] > 0
 
-    def _is_foreign(self, path: Path, place: str) -> bool:
+    def _is_foreign(self, path: Path, wnid: str) -> bool:
         """Whether an annotation is in the folder of another class or split."""
-        if place and _class(path) not in ("", place):
+        if wnid and _class(path) not in ("", wnid):
             return True
         others = set(SPLITS) - {self._split}
         return self._split is not None and not self._is_own(path) and not others.isdisjoint(self._parts(path))
@@ -194,10 +194,10 @@ def _class(path: Path) -> str:
     return path.parent.name if WNID.fullmatch(path.parent.name) else ""
 
 
-def _annotation(builder: Builder, path: Path, notes: _Notes) -> XmlAnnotation | None:
+def _annotation(builder: Builder, path: Path, xml_files: _XmlFiles) -> XmlAnnotation | None:
     """The annotation of a picture; None where there is none, and with a problem where it is unclear or unreadable."""
     name = builder.relative(path)
-    file, unclear = notes.of(path)
+    file, unclear = xml_files.of(path)
     if unclear:
         builder.problem(name, "annotation unclear", f"{unclear}; skipped")
     if file is None:
@@ -207,7 +207,7 @@ def _annotation(builder: Builder, path: Path, notes: _Notes) -> XmlAnnotation | 
     except DatasetError as error:
         builder.problem(builder.relative(file), "annotation unreadable", str(error))
         return None
-    if notes.is_other(path, annotation.filename):
+    if xml_files.is_other(path, annotation.filename):
         what = f"its annotation is for another picture, {shown(annotation.filename)}; skipped"
         builder.problem(name, "annotation unclear", what)
         return None

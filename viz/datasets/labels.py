@@ -31,31 +31,31 @@ def _unique(names: Sequence[str]) -> dict[str, int]:
     return {name: i for i, name in enumerate(names) if counts[name] == 1}
 
 
-def class_of(label: str, kind: str = "") -> int | None:
+def class_of(label: str, superclass: str = "") -> int | None:
     """ImageNet index of a WordNet id or name; None for any other or ambiguous label.
 
     Underscores count as spaces, and case matters only where it distinguishes two classes. A name of two classes (crane)
     and a homonym (`viz.datasets.homonyms`) give None, see `unclear`.
 
     Args:
-        kind: the data set's own superclass of the label, which may resolve a homonym.
+        superclass: the data set's own superclass of the label, which may resolve a homonym.
     """
-    return _look_up(label, kind)[0]
+    return _look_up(label, superclass)[0]
 
 
-def unclear(label: str, kind: str = "") -> str:
+def unclear(label: str, superclass: str = "") -> str:
     """Why a label that is an ImageNet name is ambiguous, as the rest of a sentence; otherwise empty."""
-    return _look_up(label, kind)[1]
+    return _look_up(label, superclass)[1]
 
 
 @cache
-def _look_up(label: str, kind: str) -> tuple[int | None, str]:
+def _look_up(label: str, superclass: str) -> tuple[int | None, str]:
     """The values of `class_of` and `unclear`."""
     synsets, exact, folded, names = _table()
     text = " ".join(label.replace("_", " ").split())
     # The Cardigan is a dog, the cardigan is a garment: the exact case has priority.
     index = synsets.get(label, exact.get(text, folded.get(text.casefold())))
-    meaning = imagenet_meaning(text, kind)
+    meaning = imagenet_meaning(text, superclass)
     if index is not None and meaning is not None:
         return None, f"may not mean ImageNet's class of that name ({index}, {meaning})"
     if index is None:
@@ -80,7 +80,7 @@ def readable(wnid: str) -> str:
 class _Label:
     # Dictionaries as ordered sets.
     names: dict[str, None] = field(default_factory=dict)
-    kinds: dict[str, None] = field(default_factory=dict)
+    superclasses: dict[str, None] = field(default_factory=dict)
     given: dict[int | None, None] = field(default_factory=dict)
     index: int | None = None
 
@@ -92,13 +92,13 @@ class Labels:
     problems: Problems
     _labels: dict[str, _Label] = field(default_factory=dict)
 
-    def see(self, label: str, name: str, class_index: int | None, kind: str) -> None:
+    def see(self, label: str, name: str, class_index: int | None, superclass: str) -> None:
         """Record the label of one sample, its readable name, its class index and its superclass, if any."""
         entry = self._labels.setdefault(label, _Label())
         if name:
             entry.names[name] = None
-        if kind:
-            entry.kinds[kind] = None
+        if superclass:
+            entry.superclasses[superclass] = None
         entry.given[class_index] = None
 
     def finish(self) -> tuple[DatasetClass, ...]:
@@ -111,25 +111,25 @@ class Labels:
 
     def _class(self, label: str, entry: _Label) -> DatasetClass:
         text = next(iter(entry.names), label)
-        kind = next(iter(entry.kinds), "") if len(entry.kinds) == 1 else ""
-        by_label = class_of(label, kind)
+        superclass = next(iter(entry.superclasses), "") if len(entry.superclasses) == 1 else ""
+        by_label = class_of(label, superclass)
         # A WordNet id is more specific than a name.
-        named = {} if WNID.fullmatch(label) else {name: class_of(name, kind) for name in entry.names}
+        named = {} if WNID.fullmatch(label) else {name: class_of(name, superclass) for name in entry.names}
         found = {i for i in named.values() if i is not None} if by_label is None else {by_label}
         entry.index = next(iter(found)) if len(found) == 1 else None
         if None in entry.given:
-            self._report_ambiguous(label, named, kind, found)
+            self._report_ambiguous(label, named, superclass, found)
         given = [i for i in entry.given if i is not None]
         self._report_given(label, given, entry)
         indices = {*given, *({entry.index} if None in entry.given else ())}
         return DatasetClass(label, text, next(iter(indices)) if len(indices) == 1 else None)
 
-    def _report_ambiguous(self, label: str, names: Iterable[str], kind: str, found: set[int]) -> None:
+    def _report_ambiguous(self, label: str, names: Iterable[str], superclass: str, found: set[int]) -> None:
         why = ""
         if len(found) > 1:
             why = f"its names are those of several ImageNet classes ({_listed(found)})"
         elif not found:
-            reasons = ((word, unclear(word, kind)) for word in (label, *names))
+            reasons = ((word, unclear(word, superclass)) for word in (label, *names))
             why = next((f"{shown(word)!r} {reason}" for word, reason in reasons if reason), "")
         if why:
             what = f"{why}; it gets no class. Give class_index or a WordNet id"

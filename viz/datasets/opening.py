@@ -16,20 +16,20 @@ class Layout:
 
     Attributes:
         name: as given to `open_dataset`. looks_for: its characteristic files, for error messages.
-        fits: whether a path has this layout.
-        read: the data set at a path that fits, of one split or, where the layout allows it, the whole. It raises
+        find: what a path has of this layout; empty or False if nothing.
+        read: the data set at a path with this layout, of one split or, where the layout allows it, the whole. It raises
             `DatasetError` for an unknown split and for an index that cannot be read.
     """
 
     name: str
     looks_for: str
-    fits: Callable[[Path], bool]
+    find: Callable[[Path], object]
     read: Callable[[Path, str | None], Dataset]
 
 
 _MODULES = (csv_index, wsol, coco, voc, cub, tiny_imagenet, ilsvrc, folders)
 # In the order in which they are tried: the most specific first.
-LAYOUTS: tuple[Layout, ...] = tuple(Layout(m.NAME, m.LOOKS_FOR, m.fits, m.read) for m in _MODULES)
+LAYOUTS: tuple[Layout, ...] = tuple(Layout(m.NAME, m.LOOKS_FOR, m.find, m.read) for m in _MODULES)
 
 
 def open_dataset(path: str | Path, split: str | None = None, *, layout: str = "auto") -> Dataset:
@@ -67,11 +67,11 @@ def _layout_of(root: Path, name: str) -> Layout:
     if name != "auto":
         if name not in known:
             raise DatasetError(f"Unknown layout {shown(name)!r}. Choose one of: auto, {', '.join(known)}.")
-        if not known[name].fits(root):
+        if not known[name].find(root):
             raise DatasetError(f"This data set does not have the layout {name}, which needs {known[name].looks_for}.")
         return known[name]
     for item in LAYOUTS:
-        if item.fits(root):
+        if item.find(root):
             return item
     needed = "; ".join(f"{item.looks_for} ({item.name})" for item in LAYOUTS)
     raise DatasetError(f"No data set found at {shown(root.name or '.')}. A data set has one of: {needed}.")

@@ -19,50 +19,43 @@ from viz.picture_files import is_hidden
 NAME = "tiny-imagenet"
 LOOKS_FOR = "train/WNID/WNID_boxes.txt or val/val_annotations.txt, as Tiny ImageNet"
 _VAL = "val_annotations.txt"
-
-
 _Lines = dict[str, list[list[str]]]
 
 
-def fits(root: Path) -> bool:
-    """Whether the folder, or a split of it, has Tiny ImageNet's lists."""
-    return bool(_splits(root))
-
-
-def read(root: Path, split: str | None) -> Dataset:
-    """The data set of one split; a folder that is itself a split has none."""
-    splits = tuple(s for s in _splits(root) if s)
-    split = choose_split(split, splits, needed=bool(splits))
-    builder = Builder(root, "inclusive")
-    folder = builder.root / (split or "")
-    whole = _listed(folder / _VAL, with_class=True) if (folder / _VAL).is_file() else None
-    per_class: dict[str, _Lines] = {"": {}}
-    for path in files_below(folder, on_skip=builder.skip_folder):
-        place = next((p for p in reversed(path.relative_to(folder).parts[:-1]) if WNID.fullmatch(p)), "")
-        if whole is None and place not in per_class:
-            boxes = folder / place / f"{place}_boxes.txt"
-            per_class[place] = _listed(boxes, with_class=False) if boxes.is_file() else {}
-        cells = (per_class[place] if whole is None else whole).get(path.name, [])
-        wnid = cells[0][0] if whole is not None and cells else place
-        name = builder.relative(path)
-        if not wnid:
-            builder.problem(name, "class unknown", "not in any list; skipped")
-        elif place and wnid != place:
-            what = f"in the folder {place}, but its class in the list is {shown(wnid)}; skipped"
-            builder.problem(name, "class differs", what)
-        else:
-            usable = builder.boxes(name, [line[-4:] for line in cells], None)
-            builder.add(path, wnid, boxes=usable, name=readable(wnid))
-    return builder.build(NAME, split, splits)
-
-
-def _splits(root: Path) -> list[str]:
+def find(root: Path) -> list[str]:
     """Splits with ground truth; the name is empty where the folder itself is one."""
     if not root.is_dir():
         return []
     if _is_split(root):
         return [""]
     return [s for s in ("train", "val") if (root / s).is_dir() and _is_split(root / s)]
+
+
+def read(root: Path, split: str | None) -> Dataset:
+    """The data set of one split; a folder that is itself a split has none."""
+    splits = tuple(s for s in find(root) if s)
+    split = choose_split(split, splits, needed=bool(splits))
+    builder = Builder(root, "inclusive")
+    folder = builder.root / (split or "")
+    whole = _listed(folder / _VAL, with_class=True) if (folder / _VAL).is_file() else None
+    per_class: dict[str, _Lines] = {"": {}}
+    for path in files_below(folder, on_skip=builder.skip_folder):
+        folder_wnid = next((p for p in reversed(path.relative_to(folder).parts[:-1]) if WNID.fullmatch(p)), "")
+        if whole is None and folder_wnid not in per_class:
+            boxes = folder / folder_wnid / f"{folder_wnid}_boxes.txt"
+            per_class[folder_wnid] = _listed(boxes, with_class=False) if boxes.is_file() else {}
+        cells = (per_class[folder_wnid] if whole is None else whole).get(path.name, [])
+        wnid = cells[0][0] if whole is not None and cells else folder_wnid
+        name = builder.relative(path)
+        if not wnid:
+            builder.problem(name, "class unknown", "not in any list; skipped")
+        elif folder_wnid and wnid != folder_wnid:
+            what = f"in the folder {folder_wnid}, but its class in the list is {shown(wnid)}; skipped"
+            builder.problem(name, "class differs", what)
+        else:
+            usable = builder.boxes(name, [line[-4:] for line in cells], None)
+            builder.add(path, wnid, boxes=usable, name=readable(wnid))
+    return builder.build(NAME, split, splits)
 
 
 def _is_split(folder: Path) -> bool:

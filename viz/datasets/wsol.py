@@ -21,20 +21,24 @@ NAME = "wsol"
 LOOKS_FOR = "metadata/DATASET/SPLIT/image_ids.txt, as wsolevaluation"
 
 
-def fits(root: Path) -> bool:
-    """Whether there is metadata."""
-    return bool(_splits(root))
+def find(root: Path) -> dict[str, Path]:
+    """Folders of lists by split."""
+    pattern = "*/image_ids.txt" if root.parent.name == "metadata" else "*/*/image_ids.txt"
+    below = root if "metadata" in (root.name, root.parent.name) else root / "metadata"
+    folders = [p.parent for p in sorted(below.glob(pattern))]
+    alone = len({f.parent for f in folders}) == 1
+    return {f.name if alone else f"{f.parent.name}/{f.name}": f for f in folders}
 
 
 def read(root: Path, split: str | None) -> Dataset:
     """The data set of one split."""
-    splits = _splits(root)
+    splits = find(root)
     split = str(choose_split(split, tuple(splits), needed=True))
     folder = splits[split]
     dataset = folder.parent.name
     builder = Builder(_root(root), "inclusive")
-    places = [builder.root / inner / dataset for inner in ("dataset", "data", "")]
-    base = next((place for place in places if place.is_dir()), builder.root)
+    candidates = [builder.root / inner / dataset for inner in ("dataset", "data", "")]
+    base = next((folder for folder in candidates if folder.is_dir()), builder.root)
     labels = {key: label for key, (label,) in keyed_table(folder / "class_labels.txt", (1,), ",").items()}
     sizes = keyed_table(folder / "image_sizes.txt", (2,), ",") if (folder / "image_sizes.txt").is_file() else {}
     boxes: dict[str, list[list[str]]] = {}
@@ -68,14 +72,6 @@ def _root(root: Path) -> Path:
     return root.parent.parent if root.parent.name == "metadata" else root
 
 
-def _splits(root: Path) -> dict[str, Path]:
-    pattern = "*/image_ids.txt" if root.parent.name == "metadata" else "*/*/image_ids.txt"
-    below = root if "metadata" in (root.name, root.parent.name) else root / "metadata"
-    folders = [p.parent for p in sorted(below.glob(pattern))]
-    alone = len({f.parent for f in folders}) == 1
-    return {f.name if alone else f"{f.parent.name}/{f.name}": f for f in folders}
-
-
 def _mask(builder: Builder, key: str, entries: list[list[str]], base: Path) -> FileMask | None:
     paths: list[Path] = []
     ignored: list[Path] = []
@@ -91,6 +87,6 @@ def _class_index(builder: Builder, key: str, label: str, dataset: str) -> int | 
     try:
         index = whole(label)
     except ValueError:
-        builder.problem(key, "class unknown", "has no class number")
+        builder.problem(key, "class unknown", "no class number")
         return None
     return index if dataset == "ILSVRC" and 0 <= index < 1000 else None
