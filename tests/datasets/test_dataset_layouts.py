@@ -22,8 +22,8 @@ from tests.dataset_files import (
     xml,
 )
 from viz.datasets import DatasetError, load_mask, open_dataset, open_sample
-from viz.datasets.files import read_xml
-from viz.datasets.pairs import paired
+from viz.datasets.annotation_xml import read_xml
+from viz.datasets.folders import paired
 
 # --- links ------------------------------------------------------------------------------------------------------------
 
@@ -75,7 +75,7 @@ def test_links_that_lead_in_circles_are_refused(tmp_path: Path) -> None:
     (root / "loop.jpg").symlink_to("loop.jpg")
     data = open_dataset(root)
     assert [s.id for s in data] == ["a.jpg"] and data.counts == {"path refused": 1}
-    assert "is a link that leads to itself" in data.problems[0].message
+    assert "is a link to itself" in data.problems[0].message
     root = tmp_path / "folders"
     picture(root / "images" / "dog" / "a.jpg")
     mask_file(root / "masks" / "dog" / "a.png", np.full((120, 160), 255))
@@ -157,7 +157,7 @@ def test_voc_an_annotation_belongs_to_one_picture(tmp_path: Path) -> None:
     assert [s.id for s in data] == ["JPEGImages/a.png", "JPEGImages/d.jpg"]
     assert data.counts == {"picture unclear": 2}
     told = [p.message for p in data.problems]
-    assert "may belong to b.bmp or b.png" in told[0] and "names the picture d.jpg, which is there, too" in told[1]
+    assert "may belong to b.bmp or b.png" in told[0] and "filename is that of another picture, d.jpg" in told[1]
 
 
 def test_voc_folders_by_other_names(tmp_path: Path) -> None:
@@ -194,13 +194,13 @@ def test_xml_in_the_encoding_that_it_declares(tmp_path: Path, declared: str, wri
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (b'<?xml version="1.0" encoding="unicode_escape"?><a/>', "encoding 'unicode_escape', which is unknown"),
-        (b'<?xml version="1.0" encoding="zip"?><a/>', "encoding 'zip', which is unknown"),
+        (b'<?xml version="1.0" encoding="unicode_escape"?><a/>', "unknown encoding 'unicode_escape'"),
+        (b'<?xml version="1.0" encoding="zip"?><a/>', "unknown encoding 'zip'"),
         ("<a>é</a>".encode("latin-1"), "not UTF-8 text, and declares no encoding"),
         ('<?xml version="1.0" encoding="utf-8"?><a>é</a>'.encode("latin-1"), "not UTF-8 text, as it declares"),
         ('<?xml version="1.0" encoding="GBK"?><!DOCTYPE a []><a/>'.encode("gbk"), "declares a document type"),
         ('<?xml version="1.0"?><!ENTITY x "y"><a/>'.encode("utf-16"), "declares a document type or entities"),
-        (b'<?xml version="1.0" encoding="utf-7"?>+ADwAIQ-DOCTYPE a+AD4-<a/>', "'utf-7', which is unknown"),
+        (b'<?xml version="1.0" encoding="utf-7"?>+ADwAIQ-DOCTYPE a+AD4-<a/>', "unknown encoding 'utf-7'"),
     ],
 )
 def test_xml_in_no_encoding_of_text_is_refused(tmp_path: Path, data: bytes, says: str) -> None:
@@ -265,7 +265,7 @@ def test_tiny_imagenet(tmp_path: Path) -> None:
     train = open_dataset(root, "train")
     assert [(s.label, s.boxes[0][0]) for s in train] == [(TABBY, 0.0), (TABBY, 3.0), (PANDA, 0.0), (PANDA, 3.0)]
     assert open_dataset(root / "val")[0].boxes == val.boxes and not train.problems
-    with pytest.raises(DatasetError, match="it has: train, val"):
+    with pytest.raises(DatasetError, match="This data set has: train, val"):
         open_dataset(root, "test")
 
 

@@ -46,7 +46,7 @@ def test_columns_that_are_not_read_are_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("image,label,x,y,w,h\na.jpg,tabby,1,2,30,40\n", "boxes in the columns x, y, w, h, which may mean several"),
+        ("image,label,x,y,w,h\na.jpg,tabby,1,2,30,40\n", "boxes in the columns x, y, w, h are ambiguous"),
         ('image,label,bbox\na.jpg,tabby,"[1,2,30,40]"\n', "boxes in the columns bbox"),
         ("image,label,xmin,ymin\na.jpg,tabby,1,2\n", "boxes in the columns xmin, ymin"),
         ("image,x0,y0,x1,y1,xmin,ymin,xmax,ymax\na.jpg,1,2,3,4,1,2,3,4\n", "in x0, y0, x1, y1 and xmin, ymin"),
@@ -88,7 +88,7 @@ def test_paths_of_a_table(tmp_path: Path) -> None:
     assert [s.id for s in data] == ["a.jpg", "b.jpg#tabby", "b.jpg#daisy"]
     assert data.counts == {"listed twice": 1, "path refused": 3}
     told = " ".join(p.message for p in data.problems)
-    assert "leaves the data set's folder by '..'" in told and "is an address" in told and "'' is empty" in told
+    assert "leaves the data set's folder by '..'" in told and "is a URL" in told and "'' is empty" in told
 
 
 def test_names_that_differ_in_case_or_jpeg_are_found_and_reported(tmp_path: Path) -> None:

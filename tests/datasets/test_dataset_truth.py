@@ -121,7 +121,7 @@ def test_coco_kite_is_no_bird_unless_it_is_said(tmp_path: Path) -> None:
     assert [(s.label, s.class_index) for s in data] == [("kite", None), ("cup", 968), ("mouse", 673)]
     assert data.counts == {"class ambiguous": 1}
     assert data.problems[0].message.startswith(
-        "The label 'kite' may not be what ImageNet calls so (21, a bird of prey)"
+        "kite: 'kite' may not mean ImageNet's class of that name (21, a bird of prey)"
     )
     bird = coco_set(tmp_path / "bird", [image(1, "1.jpg")], notes[:1], [category(1, "kite", "Bird")])
     assert open_dataset(bird)[0].class_index == 21
@@ -144,7 +144,7 @@ def test_csv_class_index_counts_for_its_own_row(tmp_path: Path) -> None:
     assert [(s.id, s.class_index) for s in data] == [("a.jpg", 388), ("b.jpg", 281)]
     assert [(c.label, c.class_index) for c in data.classes] == [("animal", None)]
     assert data.counts == {"label of several classes": 1}
-    assert "has the class_index 281, 388; each sample's own counts" in data.problems[0].message
+    assert "has the class_index 281, 388; each sample keeps its own" in data.problems[0].message
 
 
 def test_csv_objects_of_one_label_and_two_class_numbers_are_two_samples(tmp_path: Path) -> None:
@@ -227,12 +227,12 @@ def test_lists_that_name_a_picture_twice_with_other_values_are_refused(tmp_path:
     write(tmp_path / "images.txt", "1 a.jpg\n1 b.jpg\n")
     write(tmp_path / "bounding_boxes.txt", "1 1 2 3 4\n")
     write(tmp_path / "image_class_labels.txt", "1 1\n")
-    with pytest.raises(DatasetError, match=r"images\.txt has the number 1 twice"):
+    with pytest.raises(DatasetError, match=r"images\.txt lists 1 twice"):
         open_dataset(tmp_path)
     lists = tmp_path / "wsol" / "metadata" / "ILSVRC" / "val"
     write(lists / "image_ids.txt", "a.jpg\n")
     write(lists / "class_labels.txt", "a.jpg,1\na.jpg,2\n")
-    with pytest.raises(DatasetError, match=r"class_labels\.txt has a\.jpg twice"):
+    with pytest.raises(DatasetError, match=r"class_labels\.txt lists a\.jpg twice"):
         open_dataset(tmp_path / "wsol")
 
 
@@ -292,7 +292,7 @@ def test_voc_masks_in_colours(tmp_path: Path) -> None:
     assert [pixels(s) for s in data] == [1600, 4800], "the palette's colours, not its numbers"
     rgb[:40, :40] = (10, 20, 30)
     for sample in voc_set(tmp_path / "unknown", rgb):
-        with pytest.raises(DatasetError, match=r"holds the colour \(10, 20, 30\), which is no class's"):
+        with pytest.raises(DatasetError, match=r"has the colour \(10, 20, 30\), which belongs to no class"):
             load_mask(sample)
 
 
@@ -302,7 +302,7 @@ def test_voc_masks_in_colours(tmp_path: Path) -> None:
         ({"classes.txt": "bird\ncat\ndog\n"}, "does not begin with the background"),
         ({"class_names.txt": NAMES, "labels.txt": "_background_\ndog\nbird\n"}, "give different numbers"),
         ({"labelmap.txt": "bird\n"}, "not a name with a colour"),
-        ({"class_names.txt": "_background_\nbird\nbird\n"}, "names a class twice"),
+        ({"class_names.txt": "_background_\nbird\nbird\n"}, "has a duplicate class"),
     ],
 )
 def test_voc_masks_whose_numbers_are_unclear_are_left_out(tmp_path: Path, lists: dict[str, str], why: str) -> None:
@@ -323,7 +323,7 @@ def test_voc_numbers_are_pascal_vocs_only_where_all_labels_are(tmp_path: Path) -
 def test_voc_masks_that_contradict_their_boxes_are_refused(tmp_path: Path, values: np.ndarray) -> None:
     """Numbers of another list, of Pascal VOC's in another order, or of single objects."""
     for sample in voc_set(tmp_path, values):
-        with pytest.raises(DatasetError, match=r"outside the boxes of|in a box of .* but holds"):
+        with pytest.raises(DatasetError, match=r"outside the boxes of|in a box of .* but has"):
             load_mask(sample)
 
 
@@ -341,7 +341,7 @@ def test_class_numbers_are_not_read_from_colours_or_lossy_files(tmp_path: Path) 
     assert [s.id for s in data] == ["images/d.jpg#sky", "images/d.jpg#car"] and pixels(data[1]) == 6400
     assert data.counts == {"mask unreadable": 3}
     told = " ".join(p.message for p in data.problems)
-    assert "holds colours" in told and "compressed with loss" in told and "only 0 and 255" in told
+    assert "has colours" in told and "lossy compression" in told and "only 0 and 255" in told
 
 
 # --- boxes that are not in pixels -------------------------------------------------------------------------------------
@@ -355,7 +355,7 @@ def test_boxes_in_shares_are_refused_in_every_layout(tmp_path: Path) -> None:
     csv_set(tmp_path / "csv", rows)
     coco_set(tmp_path / "coco", [image(1, "1.jpg")], [note], [category(7, "tabby")])
     for name in ("csv", "coco", "voc"):
-        with pytest.raises(DatasetError, match="the boxes are shares of the picture"):
+        with pytest.raises(DatasetError, match="the boxes seem to be fractions of the picture's size"):
             open_dataset(tmp_path / name)
 
 

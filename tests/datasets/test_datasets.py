@@ -25,7 +25,7 @@ from viz.datasets import (
     open_dataset,
     open_sample,
 )
-from viz.datasets.files import read_xml
+from viz.datasets.annotation_xml import read_xml
 from viz.datasets.labels import class_of
 from viz.datasets.masks import Region, fill_polygon, regions_of, unpacked
 from viz.errors import PictureError
@@ -83,7 +83,7 @@ def test_csv_reads_boxes_classes_and_splits(tmp_path: Path) -> None:
     val = open_dataset(tmp_path, "val")
     assert len(val) == 1 and val[0].index == 0 and not val.problems
     assert open_sample(val[0]).size == (8, 12)
-    with pytest.raises(DatasetError, match="no split 'tset'; it has: val, train"):
+    with pytest.raises(DatasetError, match=r"Unknown split 'tset'\. This data set has: val, train"):
         open_dataset(tmp_path, "tset")
 
 
@@ -148,8 +148,8 @@ def test_csv_rows_that_come_twice_are_counted(tmp_path: Path) -> None:
     files = [len(s.mask.paths) if isinstance(s.mask, FileMask) else 0 for s in dataset]
     assert [len(s.boxes) for s in dataset] == [2, 0, 0, 0] and files == [1, 2, 0, 0]
     assert [p.message for p in dataset.problems[:2]] == [
-        "images/a.png is listed twice with the same class: line 4 gives 1 box again, left out.",
-        "images/b.png is listed twice with the same class: line 7 gives nothing new.",
+        "images/a.png: listed twice with the same class; skipped 1 box repeated on line 4.",
+        "images/b.png: listed twice with the same class; line 7 adds nothing.",
     ]
 
 
@@ -186,7 +186,7 @@ def test_of_many_problems_a_hundred_of_a_kind_are_kept_and_all_counted(tmp_path:
         ("images/99.png", "box clipped"),
         ("images/x.png", "size refused"),
     ]
-    assert dataset.problems[0].message == "A box of images/0.png reaches outside its picture and was clipped."
+    assert dataset.problems[0].message == "images/0.png: a box extends beyond the picture; clipped."
     left = dataset.with_classes()
     assert not left.samples and kinds(left)["not an ImageNet class"] == 252 and len(left.problems) == 201
     assert kinds(left.with_boxes()) == kinds(left)
@@ -205,10 +205,10 @@ def test_csv_class_index_and_name_columns(tmp_path: Path) -> None:
     [
         ("", "no header"),
         ("picture,label\na,b\n", "no column image"),
-        ("image,image\na,b\n", "a name of its own"),
+        ("image,image\na,b\n", "has the column image twice"),
         ("image,label\na.png,b,c\n", "line 2 has more cells"),
         ('image,label\n"a.png,b\n', "is not CSV"),
-        ("image,label\n", "No picture can be used"),
+        ("image,label\n", "has no usable picture"),
         ("image,label\n../a.png,b\n", "leaves the data set's folder"),
     ],
 )
@@ -344,12 +344,12 @@ def test_colours_palettes_and_transparency(tmp_path: Path) -> None:
     [
         (
             ringed(0, 128, 128, 128, 255, size=(16, 24)),
-            "holds the values 0, 128, 255, which are neither black and white nor class numbers",
+            "has the values 0, 128, 255, which are neither black and white nor class numbers",
         ),
-        (ringed(3, 1, 2), "holds the classes 1, 2, 3 and no background 0"),
-        (np.tile(np.arange(120), (8, 1)), "holds 119 greys and no white"),
-        (np.random.default_rng(0).integers(0, 255, (8, 12, 3)), "is a picture in colours, not a mask"),
-        (ringed(0, 7, 255, 100, 200, size=(16, 24)), "holds the values 0, 7, 100, 200, 255"),
+        (ringed(3, 1, 2), "has the classes 1, 2, 3 and no background 0"),
+        (np.tile(np.arange(120), (8, 1)), "has 119 greys and no white"),
+        (np.random.default_rng(0).integers(0, 255, (8, 12, 3)), "is a colour picture, not a mask"),
+        (ringed(0, 7, 255, 100, 200, size=(16, 24)), "has the values 0, 7, 100, 200, 255"),
     ],
 )
 def test_masks_that_may_mean_several_things_are_refused(tmp_path: Path, values: np.ndarray, says: str) -> None:
@@ -359,7 +359,7 @@ def test_masks_that_may_mean_several_things_are_refused(tmp_path: Path, values: 
     sample = open_dataset(tmp_path)[0]
     with pytest.raises(DatasetError, match=says) as caught:
         load_mask(sample)
-    assert str(caught.value).startswith("The mask of images/a.png is unclear: masks/a.png ")
+    assert str(caught.value).startswith("The mask of images/a.png is ambiguous: masks/a.png ")
     assert str(caught.value).endswith("; save it with 0 for background and 255 for object.")
     assert str(tmp_path) not in str(caught.value)
 
@@ -371,7 +371,7 @@ def test_more_unclear_masks(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="255 may be object or void"):
         FileMask((tmp_path / "p.png",)).load()
     Image.fromarray(ringed(0, 40, size=(64, 64))).save(tmp_path / "a.jpg")
-    with pytest.raises(ValueError, match="is compressed with loss and not black and white"):
+    with pytest.raises(ValueError, match="has lossy compression and is not black and white"):
         FileMask((tmp_path / "a.jpg",)).load()
     Image.fromarray(ringed(0, 7, 44).astype(np.uint16) * 200).save(tmp_path / "deep.png")
     with pytest.raises(ValueError, match="class numbers up to 8800; only 0 to 255"):
@@ -437,11 +437,11 @@ def test_nothing_fitting_says_what_was_looked_for(tmp_path: Path) -> None:
         open_dataset(tmp_path)
     for layout in LAYOUTS:
         assert layout.looks_for in str(caught.value)
-    with pytest.raises(DatasetError, match="There is no data set"):
+    with pytest.raises(DatasetError, match="No data set at nowhere"):
         open_dataset(tmp_path / "nowhere")
-    with pytest.raises(DatasetError, match="There is no layout 'vocs'; use auto or csv"):
+    with pytest.raises(DatasetError, match=r"Unknown layout 'vocs'\. Choose one of: auto, csv"):
         open_dataset(tmp_path, layout="vocs")
-    with pytest.raises(DatasetError, match="no data set of the layout voc"):
+    with pytest.raises(DatasetError, match="does not have the layout voc"):
         open_dataset(tmp_path, layout="voc")
 
 
@@ -513,7 +513,7 @@ def test_voc_one_sample_a_picture_and_class(tmp_path: Path) -> None:
     mask = load_mask(dog)
     assert mask[:, 0].tolist() == [255, 1, 1, 1, 0, 0, 0, 0]
     assert load_mask(person)[:, 0].tolist() == [255, 0, 0, 0, 1, 1, 1, 1]
-    with pytest.raises(DatasetError, match=r"Name a split of this data set; it has: train, val, Segmentation/val"):
+    with pytest.raises(DatasetError, match=r"Specify a split. This data set has: train, val, Segmentation/val"):
         open_dataset(tmp_path)
 
 
@@ -611,8 +611,8 @@ def test_coco_broken_regions_leave_the_box(tmp_path: Path, segmentation: object)
     ("text", "says"),
     [
         ("{", "not JSON: line 1"),
-        ("[]", "not of COCO's form"),
-        ('{"images": {}, "annotations": [], "categories": []}', "not of COCO's form"),
+        ("[]", "not in COCO's form"),
+        ('{"images": {}, "annotations": [], "categories": []}', "not in COCO's form"),
         ("[" * 200_000, "cannot be read|nested too deeply"),
         ('{"images": ' + "9" * 5000 + "}", "a number cannot be read"),
     ],
@@ -714,13 +714,13 @@ def test_ilsvrc_pictures_alone_say_where_their_annotations_are(tmp_path: Path) -
         ("Data/CLS-LOC", "val", "../.."),
         ("Data", "val", ".."),
     ):
-        with pytest.raises(DatasetError, match="holds no annotations; they lie in") as caught:
+        with pytest.raises(DatasetError, match="has no annotations; they are in") as caught:
             open_dataset(root / inner, split)
-        assert f"{up}/Annotations: name the folder kit ({up})" in str(caught.value)
+        assert f"{up}/Annotations. Open the folder kit ({up})" in str(caught.value)
         assert str(tmp_path) not in str(caught.value)
     folders = open_dataset(root / "Data" / "CLS-LOC" / "train")
     assert kinds(folders) == {"annotations elsewhere": 1} and not folders[0].boxes
-    assert "name the folder kit (../../..)" in folders.problems[0].message
+    assert "Open the folder kit (../../..)" in folders.problems[0].message
 
 
 def test_ilsvrc_kaggle_solution(tmp_path: Path) -> None:
@@ -764,7 +764,7 @@ def test_wsol_lists(tmp_path: Path) -> None:
     for inner in ("metadata", "metadata/ILSVRC"):
         assert open_dataset(tmp_path / inner).fingerprint == dataset.fingerprint
     wsol_set(tmp_path, "CUB")
-    with pytest.raises(DatasetError, match="it has: CUB/test, ILSVRC/test"):
+    with pytest.raises(DatasetError, match="This data set has: CUB/test, ILSVRC/test"):
         open_dataset(tmp_path)
     assert [s.class_index for s in open_dataset(tmp_path, "CUB/test")] == [None, None], "bird 0 is no tench"
 
@@ -782,7 +782,7 @@ def test_wsol_masks_with_an_ignored_region(tmp_path: Path) -> None:
     assert load_mask(dataset[0])[0].tolist() == [1, 1, 0, 0, 0, 0, 1, 1, 255, 255, 0, 0]
     assert dataset[1].mask is None and kinds(dataset)["path refused"] == 1
     write(folder / "localization.txt", "val/a.jpg,1,2,3\n")
-    with pytest.raises(DatasetError, match="has not the parts it should"):
+    with pytest.raises(DatasetError, match="has a line with missing or extra fields"):
         open_dataset(root)
 
 
@@ -807,7 +807,7 @@ def test_cub_lists(tmp_path: Path) -> None:
     assert load_mask(dataset[0])[0].tolist() == [1] * 3 + [0] * 9, "one annotator of five is no majority"
     assert kinds(dataset) == {"box unreadable": 1, "path refused": 1}
     assert [s.label for s in open_dataset(tmp_path, "test")] == ["014.Indigo_Bunting"]
-    with pytest.raises(DatasetError, match="it has: train, test"):
+    with pytest.raises(DatasetError, match="This data set has: train, test"):
         open_dataset(tmp_path, "val")
 
 

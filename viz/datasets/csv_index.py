@@ -1,45 +1,61 @@
 """Layout ``csv``: an ``index.csv`` beside the pictures.
 
-Columns: ``image`` (relative path; needed), ``label``, ``name``, ``class_index``, ``split``, ``width``, ``height``,
-``boxes`` (a JSON list of [x0, y0, x1, y1]) or ``x0, y0, x1, y1`` (one box a row; also ``xmin, ymin, xmax, ymax`` and
-other usual words, see `viz.datasets.csv_columns`), ``mask`` (relative path of a file:
-white on black, or class numbers of which all but 0 are object and 255 is void; what may mean several things is refused,
-see `viz.datasets.mask_files`). Rows of one picture and label are one sample with all their boxes and masks; a box that
-was there, or a row that brings nothing new, is a problem ("listed twice"). A column that is not read is a problem, too.
-Cells are separated by commas, semicolons or tabs.
+Columns: ``image`` (relative path; required), ``label``, ``name``, ``class_index``, ``split``, ``width``, ``height``,
+``boxes`` (a JSON list of [x0, y0, x1, y1]) or ``x0, y0, x1, y1`` (one box per row; for other names see `_CORNERS`), and
+``mask`` (relative path: white on black, or class numbers where 0 is background and 255 is void; ambiguous files are
+refused, see `viz.datasets.mask_files`). Cells are separated by commas, semicolons or tabs. Boxes have continuous
+coordinates and exclusive far edges.
 
-``label`` is a WordNet id, an ImageNet name, or the data set's own word. Where every label of the index is a whole
-number from 0 to 999, the labels are ImageNet's class numbers, unless a column ``name`` is there and says otherwise.
-``class_index`` is ImageNet's number (0 to 999) of this row, whatever the label is: rows of one picture and label with
-different numbers are samples of their own.
+Rows of one picture and label are one sample with all their boxes and masks. A repeated box, a row that adds nothing and
+an unknown column are reported.
 
-With a ``classes.txt`` and no label the masks hold class numbers: one sample for each class that a mask holds, and a
-class named void, ignore or unlabelled is ignored.
-Boxes are taken as continuous coordinates with exclusive far edges.
+``label`` is a WordNet id, an ImageNet name, or the data set's own name. If every label of the index is a whole number
+from 0 to 999, labels are ImageNet class indices, unless a column ``name`` contradicts it. ``class_index`` is the row's
+ImageNet index (0 to 999), whatever the label is: rows of one picture and label with different indices are separate
+samples. With a ``classes.txt`` and no label column, masks contain class numbers: one sample for each class in a mask.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import json
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from viz.datasets.builder import Builder, chosen, whole
-from viz.datasets.core import Box, Dataset
-from viz.datasets.csv_columns import raw_boxes, understood
-from viz.datasets.files import shown
-from viz.datasets.index_masks import add_classes, class_names
+from viz.datasets.boxes import whole
+from viz.datasets.builder import Builder, choose_split
+from viz.datasets.core import Box, Dataset, DatasetError, shown
+from viz.datasets.files import Table, lines_if_any
 from viz.datasets.labels import IMAGENET, class_of, name_of
 from viz.datasets.masks import FileMask
-from viz.datasets.tables import read_rows
 
 NAME = "csv"
 LOOKS_FOR = "an index.csv with a column image"
+_KNOWN = ("image", "label", "name", "class_index", "split", "width", "height", "boxes", "mask")
+# The usual names of corners. x, y, w, h is not among them: x and y may be a corner or the centre.
+_CORNERS = (
+    ("x0", "y0", "x1", "y1"),
+    ("x1", "y1", "x2", "y2"),
+    ("xmin", "ymin", "xmax", "ymax"),
+    ("x_min", "y_min", "x_max", "y_max"),
+    ("left", "top", "right", "bottom"),
+    ("bbox_x0", "bbox_y0", "bbox_x1", "bbox_y1"),
+    ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2"),
+    ("bbox_xmin", "bbox_ymin", "bbox_xmax", "bbox_ymax"),
+)
+_LIKE_BOXES = re.compile(
+    r"(?:b?box(?:es)?[_ ]?)?(?:[xywh][0-3]?|[xy]_?(?:min|max|c|center|centre)|c[xy]|left|top|right|bottom)"
+    r"|b?box(?:es)?|bounding_?box(?:es)?|bbox_?(?:width|height)"
+)
 _Key = tuple[Path, str, int | None]
 
 
 @dataclass
 class _Entry:
+    """The rows of one picture, label and class index."""
+
     path: Path
     label: str
     name: str
@@ -49,53 +65,45 @@ class _Entry:
     masks: list[Path] = field(default_factory=list)
 
 
-def fits(root: Path) -> bool:
-    """Whether the folder holds an index, or is one."""
+def find(root: Path) -> bool:
+    """Whether the folder has an index, or is one."""
     return (root / "index.csv").is_file() or (root.is_file() and root.suffix.lower() in (".csv", ".tsv"))
 
 
 def read(root: Path, split: str | None) -> Dataset:
-    """The data set of an index.
-
-    Raises:
-        DatasetError: the index cannot be read, lacks the picture column or the split.
-    """
+    """The data set of an index, or one of its splits."""
     index = root if root.is_file() else root / "index.csv"
+    file = shown(index.name)
     builder = Builder(index.parent)
-    unnamed: Counter[str] = Counter()
-    there, rows = read_rows(index, "image", unnamed)
-    columns = understood(builder, shown(index.name), there, linked=index.is_symlink())
+    table = Table(index, "image")
+    columns, corners = _columns_of(builder, file, table.columns, linked=index.is_symlink())
     splits: dict[str, None] = {}
     entries: dict[_Key, _Entry] = {}
-    numbers = _Numbers()
-    for line, raw in rows:
-        row = columns.row(raw)
-        numbers.see(row)
+    labels: dict[tuple[str, str], None] = {}
+    for line, cells in table:
+        row = {name: cells[column] for name, column in columns.items()}
+        labels[row.get("label", ""), row.get("name", "")] = None
         if row.get("split"):
             splits[row["split"]] = None
         if split is None or row.get("split") == split:
-            _take(builder, entries, f"line {line}", row, [raw[c] for c in columns.corners])
-    if unnamed:
-        message = f"{shown(index.name)} has cells in columns without a name ({unnamed['']} in all), which are not read."
-        builder.problem(shown(index.name), "column not read", message)
-    labelled = any(ours == "label" for _, ours in columns.ours)
-    names = None if labelled else class_names(index.parent / "classes.txt")
-    chosen(split, tuple(splits))
-    if numbers.guessed and any(e.class_index is None for e in entries.values()):
-        # Another set's own numbers look the same: whoever reads the result must know.
-        builder.problem(
-            shown(index.name),
-            "labels are numbers",
-            "The labels are numbers without names; they are read as ImageNet's 0 to 999.",
-        )
-    for entry in _joined(entries, numbers):
+            _collect(builder, entries, f"line {line}", row, [cells[c] for c in corners])
+    if table.unnamed_cells:
+        what = f"{table.unnamed_cells} cells are in columns without a name; ignored"
+        builder.problem(file, "column not read", what)
+    names = None if "label" in columns else lines_if_any(index.parent / "classes.txt")
+    choose_split(split, tuple(splits))
+    as_indices, confirmed = _read_as_indices(labels)
+    if as_indices and not confirmed and any(e.class_index is None for e in entries.values()):
+        # Another data set's own class numbers look the same, so the assumption is reported.
+        builder.problem(file, "labels are numbers", "labels are numbers without names; read as ImageNet's 0 to 999")
+    for entry in _merged(entries, as_indices):
         if names is not None and entry.masks:
             if len(entry.masks) > 1:
-                name = shown(builder.relative(entry.path))
-                builder.problem(name, "two masks", f"{name} has several masks of class numbers; the first counts.")
-            add_classes(builder, entry.path, entry.masks[0], names, entry.size)
+                what = "several masks of class numbers; the first one is used"
+                builder.problem(builder.relative(entry.path), "two masks", what)
+            builder.add_classes(entry.path, entry.masks[0], names, entry.size)
             continue
-        number = numbers.of(entry.label) if entry.class_index is None else None
+        number = _imagenet_index(entry.label) if as_indices and entry.class_index is None else None
         builder.add(
             entry.path,
             entry.label,
@@ -108,104 +116,92 @@ def read(root: Path, split: str | None) -> Dataset:
     return builder.build(NAME, split, tuple(splits))
 
 
-def _take(builder: Builder, entries: dict[_Key, _Entry], line: str, row: dict[str, str], corners: list[str]) -> None:
-    """Add a row to the entries, one for each picture, label and class number."""
-    path = builder.picture(line, row["image"])
+def _collect(builder: Builder, entries: dict[_Key, _Entry], line: str, row: dict[str, str], corners: list[str]) -> None:
+    """Add a row to its entry."""
+    image, name = row["image"], row.get("name", "")
+    path = builder.picture(line, image)
     if path is None:
         return
-    label = row.get("label") or row.get("name", "") or row.get("class_index", "")
-    class_index = _class_index(builder, line, row.get("class_index", ""))
-    size = builder.size(row["image"], row.get("width"), row.get("height"))
-    fresh = _Entry(path, label, row.get("name", ""), class_index, size)
+    given = row.get("class_index", "")
+    label = row.get("label") or name or given
+    class_index = _imagenet_index(given)
+    if given and class_index is None:
+        builder.problem(line, "class unknown", "class_index is not 0 to 999; ignored")
+    size = builder.size(image, row.get("width"), row.get("height"))
+    fresh = _Entry(path, label, name, class_index, size)
     entry = entries.setdefault((path, label, class_index), fresh)
     if entry.size != size:
-        message = f"{shown(row['image'])} is given two sizes, the second on {line}; none is used."
-        builder.problem(row["image"], "two sizes", message)
+        builder.problem(image, "two sizes", f"two sizes, the second on {line}; both are ignored")
         entry.size = None
-    raw = raw_boxes(builder, row["image"], row.get("boxes", ""), corners)
+    raw = _raw_boxes(builder, image, row.get("boxes", ""), corners)
     mask = builder.path(line, row["mask"]) if row.get("mask") else None
-    boxes = builder.boxes(row["image"], raw, size)
-    again = _add(entry.boxes, boxes)
-    new = len(boxes) > again
-    if mask is not None and mask not in entry.masks:
-        entry.masks.append(mask)
-        new = True
-    # A row whose boxes or mask cannot be used was told already.
-    idle = entry is not fresh and not new and not raw and (mask is not None or not row.get("mask"))
-    if again or idle:
-        what = f"{again} {'box' if again == 1 else 'boxes'} again, left out" if again else "nothing new"
-        message = f"{shown(row['image'])} is listed twice with the same class: {line} gives {what}."
-        builder.problem(row["image"], "listed twice", message)
+    boxes = builder.boxes(image, raw, size)
+    repeated = _add_new(entry.boxes, boxes)
+    new_mask = mask is not None and not _add_new(entry.masks, (mask,))
+    if repeated:
+        boxes_again = "1 box" if repeated == 1 else f"{repeated} boxes"
+        what = f"listed twice with the same class; skipped {boxes_again} repeated on {line}"
+        builder.problem(image, "listed twice", what)
+    elif entry is not fresh and not new_mask and not raw and (mask is not None or not row.get("mask")):
+        # Boxes and masks that cannot be read have been reported already.
+        builder.problem(image, "listed twice", f"listed twice with the same class; {line} adds nothing")
 
 
-def _joined(entries: dict[_Key, _Entry], numbers: _Numbers) -> list[_Entry]:
-    """The entries; one whose rows give no class number joins that of its label's own number, where there is one."""
-    left = []
+def _merged(entries: dict[_Key, _Entry], as_indices: bool) -> list[_Entry]:
+    """The entries; one without a class index joins the one whose class index is that of their label."""
+    kept = []
     for (path, label, class_index), entry in entries.items():
         if class_index is None:
-            own = numbers.of(label)
+            own = _imagenet_index(label) if as_indices else None
             own = class_of(label) if own is None else own
             other = None if own is None else entries.get((path, label, own))
             if other is not None:
-                _add(other.boxes, tuple(entry.boxes))
-                other.masks += [m for m in entry.masks if m not in other.masks]
+                _add_new(other.boxes, tuple(entry.boxes))
+                _add_new(other.masks, tuple(entry.masks))
                 other.size = other.size if other.size == entry.size else None
                 continue
-        left.append(entry)
-    return left
+        kept.append(entry)
+    return kept
 
 
-def _add(boxes: list[Box], more: tuple[Box, ...]) -> int:
-    """Add the boxes that are not there; how many were."""
-    again = 0
-    for box in more:
-        if box in boxes:
-            again += 1
+def _add_new(found: list[Any], more: tuple[Any, ...]) -> int:
+    """Append the values that are not in the list yet, and count the others."""
+    repeated = 0
+    for value in more:
+        if value in found:
+            repeated += 1
         else:
-            boxes.append(box)
-    return again
+            found.append(value)
+    return repeated
 
 
-@dataclass
-class _Numbers:
-    """Whether the labels of an index are ImageNet's class numbers; asked after all rows were seen.
+def _read_as_indices(labels: Iterable[tuple[str, str]]) -> tuple[bool, bool]:
+    """Whether the labels of an index are ImageNet class indices, and whether a name confirms it.
 
-    Another data set's classes are numbered from 0, too: names, where there are any, decide.
+    Another data set's classes are numbered from 0, too; the names decide where there are any.
+
+    Args:
+        labels: all (label, name) of the index; names may be empty.
     """
-
-    seen: bool = False
-    others: bool = False
-    named: bool = False
-    confirmed: bool = False
-
-    def see(self, row: dict[str, str]) -> None:
-        """Look at a row of any split."""
-        label, name = row.get("label", ""), row.get("name", "")
-        if not label:
-            return
-        index = _number(label)
-        self.seen, self.others = True, self.others or index is None
+    indices = {label: _imagenet_index(label) for label, _ in labels if label}
+    if not indices or None in indices.values():
+        return False, False
+    named = confirmed = False
+    for label, name in labels:
+        index = indices.get(label)
         if not name or index is None:
-            return
-        self.named = True
-        # Lists of ImageNet's classes give several words for one, with commas between.
-        found = [i for i in (class_of(word) for word in (name, *name.split(","))) if i is not None]
-        self.confirmed = self.confirmed or index in found or name_of(index).casefold() == name.casefold()
-        self.others = self.others or bool(found and index not in found)
-
-    @property
-    def guessed(self) -> bool:
-        """Whether labels are read as ImageNet's numbers and no name says that they are."""
-        return self.seen and not self.others and not self.confirmed and not self.named
-
-    def of(self, label: str) -> int | None:
-        """The class number of a label, or None where labels are no class numbers."""
-        numbers = self.seen and not self.others and (self.confirmed or not self.named)
-        return _number(label) if numbers and label else None
+            continue
+        named = True
+        # Lists of ImageNet's classes give several synonyms of one, separated by commas.
+        found = {class_of(word) for word in (name, *name.split(","))} - {None}
+        if found and index not in found:
+            return False, False
+        confirmed = confirmed or index in found or name_of(index).casefold() == name.casefold()
+    return confirmed or not named, confirmed
 
 
-def _number(text: str) -> int | None:
-    """A class number of ImageNet, as whole number or as tables with gaps write it (217.0)."""
+def _imagenet_index(text: str) -> int | None:
+    """An ImageNet index as a whole number, or as tables with missing values write it (217.0)."""
     try:
         found = whole(text)
     except ValueError:
@@ -213,11 +209,60 @@ def _number(text: str) -> int | None:
     return found if 0 <= found < IMAGENET else None
 
 
-def _class_index(builder: Builder, line: str, text: str) -> int | None:
+def _columns_of(
+    builder: Builder, file: str, columns: list[str], *, linked: bool
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The table's names of our columns, and of its columns x0, y0, x1, y1, if any; other columns are reported.
+
+    Args:
+        file: name of the table, fit for a message.
+        linked: the table is a link. If it leads to a file that is not an index, its text is not shown.
+
+    Raises:
+        DatasetError: no picture column, two sets of corner columns, or boxes only in ambiguous columns.
+    """
+    lower_case = [c for c in columns if c == c.casefold()]  # these override columns that differ in case
+    folded = {column.casefold(): column for column in (*columns, *lower_case)}
+    if "image" not in folded:
+        if linked:
+            raise DatasetError(f"{file} is a link to a file without a column image.")
+        raise DatasetError(f"{file} has no column image; it has: {shown(', '.join(columns))}.")
+    sets = [tuple(folded[n] for n in names) for names in _CORNERS if all(n in folded for n in names)]
+    if len(sets) > 1:
+        both = " and ".join(", ".join(names) for names in sets[:2])
+        raise DatasetError(f"{file} has box corners in {both}, which is ambiguous; remove one set.")
+    corners = sets[0] if sets else ()
+    names = {name: folded[name] for name in _KNOWN if name in folded}
+    unread = [c for c in columns if c not in corners and c not in names.values()]
+    ambiguous = [c for c in unread if _LIKE_BOXES.fullmatch(c.casefold())]
+    if ambiguous and not corners and "boxes" not in names:
+        what = (
+            f"boxes in the columns {shown(', '.join(ambiguous))} are ambiguous (corners, a corner or a centre with a"
+            " size)"
+        )
+        if "mask" not in names:
+            raise DatasetError(f"{file}: {what}. Give x0, y0, x1, y1 or boxes.")
+        builder.problem(file, "box columns not read", f"{what}; ignored. Give x0, y0, x1, y1 or boxes")
+    for column in unread:
+        builder.problem(column, "column not read", f"unknown column of {file}; ignored")
+    return names, corners
+
+
+def _raw_boxes(builder: Builder, image: str, text: str, corners: list[str]) -> list[list[object]]:
+    """The boxes of a row, not yet checked: those of the cell ``boxes`` and that of the corner columns."""
+    given: list[list[object]] = [list(corners)] if any(corners) else []
     if not text:
-        return None
-    index = _number(text)
-    if index is None:
-        builder.problem(line, "class unknown", f"The class_index on {line} is not 0 to 999; it is not used.")
-        return None
-    return index
+        return given
+    try:
+        value: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, list):
+        builder.problem(image, "box unreadable", "boxes is not a JSON list; skipped")
+        return given
+    if not value or any(isinstance(v, list | dict) for v in value):
+        return [*(v if isinstance(v, list) else [] for v in value), *given]
+    if len(value) == 4:  # one box, without the list around it
+        return [value, *given]
+    builder.problem(image, "box unreadable", f"boxes is a list of {len(value)} numbers, not of lists of four; skipped")
+    return given

@@ -1,87 +1,143 @@
 """Layout ``folders``: a folder of pictures beside a folder of masks with the same names.
 
-The folders are told by their names (images, img, pictures, photos; masks, gt, ground truth, labels, annotations), a
-mask by having the picture's relative name, whatever its ending, or that with a word for mask (``NAME_mask.png``,
-``NAME_segmentation.png``, ``NAME.jpg.png``, see `viz.datasets.pairs`). With a ``classes.txt`` beside the folders masks
-hold class numbers, and each class of a mask is a sample. Without it a subfolder's name is the class, and a mask says
-itself what is object: white on black, or every class but 0, where 255 beside class numbers is void and ignored; a mask
-that may mean several things is refused (`viz.datasets.mask_files`).
+The folders are recognized by their names (images, img, pictures, photos; masks, gt, ground truth, labels,
+annotations). A mask has the picture's relative name with any extension, or with a word for mask (``NAME_mask.png``,
+``NAME_segmentation.png``, ``NAME.jpg.png``). With a ``classes.txt`` beside the folders, masks contain class numbers,
+and each class in a mask is a sample. Without it, a subfolder's name is the class, and the mask's own values decide what
+is object; ambiguous masks are refused (`viz.datasets.mask_files`).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from viz.datasets.builder import Builder, chosen
-from viz.datasets.core import Dataset, DatasetError
-from viz.datasets.files import DEPTH, files_below, shown
-from viz.datasets.index_masks import add_classes, class_names
+from viz.datasets.builder import Builder, choose_split
+from viz.datasets.core import Dataset, shown
+from viz.datasets.files import lines_if_any
 from viz.datasets.masks import FileMask
-from viz.datasets.pairs import paired
+from viz.datasets.paths import DEPTH, files_below
 from viz.picture_files import is_hidden, is_picture_name, skipped, walk
 
 NAME = "folders"
 LOOKS_FOR = "a folder of pictures (images) beside a folder of masks (masks)"
+_WORD = r"(?:segmentation[ _-]?mask|segmentation|mask|seg|ground[ _-]?truth|gt|labels?|matte|annotation)s?"
+_SUFFIX = re.compile(rf"(?P<name>.+?)[ ._-]{_WORD}(?:[ ._-]?\d{{1,3}})?", re.IGNORECASE)
+_PREFIX = re.compile(rf"{_WORD}[ ._-](?P<name>.+)", re.IGNORECASE)
 _PICTURES = re.compile(r"(?:^|[^a-z])(?:images?|imgs?|pictures?|photos?|jpegimages)$")
 _MASKS = re.compile(r"(?:^|[^a-z])(?:masks?|gts?|ground[ _-]?truths?|labels?|annotations?)$")
 
 
-def fits(root: Path) -> bool:
+def find(root: Path) -> bool:
     """Whether there is one folder of each kind."""
-    return _pair(root) is not None
+    return root.is_dir() and all(len(_folders(root, pattern)) == 1 for pattern in (_PICTURES, _MASKS))
 
 
 def read(root: Path, split: str | None) -> Dataset:
-    """The data set; subfolders that both folders name train, val or test are its splits.
-
-    Raises:
-        DatasetError: no such folders or split.
-    """
-    pair = _pair(root)
-    if pair is None:
-        raise DatasetError(f"This is no data set of the layout {NAME}: it needs {LOOKS_FOR}.")
+    """The whole data set, or one split: a subfolder train, val or test of both folders."""
     builder = Builder(root)
-    pictures, masks = (builder.inside.root / p.name for p in pair)
+    pictures, masks = (builder.root / _folders(root, pattern)[0] for pattern in (_PICTURES, _MASKS))
     splits = tuple(s for s in ("train", "val", "test") if (pictures / s).is_dir() and (masks / s).is_dir())
-    chosen(split, splits)
-    names = class_names(builder.inside.root / "classes.txt")
-    below = {p.relative_to(masks).as_posix(): p for p in files_below(masks, told=builder.left_out)}
-    found = {p.relative_to(pictures).as_posix(): p for p in files_below(pictures, told=builder.left_out)}
-    _tell_others(builder, pictures)
-    pairs = paired(found, below)
+    choose_split(split, splits)
+    names = lines_if_any(builder.root / "classes.txt")
+    mask_files = {p.relative_to(masks).as_posix(): p for p in files_below(masks, on_skip=builder.skip_folder)}
+    found = {p.relative_to(pictures).as_posix(): p for p in files_below(pictures, on_skip=builder.skip_folder)}
+    # A picture with an extension that is not read, such as .heic, must not be skipped silently.
+    if others := [p for p in walk(pictures, DEPTH) if not is_picture_name(p.name)]:
+        builder.problem(builder.relative(pictures), "files skipped", skipped(others))
+    pairs = paired(found, mask_files)
     for relative, path in found.items():
-        parts = relative.split("/")
-        first = parts[0] if parts[0] in splits and len(parts) > 1 else ""
+        *folders, _ = relative.split("/")
+        first = folders.pop(0) if folders and folders[0] in splits else ""
         if split is not None and first != split:
             continue
         name = builder.relative(path)
-        mask = below[pairs.mask[relative]] if relative in pairs.mask else None
+        mask = mask_files[pairs.mask[relative]] if relative in pairs.mask else None
         if relative in pairs.unclear:
-            builder.problem(name, "mask unclear", f"{shown(name)} {shown(pairs.unclear[relative])}; none is used.")
+            builder.problem(name, "mask unclear", f"{shown(pairs.unclear[relative])}; no mask is used")
         elif mask is None:
-            builder.problem(name, "no mask", f"{shown(name)} has no mask of the same name.")
-        classes = parts[1 if first else 0 : -1]
+            builder.problem(name, "no mask", "no mask of the same name")
         if names is not None and mask is not None:
-            add_classes(builder, path, mask, names, None)
+            builder.add_classes(path, mask, names, None)
         else:
-            builder.add(path, classes[-1] if classes else "", mask=FileMask((mask,)) if mask is not None else None)
+            builder.add(path, folders[-1] if folders else "", mask=FileMask((mask,)) if mask is not None else None)
     for left in pairs.alone:
-        name = builder.relative(below[left])
-        builder.problem(name, "no picture", f"{shown(name)} is a mask without a picture of the same name.")
+        builder.problem(builder.relative(mask_files[left]), "no picture", "no picture with the name of this mask")
     return builder.build(NAME, split, splits)
 
 
-def _tell_others(builder: Builder, pictures: Path) -> None:
-    """A picture with an ending that is not read, such as .heic, must not be missed in silence."""
-    if others := [p for p in walk(pictures, DEPTH) if not is_picture_name(p.name)]:
-        builder.problem(builder.relative(pictures), "files skipped", f"In {shown(pictures.name)}: {skipped(others)}.")
+def _folders(root: Path, pattern: re.Pattern[str]) -> list[str]:
+    """Names of the subfolders that match a pattern, sorted."""
+    names = sorted(p.name for p in root.iterdir() if p.is_dir() and not is_hidden(p.name))
+    return [name for name in names if pattern.search(name.casefold())]
 
 
-def _pair(root: Path) -> tuple[Path, Path] | None:
-    if not root.is_dir():
-        return None
-    folders = sorted(p for p in root.iterdir() if p.is_dir() and not is_hidden(p.name))
-    pictures = [p for p in folders if _PICTURES.search(p.name.casefold())]
-    masks = [p for p in folders if _MASKS.search(p.name.casefold())]
-    return (pictures[0], masks[0]) if len(pictures) == 1 and len(masks) == 1 else None
+@dataclass(frozen=True)
+class Pairs:
+    """Masks by picture.
+
+    Attributes:
+        mask: of each picture that has one. unclear: pictures whose mask is ambiguous, and why.
+        alone: masks without a picture.
+    """
+
+    mask: dict[str, str]
+    unclear: dict[str, str]
+    alone: tuple[str, ...]
+
+
+def paired(pictures: Iterable[str], masks: Iterable[str]) -> Pairs:
+    """Match relative paths (with slashes and extension).
+
+    In order of priority: the same name except for the extension; the picture's whole name (``NAME.jpg.png``);
+    ``NAME_mask``, ``NAME_segmentation`` and the like; ``mask_NAME`` and the like. A picture with two masks, or a mask
+    with two pictures, is unclear.
+    """
+    by_stem: dict[str, list[str]] = {}
+    for picture in pictures:
+        by_stem.setdefault(_stem(picture), []).append(picture)
+    names = {picture for same in by_stem.values() for picture in same}
+    candidates: dict[str, dict[int, list[str]]] = {}
+    alone = []
+    unclear: dict[str, str] = {}
+    for mask in masks:
+        owners, rank = _owners(_stem(mask), names, by_stem)
+        if len(owners) > 1:
+            unclear |= dict.fromkeys(owners, f"shares its mask {mask} with a picture of the same name")
+        elif owners:
+            candidates.setdefault(owners[0], {}).setdefault(rank, []).append(mask)
+        else:
+            alone.append(mask)
+    found: dict[str, str] = {}
+    for picture, ranked in candidates.items():
+        first, *others = ranked.pop(min(ranked))
+        if others:
+            unclear[picture] = f"has {1 + len(others)} masks, {first} and {others[0]}"
+        elif picture not in unclear:
+            found[picture] = first
+        alone += [mask for same_rank in ranked.values() for mask in same_rank]
+    return Pairs(found, unclear, tuple(alone))
+
+
+def _owners(stem: str, names: set[str], by_stem: dict[str, list[str]]) -> tuple[list[str], int]:
+    """Pictures that a mask's name may refer to, and the rank of the match (0 is the best)."""
+    if stem in by_stem:
+        return by_stem[stem], 0
+    if stem in names:
+        return [stem], 1
+    folder, _, name = stem.rpartition("/")
+    for rank, pattern in enumerate((_SUFFIX, _PREFIX), start=2):
+        match = pattern.fullmatch(name)
+        inner = "" if match is None else f"{folder}/{match['name']}".removeprefix("/")
+        if inner in by_stem:
+            return by_stem[inner], rank
+        if inner in names:
+            return [inner], rank
+    return [], 0
+
+
+def _stem(path: str) -> str:
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}{name[: name.rindex('.')] if '.' in name[1:] else name}"

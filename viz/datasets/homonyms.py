@@ -1,14 +1,14 @@
-"""Names of ImageNet classes that mean another thing elsewhere: a label of that word alone does not say which.
+"""Names of ImageNet classes that are ambiguous: in another data set the same word may mean something else.
 
-COCO's kite flies on a string, ImageNet's is a bird of prey; DOTA's plane flies, ImageNet's smooths wood. Beside each
-word stands what ImageNet's class is, as its pictures show it, and the wider classes (COCO's ``supercategory``) that
-leave no other meaning. Judged by hand over all 1000 names, against the classes of COCO (with the meanings that LVIS
-gives them), Pascal VOC, Open Images, Objects365, DOTA, CUB and DeepFashion.
+COCO's kite is a toy, ImageNet's is a bird of prey; DOTA's plane flies, ImageNet's is a carpenter's tool. Each word maps
+to the meaning of ImageNet's class and to the superclasses (COCO's ``supercategory``) that imply it. Chosen by hand from
+all 1000 names by comparison with the classes of COCO (with LVIS's definitions), Pascal VOC, Open Images, Objects365,
+DOTA, CUB and DeepFashion.
 """
 
 from __future__ import annotations
 
-# word: (what ImageNet's class is, wider classes that can only mean this)
+# word: (meaning of ImageNet's class, superclasses that imply it)
 HOMONYMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "admiral": ("a butterfly", ("insect", "butterfly")),
     "amphibian": ("a vehicle for land and water", ("vehicle",)),
@@ -80,17 +80,15 @@ HOMONYMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "wing": ("an aeroplane's wing", ()),
     "wreck": ("a shipwreck", ()),
 }
-# Written so, it is a dog; lists that begin every name with a capital mean the garment.
+# Capitalized, ImageNet's class is the dog; data sets that capitalize every name mean the garment.
 CAPITAL_HOMONYMS = {"Cardigan": ("a dog", ("dog", "animal"))}
 
 
-def other_meaning(name: str, kind: str = "") -> str | None:
-    """What ImageNet's class of this name is, where the word may mean another thing; None where it may not.
+def imagenet_meaning(name: str, superclass: str = "") -> str | None:
+    """The meaning of ImageNet's class of this name if the word is ambiguous; None if it is not.
 
     Args:
-        name: the words of a label. kind: the data set's own wider class of it (COCO's ``supercategory``).
+        name: the words of a label. superclass: the data set's own superclass of it (COCO's ``supercategory``).
     """
-    found = CAPITAL_HOMONYMS.get(name) or HOMONYMS.get(name.casefold())
-    if found is None or kind.strip().casefold() in found[1]:
-        return None
-    return found[0]
+    meaning, superclasses = CAPITAL_HOMONYMS.get(name) or HOMONYMS.get(name.casefold()) or (None, ())
+    return None if superclass.strip().casefold() in superclasses else meaning

@@ -1,18 +1,21 @@
-"""Mask files without a list of classes: which of their pixels are object, and which files have no one meaning.
+"""Mask files without a list of classes: which of their pixels are object, and which files are ambiguous.
 
-Nobody says what the values of such a file mean, so the file itself has to. In this order:
+Nothing says what the values of such a file mean, so they are inferred from the file itself, in this order:
 
-- no value but 0: no object. One value beside 0, whatever it is: that is the object.
+- No value but 0: no object. One value beside 0: that value is the object.
 - A palette with colours, or a few plain colours on black: class numbers. All but 0 (black) is object; 255, or Pascal
-  VOC's void colour (224, 224, 192), beside other classes is void and so ignored. A palette of greys is read as greys.
+  VOC's void colour (224, 224, 192), beside other classes is void and ignored. A palette of greys is read as greys.
 - Few greys without white: class numbers, all but 0 is object. Greys up to 127 beside 255: class numbers with void.
-- Greys that only soften the border between black and white, or more than 32 of them with white: at least 128 is object.
-- JPEG and lossy WebP change values, so they are never class numbers: at least 128 is object. Transparent
-  pixels are background.
+- Greys only along the border between black and white, or more than 32 of them with white: object from 128 up.
+- JPEG and lossy WebP change values, so they never contain class numbers: object from 128 up. Transparent pixels are
+  background.
 
-Everything else (several classes without a 0, a trimap, a photograph, greys of which none is white) is refused: a
-guess would give numbers that look right and are not. A file of 0 and 255 alone is black and white even among files of
-class numbers: it cannot tell that its 255 is void.
+Everything else (several classes without a 0, a trimap, a photograph, greys without white) is refused, because a wrong
+guess would give plausible but wrong numbers. A file with only 0 and 255 is black and white even among files of class
+numbers: nothing shows that its 255 is void.
+
+All readers raise `UnclearMaskError` for ambiguous values, and ValueError or OSError for a file that is missing,
+damaged, too large or not a regular file.
 """
 
 from __future__ import annotations
@@ -34,118 +37,79 @@ MAX_PIXELS = 50_000_000
 MAX_BYTES = 40 * 2**20
 FORMATS = ("PNG", "BMP", "TIFF", "GIF", "JPEG", "WEBP")
 HALF = 128
-# More different values than this are shades, not classes: one picture of COCO or VOC holds fewer classes.
+VOID_COLOUR = 0xE0E0C0
+# More values than this are shades, not classes: one picture of COCO or VOC has fewer classes.
 _MANY = 32
 _WHITE = 250
 _LARGEST_LABEL = 127
-_VOID_COLOUR = 0xE0E0C0
 _ADVICE = "save it with 0 for background and 255 for object"
 
 
 class UnclearMaskError(ValueError):
-    """A mask file whose values have no one meaning.
+    """A mask file whose values are ambiguous.
 
     Attributes:
-        path: the file. why: the rest of a sentence that begins with its name, without the full stop.
+        why: the rest of a sentence that begins with the file's name, without the full stop. path: the file.
     """
 
-    def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"{path.name} {why}")
-        self.path, self.why = path, why
+    path = Path()
 
-    def __reduce__(self) -> tuple[type[UnclearMaskError], tuple[Path, str]]:
-        return type(self), (self.path, self.why)
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
 
 
-def read_values(path: Path) -> Values:
-    """uint8 (h, w): class numbers as they stand, those of a palette being its indices; 65535 of deep files is 255.
+def read_values(path: Path, colours: tuple[tuple[int, int], ...] = (), *, palette: bool = False) -> Values:
+    """uint8 (h, w): class numbers as stored, indices where there is a palette; 65535 in 16-bit files becomes 255.
 
-    Raises:
-        UnclearMaskError: colours, numbers above 255, or changed by lossy compression.
-        ValueError, OSError: missing, damaged, too large or not a regular file.
+    Args:
+        colours: (colour as 0xRRGGBB, class number), for files that store class numbers as colours.
+        palette: files with a palette, and grey files, are read by their colours, too.
     """
     with _opened(path) as image:
-        if image.format == "JPEG" or (image.format == "WEBP" and _is_lossy_webp(path)):
-            raise UnclearMaskError(path, "is compressed with loss, which changes class numbers; save it as PNG")
+        if _is_lossy(image, path):
+            raise UnclearMaskError("has lossy compression, which changes class numbers; save it as PNG")
+        if colours and (palette or image.mode in ("RGB", "RGBA")):
+            return _numbers_of(_codes(np.array(image.convert("RGB"))), dict(colours))
         if image.mode in ("1", "P", "L"):
             return np.array(image).astype(np.uint8)
         if image.mode.startswith("I"):
             deep = np.array(image).astype(np.int64)
             deep[deep == 65535] = IGNORED
             if deep.min() < 0 or deep.max() > 255:
-                raise UnclearMaskError(path, f"holds class numbers up to {deep.max()}; only 0 to 255 can be read")
+                raise UnclearMaskError(f"has class numbers up to {deep.max()}; only 0 to 255 can be read")
             return deep.astype(np.uint8)
         if image.mode in ("RGB", "RGBA", "LA"):
             rgba = np.array(image.convert("RGBA"), dtype=np.uint8)
             if (rgba[..., 1:3] == rgba[..., :1]).all() and (rgba[..., 3] == 255).all():
                 return np.ascontiguousarray(rgba[..., 0])
-        raise UnclearMaskError(path, "holds colours, not class numbers; save it with one channel of class numbers")
-
-
-def read_coloured(path: Path, colours: tuple[tuple[int, int], ...], *, palette: bool) -> Values:
-    """uint8 (h, w): class numbers of a file that holds them as colours; one of numbers as `read_values`.
-
-    Args:
-        colours: (colour as 0xRRGGBB, class number). palette: whether the colours of a palette count, and not its
-            numbers, and greys are colours.
-
-    Raises:
-        UnclearMaskError: a colour has no number.
-        ValueError, OSError: as `read_values`.
-    """
-    with _opened(path) as image:
-        if image.mode not in ("RGB", "RGBA") and not palette:
-            return read_values(path)
-        if image.format == "JPEG" or (image.format == "WEBP" and _is_lossy_webp(path)):
-            raise UnclearMaskError(path, "is compressed with loss, which changes colours; save it as PNG")
-        codes = _code(np.array(image.convert("RGB")).astype(np.int64).transpose(2, 0, 1))
-    there, places = np.unique(codes, return_inverse=True)
-    known = dict(colours)
-    unknown = [int(code) for code in there if int(code) not in known]
-    if unknown:
-        rgb = ", ".join(str(unknown[0] >> shift & 255) for shift in (16, 8, 0))
-        raise UnclearMaskError(path, f"holds the colour ({rgb}), which is no class's")
-    numbers = np.array([known[int(code)] for code in there], dtype=np.uint8)
-    return numbers[places].reshape(codes.shape)
+        raise UnclearMaskError("has colours instead of class numbers; save it with one channel of class numbers")
 
 
 def read_grey(path: Path) -> Values:
-    """uint8 (h, w): grey levels, for files whose levels are known to be shares of 255.
-
-    Raises:
-        ValueError, OSError: missing, damaged, too large or not a regular file.
-    """
+    """uint8 (h, w): grey levels, for files whose levels are known to be fractions of 255."""
     with _opened(path) as image:
         return np.array(image.convert("L"), dtype=np.uint8)
 
 
 def read_object(path: Path) -> Mask:
-    """uint8 (h, w): 1 object, 0 background, 255 ignored, by the rules above.
-
-    Raises:
-        UnclearMaskError: the values have no one meaning.
-        ValueError, OSError: missing, damaged, too large or not a regular file.
-    """
+    """uint8 (h, w): 1 object, 0 background, 255 ignored, by the rules above."""
     with _opened(path) as image:
-        changed = image.format == "JPEG" or (image.format == "WEBP" and _is_lossy_webp(path))
+        lossy = _is_lossy(image, path)
         if image.mode == "P":
-            return _of_palette(image, path)
+            return _from_palette(image)
         if image.mode.startswith("I") or image.mode == "F":
-            return _of_deep(np.array(image).astype(np.float64), path)
+            return _from_deep(np.array(image).astype(np.float64))
         if image.mode in ("1", "L"):
-            return _of_grey(np.array(image.convert("L"), dtype=np.uint8), path, changed)
+            return _from_grey(np.array(image.convert("L"), dtype=np.uint8), lossy)
         if image.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
             rgba = np.array(image.convert("RGBA"), dtype=np.uint16)
-            return _of_colours(((rgba[..., :3] * rgba[..., 3:] + 127) // 255).astype(np.uint8), path, changed)
-        return _of_colours(np.array(image.convert("RGB"), dtype=np.uint8), path, changed)
+            return _from_colours(((rgba[..., :3] * rgba[..., 3:] + 127) // 255).astype(np.uint8), lossy)
+        return _from_colours(np.array(image.convert("RGB"), dtype=np.uint8), lossy)
 
 
 def check_size(height: int, width: int) -> None:
-    """Refuse sizes that no mask has.
-
-    Raises:
-        ValueError: without pixels, or with more than `MAX_PIXELS`.
-    """
+    """Raise ValueError for a mask without pixels, or with more than `MAX_PIXELS`."""
     if min(height, width) < 1 or height * width > MAX_PIXELS:
         raise ValueError("a mask without pixels, or with too many")
 
@@ -155,133 +119,135 @@ def _opened(path: Path) -> Image.Image:
         raise FileNotFoundError(path.name)
     if not path.is_file() or path.stat().st_size > MAX_BYTES:
         raise ValueError("not a file, or too large")
-    # Not by its path: Pillow maps such files into memory, with the sides of a turned TIFF exchanged.
+    # From memory: given a path, Pillow maps some files and swaps the sides of a rotated TIFF.
     image = Image.open(io.BytesIO(path.read_bytes()), formats=FORMATS)
-    try:
-        check_size(image.height, image.width)
-    except ValueError:
-        image.close()
-        raise
-    return as_stored(image)  # as the picture is, whatever a tag says
+    check_size(image.height, image.width)
+    return as_stored(image)  # like the picture, whose orientation tag is ignored, too
 
 
-def _is_lossy_webp(path: Path) -> bool:
+def _is_lossy(image: Image.Image, path: Path) -> bool:
+    """Whether compression changed the values: JPEG, or WebP without a lossless chunk."""
+    if image.format != "WEBP":
+        return image.format == "JPEG"
     with path.open("rb") as file:
         return b"VP8L" not in file.read(4096)
 
 
-def _of_grey(values: Values, path: Path, changed: bool = False) -> Mask:
+def _from_grey(values: Values, lossy: bool = False) -> Mask:
     counts = np.bincount(values.ravel(), minlength=256)
-    there = np.flatnonzero(counts).tolist()
-    held = [v for v in there if v]
-    if changed:
-        # What compression adds lies around the edges, in many values: a plain area of grey was there before.
+    present = np.flatnonzero(counts).tolist()
+    nonzero = [v for v in present if v]
+    if lossy:
+        # Compression artefacts have many values and lie along edges; a plain grey area was in the original.
         plain = any(counts[v] > 0.05 * values.size for v in range(4, _WHITE))
-        if held and (held[-1] < HALF or plain):
-            raise UnclearMaskError(path, f"is compressed with loss and not black and white; {_ADVICE}, as PNG")
-        return _mask(values >= HALF)
-    if len(held) <= 1 or (held[0] >= 192 and len(held) < len(there)):
-        return _mask(values > 0)
-    if held[-1] < _WHITE:
-        if len(held) > _MANY:
-            raise UnclearMaskError(path, f"holds {len(held)} greys and no white; {_ADVICE}")
-        return _classes(values, there, path, void=False)
-    between = [v for v in held if v < _WHITE]
-    if len(held) > _MANY or (between and between[-1] >= 64 and _softens(values)):
-        return _mask(values >= HALF)
-    if held[-1] == IGNORED and held[-2] <= _LARGEST_LABEL:
-        return _classes(values, there, path, void=True)
-    raise UnclearMaskError(
-        path, f"holds the values {_listed(there)}, which are neither black and white nor class numbers; {_ADVICE}"
-    )
+        if nonzero and (nonzero[-1] < HALF or plain):
+            raise UnclearMaskError(f"has lossy compression and is not black and white; {_ADVICE}, as PNG")
+        return (values >= HALF).astype(np.uint8)
+    if len(nonzero) <= 1 or (nonzero[0] >= 192 and len(nonzero) < len(present)):
+        return (values > 0).astype(np.uint8)
+    if nonzero[-1] < _WHITE:
+        if len(nonzero) > _MANY:
+            raise UnclearMaskError(f"has {len(nonzero)} greys and no white; {_ADVICE}")
+        return _from_classes(values, present, void=None)
+    between = [v for v in nonzero if v < _WHITE]
+    if len(nonzero) > _MANY or (between and between[-1] >= 64 and _is_antialiased(values)):
+        return (values >= HALF).astype(np.uint8)
+    if nonzero[-1] == IGNORED and nonzero[-2] <= _LARGEST_LABEL:
+        return _from_classes(values, present, void=IGNORED)
+    what = f"has the values {_listed(present)}, which are neither black and white nor class numbers"
+    raise UnclearMaskError(f"{what}; {_ADVICE}")
 
 
-def _softens(values: Values) -> bool:
-    """Whether the greys lie where black meets white, as anti-aliasing leaves them."""
+def _is_antialiased(values: Values) -> bool:
+    """Whether the greys lie along the border between black and white."""
     square = np.ones((3, 3), dtype=np.uint8)
-    meets = (cv2.dilate(values, square) >= _WHITE) & (cv2.erode(values, square) == 0)
-    return bool(meets[(values > 0) & (values < _WHITE)].mean() >= 0.8)
+    border = (cv2.dilate(values, square) >= _WHITE) & (cv2.erode(values, square) == 0)
+    return bool(border[(values > 0) & (values < _WHITE)].mean() >= 0.8)
 
 
-def _classes(values: NDArray[np.integer], there: list[int], path: Path, *, void: bool) -> Mask:
-    """All classes but 0 as object; `void`: 255 is ignored."""
-    classes = [v for v in there if v and not (void and v == IGNORED)]
-    if len(classes) > 1 and there[0] != 0:
-        raise UnclearMaskError(path, f"holds the classes {_listed(there)} and no background 0; {_ADVICE}")
-    mask = _mask(values != 0)
-    if void:
-        mask[values == IGNORED] = IGNORED
+def _from_classes(values: NDArray[np.integer], present: list[int], *, void: int | None) -> Mask:
+    """All classes but 0 as object; the number `void` is ignored."""
+    classes = [v for v in present if v not in (0, void)]
+    if len(classes) > 1 and present[0] != 0:
+        raise UnclearMaskError(f"has the classes {_listed(present)} and no background 0; {_ADVICE}")
+    mask: Mask = (values != 0).astype(np.uint8)
+    if void is not None:
+        mask[values == void] = IGNORED
     return mask
 
 
-def _of_palette(image: Image.Image, path: Path) -> Mask:
+def _from_palette(image: Image.Image) -> Mask:
     indices = np.array(image, dtype=np.uint8)
     colours = np.zeros((256, 3), dtype=np.int64)
     listed = np.array(image.getpalette("RGB") or [], dtype=np.int64).reshape(-1, 3)
     colours[: len(listed)] = listed
-    clear = image.info.get("transparency")
-    if isinstance(clear, int):
-        colours[clear] = 0
-    elif isinstance(clear, bytes):
-        colours[: len(clear)] = colours[: len(clear)] * np.frombuffer(clear, dtype=np.uint8)[:, None] // 255
-    there = np.unique(indices).tolist()
-    codes = _code(colours[there].T).tolist()
-    different = len(set(codes)) == len(codes)
-    if different and (colours[there] == colours[there][:, :1]).all():
-        return _of_grey(colours[:, 0].astype(np.uint8)[indices], path)
-    if different and any(c == 0 and v not in (0, IGNORED) for v, c in zip(there, codes, strict=True)):
-        raise UnclearMaskError(path, f"has a palette whose black is not number 0; {_ADVICE}")
-    if IGNORED in there and not set(there) - {0, IGNORED} and codes[-1] != _VOID_COLOUR:
-        message = f"holds only {_listed(there)} of a palette with colours: 255 may be object or void; {_ADVICE}"
-        raise UnclearMaskError(path, message)
-    return _classes(indices, there, path, void=True)
+    transparency = image.info.get("transparency")
+    if isinstance(transparency, int):
+        colours[transparency] = 0
+    elif isinstance(transparency, bytes):
+        alpha = np.frombuffer(transparency, dtype=np.uint8)[:, None]
+        colours[: len(alpha)] = colours[: len(alpha)] * alpha // 255
+    present = np.unique(indices).tolist()
+    codes = _codes(colours[present]).tolist()
+    distinct = len(set(codes)) == len(codes)
+    if distinct and (colours[present] == colours[present][:, :1]).all():
+        return _from_grey(colours[:, 0].astype(np.uint8)[indices])
+    if distinct and any(c == 0 and v not in (0, IGNORED) for v, c in zip(present, codes, strict=True)):
+        raise UnclearMaskError(f"has a palette in which black is not number 0; {_ADVICE}")
+    if IGNORED in present and not set(present) - {0, IGNORED} and codes[-1] != VOID_COLOUR:
+        what = f"has only {_listed(present)} of a palette with colours, so 255 may be object or void"
+        raise UnclearMaskError(f"{what}; {_ADVICE}")
+    return _from_classes(indices, present, void=IGNORED)
 
 
-def _of_colours(rgb: Values, path: Path, changed: bool) -> Mask:
+def _from_colours(rgb: Values, lossy: bool) -> Mask:
     spread = rgb.max(axis=2) - rgb.min(axis=2)
     if not spread.any():
-        return _of_grey(np.ascontiguousarray(rgb[..., 0]), path, changed)
-    if changed and spread.max() <= 64:  # a little colour is what compression adds to greys
-        return _of_grey(np.asarray(rgb.mean(axis=2).round(), dtype=np.uint8), path, changed)
-    codes = _code(rgb.astype(np.int64).transpose(2, 0, 1))
-    there = set(np.unique(codes).tolist())
-    if changed or len(there) > _MANY:
-        raise UnclearMaskError(path, f"is a picture in colours, not a mask; {_ADVICE}")
-    if 0 not in there or 0xFFFFFF in there:
-        raise UnclearMaskError(path, f"holds colours that are not plain ones on black; {_ADVICE}")
-    mask = _mask(codes != 0)
-    mask[codes == _VOID_COLOUR] = IGNORED
-    return mask
+        return _from_grey(np.ascontiguousarray(rgb[..., 0]), lossy)
+    if lossy and spread.max() <= 64:  # compression adds a little colour to greys
+        return _from_grey(np.asarray(rgb.mean(axis=2).round(), dtype=np.uint8), lossy)
+    codes = _codes(rgb)
+    present = np.unique(codes).tolist()
+    if lossy or len(present) > _MANY:
+        raise UnclearMaskError(f"is a colour picture, not a mask; {_ADVICE}")
+    if 0 not in present or 0xFFFFFF in present:
+        raise UnclearMaskError(f"has other colours than plain ones on black; {_ADVICE}")
+    return _from_classes(codes, present, void=VOID_COLOUR)
 
 
-def _of_deep(values: NDArray[np.float64], path: Path) -> Mask:
-    there = np.unique(values)
-    if not np.isfinite(there).all() or there[0] < 0 or (there != np.floor(there)).any():
-        raise UnclearMaskError(path, f"holds values that are not whole numbers from 0; {_ADVICE}")
-    if there[-1] <= 255:
-        return _of_grey(values.astype(np.uint8), path)
-    if (there % 257 == 0).all() and there[-1] <= 65535:  # 8 bits stretched to 16
-        return _of_grey((values // 257).astype(np.uint8), path)
-    held = [int(v) for v in there if v]
-    if len(held) == 1:
-        return _mask(values > 0)
-    if 64_000 <= held[-1] <= 65535 and len(held) > _MANY:
-        return _mask(values >= 32768)
-    if held[-1] < 64_000 and len(held) <= _MANY:
-        return _classes(values.astype(np.int64), there.astype(int).tolist(), path, void=False)
-    raise UnclearMaskError(
-        path, f"holds the values {_listed(there.astype(int).tolist())}, which may be anything; {_ADVICE}"
-    )
+def _from_deep(values: NDArray[np.float64]) -> Mask:
+    present = np.unique(values)
+    if not np.isfinite(present).all() or present[0] < 0 or (present != np.floor(present)).any():
+        raise UnclearMaskError(f"has values that are not whole numbers from 0; {_ADVICE}")
+    if present[-1] <= 255:
+        return _from_grey(values.astype(np.uint8))
+    if (present % 257 == 0).all() and present[-1] <= 65535:  # 8 bits scaled to 16
+        return _from_grey((values // 257).astype(np.uint8))
+    nonzero = [int(v) for v in present if v]
+    if len(nonzero) == 1:
+        return (values > 0).astype(np.uint8)
+    if 64_000 <= nonzero[-1] <= 65535 and len(nonzero) > _MANY:
+        return (values >= 32768).astype(np.uint8)
+    if nonzero[-1] < 64_000 and len(nonzero) <= _MANY:
+        return _from_classes(values.astype(np.int64), present.astype(int).tolist(), void=None)
+    raise UnclearMaskError(f"has the ambiguous values {_listed(present.astype(int).tolist())}; {_ADVICE}")
 
 
-def _code(rgb: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Colours (3, ...) as one number each."""
-    return np.asarray((rgb[0] << 16) | (rgb[1] << 8) | rgb[2], dtype=np.int64)
+def _numbers_of(codes: NDArray[np.int64], numbers: dict[int, int]) -> Values:
+    """Class numbers of colours (h, w)."""
+    present, places = np.unique(codes, return_inverse=True)
+    for code in present.tolist():
+        if code not in numbers:
+            rgb = ", ".join(str(code >> shift & 255) for shift in (16, 8, 0))
+            raise UnclearMaskError(f"has the colour ({rgb}), which belongs to no class")
+    found = np.array([numbers[code] for code in present.tolist()], dtype=np.uint8)
+    return found[places].reshape(codes.shape)
 
 
-def _mask(found: NDArray[np.bool_]) -> Mask:
-    mask: Mask = found.astype(np.uint8)
-    return mask
+def _codes(rgb: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Colours (..., 3) as 0xRRGGBB."""
+    r, g, b = np.moveaxis(rgb.astype(np.int64), -1, 0)
+    return np.asarray((r << 16) | (g << 8) | b, dtype=np.int64)
 
 
 def _listed(values: list[int]) -> str:
