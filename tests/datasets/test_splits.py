@@ -11,10 +11,10 @@ from tests.localization_data import write_dataset
 from viz.cli import main
 from viz.datasets import DatasetError, open_dataset
 from viz.errors import VizError
-from viz.measures.jobs.gather import gather
+from viz.measures.jobs.rows import gather
 from viz.measures.localization import Options, evaluate, plan, sources_of
-from viz.measures.localization.packing import pack_bits, pack_shares
 from viz.measures.localization.report import to_markdown
+from viz.measures.localization.scores import pack_bits, pack_shares
 from viz.measures.localization.tally import Outcome, Outcomes, Tallies
 from viz.measures.localization.tuning import SPLITS, folds_of, levels_for
 

@@ -16,10 +16,9 @@ from viz.datasets import open_dataset
 from viz.measures.faithfulness.set_result import summarise
 from viz.measures.intervals import DRAWS, LEVEL, interval
 from viz.measures.localization.options import Options
-from viz.measures.localization.packing import pack_counts, unpack_bits
 from viz.measures.localization.protocol import Thresholds, pxap
 from viz.measures.localization.run import evaluate, plan
-from viz.measures.localization.scores import Truth, map_entry
+from viz.measures.localization.scores import Truth, map_entry, pack_counts, unpack_bits
 from viz.measures.localization.tally import PXAP_DRAWS, Tallies, Tally, picture_weights
 
 # Quantiles of the binomial distribution with n = 100 and p = 0.5 in any table: 2.5 and 97.5 %, 5 and 95 %, 25 and 75 %.

@@ -1,8 +1,8 @@
-"""A network's meaningful blocks from top to bottom, by the names of their parameters."""
+"""The blocks of a network from top to bottom, by the names of their parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from viz.capture.probe import probes_of
@@ -11,26 +11,24 @@ from viz.models.networks.efficientnet_lite import LITE0_STAGES, TAPPED_BLOCKS, E
 from viz.models.networks.lite0_attended import Lite0Attended
 from viz.models.networks.td_resnet import TDResNet
 
-Chooses = Callable[[str], bool]
-
 
 @dataclass(frozen=True)
 class Block:
-    """Some parameters that belong together, by their full names."""
+    """Parameters that belong together, by their full names."""
 
     name: str
     parameters: tuple[str, ...]
 
 
 def blocks_of(network: StepNetwork) -> tuple[Block, ...]:
-    """All parameters of a network in blocks, from the classifier down; the attention module stands where it acts.
+    """All parameters of a network in blocks, from the classifier down; the attention module is placed where it acts.
 
-    Networks that are not known by name fall into their children, the last one first.
+    Unknown networks are split into their children, the last one first.
     """
     if isinstance(network, TDResNet):
         order = ["fc", "layer4", "attention", "layer3", "layer2", "layer1"]
     elif isinstance(network, EfficientNetLite0) or isinstance(getattr(network, "backbone", None), EfficientNetLite0):
-        order = _lite0_order(isinstance(network, Lite0Attended), network)
+        order = _lite0_order(network)
     else:
         order = [name for name, _ in reversed(list(network.named_children()))]
     attention = attention_paths(network)
@@ -65,14 +63,11 @@ def _stage_names() -> list[str]:
     return [f"stage {number}" for number, stage in enumerate(LITE0_STAGES, 1) for _ in range(stage.repeats)]
 
 
-def _lite0_order(below: bool, network: StepNetwork) -> list[str]:
-    names = _stage_names()
-    last = names[TAPPED_BLOCKS[-1]]
-    order = ["classifier", "head"]
-    if network.family and not below:
-        order.append("attention")
-    for stage in dict.fromkeys(reversed(names)):
-        if below and stage == last:
-            order.append("attention")
-        order.append(stage)
-    return [*order, "stem"]
+def _lite0_order(network: StepNetwork) -> list[str]:
+    stages = _stage_names()
+    order = ["classifier", "head", *dict.fromkeys(reversed(stages)), "stem"]
+    if isinstance(network, Lite0Attended):
+        order.insert(order.index(stages[TAPPED_BLOCKS[-1]]), "attention")
+    elif network.family:
+        order.insert(2, "attention")
+    return order

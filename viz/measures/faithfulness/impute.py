@@ -1,11 +1,11 @@
-"""Noisy linear imputation: removed pixels become weighted means of their neighbours, all at once.
+"""Noisy linear imputation: removed pixels become weighted means of their neighbours, solved jointly.
 
 Source: Rong, Leemann, Borisov, Kasneci, Kasneci, "A Consistent and Efficient Evaluation Strategy for Attribution
 Methods", ICML 2022 (ROAD, arXiv 2202.00449): weights 1/6 for the four direct neighbours and 1/12 for the diagonal ones,
-renormalised at the edge of the picture, and small Gaussian noise on what was filled in.
+renormalised at the edge of the picture, and small Gaussian noise on the imputed pixels.
 
 The linear system is symmetric and positive definite (a graph Laplacian with the kept pixels as its boundary). It is
-solved by conjugate gradients, preconditioned over coarser and coarser grids, for many masks and all channels together.
+solved by conjugate gradients with a multilevel preconditioner, for many masks and all channels at once.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ MOST_ITERATIONS = 400
 
 
 def neighbours(y: Tensor) -> Tensor:
-    """Weighted sum over the eight neighbours of each pixel, nothing beyond the edge; y (..., h, w)."""
+    """Weighted sum over the eight neighbours of each pixel, 0 beyond the edge; y (..., h, w)."""
     rows = y * 2
     rows[..., 1:, :] += y[..., :-1, :]
     rows[..., :-1, :] += y[..., 1:, :]
     both = rows * 2
     both[..., :, 1:] += rows[..., :, :-1]
     both[..., :, :-1] += rows[..., :, 1:]
-    # The product of (1, 2, 1) with itself holds the pixel itself with weight 4.
+    # The outer product of (1, 2, 1) with itself gives the pixel itself weight 4.
     return (both - 4 * y) / 12
 
 
 def _start(x: Tensor, known: Tensor) -> Tensor:
-    """A smooth guess: each pixel takes the mean of the kept pixels in the smallest square that has some."""
+    """A smooth initial guess: each pixel takes the mean of the kept pixels in the smallest square that has any."""
     values, weight = x * known, known
     levels = []
     while True:
@@ -56,18 +56,18 @@ _HAT = ((0.25, 0.5, 0.25), (0.5, 1.0, 0.5), (0.25, 0.5, 0.25))
 
 
 def _coarser(y: Tensor) -> Tensor:
-    """Values weighed by hats on every second row and column; (M, 1, h, w)."""
+    """Values weighted by hat functions on every second row and column; (M, 1, h, w)."""
     return F.conv2d(y, torch.tensor(_HAT).to(y)[None, None], stride=2, padding=1)
 
 
 def _finer(y: Tensor, size: Sequence[int]) -> Tensor:
-    """The transpose of `_coarser`: hats with these heights, on a grid of that size."""
+    """The transpose of `_coarser`: hat functions with these heights, on a grid of that size."""
     extra = [s - (2 * c - 1) for s, c in zip(size, y.shape[2:], strict=True)]
     return F.conv_transpose2d(y, torch.tensor(_HAT).to(y)[None, None], stride=2, padding=1, output_padding=extra)
 
 
 def _free(lost: Tensor) -> list[Tensor]:
-    """For coarser and coarser grids: 1 where the whole hat lies on removed pixels."""
+    """For each coarser grid, 1 where the whole hat function lies on removed pixels."""
     found, weight, most = [], lost, torch.ones_like(lost[:1])
     while min(weight.shape[2:]) > 2:
         weight, most = _coarser(weight), _coarser(most)
@@ -79,8 +79,8 @@ def _free(lost: Tensor) -> list[Tensor]:
 
 
 def _preconditioned(residual: Tensor, degree: Tensor, free: Sequence[Tensor]) -> Tensor:
-    """The residual over the diagonal, plus its corrections on all coarser grids: large holes need as few iterations as
-    small ones (Bramble, Pasciak, Xu, Mathematics of Computation 55, 1990; a hat's energy is about 1 on each grid)."""
+    """The residual over the diagonal, plus its corrections on all coarser grids, so that large holes need as few
+    iterations as small ones (Bramble, Pasciak, Xu, Mathematics of Computation 55, 1990; a hat's energy is about 1)."""
     out = residual / degree
     k, c, h, w = residual.shape
     levels = [residual.reshape(k * c, 1, h, w)]
@@ -94,15 +94,15 @@ def _preconditioned(residual: Tensor, degree: Tensor, free: Sequence[Tensor]) ->
 
 
 def impute(x: Tensor, missing: Tensor, *, noise: float = NOISE, seed: int = 0, tolerance: float = TOLERANCE) -> Tensor:
-    """x (K, C, h, w) with the missing pixels filled in; the others stay bit for bit.
+    """x (K, C, h, w) with the missing pixels imputed; the others are unchanged, bit for bit.
 
     Args:
         x: pictures, in network units. missing: bool (K, 1, h, w).
-        noise: deviation of the noise on filled pixels, in network units. seed: of that noise.
-        tolerance: of the residual, relative to the system's right side.
+        noise: standard deviation of the noise on imputed pixels, in network units. seed: of that noise.
+        tolerance: of the residual, relative to the right-hand side.
 
     Raises:
-        VizError: a picture of which nothing is left.
+        VizError: all pixels of a picture are missing.
     """
     if bool(missing.flatten(1).all(dim=1).any()):
         raise VizError("Nothing can be imputed where all pixels are removed; leave out the fraction 1.")

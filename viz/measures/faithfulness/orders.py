@@ -1,8 +1,9 @@
-"""Orders of pixels by a map, and the fills that take the place of removed ones."""
+"""Orders of pixels by a map, and fills for removed pixels."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -11,32 +12,30 @@ from torch import Tensor
 from viz.errors import VizError
 
 Unit = Literal["pixels", "cells"]
-UNITS: tuple[Unit, ...] = ("pixels", "cells")
 Baseline = Literal["mean", "grey", "blurred"]
-BASELINES: tuple[Baseline, ...] = ("mean", "grey", "blurred")
-# Deviation of the blur as a share of the input's side: 10 pixels at 224.
+# Standard deviation of the blur as a share of the input's side: 10 pixels at 224.
 BLUR = 10 / 224
 
 
 def order_of(heat: Tensor, size: tuple[int, int], unit: Unit = "pixels", seed: int = 0) -> Tensor:
-    """Place of each pixel in the order of removal, strongest first: int64 (h, w), 0 .. h*w - 1.
+    """Position of each pixel in the order of removal, strongest first: int64 (h, w), 0 .. h*w - 1.
 
     Args:
-        heat: (h', w') map. Values that are not finite come last.
+        heat: (h', w') map. Non-finite values come last.
         size: of the input. unit: ``pixels`` interpolates the map to the input first (bilinear); ``cells`` removes
-            whole cells, pixel by pixel inside a cell in random order.
-        seed: equal values are ordered at random (in the order of the file they would favour the upper left).
+            whole cells, the pixels of a cell in random order.
+        seed: for the random order of equal values (row order would favour the upper left).
 
     Raises:
         VizError: an unknown unit.
     """
-    if unit not in UNITS:
-        raise VizError(f"The unit of an order is one of {', '.join(UNITS)}, not {unit!r}.")
+    if unit not in get_args(Unit):
+        raise VizError(f"Unknown unit {unit!r}. Choose one of: {', '.join(get_args(Unit))}.")
     finite = torch.isfinite(heat)
     values = torch.where(finite, heat, heat[finite].min() if finite.any() else torch.zeros(())).double()
     lost = (~finite).double()
     generator = torch.Generator().manual_seed(seed)
-    if unit == "cells":  # equal cells are put in order as wholes
+    if unit == "cells":  # equal cells are ordered as a whole
         values = _ranked(values - lost * (values.max() - values.min() + 1), generator).double()
         lost = torch.zeros_like(lost)
     how = {"mode": "bilinear", "align_corners": False} if unit == "pixels" else {"mode": "nearest-exact"}
@@ -47,7 +46,7 @@ def order_of(heat: Tensor, size: tuple[int, int], unit: Unit = "pixels", seed: i
 
 
 def _ranked(values: Tensor, generator: torch.Generator) -> Tensor:
-    """Rank of each value from 0, smallest first, ties at random."""
+    """Rank of each value from 0, smallest first; ties are broken at random."""
     flat = values.flatten()
     shuffled = torch.randperm(flat.numel(), generator=generator)
     sequence = shuffled[torch.argsort(flat[shuffled], stable=True)]
@@ -56,23 +55,23 @@ def _ranked(values: Tensor, generator: torch.Generator) -> Tensor:
     return places.reshape(values.shape)
 
 
-def random_map(like: Tensor, seed: int) -> Tensor:
-    """A map of as many cells as `like`, independent and uniform: as coarse as the map it stands beside."""
-    return torch.rand(like.shape, generator=torch.Generator().manual_seed(seed))
+def random_map(shape: Sequence[int], seed: int) -> Tensor:
+    """A map (h, w) of independent uniform values."""
+    return torch.rand(tuple(shape), generator=torch.Generator().manual_seed(seed))
 
 
 def removed(order: Tensor, fractions: tuple[float, ...]) -> Tensor:
-    """bool (K, 1, h, w): for each fraction the pixels that come first in the order."""
+    """The first pixels of the order for each fraction, bool (K, 1, h, w)."""
     counts = torch.tensor([round(f * order.numel()) for f in fractions])
     return (order[None] < counts[:, None, None])[:, None]
 
 
 def fill(x: Tensor, baseline: Baseline) -> Tensor:
-    """What stands in for removed pixels, like x (1, 3, h, w).
+    """Values for removed pixels, of the shape of x (1, 3, h, w).
 
     ``mean`` is the picture's own mean colour, ``grey`` an input of 0 (the mean colour of the preprocessing, as in
     RISE), ``blurred`` the picture under a Gaussian of 10 pixels at 224 (RISE's kernel of 11 pixels leaves most objects
-    recognisable; the start of the curve says what is left).
+    recognisable; the start of the curve shows what is left).
 
     Raises:
         VizError: an unknown baseline.
@@ -83,11 +82,11 @@ def fill(x: Tensor, baseline: Baseline) -> Tensor:
         return torch.zeros_like(x)
     if baseline == "blurred":
         return blurred(x, BLUR * min(x.shape[2:]))
-    raise VizError(f"A baseline is one of {', '.join(BASELINES)}, not {baseline!r}.")
+    raise VizError(f"Unknown baseline {baseline!r}. Choose one of: {', '.join(get_args(Baseline))}.")
 
 
 def blurred(x: Tensor, sigma: float) -> Tensor:
-    """x (N, C, h, w) under a Gaussian of that deviation in pixels; edges are replicated."""
+    """x (N, C, h, w) blurred by a Gaussian with that standard deviation in pixels; edges are replicated."""
     reach = max(1, round(3 * sigma))
     axis = torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device)
     bell = torch.exp(-(axis**2) / (2 * sigma**2))

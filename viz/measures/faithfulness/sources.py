@@ -1,4 +1,4 @@
-"""A map as a function ``(network, x, classes) -> (N, h, w)``, the same for every control."""
+"""Maps as functions ``(network, x, classes) -> (N, h, w)``, for every control."""
 
 from __future__ import annotations
 
@@ -30,12 +30,11 @@ MapFunction = Callable[[StepNetwork, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Source:
-    """A map to be tested.
+    """A map to test.
 
     Attributes:
-        name: its specification.
+        name: its specification. step: computation step that it belongs to.
         function: (network, x (N, 3, h, w), classes (N,)) to maps (N, h', w'), float32 on the CPU or x's device.
-        step: computation step the map belongs to.
     """
 
     name: str
@@ -46,7 +45,7 @@ class Source:
         """Maps float32 (N, h', w') on the CPU, detached."""
         maps = self.function(network, x, classes).detach().to("cpu", torch.float32)
         if maps.ndim != 3 or len(maps) != len(x):
-            raise VizError(f"The map {self.name} has shape {tuple(maps.shape)}; one map for each picture is needed.")
+            raise VizError(f"The map {self.name} has shape {tuple(maps.shape)}; it must be one map (h, w) per picture.")
         return maps
 
 
@@ -61,31 +60,31 @@ def source_of(
     preprocessing: Preprocessing | None = None,
     cells: tuple[int, ...] | None = None,
 ) -> Source:
-    """A map to be tested.
+    """A map to test.
 
     Args:
         text: see `viz.core.map_spec`.
-        step: 1-based, for a map that names no step of its own: attention is then the value in force at that step. A map
-            with a step is the value made at that step, as in `Trace.record`.
-        family: of the network, for ``attention``: the family's own map.
-        steps: of the network, for a step that is counted from the last. labels: of its classes, for a class by name.
-        options: of attributions; their baseline ``black`` needs `preprocessing`. cells: of a dense answer, those that
-            attributions ask about; None all.
+        step: 1-based, for a map without a step of its own: a captured value is then the latest one up to that step. A
+            map with a step is the value of exactly that step, as in `Trace.record`.
+        family: of the network, for ``attention``. steps: of the network, for steps counted from the last.
+        labels: of the network's classes, for a class by name.
+        options: of attributions; their baseline ``black`` needs `preprocessing`.
+        cells: of a dense answer, those that attributions explain; None means all.
 
     Raises:
-        MapError: not a map. VizError: one that the network does not have, or that does not rank pixels.
+        MapError: not a map. VizError: the network does not have it, or it does not rank pixels.
     """
     asked = parse(text)
     if asked.region is not None:
-        raise VizError("Give the region once, as the argument region; the map to be tested takes none.")
+        raise VizError("Give the region as the argument `region`, not in the map.")
     if asked.kind == "attention":
         own = family_of(family).own
         if own is None:
-            raise VizError("This network has no attention map of its own; choose a tap, or try cam.")
+            raise VizError("This network has no attention map of its own; choose a tap, or try `cam`.")
         asked = replace(own, channel=asked.channel, step=asked.step)
     if asked.step < -1:
         if steps is None or -asked.step > steps:
-            raise ModelError(f"This network has no step {asked.step}; give it as 1, 2, ... or from -1.")
+            raise ModelError(f"This network has no step {asked.step}; count from 1, or from -1 (the last).")
         asked = asked.at(steps + 1 + asked.step)
     step = step if asked.step == -1 else asked.step
     if asked.kind == "attribution":
@@ -98,7 +97,7 @@ def source_of(
 
 
 def _function(asked: MapSpec, step: int) -> MapFunction:
-    """Of a map that is no attribution."""
+    """The function of a map that is not an attribution."""
     if asked.kind == "baseline":
         if asked.name != "centre_gaussian":
             raise VizError(f"{words(asked)} does not rank pixels; use centre_gaussian.".capitalize())
@@ -111,19 +110,19 @@ def _function(asked: MapSpec, step: int) -> MapFunction:
 
 
 def centre(x: Tensor, size: int = 28) -> Tensor:
-    """A Gaussian round the middle with a deviation of a quarter of the side, (N, size, size)."""
+    """A centre Gaussian with a standard deviation of a quarter of the side, (N, size, size)."""
     axis = (torch.arange(size, dtype=torch.float32) + 0.5) / size - 0.5
     bell = torch.exp(-(axis**2) / (2 * 0.25**2))
     return (bell[:, None] * bell[None, :]).expand(len(x), size, size)
 
 
-def _like(network: StepNetwork, x: Tensor) -> Tensor:
-    """x where the network lives, in its number format."""
+def _placed(network: StepNetwork, x: Tensor) -> Tensor:
+    """x on the network's device and in its number format."""
     return x.to(next(network.parameters()))
 
 
 def _of_class(function: MapFunction, cls: int) -> MapFunction:
-    """The map of one class, whichever class is asked about."""
+    """The map of one class, whichever class is asked for."""
 
     def fixed(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
         return function(network, x, torch.full_like(classes, cls))
@@ -131,15 +130,19 @@ def _of_class(function: MapFunction, cls: int) -> MapFunction:
     return fixed
 
 
+def _features(network: StepNetwork, x: Tensor, step: int) -> Tensor:
+    with torch.inference_mode():
+        return network.forward_steps(_placed(network, x), step)[-1].class_features.float()
+
+
 def _class_map(step: int) -> MapFunction:
     def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
+        features, weights = _features(network, x, step), network.class_weights()
+        if weights is None:
+            raise ModelError(
+                "This network has no linear classifier over pooled features, so it has no class activation map."
+            )
         with torch.inference_mode():
-            features = network.forward_steps(_like(network, x), step)[-1].class_features.float()
-            weights = network.class_weights()
-            if weights is None:
-                raise ModelError(
-                    "This network has no linear classifier over pooled features, so it has no class activation map."
-                )
             return torch.einsum("nc,nchw->nhw", weights.to(features)[classes.to(features.device)], features)
 
     return function
@@ -147,8 +150,7 @@ def _class_map(step: int) -> MapFunction:
 
 def _feature(channel: int, step: int) -> MapFunction:
     def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
-        with torch.inference_mode():
-            features = network.forward_steps(_like(network, x), step)[-1].class_features.float()
+        features = _features(network, x, step)
         if channel >= features.shape[1]:
             raise ModelError(f"This network's features have channels 0 to {features.shape[1] - 1}, not {channel}.")
         return features[:, channel]
@@ -159,7 +161,7 @@ def _feature(channel: int, step: int) -> MapFunction:
 def _attention(asked: MapSpec, step: int) -> MapFunction:
     def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
         with torch.inference_mode(), capture(network) as sink:
-            network(_like(network, x), step)
+            network(_placed(network, x), step)
         known = list(probes_of(network))
         height, width = int(x.shape[2]), int(x.shape[3])
         whole = (0.0, 0.0, float(width), float(height))
@@ -174,12 +176,12 @@ def _attention(asked: MapSpec, step: int) -> MapFunction:
 
 
 def _record(records: Sequence[Record], known: list[str], asked: MapSpec, step: int) -> Record:
-    """Of the deepest module that matches: of its own step where one is named, else what is in force at the step."""
+    """The record of the deepest matching module: of the map's own step, else the latest up to `step`."""
     probe, exact = asked.probe or "", asked.step != -1
     names = match(known if exact else list(dict.fromkeys(r.name for r in records)), probe)
     if not names:
         have = ", ".join(dict.fromkeys(r.label for r in records)) or "none"
-        raise ProbeError(f"No probe {probe!r} has a value up to step {step}; there are: {have}.")
+        raise ProbeError(f"No probe {probe!r} has a value up to step {step}; these have: {have}.")
     found = [r for r in records if r.name == names[-1] and (r.step == step or not exact)]
     if not found:
         raise ProbeError(f"{names[-1]} has no value at step {step}.")
@@ -187,7 +189,7 @@ def _record(records: Sequence[Record], known: list[str], asked: MapSpec, step: i
 
 
 def _one(up_to: Sequence[Record], record: Record, asked: MapSpec, geometry: Geometry) -> Tensor:
-    """The map of a record, or what follows from it and those beside it."""
+    """The map of a record, or the map derived from it and the others."""
     channel = asked.channel
     if asked.kind == "derived":
         native = derive(up_to, record, asked.name, geometry, channel=channel).native
@@ -209,10 +211,10 @@ def _attribution(
     cells: tuple[int, ...] | None,
 ) -> MapFunction:
     def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
-        like = _like(network, x)
         whole = output_type(network.output) is ClassScores
         targets = classes if whole else [CellsTarget(cells, int(c)) for c in classes]
-        return attribute(network, like, targets, asked, step=step, options=options, preprocessing=preprocessing)
+        placed = _placed(network, x)
+        return attribute(network, placed, targets, asked, step=step, options=options, preprocessing=preprocessing)
 
     return function
 
@@ -223,9 +225,9 @@ def _answer(asked: MapSpec, step: int) -> MapFunction:
     def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
         kind = output_type(network.output)
         if kind is not DenseClasses:
-            raise ModelError(f"This network predicts {kind.words}; it has no map called {asked.name}.")
+            raise ModelError(f"This network predicts {kind.words}; it has no map {asked.name}.")
         with torch.inference_mode():
-            answer = network(_like(network, x), step).float()
+            answer = network(_placed(network, x), step).float()
         maps = answer.softmax(dim=1) if asked.name == "probability" else answer
         return maps[torch.arange(len(x)), classes.to(maps.device)]
 

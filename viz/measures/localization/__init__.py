@@ -1,10 +1,10 @@
-"""Evaluation of whole data sets by the localization protocol: streaming, resumable, on one process or many.
+"""Evaluation of data sets by the localization protocol: resumable, on one process or many.
 
 from pathlib import Path
 from viz.datasets import open_dataset
 from viz.measures.localization import Options, evaluate, plan, sources_of
 made = plan(["NAME", "OTHER"], open_dataset("DIR", "val"), Options(sources_of(["cam", "attention"])))
-result = evaluate(made, Path("result.json.rows"))  # stopped at any time, the same call goes on
+result = evaluate(made, Path("result.json.rows"))  # the same call resumes an interrupted run
 """
 
 from viz.measures.localization.options import Options, sources_of

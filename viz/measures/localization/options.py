@@ -1,7 +1,8 @@
-"""What an evaluation is asked for."""
+"""Options of an evaluation."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -20,14 +21,11 @@ class Options:
     """What decides the rows of an evaluation.
 
     Attributes:
-        sources: where maps come from, see `viz.core.map_spec`.
-        interval: between the thresholds of the sweep.
-        classes: class of class maps and attributions: the sample's ``label``, or what the network ``predicted``.
-        batch: pictures that go through a network together. Part of the request: a network's sums differ in their last
-            digits with the batch.
+        sources: maps to evaluate, see `viz.core.map_spec`. interval: between the thresholds of the sweep.
+        classes: class of class maps and attributions: the sample's ``label`` or the ``predicted`` one.
+        batch: pictures per pass; a network's sums differ in their last digits with it.
         precision: number format of the network. mixed: format of autocast, or None.
-        threads: of one process on the CPU, part of the request for the same reason.
-        attribution: of the attribution methods.
+        threads: per process on the CPU; sums differ with them, too. attribution: of the attribution methods.
     """
 
     sources: tuple[MapSpec, ...] = (MapSpec("cam"),)
@@ -41,15 +39,14 @@ class Options:
 
     def __post_init__(self) -> None:
         if not self.sources:
-            raise VizError("An evaluation needs at least one source of maps, such as cam.")
+            raise VizError("An evaluation needs at least one map, such as cam.")
         if len({str(s) for s in self.sources}) != len(self.sources):
-            raise VizError("A source of maps is given twice.")
+            raise VizError("A map is given twice; name each map once.")
         if any(s.kind == "baseline" for s in self.sources):
-            raise VizError(f"The floors ({', '.join(BASELINES)}) are always there; they need not be asked for.")
-        if not 1 <= self.batch <= 1024:
-            raise VizError(f"The batch must lie between 1 and 1024 pictures, not {self.batch}.")
-        if not 1 <= self.threads <= 1024:
-            raise VizError(f"The number of threads must lie between 1 and 1024, not {self.threads}.")
+            raise VizError(f"The baselines ({', '.join(BASELINES)}) are always evaluated; leave them out.")
+        for name, value in (("batch", self.batch), ("number of threads", self.threads)):
+            if not 1 <= value <= 1024:
+                raise VizError(f"The {name} must lie between 1 and 1024, not {value}.")
         Thresholds(self.interval)
 
     @property
@@ -58,12 +55,10 @@ class Options:
         return Thresholds(self.interval)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for the request and the record."""
-        data = asdict(self)
-        data["sources"] = [str(s) for s in self.sources]
-        return data | {"size": SIZE, "geometry": "squash"}
+        """Plain values, for the request."""
+        return asdict(self) | {"sources": [str(s) for s in self.sources], "size": SIZE, "geometry": "squash"}
 
 
-def sources_of(texts: list[str] | tuple[str, ...]) -> tuple[MapSpec, ...]:
-    """Sources from their words, in order."""
+def sources_of(texts: Sequence[str]) -> tuple[MapSpec, ...]:
+    """Maps from their specifications, in order."""
     return tuple(parse(text) for text in texts)

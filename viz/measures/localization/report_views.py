@@ -1,4 +1,4 @@
-"""Photos, maps and boxes of a report's cases, made again from the plan: an evaluation keeps no picture."""
+"""Photos, maps and boxes of a report's cases, computed again from the plan: an evaluation keeps no pictures."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ from viz.measures.localization.tuning import folds_of
 
 
 def case_views(made: Plan) -> Pictures:
-    """Pictures for `viz.measures.localization.report_html.to_html`: each case goes through its network once more,
-    alone.
+    """Views for `viz.measures.localization.report_html.to_html`, with one more pass per case.
 
     A network's sums differ in their last digits with the size of the batch, so a box can differ by a pixel from the one
     that was scored; the IoU shown is that of the evaluation. A picture that can no longer be read gives None.
     """
     task = made.task()
     data = made.setting.data[0]
-    groups = [s.group for s in data]
     names = [card.name for card in made.setting.cards]
     words = {c.label: c.name for c in data.classes}
 
@@ -40,7 +38,7 @@ def case_views(made: Plan) -> Pictures:
         if not native:
             return CaseView(opened.picture.rgb, label=label)
         chosen = row.boxes.thresholds["v1"]["50"]
-        threshold = chosen[int(folds_of(groups, len(chosen))[opened.position])]
+        threshold = chosen[int(folds_of(made.setting.groups, len(chosen))[opened.position])]
         score_map = protocol_map(native[0])
         box = box_at(score_map, made.setting.options.thresholds, threshold)
         truth = () if opened.truth.boxes is None else tuple(map(tuple, opened.truth.boxes.tolist()))
