@@ -13,6 +13,7 @@ from viz.datasets import DatasetError, open_dataset
 from viz.errors import VizError
 from viz.measures.jobs.rows import gather
 from viz.measures.localization import Options, evaluate, plan, sources_of
+from viz.measures.localization.protocol import Thresholds
 from viz.measures.localization.report import to_markdown
 from viz.measures.localization.scores import pack_bits, pack_shares
 from viz.measures.localization.tally import Outcome, Outcomes, Tallies
@@ -57,7 +58,7 @@ def test_numbers_are_the_mean_over_the_splits() -> None:
     groups = [f"p{i}" for i in range(N)]
     folds = np.stack([folds_of(groups, FOLDS, s) for s in range(5)])
     assert len({tuple(f) for f in folds}) == 5 and (folds[0] == folds_of(groups, FOLDS)).all()
-    tallies = Tallies(0, folds, groups, FOLDS, lambda s: LEVELS, 5)
+    tallies = Tallies(0, folds, groups, Thresholds(1 / LEVELS))
     gather(rows, tallies)
     counts = tallies.compute()[KEY]
     levels = np.array(

@@ -23,8 +23,8 @@ from viz.files import write_whole
 
 if TYPE_CHECKING:
     from viz.measures.jobs.processes import Processes
+    from viz.measures.localization.options import Plan
     from viz.measures.localization.results import Result
-    from viz.measures.localization.run import Plan
 
 
 def add_evaluate(commands: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -88,11 +89,13 @@ def source_of(
         asked = asked.at(steps + 1 + asked.step)
     step = step if asked.step == -1 else asked.step
     if asked.kind == "attribution":
-        made = _attribution(asked, step, options, preprocessing, cells)
+        how = {"step": step, "options": options, "preprocessing": preprocessing, "cells": cells}
+        made: MapFunction = partial(_attribution, asked=asked, **how)
     else:
         made = _function(asked, step)
     if asked.cls is not None:
-        made = _of_class(made, class_number(labels, asked.cls) if isinstance(asked.cls, str) else asked.cls)
+        number = class_number(labels, asked.cls) if isinstance(asked.cls, str) else asked.cls
+        made = partial(_of_class, function=made, cls=number)
     return Source(str(asked), made, step)
 
 
@@ -101,12 +104,12 @@ def _function(asked: MapSpec, step: int) -> MapFunction:
     if asked.kind == "baseline":
         if asked.name != "centre_gaussian":
             raise VizError(f"{words(asked)} does not rank pixels; use centre_gaussian.".capitalize())
-        return lambda network, x, classes: centre(x)
+        return _centre
     if asked.kind == "feature":
-        return _feature(asked.channel or 0, step)
+        return partial(_feature, channel=asked.channel or 0, step=step)
     if asked.kind in ("tap", "derived"):
-        return _attention(asked, step)
-    return _class_map(step) if asked.kind == "cam" else _answer(asked, step)
+        return partial(_captured, asked=asked, step=step)
+    return partial(_class_map, step=step) if asked.kind == "cam" else partial(_answer, asked=asked, step=step)
 
 
 def centre(x: Tensor, size: int = 28) -> Tensor:
@@ -116,63 +119,55 @@ def centre(x: Tensor, size: int = 28) -> Tensor:
     return (bell[:, None] * bell[None, :]).expand(len(x), size, size)
 
 
+def _centre(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
+    return centre(x)
+
+
+def _of_class(network: StepNetwork, x: Tensor, classes: Tensor, *, function: MapFunction, cls: int) -> Tensor:
+    """The map of one class, whichever class is asked for."""
+    return function(network, x, torch.full_like(classes, cls))
+
+
 def _placed(network: StepNetwork, x: Tensor) -> Tensor:
     """x on the network's device and in its number format."""
     return x.to(next(network.parameters()))
 
 
-def _of_class(function: MapFunction, cls: int) -> MapFunction:
-    """The map of one class, whichever class is asked for."""
-
-    def fixed(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
-        return function(network, x, torch.full_like(classes, cls))
-
-    return fixed
-
-
+@torch.inference_mode()
 def _features(network: StepNetwork, x: Tensor, step: int) -> Tensor:
-    with torch.inference_mode():
-        return network.forward_steps(_placed(network, x), step)[-1].class_features.float()
+    return network.forward_steps(_placed(network, x), step)[-1].class_features.float()
 
 
-def _class_map(step: int) -> MapFunction:
-    def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
-        features, weights = _features(network, x, step), network.class_weights()
-        if weights is None:
-            raise ModelError(
-                "This network has no linear classifier over pooled features, so it has no class activation map."
-            )
-        with torch.inference_mode():
-            return torch.einsum("nc,nchw->nhw", weights.to(features)[classes.to(features.device)], features)
-
-    return function
+@torch.inference_mode()
+def _class_map(network: StepNetwork, x: Tensor, classes: Tensor, *, step: int) -> Tensor:
+    features, weights = _features(network, x, step), network.class_weights()
+    if weights is None:
+        raise ModelError(
+            "This network has no linear classifier over pooled features, so it has no class activation map."
+        )
+    return torch.einsum("nc,nchw->nhw", weights.to(features)[classes.to(features.device)], features)
 
 
-def _feature(channel: int, step: int) -> MapFunction:
-    def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
-        features = _features(network, x, step)
-        if channel >= features.shape[1]:
-            raise ModelError(f"This network's features have channels 0 to {features.shape[1] - 1}, not {channel}.")
-        return features[:, channel]
-
-    return function
+def _feature(network: StepNetwork, x: Tensor, classes: Tensor, *, channel: int, step: int) -> Tensor:
+    features = _features(network, x, step)
+    if channel >= features.shape[1]:
+        raise ModelError(f"This network's features have channels 0 to {features.shape[1] - 1}, not {channel}.")
+    return features[:, channel]
 
 
-def _attention(asked: MapSpec, step: int) -> MapFunction:
-    def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
-        with torch.inference_mode(), capture(network) as sink:
-            network(_placed(network, x), step)
-        known = list(probes_of(network))
-        height, width = int(x.shape[2]), int(x.shape[3])
-        whole = (0.0, 0.0, float(width), float(height))
-        geometry = Geometry("squash", (height, width), (height, width), whole, whole)
-        maps = []
-        for i in range(len(x)):
-            up_to = [r for r in sink.records(i) if r.step <= step]
-            maps.append(_one(up_to, _record(up_to, known, asked, step), asked, geometry))
-        return torch.stack(maps)
-
-    return function
+def _captured(network: StepNetwork, x: Tensor, classes: Tensor, *, asked: MapSpec, step: int) -> Tensor:
+    """A captured value, or a map derived from it."""
+    with torch.inference_mode(), capture(network) as sink:
+        network(_placed(network, x), step)
+    known = list(probes_of(network))
+    height, width = int(x.shape[2]), int(x.shape[3])
+    whole = (0.0, 0.0, float(width), float(height))
+    geometry = Geometry("squash", (height, width), (height, width), whole, whole)
+    maps = []
+    for i in range(len(x)):
+        up_to = [r for r in sink.records(i) if r.step <= step]
+        maps.append(_one(up_to, _record(up_to, known, asked, step), asked, geometry))
+    return torch.stack(maps)
 
 
 def _record(records: Sequence[Record], known: list[str], asked: MapSpec, step: int) -> Record:
@@ -190,45 +185,40 @@ def _record(records: Sequence[Record], known: list[str], asked: MapSpec, step: i
 
 def _one(up_to: Sequence[Record], record: Record, asked: MapSpec, geometry: Geometry) -> Tensor:
     """The map of a record, or the map derived from it and the others."""
-    channel = asked.channel
+    channel, values = asked.channel, record.values
     if asked.kind == "derived":
-        native = derive(up_to, record, asked.name, geometry, channel=channel).native
-        return torch.from_numpy(native.copy())
-    if record.values.ndim == 3 and channel is not None:
-        if channel >= len(record.values):
-            raise ProbeError(f"{record.name} has channels 0 to {len(record.values) - 1}, not {channel}.")
-        return torch.from_numpy(record.values[channel].copy())
-    if not record.tap.is_map:
+        values = derive(up_to, record, asked.name, geometry, channel=channel).native
+    elif values.ndim == 3 and channel is not None:
+        if channel >= len(values):
+            raise ProbeError(f"{record.name} has channels 0 to {len(values) - 1}, not {channel}.")
+        values = values[channel]
+    elif not record.tap.is_map:
         raise ProbeError(f"{record.name} is of kind {record.kind}, not one map; try mean({record.label}).")
-    return torch.from_numpy(record.values.copy())
+    return torch.from_numpy(values.copy())
 
 
 def _attribution(
+    network: StepNetwork,
+    x: Tensor,
+    classes: Tensor,
+    *,
     asked: MapSpec,
     step: int,
     options: AttributionOptions,
     preprocessing: Preprocessing | None,
     cells: tuple[int, ...] | None,
-) -> MapFunction:
-    def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
-        whole = output_type(network.output) is ClassScores
-        targets = classes if whole else [CellsTarget(cells, int(c)) for c in classes]
-        placed = _placed(network, x)
-        return attribute(network, placed, targets, asked, step=step, options=options, preprocessing=preprocessing)
-
-    return function
+) -> Tensor:
+    whole, x = output_type(network.output) is ClassScores, _placed(network, x)
+    targets = classes if whole else [CellsTarget(cells, int(c)) for c in classes]
+    return attribute(network, x, targets, asked, step=step, options=options, preprocessing=preprocessing)
 
 
-def _answer(asked: MapSpec, step: int) -> MapFunction:
+def _answer(network: StepNetwork, x: Tensor, classes: Tensor, *, asked: MapSpec, step: int) -> Tensor:
     """The score or the probability of the class at each cell of a dense answer."""
-
-    def function(network: StepNetwork, x: Tensor, classes: Tensor) -> Tensor:
-        kind = output_type(network.output)
-        if kind is not DenseClasses:
-            raise ModelError(f"This network predicts {kind.words}; it has no map {asked.name}.")
-        with torch.inference_mode():
-            answer = network(_placed(network, x), step).float()
-        maps = answer.softmax(dim=1) if asked.name == "probability" else answer
-        return maps[torch.arange(len(x)), classes.to(maps.device)]
-
-    return function
+    kind = output_type(network.output)
+    if kind is not DenseClasses:
+        raise ModelError(f"This network predicts {kind.words}; it has no map {asked.name}.")
+    with torch.inference_mode():
+        answer = network(_placed(network, x), step).float()
+    maps = answer.softmax(dim=1) if asked.name == "probability" else answer
+    return maps[torch.arange(len(x)), classes.to(maps.device)]

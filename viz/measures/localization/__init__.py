@@ -7,8 +7,8 @@ made = plan(["NAME", "OTHER"], open_dataset("DIR", "val"), Options(sources_of(["
 result = evaluate(made, Path("result.json.rows"))  # the same call resumes an interrupted run
 """
 
-from viz.measures.localization.options import Options, sources_of
+from viz.measures.localization.options import Options, Plan, sources_of
 from viz.measures.localization.results import Result, from_bytes, to_bytes
-from viz.measures.localization.run import Plan, evaluate, plan, some_of
+from viz.measures.localization.run import evaluate, plan, some_of
 
 __all__ = ["Options", "Plan", "Result", "evaluate", "from_bytes", "plan", "some_of", "sources_of", "to_bytes"]

@@ -1,19 +1,27 @@
-"""Options of an evaluation."""
+"""Options of an evaluation, and the checked plan of one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from viz.attribution import AttributionOptions
+from viz.core.card import ModelCard
 from viz.core.map_spec import BASELINES, MapSpec, parse
+from viz.datasets import Dataset
 from viz.errors import VizError
 from viz.measures.localization.protocol import SIZE, Thresholds
-from viz.run.engine import Precision
+from viz.measures.localization.tuning import Tuning
+from viz.run.engine import Engine, Precision
 
 Classes = Literal["label", "predicted"]
 Mixed = Literal["bfloat16", "float16"]
+# Maps of a model: text in the result, and map.
+Maps = tuple[tuple[str, MapSpec], ...]
+# Number of a model, and map; baselines belong to no model and have -1.
+Key = tuple[int, str]
 
 
 @dataclass(frozen=True)
@@ -62,3 +70,46 @@ class Options:
 def sources_of(texts: Sequence[str]) -> tuple[MapSpec, ...]:
     """Maps from their specifications, in order."""
     return tuple(parse(text) for text in texts)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A checked evaluation that has not started.
+
+    Attributes:
+        models: names or files. cards: of the models. sources: their maps. left_out: (model, map, why).
+        data: the reported data set, then that for tuning, if any.
+        tuning: how thresholds are chosen. folds: per split; splits: that numbers are averaged over; both are 1 without
+            cross-validation.
+        engine: loads the models, and keeps some of them.
+    """
+
+    models: tuple[str, ...]
+    cards: tuple[ModelCard, ...]
+    sources: tuple[Maps, ...]
+    left_out: tuple[tuple[str, str, str], ...]
+    data: tuple[Dataset, ...]
+    options: Options
+    tuning: Tuning
+    folds: int
+    splits: int
+    engine: Engine
+
+    @property
+    def device(self) -> str:
+        """Device of the networks."""
+        return self.engine.device
+
+    @cached_property
+    def groups(self) -> list[str]:
+        """The picture of each sample of the reported data set."""
+        return [s.group for s in self.data[0]]
+
+    def step(self, key: Key) -> int:
+        """0-based step of a model's map."""
+        step, steps = parse(key[1]).step, self.cards[max(key[0], 0)].steps
+        return step - 1 if step > 0 else steps + step
+
+    def place(self, key: Key) -> tuple[int, int]:
+        """Order of the rows: baselines, then model by model the maps as they were asked for."""
+        return key[0], ["centre_box", "centre_gaussian", *(str(s) for s in self.options.sources)].index(key[1])

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viz.errors import VizError
+from viz.measures.localization.options import Plan
 from viz.measures.localization.protocol import Thresholds, boxes_at, protocol_map
 from viz.measures.localization.report_html import CaseView, Pictures
 from viz.measures.localization.results import Case, Row
-from viz.measures.localization.run import Plan
-from viz.measures.localization.task import Opened, read_sample
+from viz.measures.localization.task import EvaluationTask, Opened, read_sample
 from viz.measures.localization.tuning import folds_of
 
 
@@ -20,9 +20,8 @@ def case_views(made: Plan) -> Pictures:
     A network's sums differ in their last digits with the size of the batch, so a box can differ by a pixel from the one
     that was scored; the IoU shown is that of the evaluation. A picture that can no longer be read gives None.
     """
-    task = made.task()
-    data = made.setting.data[0]
-    names = [card.name for card in made.setting.cards]
+    task, data = EvaluationTask(made), made.data[0]
+    names = [card.name for card in made.cards]
     words = {c.label: c.name for c in data.classes}
 
     def view(row: Row, case: Case) -> CaseView | None:
@@ -38,9 +37,9 @@ def case_views(made: Plan) -> Pictures:
         if not native:
             return CaseView(opened.picture.rgb, label=label)
         chosen = row.boxes.thresholds["v1"]["50"]
-        threshold = chosen[int(folds_of(made.setting.groups, len(chosen))[opened.position])]
+        threshold = chosen[int(folds_of(made.groups, len(chosen))[opened.position])]
         score_map = protocol_map(native[0])
-        box = box_at(score_map, made.setting.options.thresholds, threshold)
+        box = box_at(score_map, made.options.thresholds, threshold)
         truth = () if opened.truth.boxes is None else tuple(map(tuple, opened.truth.boxes.tolist()))
         return CaseView(opened.picture.rgb, score_map, truth, box, threshold, label)
 

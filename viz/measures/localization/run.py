@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -20,9 +20,9 @@ from viz.families.family import family_of
 from viz.measures.jobs.processes import Processes
 from viz.measures.jobs.runner import Begin, run
 from viz.measures.localization.batch import native_maps, prepare_all, probes_for, trace_batch
-from viz.measures.localization.options import Options
+from viz.measures.localization.options import Maps, Options, Plan
 from viz.measures.localization.results import Result
-from viz.measures.localization.summary import Setting, summarise
+from viz.measures.localization.summary import summarise
 from viz.measures.localization.task import EvaluationTask
 from viz.measures.localization.tuning import SPLITS, Tuning
 from viz.picture import open_picture
@@ -31,37 +31,6 @@ from viz.run.engine import Engine, Model, pick_device, versions
 # Labels of a data set are read as ImageNet classes.
 IMAGENET = 1000
 NO_MAP = "it has no such map"
-# Maps of a model: text in the result, and map.
-Maps = tuple[tuple[str, MapSpec], ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """A checked evaluation that has not started.
-
-    Attributes:
-        setting: models' cards, data, options, tuning. models: their names or files.
-        sources: maps of each model. left_out: (model, map, why).
-        engine: keeps the models that were loaded for the plan, up to its limit.
-    """
-
-    setting: Setting
-    models: tuple[str, ...]
-    sources: tuple[Maps, ...]
-    left_out: tuple[tuple[str, str, str], ...]
-    engine: Engine
-
-    @property
-    def device(self) -> str:
-        """Device of the networks."""
-        return self.engine.device
-
-    def task(self, readers: int = 0) -> EvaluationTask:
-        """The plan as a task for `viz.measures.jobs.runner.run`."""
-        checkpoints, options = [card.sha256 for card in self.setting.cards], self.setting.options
-        return EvaluationTask(
-            self.models, checkpoints, self.sources, self.setting.data, options, engine=self.engine, readers=readers
-        )
 
 
 @plain_torch()
@@ -123,8 +92,9 @@ def plan(
     both = (data, *([] if tune_on is None else [tune_on]))
     if chosen != "cross-validated":
         folds = splits = 1
-    setting = Setting(tuple(cards), both, options, chosen, folds, splits, engine.device.partition(":")[0])
-    return Plan(setting, tuple(models), tuple(sources), tuple(left_out), engine)
+    return Plan(
+        tuple(models), tuple(cards), tuple(sources), tuple(left_out), both, options, chosen, folds, splits, engine
+    )
 
 
 def _with_classes(data: Dataset) -> Dataset:
@@ -228,6 +198,6 @@ def evaluate(
         The result on the first process, None on the others.
     """
     me = processes or Processes()
-    torch.set_num_threads(made.setting.options.threads)
-    journal = run(made.task(readers), folder, processes=me, device=torch.device(made.device), begin=begin)
-    return summarise(journal, made.setting, versions()) if me.first else None
+    torch.set_num_threads(made.options.threads)
+    journal = run(EvaluationTask(made, readers), folder, processes=me, device=torch.device(made.device), begin=begin)
+    return summarise(journal, made, versions()) if me.first else None

@@ -16,7 +16,6 @@ from viz.core.card import ModelCard
 from viz.core.finite import cause
 from viz.core.map_spec import MapSpec, parse
 from viz.core.words import words
-from viz.datasets import Dataset
 from viz.errors import ModelError, VizError
 from viz.families.family import family_of
 from viz.measures.intervals import DRAWS, LEVEL, Bootstrap, Interval, interval
@@ -24,49 +23,15 @@ from viz.measures.jobs.journal import Journal
 from viz.measures.jobs.rows import MADE_FROM, Read, Row, gather
 from viz.measures.localization import results
 from viz.measures.localization.notes import NO_THRESHOLD, notes_of, protocol_words, tuning_words
-from viz.measures.localization.options import Options
+from viz.measures.localization.options import Key, Plan
 from viz.measures.localization.protocol import DELTAS, SIZE
 from viz.measures.localization.scores import SIDES
-from viz.measures.localization.tally import MIDDLE, PXAP_DRAWS, Key, Outcome, Outcomes, Tallies, Tally
-from viz.measures.localization.tuning import Tuning, folds_of, levels_for
+from viz.measures.localization.tally import MIDDLE, PXAP_DRAWS, Outcome, Outcomes, Tallies, Tally
+from viz.measures.localization.tuning import folds_of, levels_for
 
 CASES = 6
 # Kinds of maps as results name them.
 _KINDS = {"cam": "class map", "attribution": "attribution", "baseline": "floor"}
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What an evaluation was made of.
-
-    Attributes:
-        cards: of the models, in order. data: the reported data set, then that for tuning, if any.
-        tuning: how thresholds are chosen. folds: per split; splits: that numbers are averaged over; both are 1 without
-            cross-validation.
-        device: kind of device of the networks.
-    """
-
-    cards: tuple[ModelCard, ...]
-    data: tuple[Dataset, ...]
-    options: Options
-    tuning: Tuning
-    folds: int
-    splits: int
-    device: str
-
-    @cached_property
-    def groups(self) -> list[str]:
-        """The picture of each sample of the reported data set."""
-        return [s.group for s in self.data[0]]
-
-    def step(self, key: Key) -> int:
-        """0-based step of a model's map."""
-        step, steps = parse(key[1]).step, self.cards[max(key[0], 0)].steps
-        return step - 1 if step > 0 else steps + step
-
-    def place(self, key: Key) -> tuple[int, int]:
-        """Order of the rows: baselines, then model by model the maps as they were asked for."""
-        return key[0], ["centre_box", "centre_gaussian", *(str(s) for s in self.options.sources)].index(key[1])
 
 
 def percent(values: Sequence[float] | NDArray[Any], groups: Sequence[str]) -> Interval:
@@ -74,33 +39,34 @@ def percent(values: Sequence[float] | NDArray[Any], groups: Sequence[str]) -> In
     return interval(np.asarray(values, np.float64) * 100, groups).rounded(2)
 
 
-def summarise(journal: Journal, setting: Setting, versions: Mapping[str, str]) -> results.Result:
+def summarise(journal: Journal, plan: Plan, versions: Mapping[str, str]) -> results.Result:
     """The result of all rows.
 
     Raises:
         VizError: nothing can be reported, or a picture changed between two models.
     """
-    folds = np.stack([folds_of(setting.groups, setting.folds, split) for split in range(setting.splits)])
-    facts, tallies = Facts(setting), [_tallies(setting, 0, folds)]
-    if setting.tuning == "split":
-        tallies.append(_tallies(setting, 1, np.zeros((1, len(setting.data[1])), np.int64)))
+    folds = np.stack([folds_of(plan.groups, plan.folds, split) for split in range(plan.splits)])
+    facts, tallies = Facts(plan), [Tallies(0, folds, plan.groups, plan.options.thresholds)]
+    if plan.tuning == "split":
+        groups = [s.group for s in plan.data[1]]
+        tallies.append(Tallies(1, np.zeros((1, len(groups)), np.int64), groups, plan.options.thresholds))
     gather(journal.rows(), facts, *tallies)
     counts, others = tallies[0].compute(), tallies[-1].compute() if len(tallies) > 1 else {}
     # A centred box does not rank pixels: it has no row without boxes.
-    measured = sorted((key for key, one in counts.items() if one.n.sum() or one.masks), key=setting.place)
+    measured = sorted((key for key, one in counts.items() if one.n.sum() or one.masks), key=plan.place)
     if not measured:
         raise VizError(facts.nothing())
-    chosen = {key: _chosen(counts[key], setting, others.get(key)) for key in counts if counts[key].n.sum()}
-    outcomes = Outcomes(folds, chosen, {key: setting.step(key) for key in chosen})
+    chosen = {key: _chosen(counts[key], plan, others.get(key)) for key in counts if counts[key].n.sum()}
+    outcomes = Outcomes(folds, chosen, {key: plan.step(key) for key in chosen})
     gather(journal.rows(), outcomes)
-    made = _Rows(setting, counts, outcomes.compute(), chosen)
+    made = _Rows(plan, counts, outcomes.compute(), chosen)
     drawn = "pictures are drawn again; thresholds stay as chosen"
     found = results.Result(
         kind="evaluation",
         versions=dict(versions),
         data=facts.compute(),
         tuning=facts.tuned(),
-        protocol=_protocol(setting),
+        protocol=_protocol(plan),
         bootstrap=Bootstrap(LEVEL, DRAWS, drawn, pxap_draws=PXAP_DRAWS),
         models=facts.networks(),
         rows=tuple(made.row(key) for key in measured),
@@ -110,22 +76,13 @@ def summarise(journal: Journal, setting: Setting, versions: Mapping[str, str]) -
     return replace(found, notes=notes_of(found))
 
 
-def _tallies(setting: Setting, data: int, folds: NDArray[np.int64]) -> Tallies:
-    thresholds, groups = setting.options.thresholds, [s.group for s in setting.data[data]]
-
-    def levels_of(source: str) -> int:
-        return len(SIDES) if source == "centre_box" else len(thresholds.levels)
-
-    return Tallies(data, folds, groups, setting.folds, levels_of, len(thresholds.values) + 2)
-
-
-def _chosen(counts: Tally, setting: Setting, other: Tally | None) -> NDArray[np.int64]:
+def _chosen(counts: Tally, plan: Plan, other: Tally | None) -> NDArray[np.int64]:
     """(splits, versions, deltas, folds) levels; -1 in a split that has no picture to choose from.
 
     Raises:
         VizError: the first split has none.
     """
-    tuning = setting.tuning
+    tuning = plan.tuning
     if tuning == "split" and (other is None or not other.n.sum()):
         raise VizError("No sample of the split that thresholds are tuned on has a box and could be read.")
     can = (counts.n.sum(axis=1) - counts.n.max(axis=1) >= 1) | (tuning != "cross-validated")
@@ -140,8 +97,8 @@ def _chosen(counts: Tally, setting: Setting, other: Tally | None) -> NDArray[np.
     return levels
 
 
-def _protocol(setting: Setting) -> results.Protocol:
-    options = setting.options
+def _protocol(plan: Plan) -> results.Protocol:
+    options = plan.options
     return results.Protocol(
         size=SIZE,
         geometry="squash",
@@ -154,7 +111,7 @@ def _protocol(setting: Setting) -> results.Protocol:
         mixed_precision=options.mixed,
         batch=options.batch,
         threads=options.threads,
-        device=setting.device,
+        device=plan.device.partition(":")[0],
         attribution=options.to_json()["attribution"],
         words=protocol_words(),
     )
@@ -163,17 +120,17 @@ def _protocol(setting: Setting) -> results.Protocol:
 class Facts:
     """What the rows hold besides scores: what was read, what was changed, how the models answered."""
 
-    def __init__(self, setting: Setting) -> None:
-        self.setting, sizes = setting, [len(one) for one in setting.data]
-        self.read = [Read(one.samples) for one in setting.data]
+    def __init__(self, plan: Plan) -> None:
+        self.plan, sizes = plan, [len(one) for one in plan.data]
+        self.read = [Read(one.samples) for one in plan.data]
         self.made_from = [np.zeros(n, np.uint64) for n in sizes]
         # Samples with a box beyond the picture's edge, and with an empty mask.
         self.noted: dict[str, set[int]] = {"c": set(), "e": set()}
         # Samples of each model; those whose answer ("") or map is not finite.
         self.measured, self.odd = Counter[int](), Counter[tuple[int, str]]()
         # -1 where a sample has no class, or could not be read.
-        self.ranks = [np.full((sizes[0], card.steps), -1, np.int32) for card in setting.cards]
-        self.unions = [np.full((sizes[0], 2, 2), -1, np.int8) for _ in setting.cards]
+        self.ranks = [np.full((sizes[0], card.steps), -1, np.int32) for card in plan.cards]
+        self.unions = [np.full((sizes[0], 2, 2), -1, np.int8) for _ in plan.cards]
 
     def update(self, row: Row) -> None:
         """Add a row.
@@ -187,7 +144,7 @@ class Facts:
             return
         digest = np.uint64(int(row[MADE_FROM][:16], 16))
         if self.made_from[d][place] not in (0, digest):
-            name = self.setting.data[d][place].id
+            name = self.plan.data[d][place].id
             raise VizError(f"{name} or its mask changed while the run was at work; run the same command again.")
         self.made_from[d][place] = digest
         if d:
@@ -202,14 +159,14 @@ class Facts:
 
     def nothing(self) -> str:
         """Why there is nothing to report."""
-        failed, count = self.read[0].failed, len(self.setting.data[0])
+        failed, count = self.read[0].failed, len(self.plan.data[0])
         if len(failed) == count:
             return f"None of the {count} samples could be read; the first: {next(iter(failed.values()))}"
         return "No sample that could be read has a box or a mask."
 
     def compute(self) -> results.Data:
         """The reported data set."""
-        data, read = self.setting.data[0], self.read[0]
+        data, read = self.plan.data[0], self.read[0]
         good = [s for place, s in enumerate(data) if place not in read.failed]
         return results.Data(
             name=data.name,
@@ -234,7 +191,7 @@ class Facts:
 
     def tuned(self) -> results.Tuned:
         """How thresholds were chosen."""
-        s = self.setting
+        s = self.plan
         numbers = (s.folds, s.splits) if s.tuning == "cross-validated" else (None, None)
         other: tuple[Any, ...] = (None,) * 4
         if s.tuning == "split":
@@ -250,7 +207,7 @@ class Facts:
         Raises:
             ModelError: no answer of a model is finite, so nothing can be reported of it.
         """
-        options, cards = self.setting.options, self.setting.cards
+        options, cards = self.plan.options, self.plan.cards
         for m, count in sorted(self.measured.items()):
             if self.odd[m, ""] == count:
                 why = cause(options.mixed or options.precision)
@@ -261,8 +218,8 @@ class Facts:
 
     def networks(self) -> tuple[results.Network, ...]:
         """Classification of every model, step by step, and the union over steps."""
-        found = zip(self.setting.cards, self.ranks, self.unions, strict=True)
-        return tuple(network_part(*one, self.setting.groups) for one in found)
+        found = zip(self.plan.cards, self.ranks, self.unions, strict=True)
+        return tuple(network_part(*one, self.plan.groups) for one in found)
 
 
 def network_part(card: ModelCard, ranks: NDArray[Any], unions: NDArray[Any], groups: Sequence[str]) -> results.Network:
@@ -284,7 +241,7 @@ def network_part(card: ModelCard, ranks: NDArray[Any], unions: NDArray[Any], gro
 class _Rows:
     """Makes the rows of a result; `found` are the samples at the `chosen` levels."""
 
-    setting: Setting
+    plan: Plan
     counts: Mapping[Key, Tally]
     found: Mapping[Key, Outcome]
     chosen: Mapping[Key, NDArray[np.int64]]
@@ -292,18 +249,18 @@ class _Rows:
     @cached_property
     def reference(self) -> Key | None:
         """The first class map of the first model, with which others are compared."""
-        keys = ((0, str(s)) for s in self.setting.options.sources if s.kind == "cam")
+        keys = ((0, str(s)) for s in self.plan.options.sources if s.kind == "cam")
         return next((key for key in keys if key in self.found), None)
 
     def row(self, key: Key) -> results.Row:
         """One row."""
         source, counts = parse(key[1]), self.counts[key]
-        card = None if key[0] < 0 else self.setting.cards[key[0]]
+        card = None if key[0] < 0 else self.plan.cards[key[0]]
         has_boxes = key in self.found and len(self.found[key].places) > 0
         return results.Row(
             model=card.name if card else None,
             source=str(source),
-            step=self.setting.step(key) + 1 if card else None,
+            step=self.plan.step(key) + 1 if card else None,
             kind=_KINDS.get(source.kind, "attention"),
             title=_title(source, card.family if card else None),
             n=int(counts.n[0].sum()),
@@ -314,7 +271,7 @@ class _Rows:
         )
 
     def _percent(self, values: NDArray[Any], places: NDArray[np.int64]) -> Interval:
-        return percent(values, [self.setting.groups[place] for place in places])
+        return percent(values, [self.plan.groups[place] for place in places])
 
     def _difference(self, key: Key) -> Interval | None:
         """Difference from the reference in points, over the samples that both have."""
@@ -329,7 +286,7 @@ class _Rows:
         places, n = out.places, int(counts.n[0].sum())
         right, rank = out.right[places], out.rank[places]
         shares = counts.right[0].sum(axis=0) * 100 / n  # (versions, deltas, L)
-        axis = np.array(SIDES) if key[1] == "centre_box" else self.setting.options.thresholds.levels / 255
+        axis = np.array(SIDES) if key[1] == "centre_box" else self.plan.options.thresholds.levels / 255
         deltas = list(enumerate(results.NAMES))
         most = [{d: round(float(shares[v, j].max()), 2) for j, d in deltas} for v in (0, 1)]
         reported = [{d: self._percent(right[:, v, j], places) for j, d in deltas} for v in (0, 1)]
@@ -351,7 +308,7 @@ class _Rows:
 
     def _cases(self, out: Outcome) -> dict[Any, tuple[results.Case, ...]]:
         """The samples with the highest and the lowest IoU; a hash of the name breaks ties."""
-        data = self.setting.data[0]
+        data = self.plan.data[0]
         tie = {p: sha256(data[p].id.encode("utf-8", "replace")).hexdigest() for p in out.places.tolist()}
         order = sorted(tie, key=lambda p: (-out.iou[p], tie[p]))
         picked = {"best": order[:CASES], "worst": order[::-1][: min(CASES, max(len(order) - CASES, 0))]}

@@ -6,7 +6,7 @@ Memory never grows with the number of thresholds times pictures.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
@@ -16,15 +16,14 @@ from numpy.typing import NDArray
 
 from viz.measures.intervals import Interval, ends
 from viz.measures.jobs.rows import Row
-from viz.measures.localization.protocol import DELTAS, pxap
+from viz.measures.localization.options import Key
+from viz.measures.localization.protocol import DELTAS, Thresholds, pxap
 from viz.measures.localization.results import VERSIONS
-from viz.measures.localization.scores import unpack_bits, unpack_counts, unpack_shares
+from viz.measures.localization.scores import SIDES, unpack_bits, unpack_counts, unpack_shares
 
 MIDDLE = DELTAS.index(50)
 # Draws of PxAP's bootstrap: each has a histogram of its own.
 PXAP_DRAWS = 200
-# Model and map; baselines belong to no model and have -1.
-Key = tuple[int, str]
 
 
 def entries(row: Row, data: int) -> Iterator[tuple[Key, Mapping[str, Any]]]:
@@ -87,23 +86,21 @@ class Tallies:
     """A `Tally` for each model and map.
 
     Attributes:
-        data: number of the data set. folds: (splits, samples), 0 .. `count` - 1. groups: pictures of the samples.
-        levels: number of levels of the sweep, by map. bins: of a pixel histogram.
+        data: number of the data set. folds: (splits, samples), numbered from 0. groups: pictures of the samples.
     """
 
     data: int
     folds: NDArray[np.int64]
     groups: Sequence[str]
-    count: int
-    levels: Callable[[str], int]
-    bins: int
+    thresholds: Thresholds
     found: dict[Key, Tally] = field(default_factory=dict)
 
     def empty(self, source: str) -> Tally:
         """An empty tally."""
-        sizes = (len(self.folds), self.count)
-        right = np.zeros((*sizes, len(VERSIONS), len(DELTAS), self.levels(source)), np.int64)
-        return Tally(right, np.zeros(sizes, np.int64), np.zeros((2, self.bins)), np.zeros((PXAP_DRAWS, 2, self.bins)))
+        sizes, bins = (len(self.folds), int(self.folds.max()) + 1), len(self.thresholds.values) + 2
+        levels = len(SIDES) if source == "centre_box" else len(self.thresholds.levels)
+        right = np.zeros((*sizes, len(VERSIONS), len(DELTAS), levels), np.int64)
+        return Tally(right, np.zeros(sizes, np.int64), np.zeros((2, bins)), np.zeros((PXAP_DRAWS, 2, bins)))
 
     def update(self, row: Row) -> None:
         for key, entry in entries(row, self.data):

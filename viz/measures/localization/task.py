@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 from viz.core.finite import missing
 from viz.core.map_spec import MapSpec
 from viz.core.trace import Trace
-from viz.datasets import Dataset, DatasetError, Sample, has_object, load_mask, open_sample
+from viz.datasets import DatasetError, Sample, has_object, load_mask, open_sample
 from viz.datasets.core import Box
 from viz.errors import VizError
 from viz.measures.jobs.rows import MADE_FROM, Row, made_from, names_of
 from viz.measures.jobs.runner import Place, Task, reason_of
 from viz.measures.localization.batch import native_maps, prepare_all, probes_for, trace_batch
-from viz.measures.localization.options import Options
+from viz.measures.localization.options import Plan
 from viz.measures.localization.protocol import resize_boxes, resize_mask
 from viz.measures.localization.scores import Truth, baseline_entries, map_entry
 from viz.measures.localization.tdam_rule import filter_steps, rule_box
 from viz.picture import Picture
-from viz.run.engine import Engine, Model
+from viz.run.engine import Model
 
 _MIXED = {None: None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -54,43 +54,27 @@ class EvaluationTask(Task):
     ``s`` {map: entry of `viz.measures.localization.scores`}. Every row is sealed, see `viz.measures.jobs.rows`.
 
     Args:
-        models: names or files. checkpoints: their sha256, part of the request.
-        sources: for each model its maps: (text in the result, map).
-        data: the reported data set, then the one that thresholds are tuned on, if any.
-        engine: loads the models, and keeps some of them.
         readers: threads that read the pictures of the next chunk ahead; 0 reads them in turn.
     """
 
     NAMES = ("m", "d", "i")
 
-    def __init__(
-        self,
-        models: Sequence[str],
-        checkpoints: Sequence[str],
-        sources: Sequence[Sequence[tuple[str, MapSpec]]],
-        data: Sequence[Dataset],
-        options: Options,
-        *,
-        engine: Engine,
-        readers: int = 0,
-    ) -> None:
-        super().__init__("evaluation", engine.device.partition(":")[0])
-        self.models, self.checkpoints, self.sources = tuple(models), tuple(checkpoints), tuple(sources)
-        self.data, self.options = tuple(data), options
-        self.engine = engine
+    def __init__(self, plan: Plan, readers: int = 0) -> None:
+        super().__init__("evaluation", plan.device.partition(":")[0])
+        self.plan, self.data, self.options = plan, plan.data, plan.options
         # Model, data set and samples of each chunk.
         self._chunks = [
-            (m, d, range(start, min(start + options.batch, len(one))))
-            for m in range(len(models))
-            for d, one in enumerate(data)
-            for start in range(0, len(one), options.batch)
+            (m, d, range(start, min(start + self.options.batch, len(one))))
+            for m in range(len(plan.models))
+            for d, one in enumerate(plan.data)
+            for start in range(0, len(one), self.options.batch)
         ]
         self._readers = ThreadPoolExecutor(readers) if readers else None
         self._ahead: dict[int, list[Future[Opened | Row]]] = {}
 
     def asked_for(self) -> Row:
         return {
-            "models": [[Path(m).name, c] for m, c in zip(self.models, self.checkpoints, strict=True)],
+            "models": [[Path(m).name, c.sha256] for m, c in zip(self.plan.models, self.plan.cards, strict=True)],
             "data": [[d.name, d.split, names_of(d)] for d in self.data],
             "options": self.options.to_json(),
         }
@@ -115,8 +99,8 @@ class EvaluationTask(Task):
         Raises:
             VizError: its file is not the one that was planned with.
         """
-        found = self.engine.model(self.models[number])
-        if found.card.sha256 != self.checkpoints[number]:
+        found = self.plan.engine.model(self.plan.models[number])
+        if found.card.sha256 != self.plan.cards[number].sha256:
             raise VizError(f"The checkpoint file of {found.card.name} changed while the run was at work.")
         return found
 
@@ -147,7 +131,7 @@ class EvaluationTask(Task):
         A sample whose label is not a class of the network has no class map. `only`: one of the maps.
         """
         model, options = self.model(number), self.options
-        sources = [(text, source) for text, source in self.sources[number] if only in (None, text)]
+        sources = [(text, source) for text, source in self.plan.sources[number] if only in (None, text)]
         pictures = [o.picture for o in opened]
         x, geometries = prepare_all(model, pictures)
         probes = probes_for([source for _, source in sources])

@@ -20,6 +20,8 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from viz.core.boxes import iou
+
 RESOLUTION = 224
 BOX_RATIO = 0.15
 IOU_THRESHOLD = 0.5
@@ -74,14 +76,8 @@ def rule_box(class_map: ArrayLike, ratio: float = BOX_RATIO, resolution: int = R
 
 def box_iou(a: ArrayLike, b: ArrayLike) -> float:
     """Intersection over union of two boxes (x, y, w, h); 0 where they do not overlap or one is empty."""
-    ax, ay, aw, ah = (float(v) for v in np.asarray(a, dtype=np.float64))
-    bx, by, bw, bh = (float(v) for v in np.asarray(b, dtype=np.float64))
-    width = min(ax + aw, bx + bw) - max(ax, bx)
-    height = min(ay + ah, by + bh) - max(ay, by)
-    if width <= 0 or height <= 0:
-        return 0.0
-    common = width * height
-    return common / (aw * ah + bw * bh - common)
+    corners = [(x, y, x + w, y + h) for x, y, w, h in np.array([a, b], dtype=np.float64).tolist()]
+    return iou(*corners)
 
 
 @dataclass
