@@ -127,15 +127,10 @@ def sampled(heatmap: Heatmap, ys: NDArray[np.floating], xs: NDArray[np.floating]
 
 
 def _weights(position: NDArray[np.floating], cells: int) -> Doubles:
+    """(points, cells): the weight of each cell at positions in cells from the first centre."""
     # At a cell's centre, rounding would leave its neighbour a weight of about 1e-16, which breaks ties.
     position = np.round(position, 9)
-    base = np.floor(position).astype(np.int64)
-    part = position - base
-    out = np.zeros((len(position), cells))
-    index = np.arange(len(position))
-    np.add.at(out, (index, np.clip(base, 0, cells - 1)), 1 - part)
-    np.add.at(out, (index, np.clip(base + 1, 0, cells - 1)), part)
-    return out
+    return np.stack([np.interp(position, np.arange(cells), cell) for cell in np.eye(cells)], axis=1)
 
 
 def agreement(a: Heatmap | None, b: Heatmap | None) -> Agreement:

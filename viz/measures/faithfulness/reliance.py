@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -172,17 +173,15 @@ def _planned(
 
 def _averaged(before: Tensor, after: Tensor, class_index: Tensor, group: tuple[str, ...], how: str) -> Replaced:
     """The mean over passes: logits `before` (classes,) and `after` (passes, classes)."""
-    count = len(after)
+    count, best = len(after), after.argmax(dim=1)
     chosen = class_index.cpu().expand(count)
     change = (after.softmax(dim=1) - before.softmax(dim=0)).abs().sum(dim=1) / 2
-    return Replaced(
-        group,
-        how,
-        float(probability(after, chosen).mean()),
-        float(log_odds(after, chosen).mean()),
-        float((after.argmax(dim=1).cpu() == chosen).double().mean()),
-        float((after.argmax(dim=1) == before.argmax()).double().mean()),
-        float(change.mean()),
-        count,
-        answer=int(after[0].argmax()) if count == 1 else None,
-    )
+    values = {
+        "probability": probability(after, chosen),
+        "log_odds": log_odds(after, chosen),
+        "best": (best == chosen).double(),
+        "top1_kept": (best == before.argmax()).double(),
+        "total_variation": change,
+    }
+    means: dict[str, Any] = {name: float(v.mean()) for name, v in values.items()}
+    return Replaced(group, how, **means, passes=count, answer=int(best[0]) if count == 1 else None)

@@ -89,8 +89,9 @@ def source_of(
         asked = asked.at(steps + 1 + asked.step)
     step = step if asked.step == -1 else asked.step
     if asked.kind == "attribution":
-        how = {"step": step, "options": options, "preprocessing": preprocessing, "cells": cells}
-        made: MapFunction = partial(_attribution, asked=asked, **how)
+        made: MapFunction = partial(
+            _attribution, asked=asked, step=step, options=options, preprocessing=preprocessing, cells=cells
+        )
     else:
         made = _function(asked, step)
     if asked.cls is not None:

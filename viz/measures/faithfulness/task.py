@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,6 +34,8 @@ from viz.run.engine import Model
 # Pictures per chunk: few, as each takes hundreds of passes and an interrupted run loses the current chunk.
 CHUNK = 4
 EXAMPLES = 12
+# Position of a sample, the sample, and sha256 of its picture as it was read.
+Opened = tuple[int, Sample, str]
 
 
 @dataclass(frozen=True)
@@ -61,14 +63,6 @@ class Request:
             raise VizError(f"Unknown classes {self.classes[:40]!r}. Choose one of: predicted, label.")
         if not self.sources or len(set(self.sources)) != len(self.sources):
             raise VizError("Specify at least one map, without duplicates.")
-
-
-class _Opened(NamedTuple):
-    """A sample whose picture was read: its position, class of its label, and sha256."""
-
-    place: int
-    label: int | None
-    sha256: str
 
 
 class FaithfulnessTask(Task):
@@ -148,42 +142,41 @@ class FaithfulnessTask(Task):
     def measured(self, chunk: int) -> list[Row]:
         rows: list[Row] = []
         inputs: list[Tensor] = []
-        read: list[_Opened] = []
+        read: list[Opened] = []
         for (i,) in self.places(chunk):
             sample = self.samples[i]
             try:
-                if self.asked.classes == "label":
-                    self._check_label(sample)
+                if self.asked.classes == "label" and not self._has_class(sample):
+                    raise VizError(f"The label of {sample.id} is not a class of this network.")
                 picture = open_sample(sample)
                 inputs.append(self._input(picture))
-                read.append(_Opened(i, sample.class_index, picture.sha256))
+                read.append((i, sample, picture.sha256))
             except VizError as error:
                 rows.append({"i": i, "failed": reason_of(error)})
         return rows + self._measured(torch.cat(inputs), read) if inputs else rows
 
-    def _check_label(self, sample: Sample) -> None:
-        if sample.class_index is None or sample.class_index >= len(self.model.labels):
-            raise VizError(f"The label of {sample.id} is not a class of this network.")
+    def _has_class(self, sample: Sample) -> bool:
+        return sample.class_index is not None and sample.class_index < len(self.model.labels)
 
     def _input(self, picture: Picture) -> Tensor:
         return prepare(picture, self.model.card.preprocessing, self.model.geometry)[0]
 
-    def _measured(self, x: Tensor, opened: Sequence[_Opened]) -> list[Row]:
+    def _measured(self, x: Tensor, opened: Sequence[Opened]) -> list[Row]:
         rows: list[Row] = []
         logits = Passes.of(self.model, self.step).logits(x)
         sound = []
-        for k, one in enumerate(opened):
+        for k, (place, _, _) in enumerate(opened):
             try:
                 check_logits(self.model, logits[k])
                 sound.append(k)
             except NotFiniteError as error:  # without an answer there is nothing to measure
-                rows.append({"i": one.place, "failed": reason_of(error)})
+                rows.append({"i": place, "failed": reason_of(error)})
         if not sound:
             return rows
         asked = self.asked
         classes = logits[sound].argmax(dim=1)
         if asked.classes == "label":
-            classes = torch.tensor([opened[k].label for k in sound])
+            classes = torch.tensor([opened[k][1].class_index for k in sound])
         bank, digest_of_bank = self.bank
         how: dict[str, Any] = {"sources": asked.sources, "controls": asked.controls, "step": self.step, "bank": bank}
         values: list[list[Any]] = [[] for _ in sound]
@@ -267,7 +260,7 @@ def measure_set(
         first = read.failed[min(read.failed)]
         raise VizError(f"None of the {len(read.failed)} pictures could be used; the first: {first}")
     if len(banks) > 1:
-        raise VizError("A picture changed while the run was at work; run the same command again.")
+        raise VizError("A picture changed during the run; run the same command again.")
     return SetResult(
         model.card.name,
         model.card.sha256,

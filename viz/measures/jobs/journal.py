@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from viz.errors import FileError, VizError
 from viz.measures.jobs.rows import Checker, Row, Stale, differences, request_key, without_digests
 
@@ -22,6 +24,7 @@ from viz.measures.jobs.rows import Checker, Row, Stale, differences, request_key
 _CHECKSUM = 8
 # Number and rows of a chunk.
 Chunk = tuple[int, list[Row]]
+_CHUNK: TypeAdapter[Chunk] = TypeAdapter(Chunk)
 
 
 def line_of(chunk: int, rows: list[Row]) -> str:
@@ -40,15 +43,9 @@ def read_line(line: str) -> Chunk | None:
     if not line.endswith("\n") or f"{zlib.crc32(body.encode()):08x}" != check:
         return None
     try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
+        return _CHUNK.validate_json(body, strict=True)
+    except ValidationError:
         return None
-    if not isinstance(found, list) or len(found) != 2:
-        return None
-    chunk, rows = found
-    if isinstance(chunk, bool) or not isinstance(chunk, int) or not isinstance(rows, list):
-        return None
-    return (chunk, rows) if all(isinstance(row, dict) for row in rows) else None
 
 
 def _locked(path: Path) -> IO[bytes] | None:
@@ -62,7 +59,7 @@ def _locked(path: Path) -> IO[bytes] | None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
-        raise VizError(f"Another run is at work in {path.parent}; wait for it, or write to another file.") from None
+        raise VizError(f"Another run is using {path.parent}; wait for it, or write to another file.") from None
     except OSError:  # some network disks have no locks
         file.close()
         return None
@@ -82,7 +79,7 @@ def throw_away(folder: Path) -> None:
     """Delete what a run wrote and nothing else.
 
     Raises:
-        VizError: another run is at work there; nothing is deleted.
+        VizError: another run is using the folder; nothing is deleted.
     """
     written = [*folder.glob("part-*.jsonl"), folder / "request.json"]
     if not any(path.exists() for path in written):
@@ -106,7 +103,7 @@ class Journal:
         rank: of this process, which alone writes its part.
 
     Raises:
-        FileError: the folder cannot be used. VizError: it belongs to another request, or another run is at work in it.
+        FileError: the folder cannot be used. VizError: it belongs to another request, or another run is using it.
 
     Attributes:
         outdated: whether the folder held rows of an earlier version, which are ignored.

@@ -175,7 +175,7 @@ def start_over(folder: Path, me: Processes) -> None:
     """Delete the finished rows of an earlier run, on every machine, before anyone reads them.
 
     Raises:
-        VizError: another run is at work there.
+        VizError: another run is using the folder.
     """
     _by_machine(me, partial(throw_away, folder))
 

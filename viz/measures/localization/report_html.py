@@ -19,18 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from viz.core.heatmap import palette
-from viz.measures.localization.report import (
-    COLUMNS,
-    baselines,
-    cell,
-    counted_words,
-    data_words,
-    flags,
-    interval_words,
-    kept,
-    label,
-    table_of,
-)
+from viz.measures.localization import report
+from viz.measures.localization.report import cell, label
 from viz.measures.localization.results import Case, Delta, Result, Row
 from viz.measures.tables import Number, Table
 
@@ -82,10 +72,10 @@ def to_html(result: Result, pictures: Pictures | None = None) -> str:
     Args:
         pictures: returns photo and map of a case; without it, cases are only listed.
     """
-    columns, drawn = kept(COLUMNS, result), [(i, row) for i, row in enumerate(result.rows) if row.boxes]
-    notes = [f"Percent. Small: {interval_words(result)}."]
-    if flags(columns, result):
-        names = " and ".join(row.title for row in baselines(result))
+    columns, drawn = report.kept(report.COLUMNS, result), [(i, row) for i, row in enumerate(result.rows) if row.boxes]
+    notes = [f"Percent. Small: {report.interval_words(result)}."]
+    if report.flags(columns, result):
+        names = " and ".join(row.title for row in report.baselines(result))
         notes.append(f"\u2020 The interval does not lie above the better baseline ({names}).")
     protocol = result.protocol
     sweep = (
@@ -94,8 +84,8 @@ def to_html(result: Result, pictures: Pictures | None = None) -> str:
     )
     text = _template().render(
         result=result,
-        lead=f"{data_words(result)}; {counted_words(result)} per row. {result.tuning.words}",
-        table=table_of(result, columns, count=True, wide=True),
+        lead=f"{report.data_words(result)}; {report.counted_words(result)} per row. {result.tuning.words}",
+        table=report.table_of(result, columns, count=True, wide=True),
         table_notes=" ".join(notes),
         columns=columns,
         measured=dict.fromkeys([*protocol.words, result.tuning.words, sweep, *result.notes]),

@@ -15,16 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from viz.measures.localization.protocol import (
-    SIZE,
-    Boxes,
-    Thresholds,
-    best_ious,
-    boxes_at,
-    hits,
-    pixel_histograms,
-    protocol_map,
-)
+from viz.measures.localization import protocol
+from viz.measures.localization.protocol import SIZE, Boxes, Thresholds, boxes_at, hits, protocol_map
 
 # Sides of the fixed centred box, as shares of the square.
 SIDES = tuple(round(0.01 * i, 2) for i in range(1, 101))
@@ -97,10 +89,10 @@ def entry(
     """What a row stores of one map: which levels are right (v1, v2), the IoU (v1), and pixel histograms."""
     found: dict[str, Any] = {}
     if truth.boxes is not None and boxes is not None:
-        largest, every = best_ious(boxes, truth.boxes)
+        largest, every = protocol.best_ious(boxes, truth.boxes)
         found |= {"b1": pack_bits(hits(largest)), "b2": pack_bits(hits(every)), "iou": pack_shares(largest)}
     if truth.mask is not None and score_map is not None:
-        found["px"] = pack_counts(pixel_histograms(score_map, truth.mask, thresholds))
+        found["px"] = pack_counts(protocol.pixel_histograms(score_map, truth.mask, thresholds))
     return found
 
 

@@ -145,7 +145,7 @@ class Facts:
         digest = np.uint64(int(row[MADE_FROM][:16], 16))
         if self.made_from[d][place] not in (0, digest):
             name = self.plan.data[d][place].id
-            raise VizError(f"{name} or its mask changed while the run was at work; run the same command again.")
+            raise VizError(f"{name} or its mask changed during the run; run the same command again.")
         self.made_from[d][place] = digest
         if d:
             return

@@ -101,7 +101,7 @@ class EvaluationTask(Task):
         """
         found = self.plan.engine.model(self.plan.models[number])
         if found.card.sha256 != self.plan.cards[number].sha256:
-            raise VizError(f"The checkpoint file of {found.card.name} changed while the run was at work.")
+            raise VizError(f"The checkpoint file of {found.card.name} changed during the run.")
         return found
 
     def measured(self, chunk: int) -> list[Row]:
