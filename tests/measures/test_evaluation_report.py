@@ -23,8 +23,7 @@ from viz.measures.localization.notes import notes_of, protocol_words, tuning_wor
 from viz.measures.localization.options import Options, sources_of
 from viz.measures.localization.protocol import box_ious
 from viz.measures.localization.report import CSV_FIELDS, to_csv, to_latex
-from viz.measures.localization.report_html import CaseView, blended, shrunk, to_html
-from viz.measures.localization.report_views import case_views
+from viz.measures.localization.report_html import CaseView, blended, case_views, shrunk, to_html
 from viz.measures.localization.results import Case, Result, Row, from_bytes, to_bytes
 from viz.measures.localization.run import evaluate, plan
 

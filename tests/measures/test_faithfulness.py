@@ -26,14 +26,12 @@ from viz.measures.faithfulness import (
     source_of,
     words_for,
 )
-from viz.measures.faithfulness.blocks import blocks_of
 from viz.measures.faithfulness.curves import curves
 from viz.measures.faithfulness.gates import gate_values
-from viz.measures.faithfulness.impute import impute, neighbours
-from viz.measures.faithfulness.orders import order_of, removed
 from viz.measures.faithfulness.passes import Passes, log_odds, probability
-from viz.measures.faithfulness.randomisation import randomisation, randomise
+from viz.measures.faithfulness.randomisation import blocks_of, randomisation, randomise
 from viz.measures.faithfulness.reliance import reliance
+from viz.measures.faithfulness.removal import impute, neighbours, order_of, removed
 from viz.measures.faithfulness.report import measure
 from viz.measures.faithfulness.set_result import summarise
 from viz.measures.faithfulness.similarity import similarity, ssim

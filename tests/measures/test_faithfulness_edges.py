@@ -14,12 +14,11 @@ import viz.measures.faithfulness.curves as curves_module
 from tests.corner import SIDE, bright, oracle, passes_of, zero
 from viz.capture.probe import Probe, edited
 from viz.core.record import GROUP_MAPS, MAP, VECTOR
+from viz.measures.faithfulness.control import Options
 from viz.measures.faithfulness.curves import curves
 from viz.measures.faithfulness.gates import flat_edits
-from viz.measures.faithfulness.impute import NOISE, impute
-from viz.measures.faithfulness.options import Options
-from viz.measures.faithfulness.orders import fill, order_of, random_map
 from viz.measures.faithfulness.passes import probability
+from viz.measures.faithfulness.removal import NOISE, fill, impute, order_of, random_map
 from viz.models.networks.base import StepNetwork, StepOutput
 
 

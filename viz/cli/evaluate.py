@@ -174,7 +174,6 @@ def _markdown(made: Plan, result: Result) -> str:
 
 
 def _html(made: Plan, result: Result) -> str:
-    from viz.measures.localization.report_html import to_html
-    from viz.measures.localization.report_views import case_views
+    from viz.measures.localization.report_html import case_views, to_html
 
     return to_html(result, case_views(made))

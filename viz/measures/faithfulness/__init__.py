@@ -7,8 +7,8 @@ report.to_json(), report.to_csv()
 
 from __future__ import annotations
 
+from viz.measures.faithfulness.control import PARTS, QUICK, QUICK_PARTS, THOROUGH, Options
 from viz.measures.faithfulness.gates import GateBank, gate_bank
-from viz.measures.faithfulness.options import PARTS, QUICK, QUICK_PARTS, THOROUGH, Options
 from viz.measures.faithfulness.report import Report, faithful, sample_bank
 from viz.measures.faithfulness.sources import Source, source_of
 from viz.measures.faithfulness.words import WORDS, Words, words_for

@@ -20,12 +20,10 @@ from torch import Tensor
 
 from viz.errors import VizError
 from viz.measures.codec import plain
-from viz.measures.faithfulness.control import Control
+from viz.measures.faithfulness.control import QUICK, Control, Options
 from viz.measures.faithfulness.gates import input_keys
-from viz.measures.faithfulness.impute import impute
-from viz.measures.faithfulness.options import QUICK, Options
-from viz.measures.faithfulness.orders import Baseline, Unit, fill, order_of, random_map, removed
 from viz.measures.faithfulness.passes import Passes, probability
+from viz.measures.faithfulness.removal import Baseline, Unit, fill, impute, order_of, random_map, removed
 from viz.measures.faithfulness.sources import centre
 
 CurveControl = Literal["deletion", "insertion", "road_morf", "road_lerf"]

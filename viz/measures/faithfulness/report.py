@@ -19,10 +19,9 @@ from viz.geometry import Geometry as Placed
 from viz.geometry import Mode as Geometry
 from viz.geometry import prepare
 from viz.measures.codec import plain
-from viz.measures.faithfulness.control import COLUMNS, Control
+from viz.measures.faithfulness.control import COLUMNS, PARTS, QUICK, QUICK_PARTS, Control, Options, Part, check_parts
 from viz.measures.faithfulness.curves import CurveControl, CurveResult, curves
 from viz.measures.faithfulness.gates import GateBank, gate_bank, gate_values
-from viz.measures.faithfulness.options import PARTS, QUICK, QUICK_PARTS, Options, Part, check_parts
 from viz.measures.faithfulness.passes import Passes, check_logits, log_odds, probability
 from viz.measures.faithfulness.randomisation import Randomisation, randomisation
 from viz.measures.faithfulness.reliance import Reliance, reliance

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from viz.measures.agreement import spearman
-from viz.measures.faithfulness.orders import blurred
+from viz.measures.faithfulness.removal import blurred
 
 SSIM_SIDE = 64
 SSIM_SIGMA = 1.5

@@ -14,10 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from viz.measures.faithfulness.control import Control
-from viz.measures.faithfulness.options import QUICK, Options
-from viz.measures.faithfulness.orders import fill
+from viz.measures.faithfulness.control import QUICK, Control, Options
 from viz.measures.faithfulness.passes import Passes, probability
+from viz.measures.faithfulness.removal import fill
 from viz.measures.faithfulness.similarity import similarity
 from viz.measures.faithfulness.sources import Source
 from viz.plotting import import_matplotlib

@@ -20,8 +20,8 @@ from viz.environment import plain_torch
 from viz.errors import NotFiniteError, ProbeError, VizError
 from viz.geometry import prepare
 from viz.measures.codec import plain
+from viz.measures.faithfulness.control import PARTS, QUICK, Options, Part, check_parts
 from viz.measures.faithfulness.gates import GateBank, gate_bank
-from viz.measures.faithfulness.options import PARTS, QUICK, Options, Part, check_parts
 from viz.measures.faithfulness.passes import Passes, check_logits
 from viz.measures.faithfulness.report import measure, source_for
 from viz.measures.faithfulness.set_result import KEY, Means, Requested, SetResult

@@ -19,9 +19,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from viz.core.heatmap import palette
+from viz.errors import VizError
 from viz.measures.localization import report
+from viz.measures.localization.options import Plan
+from viz.measures.localization.protocol import Thresholds, boxes_at, protocol_map
 from viz.measures.localization.report import cell, label
 from viz.measures.localization.results import Case, Delta, Result, Row
+from viz.measures.localization.task import EvaluationTask, Opened, read_sample
+from viz.measures.localization.tuning import folds_of
 from viz.measures.tables import Number, Table
 
 LONGEST, QUALITY, OPACITY, EDGE = 320, 82, 0.55, 1.5
@@ -242,3 +247,45 @@ def data_uri(rgb: NDArray[np.uint8]) -> str:
     buffer = io.BytesIO()
     Image.fromarray(rgb).save(buffer, "JPEG", quality=QUALITY, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+# --- views of cases, computed again ----------------------------------------------------------------------------------
+
+
+def case_views(made: Plan) -> Pictures:
+    """Views for `to_html`, computed again with one pass per case: an evaluation keeps no pictures.
+
+    A network's sums differ in their last digits with the size of the batch, so a box can differ by a pixel from the one
+    that was scored; the IoU shown is that of the evaluation. A picture that can no longer be read gives None.
+    """
+    task, data = EvaluationTask(made), made.data[0]
+    names = [card.name for card in made.cards]
+    words = {c.label: c.name for c in data.classes}
+
+    def view(row: Row, case: Case) -> CaseView | None:
+        opened = read_sample(case.index, data[case.index])
+        if not isinstance(opened, Opened) or row.model not in names or row.boxes is None:
+            return None
+        label = words.get(opened.sample.label, opened.sample.label)
+        try:
+            _, maps = task.traced(names.index(row.model), [opened], row.source)
+            native = [one for _, _, one in maps]
+        except VizError:
+            native = []
+        if not native:
+            return CaseView(opened.picture.rgb, label=label)
+        chosen = row.boxes.thresholds["v1"]["50"]
+        threshold = chosen[int(folds_of(made.groups, len(chosen))[opened.position])]
+        score_map = protocol_map(native[0])
+        box = box_at(score_map, made.options.thresholds, threshold)
+        truth = () if opened.truth.boxes is None else tuple(map(tuple, opened.truth.boxes.tolist()))
+        return CaseView(opened.picture.rgb, score_map, truth, box, threshold, label)
+
+    return view
+
+
+def box_at(score_map: NDArray[np.float64], thresholds: Thresholds, threshold: float) -> tuple[int, int, int, int]:
+    """The box (x0, y0, x1, y1) of the largest contour of a score map at the level nearest to a threshold."""
+    level = int(np.abs(thresholds.levels / 255 - threshold).argmin())
+    x0, y0, x1, y1 = boxes_at(score_map, thresholds).largest[level].tolist()
+    return (x0, y0, x1, y1)
