@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -34,8 +34,8 @@ from viz.run.engine import Model
 # Pictures per chunk: few, as each takes hundreds of passes and an interrupted run loses the current chunk.
 CHUNK = 4
 EXAMPLES = 12
-# Position of a sample, the sample, and sha256 of its picture as it was read.
-Opened = tuple[int, Sample, str]
+# Position of a sample, the sample, sha256 of its picture as it was read, and the input (1, 3, h, w).
+Opened = tuple[int, Sample, str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -139,21 +139,12 @@ class FaithfulnessTask(Task):
     def _has_bank(self) -> bool:
         return "reliance" in self.asked.controls and self.model.network.family is not None
 
-    def measured(self, chunk: int) -> list[Row]:
-        rows: list[Row] = []
-        inputs: list[Tensor] = []
-        read: list[Opened] = []
-        for (i,) in self.places(chunk):
-            sample = self.samples[i]
-            try:
-                if self.asked.classes == "label" and not self._has_class(sample):
-                    raise VizError(f"The label of {sample.id} is not a class of this network.")
-                picture = open_sample(sample)
-                inputs.append(self._input(picture))
-                read.append((i, sample, picture.sha256))
-            except VizError as error:
-                rows.append({"i": i, "failed": reason_of(error)})
-        return rows + self._measured(torch.cat(inputs), read) if inputs else rows
+    def read(self, place: Place) -> Opened:
+        sample = self.samples[place[0]]
+        if self.asked.classes == "label" and not self._has_class(sample):
+            raise VizError(f"The label of {sample.id} is not a class of this network.")
+        picture = open_sample(sample)
+        return place[0], sample, picture.sha256, self._input(picture)
 
     def _has_class(self, sample: Sample) -> bool:
         return sample.class_index is not None and sample.class_index < len(self.model.labels)
@@ -161,29 +152,29 @@ class FaithfulnessTask(Task):
     def _input(self, picture: Picture) -> Tensor:
         return prepare(picture, self.model.card.preprocessing, self.model.geometry)[0]
 
-    def _measured(self, x: Tensor, opened: Sequence[Opened]) -> list[Row]:
+    def measured(self, chunk: int, read: list[Opened]) -> list[Row]:
         rows: list[Row] = []
+        x, sound = torch.cat([opened[-1] for opened in read]), []
         logits = Passes.of(self.model, self.step).logits(x)
-        sound = []
-        for k, (place, _, _) in enumerate(opened):
+        for k, one in enumerate(logits):
             try:
-                check_logits(self.model, logits[k])
+                check_logits(self.model, one)
                 sound.append(k)
             except NotFiniteError as error:  # without an answer there is nothing to measure
-                rows.append({"i": place, "failed": reason_of(error)})
+                rows.append({"i": read[k][0], "failed": reason_of(error)})
         if not sound:
             return rows
         asked = self.asked
         classes = logits[sound].argmax(dim=1)
         if asked.classes == "label":
-            classes = torch.tensor([opened[k][1].class_index for k in sound])
+            classes = torch.tensor([read[k][1].class_index for k in sound])
         bank, digest_of_bank = self.bank
         how: dict[str, Any] = {"sources": asked.sources, "controls": asked.controls, "step": self.step, "bank": bank}
         values: list[list[Any]] = [[] for _ in sound]
         for r in measure(self.model, x[sound], classes, asked.options, **how):
             values[r["item"]].append([*(r[k] for k in KEY), plain(r["value"])])
         for k, c, v in zip(sound, classes, values, strict=True):
-            place, _, sha256 = opened[k]
+            place, _, sha256, _ = read[k]
             head = {"i": place, "h": sha256[:16], MADE_FROM: self._made_from(place, sha256)}
             rows.append(head | {"bank": digest_of_bank, "class": int(c), "values": v})
         return rows

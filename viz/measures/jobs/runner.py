@@ -69,8 +69,16 @@ class Task(ABC):
         """Places of the chunk's rows, in order."""
 
     @abstractmethod
-    def measured(self, chunk: int) -> list[Row]:
-        """The chunk's rows in any order, not sealed."""
+    def read(self, place: Place) -> Any:
+        """What a row is measured from.
+
+        Raises:
+            VizError: the picture cannot be used; the row stores the reason.
+        """
+
+    @abstractmethod
+    def measured(self, chunk: int, read: list[Any]) -> list[Row]:
+        """The rows of what was read, in any order, not sealed."""
 
     @abstractmethod
     def made_from(self, sample: Place) -> str:
@@ -101,8 +109,16 @@ class Task(ABC):
 
     def run(self, chunk: int) -> list[Row]:
         """The rows of one chunk."""
-        rows = sorted(self.measured(chunk), key=lambda row: int(row["i"]))
-        heads = [dict(zip(self.NAMES, place, strict=True)) for place in self.places(chunk)]
+        rows: list[Row] = []
+        read = []
+        places = self.places(chunk)
+        for place in places:
+            try:
+                read.append(self.read(place))
+            except VizError as error:
+                rows.append({"i": place[-1], "failed": reason_of(error)})
+        rows = sorted(rows + (self.measured(chunk, read) if read else []), key=lambda row: int(row["i"]))
+        heads = [dict(zip(self.NAMES, place, strict=True)) for place in places]
         return [sealed(head | row, self.key) for head, row in zip(heads, rows, strict=True)]
 
     def check(self, chunk: int, rows: list[Row]) -> Stale:

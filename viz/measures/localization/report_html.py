@@ -25,7 +25,7 @@ from viz.measures.localization.options import Plan
 from viz.measures.localization.protocol import Thresholds, boxes_at, protocol_map
 from viz.measures.localization.report import cell, label
 from viz.measures.localization.results import Case, Delta, Result, Row
-from viz.measures.localization.task import EvaluationTask, Opened, read_sample
+from viz.measures.localization.task import EvaluationTask, open_with_truth
 from viz.measures.localization.tuning import folds_of
 from viz.measures.tables import Number, Table
 
@@ -263,8 +263,11 @@ def case_views(made: Plan) -> Pictures:
     words = {c.label: c.name for c in data.classes}
 
     def view(row: Row, case: Case) -> CaseView | None:
-        opened = read_sample(case.index, data[case.index])
-        if not isinstance(opened, Opened) or row.model not in names or row.boxes is None:
+        if row.model not in names or row.boxes is None:
+            return None
+        try:
+            opened = open_with_truth(case.index, data[case.index])
+        except VizError:
             return None
         label = words.get(opened.sample.label, opened.sample.label)
         try:

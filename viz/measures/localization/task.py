@@ -18,7 +18,7 @@ from viz.datasets import DatasetError, Sample, has_object, load_mask, open_sampl
 from viz.datasets.core import Box
 from viz.errors import VizError
 from viz.measures.jobs.rows import MADE_FROM, Row, made_from, names_of
-from viz.measures.jobs.runner import Place, Task, reason_of
+from viz.measures.jobs.runner import Place, Task
 from viz.measures.localization.batch import native_maps, prepare_all, probes_for, trace_batch
 from viz.measures.localization.options import Plan
 from viz.measures.localization.protocol import resize_boxes, resize_mask
@@ -70,7 +70,7 @@ class EvaluationTask(Task):
             for start in range(0, len(one), self.options.batch)
         ]
         self._readers = ThreadPoolExecutor(readers) if readers else None
-        self._ahead: dict[int, list[Future[Opened | Row]]] = {}
+        self._ahead: dict[Place, Future[Opened]] = {}
 
     def asked_for(self) -> Row:
         return {
@@ -104,24 +104,19 @@ class EvaluationTask(Task):
             raise VizError(f"The checkpoint file of {found.card.name} changed during the run.")
         return found
 
-    def measured(self, chunk: int) -> list[Row]:
-        opened = self._open(chunk)
-        rows: list[Row] = [o for o in opened if isinstance(o, dict)]
-        good = [o for o in opened if not isinstance(o, dict)]
-        return rows + self._measure(good, self._chunks[chunk][0]) if good else rows
+    def run(self, chunk: int) -> list[Row]:
+        if self._readers is not None:
+            # Only the next chunk is guessed. With several processes it may be another's, and the guess is wasted.
+            places = [place for n in (chunk, chunk + 1) if n < len(self._chunks) for place in self.places(n)]
+            self._ahead = {p: self._ahead.get(p) or self._readers.submit(self._opened, p) for p in places}
+        return super().run(chunk)
 
-    def _open(self, chunk: int) -> list[Opened | Row]:
-        if self._readers is None:
-            return [read_sample(*job) for job in self._jobs(chunk)]
-        # Only the next chunk is guessed. With several processes it may be another's, and the guess is wasted.
-        ahead = {}
-        for n in range(chunk, min(chunk + 2, len(self._chunks))):
-            ahead[n] = self._ahead.get(n) or [self._readers.submit(read_sample, *job) for job in self._jobs(n)]
-        waiting, self._ahead = ahead.pop(chunk), ahead
-        return [w.result() for w in waiting]
+    def read(self, place: Place) -> Opened:
+        return self._opened(place) if self._readers is None else self._ahead[place].result()
 
-    def _jobs(self, chunk: int) -> list[tuple[int, Sample]]:
-        return [(i, self.data[d][i]) for _, d, i in self.places(chunk)]
+    def _opened(self, place: Place) -> Opened:
+        _, data, position = place
+        return open_with_truth(position, self.data[data][position])
 
     def traced(
         self, number: int, opened: Sequence[Opened], only: str | None = None
@@ -155,19 +150,19 @@ class EvaluationTask(Task):
 
         return traces, maps()
 
-    def _measure(self, opened: Sequence[Opened], number: int) -> list[Row]:
-        thresholds = self.options.thresholds
-        traces, maps = self.traced(number, opened)
+    def measured(self, chunk: int, read: list[Opened]) -> list[Row]:
+        thresholds, number = self.options.thresholds, self._chunks[chunk][0]
+        traces, maps = self.traced(number, read)
         lost = [[""] if missing(t.logits) else [] for t in traces]
         # Baselines ignore the network: the rows of the first one hold them.
-        entries = [dict(baseline_entries(o.truth, thresholds)) if number == 0 else {} for o in opened]
+        entries = [dict(baseline_entries(o.truth, thresholds)) if number == 0 else {} for o in read]
         for text, k, native in maps:
-            entries[k][text] = map_entry(native, opened[k].truth, thresholds)
+            entries[k][text] = map_entry(native, read[k].truth, thresholds)
             if missing(native):
                 lost[k].append(text)
         return [
             _classified(o, t) | ({"nf": names} if names else {}) | {"s": found}
-            for o, t, names, found in zip(opened, traces, lost, entries, strict=True)
+            for o, t, names, found in zip(read, traces, lost, entries, strict=True)
         ]
 
     def _class_of(self, opened: Opened, trace: Trace, source: MapSpec) -> int | None:
@@ -178,18 +173,19 @@ class EvaluationTask(Task):
         return int(trace.logits[trace.step_number(source.step) - 1].argmax())
 
 
-def read_sample(position: int, sample: Sample) -> Opened | Row:
-    """The picture and truth of a sample, or the row with the reason why it cannot be used."""
-    try:
-        picture = open_sample(sample)
-        proof = made_from(sample, picture.sha256)
-        inside = _inside(sample, picture.size)
-        boxes = resize_boxes(inside, picture.size) if inside else None
-        mask = None if sample.mask is None else load_mask(sample)
-        if mask is not None and mask.shape != picture.size:
-            raise DatasetError(f"The mask of {sample.id} differs in size from its picture.")
-    except VizError as error:
-        return {"i": position, "failed": reason_of(error)}
+def open_with_truth(position: int, sample: Sample) -> Opened:
+    """The picture and truth of a sample.
+
+    Raises:
+        VizError: a file cannot be read, or the mask does not fit.
+    """
+    picture = open_sample(sample)
+    proof = made_from(sample, picture.sha256)
+    inside = _inside(sample, picture.size)
+    boxes = resize_boxes(inside, picture.size) if inside else None
+    mask = None if sample.mask is None else load_mask(sample)
+    if mask is not None and mask.shape != picture.size:
+        raise DatasetError(f"The mask of {sample.id} differs in size from its picture.")
     notes: Row = {"c": 1} if inside != sample.boxes else {}
     if mask is not None and not has_object(mask):
         mask, notes = None, notes | {"e": 1}
