@@ -259,7 +259,7 @@ def measure_set(
         task.step,
         len(task.samples),
         data.whole,
-        read.compute(),
+        read.digest(),
         len(read.failed),
         tuple(read.listed()),
         means.compute(),

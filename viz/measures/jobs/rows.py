@@ -1,4 +1,4 @@
-"""Rows of long runs: what identifies a request, whether finished rows can be kept, and reading all of them once.
+"""Rows of long runs: what identifies a request, and whether finished rows can be kept.
 
 A row is kept while its seal is intact and its inputs have the digest that it was made from. A later run reads the files
 again and compares digests, not times or sizes: copying tools keep both although the contents changed, and a silently
@@ -8,11 +8,11 @@ wrong number costs more than reading the files once.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -151,26 +151,9 @@ def names_of(data: Dataset) -> str:
     return digest([data.layout, data.far_edge, [s.id for s in data]])
 
 
-class Accumulator(Protocol):
-    """A result built row by row. Rows come in any order, which must not change it; memory must not grow with theirs."""
-
-    def update(self, row: Row) -> None:
-        """Add one row."""
-
-    def compute(self) -> Any:
-        """The result of all rows."""
-
-
-def gather(rows: Iterable[Row], *into: Accumulator) -> None:
-    """Add every row to each accumulator, in one pass."""
-    for row in rows:
-        for one in into:
-            one.update(row)
-
-
 class Read:
-    """Which samples of a data set were read: why others `failed`, by place, and the start of each picture's sha256
-    (0 where it was not read)."""
+    """Accumulates which samples were read: why others `failed`, by position, and the start of each picture's sha256 (0
+    where it was not read)."""
 
     def __init__(self, samples: Sequence[Sample]) -> None:
         self.samples = samples
@@ -183,7 +166,7 @@ class Read:
         elif "h" in row:
             self.pictures[int(row["i"])] = int(row["h"], 16)
 
-    def compute(self) -> str:
+    def digest(self) -> str:
         """sha256 of the pictures' own digests, in order: equal for equal pictures."""
         return sha256(self.pictures.astype("<u8").tobytes()).hexdigest()
 

@@ -183,7 +183,7 @@ def _forget(journal: Journal, me: Processes, task: Task) -> None:
     """Remove what must be measured again, on every machine, before anyone counts what is finished."""
     found = _by_machine(me, partial(journal.forget, task.check))
     if me.first:
-        for sentence in sum(found, Stale(outdated=journal.outdated)).words():
+        for sentence in sum(found, Stale()).words():
             _log.warning("%s", sentence)
 
 

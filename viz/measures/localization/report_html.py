@@ -78,7 +78,7 @@ def to_html(result: Result, pictures: Pictures | None = None) -> str:
         pictures: returns photo and map of a case; without it, cases are only listed.
     """
     columns, drawn = report.kept(report.COLUMNS, result), [(i, row) for i, row in enumerate(result.rows) if row.boxes]
-    notes = [f"Percent. Small: {report.interval_words(result)}."]
+    notes = [f"Values in percent; in small type: {report.interval_words(result)}."]
     if report.flags(columns, result):
         names = " and ".join(row.title for row in report.baselines(result))
         notes.append(f"\u2020 The interval does not lie above the better baseline ({names}).")

@@ -20,7 +20,7 @@ from viz.errors import ModelError, VizError
 from viz.families.family import family_of
 from viz.measures.intervals import DRAWS, LEVEL, Bootstrap, Interval, interval
 from viz.measures.jobs.journal import Journal
-from viz.measures.jobs.rows import MADE_FROM, Read, Row, gather
+from viz.measures.jobs.rows import MADE_FROM, Read, Row
 from viz.measures.localization import results
 from viz.measures.localization.notes import NO_THRESHOLD, notes_of, protocol_words, tuning_words
 from viz.measures.localization.options import Key, Plan
@@ -50,21 +50,25 @@ def summarise(journal: Journal, plan: Plan, versions: Mapping[str, str]) -> resu
     if plan.tuning == "split":
         groups = [s.group for s in plan.data[1]]
         tallies.append(Tallies(1, np.zeros((1, len(groups)), np.int64), groups, plan.options.thresholds))
-    gather(journal.rows(), facts, *tallies)
-    counts, others = tallies[0].compute(), tallies[-1].compute() if len(tallies) > 1 else {}
+    for row in journal.rows():
+        facts.update(row)
+        for one in tallies:
+            one.update(row)
+    counts, others = tallies[0].found, tallies[-1].found if len(tallies) > 1 else {}
     # A centred box does not rank pixels: it has no row without boxes.
-    measured = sorted((key for key, one in counts.items() if one.n.sum() or one.masks), key=plan.place)
+    measured = sorted((key for key, tally in counts.items() if tally.n.sum() or tally.masks), key=plan.place)
     if not measured:
         raise VizError(facts.nothing())
     chosen = {key: _chosen(counts[key], plan, others.get(key)) for key in counts if counts[key].n.sum()}
     outcomes = Outcomes(folds, chosen, {key: plan.step(key) for key in chosen})
-    gather(journal.rows(), outcomes)
-    made = _Rows(plan, counts, outcomes.compute(), chosen)
+    for row in journal.rows():
+        outcomes.update(row)
+    made = _Rows(plan, counts, outcomes.found, chosen)
     drawn = "pictures are drawn again; thresholds stay as chosen"
     found = results.Result(
         kind="evaluation",
         versions=dict(versions),
-        data=facts.compute(),
+        data=facts.data(),
         tuning=facts.tuned(),
         protocol=_protocol(plan),
         bootstrap=Bootstrap(LEVEL, DRAWS, drawn, pxap_draws=PXAP_DRAWS),
@@ -164,7 +168,7 @@ class Facts:
             return f"None of the {count} samples could be read; the first: {next(iter(failed.values()))}"
         return "No sample that could be read has a box or a mask."
 
-    def compute(self) -> results.Data:
+    def data(self) -> results.Data:
         """The reported data set."""
         data, read = self.plan.data[0], self.read[0]
         good = [s for place, s in enumerate(data) if place not in read.failed]
@@ -177,7 +181,7 @@ class Facts:
             chosen_of=data.whole,
             pictures=data.pictures,
             far_edge=data.far_edge,
-            picture_bytes=read.compute(),
+            picture_bytes=read.digest(),
             index_problems=data.counts,
             problems=tuple({"id": p.id, "kind": p.kind, "message": p.message} for p in data.problems),
             failed_count=len(read.failed),

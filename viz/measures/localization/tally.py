@@ -1,6 +1,7 @@
 """Accumulators of the scores in an evaluation's rows: counts at every threshold, and samples at the chosen ones.
 
-Memory never grows with the number of thresholds times pictures.
+Rows come in any order, which does not change the result. Memory never grows with the number of thresholds times
+pictures.
 """
 
 from __future__ import annotations
@@ -109,9 +110,6 @@ class Tallies:
             place = int(row["i"])
             self.found[key].add(entry, self.folds[:, place], self.groups[place])
 
-    def compute(self) -> dict[Key, Tally]:
-        return self.found
-
 
 @dataclass
 class Outcome:
@@ -172,6 +170,3 @@ class Outcomes:
             out.hits += right[:, 0, MIDDLE]
             if "rank" in row:
                 out.rank[place] = row["rank"][self.step_of[key]]
-
-    def compute(self) -> dict[Key, Outcome]:
-        return self.found
