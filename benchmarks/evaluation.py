@@ -24,6 +24,7 @@ from viz.datasets import Dataset, open_dataset, open_sample
 from viz.measures.localization.batch import prepare_all
 from viz.measures.localization.options import Options
 from viz.measures.localization.run import plan
+from viz.measures.localization.task import EvaluationTask
 from viz.models.paths import bundled
 from viz.picture import open_picture
 
@@ -54,7 +55,8 @@ def speed(data: Dataset, rounds: int) -> None:
     one_thread()
     keep_memory()  # as the command does; without it the forward pass itself takes one of two speeds by chance
     tasks = {
-        i: plan(["lite0"], data, Options(batch=BATCH, interval=i), folds=2, device="cpu").task() for i in (0.01, 0.001)
+        i: EvaluationTask(plan(["lite0"], data, Options(batch=BATCH, interval=i), folds=2, device="cpu"))
+        for i in (0.01, 0.001)
     }
     model = tasks[0.01].model(0)
     tasks[0.001].model(0)

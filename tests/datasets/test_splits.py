@@ -11,10 +11,10 @@ from tests.localization_data import write_dataset
 from viz.cli import main
 from viz.datasets import DatasetError, open_dataset
 from viz.errors import VizError
-from viz.measures.jobs.gather import gather
 from viz.measures.localization import Options, evaluate, plan, sources_of
-from viz.measures.localization.packing import pack_bits, pack_shares
+from viz.measures.localization.protocol import Thresholds
 from viz.measures.localization.report import to_markdown
+from viz.measures.localization.scores import pack_bits, pack_shares
 from viz.measures.localization.tally import Outcome, Outcomes, Tallies
 from viz.measures.localization.tuning import SPLITS, folds_of, levels_for
 
@@ -48,8 +48,9 @@ def by_hand(bits: np.ndarray, folds: np.ndarray) -> np.ndarray:
 
 def at_levels(rows: list[dict], folds: np.ndarray, levels: np.ndarray) -> Outcome:
     outcomes = Outcomes(folds, {KEY: levels}, {KEY: 0})
-    gather(rows, outcomes)
-    return outcomes.compute()[KEY]
+    for row in rows:
+        outcomes.update(row)
+    return outcomes.found[KEY]
 
 
 def test_numbers_are_the_mean_over_the_splits() -> None:
@@ -57,9 +58,10 @@ def test_numbers_are_the_mean_over_the_splits() -> None:
     groups = [f"p{i}" for i in range(N)]
     folds = np.stack([folds_of(groups, FOLDS, s) for s in range(5)])
     assert len({tuple(f) for f in folds}) == 5 and (folds[0] == folds_of(groups, FOLDS)).all()
-    tallies = Tallies(0, folds, groups, FOLDS, lambda s: LEVELS, 5)
-    gather(rows, tallies)
-    counts = tallies.compute()[KEY]
+    tallies = Tallies(0, folds, groups, Thresholds(1 / LEVELS))
+    for row in rows:
+        tallies.update(row)
+    counts = tallies.found[KEY]
     levels = np.array(
         [
             [[levels_for(counts.right[s, :, v, d], "cross-validated") for d in range(3)] for v in range(2)]

@@ -19,14 +19,13 @@ from PIL import Image
 
 from viz.datasets import open_dataset
 from viz.errors import VizError
+from viz.measures.localization.notes import notes_of, protocol_words, tuning_words
 from viz.measures.localization.options import Options, sources_of
 from viz.measures.localization.protocol import box_ious
-from viz.measures.localization.report import CSV_FIELDS, CaseView, to_csv, to_html, to_latex
-from viz.measures.localization.report_html import blended, shrunk
-from viz.measures.localization.report_views import case_views
+from viz.measures.localization.report import CSV_FIELDS, to_csv, to_latex
+from viz.measures.localization.report_html import CaseView, blended, case_views, shrunk, to_html
 from viz.measures.localization.results import Case, Result, Row, from_bytes, to_bytes
 from viz.measures.localization.run import evaluate, plan
-from viz.measures.localization.words import notes_of, protocol_words, tuning_words
 
 DELTAS = ("30", "50", "70")
 
@@ -260,7 +259,7 @@ def test_html_is_one_page_that_needs_nothing() -> None:
 def test_html_shows_floors_numbers_notes_and_what_was_left_out() -> None:
     result = example()
     text = Page(to_html(result, grey)).text
-    for said in ("fixed centred box", "centre Gaussian", "Floors: they look at no picture", "61.6", "58.6 to 64.6"):
+    for said in ("fixed centred box", "centre Gaussian", "Baselines that ignore the image", "61.6", "58.6 to 64.6"):
         assert said in text
     for said in ("\u221211.5", "tuned on the other folds", "1000 draws", "arXiv 2001.07437", "f" * 64, "a" * 64):
         assert said in text
@@ -395,5 +394,5 @@ def test_a_file_is_read_as_it_was_written_and_an_edited_one_is_a_sentence() -> N
         with pytest.raises(VizError, match=rf"not the result of an evaluation: {re.escape(why)}: [^\n]*\.$"):
             from_bytes(data.replace(old, new, 1))
     for broken in (b"", b"[" * 100_000, data[:-9], b"\xff"):
-        with pytest.raises(VizError, match=r"^The file is no JSON\.$"):
+        with pytest.raises(VizError, match=r"^The file is not valid JSON\.$"):
             from_bytes(broken)

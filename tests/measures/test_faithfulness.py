@@ -26,14 +26,12 @@ from viz.measures.faithfulness import (
     source_of,
     words_for,
 )
-from viz.measures.faithfulness.blocks import blocks_of
 from viz.measures.faithfulness.curves import curves
 from viz.measures.faithfulness.gates import gate_values
-from viz.measures.faithfulness.impute import impute, neighbours
-from viz.measures.faithfulness.orders import order_of, removed
 from viz.measures.faithfulness.passes import Passes, log_odds, probability
-from viz.measures.faithfulness.randomisation import randomisation, randomise
+from viz.measures.faithfulness.randomisation import blocks_of, randomisation, randomise
 from viz.measures.faithfulness.reliance import reliance
+from viz.measures.faithfulness.removal import impute, neighbours, order_of, removed
 from viz.measures.faithfulness.report import measure
 from viz.measures.faithfulness.set_result import summarise
 from viz.measures.faithfulness.similarity import similarity, ssim
@@ -41,6 +39,7 @@ from viz.measures.faithfulness.stability import stability
 from viz.picture import Picture, open_picture
 
 SMALL = Options(points=4, road_points=3, seeds=2, draws=2, samples=4, sigmas=(4.0,))
+CASCADING = Options(modes=("cascading",))
 
 
 # passes
@@ -144,7 +143,7 @@ def test_orders() -> None:
 @pytest.mark.parametrize("control", ["deletion", "insertion", "road_morf", "road_lerf"])
 def test_an_oracle_beats_chance_and_its_opposite_does_not(control: Any) -> None:
     maps = {"oracle": oracle(), "wrong": 1 - oracle()}
-    good, bad = curves(passes_of(), bright(), 0, maps, [control], points=8, seeds=3)
+    good, bad = curves(passes_of(), bright(), 0, maps, [control], options=Options(points=8, road_points=8, seeds=3))
     # Of 16 pixels the blur takes little away, so that little can be brought back.
     least = 0.005 if control == "insertion" else 0.02
     assert good.gain(good.random_area) > least and bad.gain(bad.random_area) < 0
@@ -165,15 +164,15 @@ def test_a_blind_network_gives_flat_curves() -> None:
 
 def test_a_map_that_orders_nothing_has_no_curve() -> None:
     maps = {"flat": torch.ones(4, 4), "nan": torch.full((4, 4), float("nan"))}
-    for made in curves(passes_of(), bright(), 0, maps, ["deletion"], points=3):
-        assert made.curve is None and math.isnan(made.area) and "orders nothing" in made.reason
+    for made in curves(passes_of(), bright(), 0, maps, ["deletion"], options=Options(points=3)):
+        assert made.curve is None and math.isnan(made.area) and "does not rank pixels" in made.reason
         assert made.to_json()["curve"] is None and len(made.random) > 0
 
 
 def test_one_that_is_partly_nan_has_one() -> None:
     heat = oracle()
     heat[-1, -1] = float("nan")
-    made = curves(passes_of(), bright(), 0, {"m": heat}, ["deletion"], points=4)[0]
+    made = curves(passes_of(), bright(), 0, {"m": heat}, ["deletion"], options=Options(points=4))[0]
     assert made.curve is not None and math.isfinite(made.area)
 
 
@@ -257,7 +256,7 @@ def test_randomisation_destroys_a_class_map_and_spares_the_network() -> None:
     passes, x = Passes.of(model), bright_tiny(2)
     constant = Source("flat", lambda network, x, classes: torch.ones(len(x), 3, 3), 3)
     edges = Source("edges", lambda network, x, classes: x.mean(dim=1)[:, ::12, ::12], 3)
-    cam, flat, same = randomisation(passes, x, zero(2), [source_of("cam", 3), constant, edges], modes=["cascading"])
+    cam, flat, same = randomisation(passes, x, zero(2), [source_of("cam", 3), constant, edges], options=CASCADING)
     everything = [made.stages[-1].similarity.spearman for made in cam]
     assert all(abs(s) < 0.75 for s in everything if math.isfinite(s))
     assert all(s.similarity.spearman != 1.0 for made in cam for s in made.stages)
@@ -266,8 +265,7 @@ def test_randomisation_destroys_a_class_map_and_spares_the_network() -> None:
     after = model.network.state_dict()
     assert all(torch.equal(after[k], v) for k, v in before.items())
     assert (
-        cam[0].to_json()
-        == randomisation(passes, x, zero(2), [source_of("cam", 3)], modes=["cascading"])[0][0].to_json()
+        cam[0].to_json() == randomisation(passes, x, zero(2), [source_of("cam", 3)], options=CASCADING)[0][0].to_json()
     )
 
 
@@ -310,7 +308,9 @@ def test_stability_of_a_fixed_map_and_of_noise() -> None:
     passes, x = passes_of(), bright()
     fixed = Source("fixed", lambda network, x, classes: oracle().expand(len(x), -1, -1), 1)
     shaky = Source("shaky", lambda network, x, classes: torch.frac(1e4 * (x.mean(dim=1).cpu() + 9)), 1)
-    same, noise = stability(passes, x, 0, [fixed, shaky], (128.0,) * 3, sigmas=[4.0], draws=3, samples=6)
+    same, noise = stability(
+        passes, x, 0, [fixed, shaky], (128.0,) * 3, options=Options(sigmas=(4.0,), draws=3, samples=6)
+    )
     assert same.noises[0].spearman == same.noises[0].least == 1.0 and same.sensitivity_max == 0
     assert noise.noises[0].spearman < 0.5 and noise.sensitivity_max > 0.1
     assert same.noises[0].probability_change < 0.05
@@ -322,10 +322,14 @@ def test_infidelity_knows_a_map_that_adds_up() -> None:
     other = x.mean(dim=(2, 3), keepdim=True)
     exact = Source("exact", lambda n, x, c: ((x - other).mean(dim=1) * oracle()).float(), 1)
     wrong = Source("wrong", lambda n, x, c: (1 - oracle()).expand(len(x), -1, -1), 1)
-    good, bad = stability(passes, x, 0, [exact, wrong], (128.0,) * 3, sigmas=[4.0], draws=2, samples=24)
+    good, bad = stability(
+        passes, x, 0, [exact, wrong], (128.0,) * 3, options=Options(sigmas=(4.0,), draws=2, samples=24)
+    )
     assert good.unexplained < 1e-3
     assert 0.3 < bad.unexplained <= 1
-    blind = stability(passes_of("blind"), x, 0, [wrong], (128.0,) * 3, sigmas=[4.0], draws=2, samples=4)[0]
+    blind = stability(
+        passes_of("blind"), x, 0, [wrong], (128.0,) * 3, options=Options(sigmas=(4.0,), draws=2, samples=4)
+    )[0]
     assert math.isnan(blind.unexplained)
 
 
@@ -456,7 +460,7 @@ def test_a_report_says_what_it_cannot_do(picture: Picture) -> None:
     bank = gate_bank(Passes.of(tiny_model()), [bright_tiny(1)], "one")
     report = faithful(tiny_model(), picture, step=1, parts=["reliance"], options=SMALL, bank=bank)
     assert report.reliance is None and "step 1" in report.skipped["reliance"]
-    with pytest.raises(VizError, match="controls are"):
+    with pytest.raises(VizError, match="Unknown control 'magic'"):
         faithful(tiny_model(), picture, parts=["magic"])  # type: ignore[list-item]
     with pytest.raises(ModelError):
         faithful(tiny_model(), picture, class_index=5000)

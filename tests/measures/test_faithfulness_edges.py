@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,11 +14,11 @@ import viz.measures.faithfulness.curves as curves_module
 from tests.corner import SIDE, bright, oracle, passes_of, zero
 from viz.capture.probe import Probe, edited
 from viz.core.record import GROUP_MAPS, MAP, VECTOR
-from viz.measures.faithfulness.curves import DEFAULT_BASELINE, curves
+from viz.measures.faithfulness.control import Options
+from viz.measures.faithfulness.curves import curves
 from viz.measures.faithfulness.gates import flat_edits
-from viz.measures.faithfulness.impute import NOISE, impute
-from viz.measures.faithfulness.orders import fill, order_of, random_map
 from viz.measures.faithfulness.passes import probability
+from viz.measures.faithfulness.removal import NOISE, fill, impute, order_of, random_map
 from viz.models.networks.base import StepNetwork, StepOutput
 
 
@@ -84,8 +86,8 @@ def test_equal_cells_and_the_pixels_of_a_cell_come_in_random_order() -> None:
 def recorded_maps(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     made: list[Tensor] = []
 
-    def record(like: Tensor, seed: int) -> Tensor:
-        made.append(random_map(like, seed))
+    def record(shape: Sequence[int], seed: int) -> Tensor:
+        made.append(random_map(shape, seed))
         return made[-1]
 
     monkeypatch.setattr(curves_module, "random_map", record)
@@ -97,7 +99,7 @@ def test_random_maps_differ_by_seed_and_by_picture_and_come_again(monkeypatch: p
     made = recorded_maps(monkeypatch)
     pictures = bright(2)
     found = [
-        curves(passes, pictures[i : i + 1], 0, maps, ["deletion"], points=4, seeds=3, seed=seed)[0]
+        curves(passes, pictures[i : i + 1], 0, maps, ["deletion"], options=Options(points=4, seeds=3, seed=seed))[0]
         for i, seed in ((0, 0), (1, 0), (0, 0), (0, 1))
     ]
     assert len(made) == 12 and all(m.shape == oracle().shape for m in made)
@@ -110,7 +112,7 @@ def test_random_maps_differ_by_seed_and_by_picture_and_come_again(monkeypatch: p
 
 
 def test_a_random_map_is_uniform_and_as_coarse_as_the_map_beside_it() -> None:
-    made = random_map(torch.zeros(60, 70), 3)
+    made = random_map((60, 70), 3)
     assert made.shape == (60, 70) and float(made.min()) >= 0 and float(made.max()) < 1
     assert float(made.mean()) == pytest.approx(0.5, abs=0.02) and float(made.std()) == pytest.approx(0.2887, abs=0.01)
 
@@ -132,7 +134,8 @@ def test_road_curves_are_made_with_noise(control: Any) -> None:
     falling = torch.linspace(1, 0, SIDE * SIDE).reshape(SIDE, SIDE)  # from either end it comes to the object
 
     def found(**more: float) -> Any:
-        return curves(passes_of(), bright(), 0, {"m": falling}, [control], points=4, seeds=1, **more)[0]
+        options = Options(road_points=4, seeds=1, **more)
+        return curves(passes_of(), bright(), 0, {"m": falling}, [control], options=options)[0]
 
     usual, clean, loud = found(), found(noise=0.0), found(noise=1.0)
     assert usual == found(noise=0.01)
@@ -158,18 +161,14 @@ def test_each_fill_is_what_it_is_called() -> None:
 
 
 def test_deletion_puts_the_pictures_own_mean_colour() -> None:
-    assert DEFAULT_BASELINE == {
-        "deletion": "mean",
-        "insertion": "blurred",
-        "road_morf": "imputed",
-        "road_lerf": "imputed",
-    }
-    passes, x = passes_of(), bright()
-    made = curves(passes, x, 0, {"m": oracle()}, ["deletion"], points=4, seeds=1)[0]
+    passes, x, few = passes_of(), bright(), Options(points=4, seeds=1)
+    every = curves(passes, x, 0, {"m": oracle()}, ["deletion", "insertion", "road_morf", "road_lerf"], options=few)
+    assert [r.baseline for r in every] == ["mean", "blurred", "imputed", "imputed"]
+    made = every[0]
     covered = x.mean(dim=(2, 3), keepdim=True).expand(1, 3, SIDE, SIDE)
     wanted = float(probability(passes.logits(covered), zero())[0])
     assert made.curve is not None and made.curve.probability[-1] == pytest.approx(wanted)
     grey = float(probability(passes.logits(torch.zeros_like(x)), zero())[0])
     assert abs(grey - wanted) > 0.01
-    chosen = curves(passes, x, 0, {"m": oracle()}, ["deletion"], points=4, seeds=1, baselines={"deletion": "grey"})[0]
+    chosen = curves(passes, x, 0, {"m": oracle()}, ["deletion"], options=replace(few, deletion="grey"))[0]
     assert chosen.curve is not None and chosen.curve.probability[-1] == pytest.approx(grey)

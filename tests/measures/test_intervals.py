@@ -16,10 +16,9 @@ from viz.datasets import open_dataset
 from viz.measures.faithfulness.set_result import summarise
 from viz.measures.intervals import DRAWS, LEVEL, interval
 from viz.measures.localization.options import Options
-from viz.measures.localization.packing import pack_counts, unpack_bits
 from viz.measures.localization.protocol import Thresholds, pxap
 from viz.measures.localization.run import evaluate, plan
-from viz.measures.localization.scores import Truth, map_entry
+from viz.measures.localization.scores import Truth, map_entry, pack_counts, unpack_bits
 from viz.measures.localization.tally import PXAP_DRAWS, Tallies, Tally, picture_weights
 
 # Quantiles of the binomial distribution with n = 100 and p = 0.5 in any table: 2.5 and 97.5 %, 5 and 95 %, 25 and 75 %.
@@ -87,12 +86,13 @@ def test_summaries_of_controls_have_the_same_intervals() -> None:
 # --- PxAP ----------------------------------------------------------------------------------------------------------
 
 
-def _empty(bins: int) -> Tally:
-    return Tallies(0, np.zeros((1, 60), np.int64), [], 1, lambda source: 3, bins).empty("cam")
+def _empty() -> Tally:
+    """Of eight thresholds, so with ten bins."""
+    return Tallies(0, np.zeros((1, 60), np.int64), [], Thresholds(1 / 8)).empty("cam")
 
 
 def _tally(pixels: NDArray[np.float64], drawn: NDArray[np.float64], masks: int) -> Tally:
-    empty = _empty(pixels.shape[1])
+    empty = _empty()
     return Tally(empty.right, empty.n, pixels, drawn, masks)
 
 
@@ -118,7 +118,7 @@ def _histogram(rng: np.random.Generator) -> NDArray[np.int64]:
 def test_pxap_has_the_width_of_pictures_drawn_again() -> None:
     rng = np.random.default_rng(1)
     pictures = np.array([_histogram(rng) for _ in range(60)])
-    made = _empty(10)
+    made = _empty()
     for i, one in enumerate(pictures):
         made.add({"px": pack_counts(one)}, np.zeros(1, np.int64), f"p{i}.jpg")
     found = made.pxap()

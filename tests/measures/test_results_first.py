@@ -16,11 +16,13 @@ from PIL import Image
 
 import viz.measures.faithfulness.tables as faithfulness_tables_module
 import viz.measures.localization.report as report_module
+import viz.measures.localization.report_html as html_module
 from tests.localization_data import write_dataset
 from tests.tiny import scene
 from viz.cli import main
 from viz.errors import VizError
-from viz.measures.localization.results import Value, to_bytes
+from viz.measures.intervals import Bootstrap
+from viz.measures.localization.results import to_bytes
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = "module://matplotlib_inline.backend_inline"
@@ -138,8 +140,8 @@ def _breaks(error: Exception) -> Callable[..., NoReturn]:
 def test_a_report_that_fails_costs_neither_the_result_nor_the_others(
     error: Exception, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("to_csv", "to_html", "to_latex"):
-        monkeypatch.setattr(report_module, name, _breaks(error))
+    for module, name in ((report_module, "to_csv"), (html_module, "to_html"), (report_module, "to_latex")):
+        monkeypatch.setattr(module, name, _breaks(error))
     out = {ending: tmp_path / f"r.{ending}" for ending in ("json", "csv", "tex", "md", "html")}
     command = ["evaluate", "--data", str(data), "--split", "val", "--model", "lite0", "--device", "cpu", "--folds", "2"]
     reports = ["--csv", str(out["csv"]), "--latex", str(out["tex"]), "--html", str(out["html"])]
@@ -185,4 +187,4 @@ def test_a_report_that_cannot_be_written_is_one_sentence(
 
 def test_a_result_that_json_cannot_hold_is_a_sentence() -> None:
     with pytest.raises(VizError, match="not finite"):
-        to_bytes(Value(float("nan"), 1.0, 2.0, 3))
+        to_bytes(Bootstrap(float("nan"), 1000, "words"))

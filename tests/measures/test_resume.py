@@ -31,9 +31,9 @@ from viz.measures.faithfulness.report import Options as Controls
 from viz.measures.faithfulness.task import Request, measure_set
 from viz.measures.jobs.journal import line_of, read_line
 from viz.measures.jobs.rows import digest_of_file
-from viz.measures.localization.options import Options, sources_of
+from viz.measures.localization.options import Options, Plan, sources_of
 from viz.measures.localization.results import to_bytes
-from viz.measures.localization.run import Plan, evaluate, plan
+from viz.measures.localization.run import evaluate, plan
 from viz.run.engine import Model, load
 
 SOURCES = sources_of(["cam"])
@@ -203,7 +203,7 @@ def test_another_checkpoint_or_list_of_pictures_is_refused_with_its_name(root: P
     made = _plan(root)
     _bytes(made, tmp_path / "rows")
     request = json.loads((tmp_path / "rows" / "request.json").read_text())["request"]
-    assert request["models"][0][1] == made.setting.cards[0].sha256 == SHA256
+    assert request["models"][0][1] == made.cards[0].sha256 == SHA256
     for key, value, why in (
         ("models", [["tiny", "0" * 64]], "models or checkpoint files"),
         ("versions", {}, "versions of Searchlight"),
@@ -224,8 +224,9 @@ def test_another_checkpoint_or_list_of_pictures_is_refused_with_its_name(root: P
 
 
 def test_a_checkpoint_that_is_replaced_while_the_run_is_at_work_is_noticed(root: Path, tmp_path: Path) -> None:
-    task = _plan(root).task()
-    task.checkpoints = ("0" * 64,)
+    made = _plan(root)
+    other = replace(made.cards[0], sha256="0" * 64)
+    task = task_module.EvaluationTask(replace(made, cards=(other,)))
     with pytest.raises(VizError, match="checkpoint file of tiny changed"):
         task.run(0)
 
@@ -238,7 +239,7 @@ def test_rows_of_an_earlier_version_are_measured_again(
     head = tmp_path / "rows" / "request.json"
     request = json.loads(head.read_text())["request"]
     del request["rows"]
-    request["data"] = [[d.name, d.split, d.fingerprint] for d in made.setting.data]
+    request["data"] = [[d.name, d.split, d.fingerprint] for d in made.data]
     head.write_text(json.dumps({"key": "older", "request": request}))
     part = _part(tmp_path / "rows")
     part.rename(part.with_name("part-older-00000.jsonl"))
@@ -351,7 +352,7 @@ def test_rows_of_another_request_are_none_of_this_one(
 ) -> None:
     """The same pictures and places, but another interval between thresholds: the part is given this request's name."""
     made = finished[0]
-    other = plan(["tiny"], made.setting.data[0], Options(SOURCES, interval=0.05, batch=2), folds=2, device="cpu")
+    other = plan(["tiny"], made.data[0], Options(SOURCES, interval=0.05, batch=2), folds=2, device="cpu")
     _bytes(other, tmp_path / "other")
     rows = _copied(finished, tmp_path / "rows")
     _part(rows).write_text(_part(tmp_path / "other").read_text())

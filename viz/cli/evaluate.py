@@ -23,8 +23,8 @@ from viz.files import write_whole
 
 if TYPE_CHECKING:
     from viz.measures.jobs.processes import Processes
+    from viz.measures.localization.options import Plan
     from viz.measures.localization.results import Result
-    from viz.measures.localization.run import Plan
 
 
 def add_evaluate(commands: Any) -> None:
@@ -174,7 +174,6 @@ def _markdown(made: Plan, result: Result) -> str:
 
 
 def _html(made: Plan, result: Result) -> str:
-    from viz.measures.localization.report import to_html
-    from viz.measures.localization.report_views import case_views
+    from viz.measures.localization.report_html import case_views, to_html
 
     return to_html(result, case_views(made))

@@ -104,7 +104,7 @@ def _faithfulness(args: argparse.Namespace) -> int:
 
 
 def _request(args: argparse.Namespace) -> Request:
-    from viz.measures.faithfulness.report import Options
+    from viz.measures.faithfulness.control import Options
     from viz.measures.faithfulness.task import Request
 
     names = ("points", "road_points", "seeds", "draws", "samples", "seed")

@@ -1,16 +1,16 @@
-"""How far two heat maps say the same: rank correlation and the overlap of their strongest cells.
+"""Agreement of two heat maps: rank correlation, and overlap of their strongest cells.
 
-Both maps are sampled at the same points of the picture, and only where both networks saw it. The points are the centres
-of a grid whose cells are as small as the finer map's own: drawing pixels would repeat the same few values thousands of
-times, the coarser grid would skip some of the finer map's. Two maps of one geometry and one size are compared cell by
-cell, without interpolation, where the picture fills the network's input; beside bars the points only lie about as far
-apart as the cells. Neighbouring points of the coarser map depend on each other, so no p-value is given.
+Both maps are sampled at the same points of the picture, where both networks saw it. The points are the centres of a
+grid as fine as the finer map's own cells: drawing pixels would repeat the same few values thousands of times, and the
+coarser grid would skip some of the finer map's. Two maps of one geometry and size are compared cell by cell, without
+interpolation, where the picture fills the network's input; beside bars the points lie only about as far apart as the
+cells. Neighbouring points of the coarser map are correlated, so no p-value is given.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,15 +26,14 @@ Doubles = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Agreement:
-    """What two maps have in common.
+    """Agreement of two maps.
 
     Attributes:
-        spearman: rank correlation, -1 to 1. NaN where a map is constant or there is too little to compare.
-        top_iou: strongest tenth of both maps, intersection over union, 0 to 1; two unrelated maps give about 0.05.
-        top_share: the same intersection as a share of the smaller of the two sets, 0 to 1; unrelated maps about 0.1.
-        rows, columns: of the grid of points.
-        region: (x0, y0, x1, y1) in picture pixels, the part that both networks saw.
-        reason: why a number is missing, in a sentence; else empty.
+        spearman: rank correlation, -1 to 1. NaN where a map is constant or too few points can be compared.
+        top_iou: intersection over union of the strongest tenths of both maps, 0 to 1; about 0.05 for unrelated maps.
+        top_share: the same intersection as a share of the smaller set, 0 to 1; about 0.1 for unrelated maps.
+        rows, columns: of the grid of points. region: (x0, y0, x1, y1) in picture pixels, seen by both networks.
+        reason: why numbers are missing, in a sentence; else empty.
     """
 
     spearman: float
@@ -47,7 +46,7 @@ class Agreement:
 
 
 def ranks(values: ArrayLike) -> Doubles:
-    """Ranks from 1, in the shape of the values; equal values share the mean of their places."""
+    """Ranks from 1, in the shape of the values; equal values share their mean rank."""
     array = np.asarray(values)
     _, place, counts = np.unique(array.ravel(), return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
@@ -55,9 +54,7 @@ def ranks(values: ArrayLike) -> Doubles:
 
 
 def spearman(a: ArrayLike, b: ArrayLike) -> float:
-    """Rank correlation of two arrays of one size: the correlation of their ranks, ties by their mean rank.
-
-    NaN where one of them is constant or they have fewer than three values.
+    """Rank correlation of two arrays of one size; NaN where one is constant or they have fewer than three values.
 
     Source: Spearman, American Journal of Psychology 15 (1904).
     """
@@ -70,7 +67,7 @@ def spearman(a: ArrayLike, b: ArrayLike) -> float:
 
 
 def top_cells(values: ArrayLike, share: float = TOP_SHARE) -> NDArray[np.bool_]:
-    """The strongest `share` of the values, rounded up; values equal to the last of them belong to it as well."""
+    """The strongest `share` of the values, rounded up; values equal to the last of them are included."""
     array = np.asarray(values, dtype=np.float64)
     # The tolerance keeps 0.1 * 30 from becoming 4.
     count = max(1, math.ceil(share * array.size - 1e-9))
@@ -89,13 +86,13 @@ def top_overlap(a: ArrayLike, b: ArrayLike, share: float = TOP_SHARE) -> tuple[f
 
 
 def seen_by_both(a: Heatmap, b: Heatmap) -> Rect | None:
-    """(x0, y0, x1, y1) in picture pixels of what both networks saw; None where that is nothing.
+    """(x0, y0, x1, y1) in picture pixels of what both networks saw; None where that is empty.
 
     Raises:
-        VizError: maps of pictures of different sizes.
+        VizError: the pictures differ in size.
     """
     if a.geometry.picture != b.geometry.picture:
-        raise VizError("Two maps can be compared on one picture only; these belong to pictures of different sizes.")
+        raise VizError("Two maps can be compared on one picture only; these pictures differ in size.")
     height, width = a.geometry.picture
     x0, y0 = (max(a.geometry.seen[i], b.geometry.seen[i], 0.0) for i in (0, 1))
     x1 = min(a.geometry.seen[2], b.geometry.seen[2], float(width))
@@ -111,10 +108,9 @@ def cell_size(heatmap: Heatmap) -> tuple[float, float]:
 
 
 def sampled(heatmap: Heatmap, ys: NDArray[np.floating], xs: NDArray[np.floating]) -> NDArray[np.float32]:
-    """float32 (len(ys), len(xs)): the map at picture points, bilinear between cell centres, edges repeated.
+    """The map at picture points, float32 (len(ys), len(xs)): bilinear between cell centres, with replicated edges.
 
-    Points outside what the network saw get the nearest cell: leave them out beforehand. NaN beside cells that are not
-    finite.
+    Leave out points that the network did not see: they get the nearest cell. NaN beside non-finite cells.
     """
     g, (rows, columns) = heatmap.geometry, heatmap.native.shape
     points = np.zeros((max(len(ys), len(xs)), 2))
@@ -125,38 +121,33 @@ def sampled(heatmap: Heatmap, ys: NDArray[np.floating], xs: NDArray[np.floating]
     native = heatmap.native.astype(np.float64)
     good = np.isfinite(native)
     out = y @ np.where(good, native, 0.0) @ x.T
-    if not good.all():  # as in `Heatmap.at`: a value is lost only where a cell that is not finite has a share in it
+    if not good.all():  # as in `Heatmap.at`: a value is missing only where a non-finite cell contributes to it
         out[(y @ (~good) @ x.T) > 1e-9] = np.nan
     return out.astype(np.float32)
 
 
 def _weights(position: NDArray[np.floating], cells: int) -> Doubles:
-    # At a cell's centre rounding would leave its neighbour a weight of some 1e-16, which breaks ties.
+    """(points, cells): the weight of each cell at positions in cells from the first centre."""
+    # At a cell's centre, rounding would leave its neighbour a weight of about 1e-16, which breaks ties.
     position = np.round(position, 9)
-    base = np.floor(position).astype(np.int64)
-    part = position - base
-    out = np.zeros((len(position), cells))
-    index = np.arange(len(position))
-    np.add.at(out, (index, np.clip(base, 0, cells - 1)), 1 - part)
-    np.add.at(out, (index, np.clip(base + 1, 0, cells - 1)), part)
-    return out
+    return np.stack([np.interp(position, np.arange(cells), cell) for cell in np.eye(cells)], axis=1)
 
 
 def agreement(a: Heatmap | None, b: Heatmap | None) -> Agreement:
-    """Compare two maps of one picture; what cannot be compared gives NaN and a sentence, never an exception.
+    """Compare two maps of one picture. What cannot be compared gives NaN and a reason, not an exception.
 
     Args:
-        a, b: maps of any cells and any geometry; None stands for a map that does not exist at this step.
+        a, b: maps of any resolution and geometry; None stands for a map that does not exist at this step.
 
     Raises:
-        VizError: maps of pictures of different sizes.
+        VizError: the pictures differ in size.
     """
-    nothing = (math.nan, math.nan, math.nan)
+    nothing = Agreement(math.nan, math.nan, math.nan, 0, 0, (0.0, 0.0, 0.0, 0.0))
     if a is None or b is None:
-        return Agreement(*nothing, 0, 0, (0.0,) * 4, "One of the two has no value at this step.")  # type: ignore[arg-type]
+        return replace(nothing, reason="One of the two has no value at this step.")
     region = seen_by_both(a, b)
     if region is None:
-        return Agreement(*nothing, 0, 0, (0.0,) * 4, "The two networks saw no common part of the picture.")  # type: ignore[arg-type]
+        return replace(nothing, reason="The two networks saw no common part of the picture.")
     x0, y0, x1, y1 = region
     (ah, aw), (bh, bw) = cell_size(a), cell_size(b)
     rows, columns = max(1, round((y1 - y0) / min(ah, bh))), max(1, round((x1 - x0) / min(aw, bw)))
@@ -165,12 +156,12 @@ def agreement(a: Heatmap | None, b: Heatmap | None) -> Agreement:
     p, q = sampled(a, ys, xs).ravel(), sampled(b, ys, xs).ravel()
     good = np.isfinite(p) & np.isfinite(q)
     p, q = p[good], q[good]
-    reason = ""
+    nothing = replace(nothing, rows=rows, columns=columns, region=region)
     if p.size < LEAST_POINTS:
-        reason = "Fewer than three points can be compared."
-    elif p.min() == p.max() or q.min() == q.max():
-        which = "Both maps are" if p.min() == p.max() and q.min() == q.max() else "One of the two maps is"
-        reason = f"{which} constant there, so it has no ranks." if which[0] == "O" else f"{which} constant there."
-    if reason:
-        return Agreement(*nothing, rows, columns, region, reason)
+        return replace(nothing, reason="Fewer than three points can be compared.")
+    constant = [v.min() == v.max() for v in (p, q)]
+    if all(constant):
+        return replace(nothing, reason="Both maps are constant there.")
+    if any(constant):
+        return replace(nothing, reason="One of the two maps is constant there, so it has no ranks.")
     return Agreement(spearman(p, q), *top_overlap(p, q), rows, columns, region)

@@ -1,14 +1,15 @@
-"""Results as JSON files: typed records, written as the same bytes for the same values, and checked when they are read.
+"""Results as JSON: typed records, checked when they are read, with the same bytes for the same values.
 
-A record is a frozen dataclass; pydantic checks its fields and knows their names. An entry that older files lack has a
-default, and is not written while it has that value: files of version 1 say no version.
+A record is a frozen dataclass whose fields pydantic checks. An entry that older files lack has a default and is not
+written while it has that value: files of version 1 have no version.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, TypeVar
 
@@ -18,7 +19,9 @@ from viz.errors import VizError
 from viz.files import as_text_bytes
 
 R = TypeVar("R")
-# A number that may be missing: NaN here, None in the file.
+# Of rounded numbers in results of single pictures and of controls.
+DIGITS = 6
+# A number that may be missing: NaN in Python, null in the file.
 Number = Annotated[
     float,
     Field(allow_inf_nan=True),
@@ -31,12 +34,12 @@ _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
 class Record:
-    """What all parts of a result have in common: unknown entries and numbers that are not finite are refused."""
+    """Base of all records: unknown entries and unexpected non-finite numbers are refused."""
 
     __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; what is not finite is None where the record allows it."""
+        """Plain values; a missing number is None."""
         found: dict[str, Any] = _adapter(type(self)).dump_python(self, exclude_defaults=True)
         return found
 
@@ -45,12 +48,12 @@ def to_bytes(record: Record) -> bytes:
     """A record as JSON.
 
     Raises:
-        VizError: a number in it is not finite where there must be one.
+        VizError: a number is not finite and must not be missing.
     """
     try:
         text = json.dumps(record.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
     except ValueError:
-        raise VizError("The result holds a number that is not finite, which JSON cannot hold.") from None
+        raise VizError("The result holds a number that is not finite, which JSON cannot represent.") from None
     return as_text_bytes(text + "\n")
 
 
@@ -58,7 +61,7 @@ def from_bytes(record: type[R], data: bytes, words: str) -> R:
     """The inverse of `to_bytes`; `words` say what the file should be.
 
     Raises:
-        VizError: no JSON, or not what the record holds; one sentence says where.
+        VizError: not JSON, or not such a record; the message names the first entry that is wrong.
     """
     try:
         found: R = _adapter(record).validate_json(data, strict=True)
@@ -66,6 +69,19 @@ def from_bytes(record: type[R], data: bytes, words: str) -> R:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         if first["type"] == "json_invalid":
-            raise VizError("The file is no JSON.") from None
+            raise VizError("The file is not valid JSON.") from None
         where = ".".join(str(part) for part in first["loc"]) or "the whole"
         raise VizError(f"The file is not {words}: {where[:80]}: {first['msg'][:120]}.") from None
+
+
+def plain(value: Any, digits: int = DIGITS) -> Any:
+    """Any result as JSON values: dataclasses as objects, numbers rounded, non-finite numbers as None."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name), digits) for f in fields(value)}
+    if isinstance(value, bool | int | str) or value is None:
+        return value
+    if isinstance(value, float):
+        return round(value, digits) if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(k): plain(v, digits) for k, v in value.items()}
+    return [plain(v, digits) for v in value]

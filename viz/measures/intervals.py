@@ -1,14 +1,17 @@
-"""Means with bootstrap intervals: pictures are drawn again, not the views made of them."""
+"""Means with bootstrap intervals. Pictures are resampled, not the views made of them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from viz.measures.codec import Number, Record, plain
 
 Floats = NDArray[np.float64]
 DRAWS = 1000
@@ -16,26 +19,36 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A mean with its percentile bootstrap interval (95 %) over `n` values; NaN and 0 where there is none.
+class Interval(Record):
+    """A mean over `n` values with its percentile bootstrap interval (95 %).
 
-    Of a single picture there is a value, but no interval.
+    A missing number is NaN: a single picture has a value, but no interval.
     """
 
-    value: float
-    low: float
-    high: float
+    value: Number
+    low: Number
+    high: Number
     n: int
 
+    def rounded(self, digits: int) -> Self:
+        """The same with rounded numbers."""
+        made = {k: round(v, digits) if math.isfinite(v) else math.nan for k, v in vars(self).items() if k != "n"}
+        return replace(self, n=self.n, **made)
+
     def to_dict(self, digits: int = 4) -> dict[str, Any]:
-        """Plain values, rounded; what is no number is None."""
-        return {k: _plain(v, digits) for k, v in asdict(self).items()}
+        """Plain rounded values; a missing number is None."""
+        found: dict[str, Any] = plain(self, digits)
+        return found
 
 
-def _plain(value: float, digits: int) -> float | int | None:
-    if isinstance(value, int):
-        return value
-    return round(value, digits) if np.isfinite(value) else None
+@dataclass(frozen=True)
+class Bootstrap(Record):
+    """How a result's intervals are made; PxAP has its own number of draws."""
+
+    level: float
+    draws: int
+    pxap_draws: int | None = field(default=None, kw_only=True)
+    words: str
 
 
 def interval(
@@ -48,22 +61,22 @@ def interval(
     """Mean and 95 % percentile bootstrap interval (Efron and Tibshirani, 1993).
 
     Args:
-        values: (N,) one a view. Values that are not finite are left out of mean and count.
-        groups: for each view the picture it comes from, or all the pictures it is made of: pictures are drawn again,
-            and a view weighs the product of its pictures' counts. None takes each view as a picture of its own.
-        draws: how many bootstrap samples. seed: of the generator, so that the same values give the same interval.
+        values: (N,) one per view. Non-finite values are left out of mean and count.
+        groups: for each view its picture, or all pictures it is made of: a view weighs the product of its pictures'
+            counts. None takes each view as a picture of its own.
+        draws: number of bootstrap samples. seed: of the generator; equal values give equal intervals.
     """
     x = np.asarray(values, dtype=np.float64)
     good = np.isfinite(x)
     if not good.any():
-        return Interval(float("nan"), float("nan"), float("nan"), 0)
+        return Interval(math.nan, math.nan, math.nan, 0)
     members: list[tuple[int | str, ...]] = [
         (i,) if groups is None else _members(groups[i]) for i in np.flatnonzero(good).tolist()
     ]
     x = x[good]
     known = {p: k for k, p in enumerate(sorted({p for m in members for p in m}, key=lambda p: (isinstance(p, str), p)))}
-    if len(known) < 2:  # one picture says nothing of others
-        return Interval(float(x.mean()), float("nan"), float("nan"), len(x))
+    if len(known) < 2:  # one picture cannot be resampled
+        return Interval(float(x.mean()), math.nan, math.nan, len(x))
     if all(len(m) == 1 for m in members):
         means = _means(x, np.array([known[m[0]] for m in members]), len(known), draws, seed)
     else:
@@ -90,10 +103,10 @@ def _counts(pictures: int, draws: int, seed: int) -> NDArray[np.uint8]:
 
 
 def _means(x: Floats, places: NDArray[np.int64], pictures: int, draws: int, seed: int) -> Floats:
-    """Mean of each draw, where every view has one picture."""
+    """Mean of each draw, for views of one picture each."""
     sums, views = np.bincount(places, x, pictures), np.bincount(places, minlength=pictures).astype(np.float64)
     counts = _counts(pictures, draws, seed)
-    # A few draws at a time: as floats, all of them would not fit for a large set.
+    # A few draws at a time: all of them as floats would not fit in memory for a large set.
     parts = [counts[i : i + 50].astype(np.float64) for i in range(0, draws, 50)]
     return np.concatenate([(part @ sums) / (part @ views) for part in parts])
 
@@ -101,7 +114,7 @@ def _means(x: Floats, places: NDArray[np.int64], pictures: int, draws: int, seed
 def _means_of_products(
     x: Floats, members: Sequence[tuple[int | str, ...]], known: Mapping[int | str, int], draws: int, seed: int
 ) -> Floats:
-    """Mean of each draw, where a view weighs the product of its pictures' counts; draws without a view are left out."""
+    """Mean of each draw, for views of several pictures; draws without any view are left out."""
     # The last place stands for "no further picture" and always counts once.
     places = np.full((len(members), max(len(m) for m in members)), len(known))
     for i, m in enumerate(members):

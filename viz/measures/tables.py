@@ -1,4 +1,4 @@
-"""Tables of results: rows of cells, as Markdown or LaTeX. `viz.files` writes CSV, a template of the report HTML."""
+"""Tables of results as Markdown or LaTeX. `viz.files` writes CSV, the template of the report HTML."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MARK = r"$^\dagger$"
 
 @dataclass(frozen=True)
 class Number:
-    """A number with its interval, if it has one; `form` as in ``+.1f``; of what is `flagged` the caption says more."""
+    """A number with its interval, if any; `form` is a format such as ``+.1f``; captions explain `flagged` numbers."""
 
     value: float
     low: float | None = None
@@ -22,18 +22,17 @@ class Number:
     flagged: bool = False
 
     def words(self, value: float) -> str:
-        """The number, or an end of its interval, with a true minus."""
+        """The number, or an end of its interval, with a minus sign (U+2212)."""
         return f"{value:{self.form}}".replace("-", "\u2212")
 
 
-# None: there is no number.
+# None: no value.
 Cell = str | Number | None
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table: `head` names the columns, of which the first `words` hold words; each row belongs to a network, or to
-    none."""
+    """A table: `head` names the columns, of which the first `words` hold text. Each row names its network, if any."""
 
     head: tuple[str, ...]
     rows: tuple[tuple[str | None, tuple[Cell, ...]], ...]
@@ -46,14 +45,14 @@ class Table:
 
 
 def markdown(table: Table, intro: str) -> str:
-    """A paragraph and a table, whose first column names the network; without a last line break."""
+    """A paragraph and a table whose first column names the network, without a final line break."""
     rule = ["---"] * (table.words + 1) + ["---:"] * (len(table.head) - table.words)
     lines = [(f"`{name}`" if name else "none", *map(_in_markdown, cells)) for name, cells in table.rows]
     return "\n".join([intro, "", *map(_line, [("network", *table.head), rule, *lines])])
 
 
 def _line(cells: Sequence[str]) -> str:
-    # A name must not open a cell or a tag.
+    # A name must not start a cell or a tag.
     safe = [c.replace("|", "\\|").replace("<", "&lt;") for c in cells]
     return f"| {' | '.join(safe)} |"
 
@@ -66,9 +65,9 @@ def _in_markdown(cell: Cell) -> str:
 
 
 def latex(table: Table, caption: str, label: str) -> str:
-    r"""A ``table*`` with booktabs rules; needs ``\usepackage{booktabs}`` and nothing else.
+    r"""A ``table*`` in ASCII; needs ``\usepackage{booktabs}`` alone. Names are escaped here; `caption` must be already.
 
-    Each network's rows stand below a rule and its name. Plain ASCII; all names are escaped, `caption` must be.
+    Each network's rows follow a rule and its name.
     """
     width = len(table.head)
     lines = [

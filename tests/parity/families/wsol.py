@@ -53,7 +53,7 @@ def _boxes(case: Case, maps: list[NDArray[np.float64]], thresholds: Thresholds) 
     for i, score_map in enumerate(maps):
         width, height = given["image_sizes"][i]
         mine = given["gt_boxes"][given["gt_boxes"][:, 0] == i][:, 1:]
-        truth = resize_boxes(mine, (int(height), int(width)), score_map.shape[0])
+        truth = resize_boxes(mine, (int(height), int(width)))
         truths += [[i, *box] for box in truth.tolist()]
         boxes = boxes_at(score_map, thresholds)
         if "box_threshold_indices" in given:

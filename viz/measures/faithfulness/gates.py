@@ -1,4 +1,4 @@
-"""Which captured values act as gates, and what may be put in their place."""
+"""Captured values that act as gates, and their replacements."""
 
 from __future__ import annotations
 
@@ -22,25 +22,22 @@ Values = Mapping[Key, Tensor]
 
 
 def gate_values(passes: Passes, x: Tensor, probes: Sequence[str] | None = None) -> dict[Key, Tensor]:
-    """What the gates are for a batch: float32 on the CPU, batch first, by (full probe name, step).
+    """Gate values of a batch by (full probe name, step), float32 on the CPU, batch first, up to the step of `passes`.
+
+    Empty where the network has no gate, or none fires up to that step.
 
     Args:
         x: (N, 3, h, w). probes: names, labels or globs; None takes the family's gates.
 
-    Values of steps after the one that `passes` asks for are left out. The result is empty where the network has no
-    gate, or none fires up to that step.
-
     Raises:
-        ProbeError: a probe that was asked for does not exist, or does not fire up to that step.
+        ProbeError: a requested probe does not exist, or does not fire up to that step.
     """
-    family = family_of(passes.network.family)
-    known = list(probes_of(passes.network))
-    wanted = list(family.gates + family.optional_gates if probes is None else probes)
+    family, known = family_of(passes.network.family), list(probes_of(passes.network))
+    wanted = family.gates + family.optional_gates if probes is None else probes
     names = [name for label in wanted for name in match(known, label)]
-    if probes is not None:
-        for label in wanted:
-            if not match(known, label):
-                raise ProbeError(f"This network has no probe {label!r}.")
+    for label in probes or ():
+        if not match(known, label):
+            raise ProbeError(f"This network has no probe {label!r}.")
     found: dict[Key, list[Tensor]] = {}
     for part in torch.split(x, passes.batch) if names else ():
         with torch.inference_mode(), passes.alone(), capture(passes.network) as sink:
@@ -48,16 +45,15 @@ def gate_values(passes: Passes, x: Tensor, probes: Sequence[str] | None = None) 
         for tap, step, value in sink.batches:
             if tap.name in names and step <= passes.step:
                 found.setdefault((tap.name, step), []).append(value)
-    if probes is not None:
-        fired = list(dict.fromkeys(name for name, _ in found))
-        for label in wanted:
-            if not match(fired, label):
-                raise ProbeError(f"The probe {label!r} does not fire up to step {passes.step}.")
+    fired = list(dict.fromkeys(name for name, _ in found))
+    for label in probes or ():
+        if not match(fired, label):
+            raise ProbeError(f"The probe {label!r} does not fire up to step {passes.step}.")
     return {key: torch.cat(values) for key, values in found.items()}
 
 
 def input_keys(x: Tensor) -> tuple[str, ...]:
-    """A fingerprint of each input of a batch, to leave a picture out of its own comparison."""
+    """A fingerprint of each input of a batch, to exclude a picture from its own comparison."""
     return tuple(hashlib.sha256(item.float().cpu().contiguous().numpy().tobytes()).hexdigest() for item in x)
 
 
@@ -66,9 +62,9 @@ class GateBank:
     """Gate values of other pictures.
 
     Attributes:
-        label: what these pictures are, in words. count: how many the means are over.
-        means: mean over them, (1, ...) by (full probe name, step).
-        examples: values of some of them, (M, ...). keys: fingerprints of the inputs of the examples.
+        label: what these pictures are, in words. count: number of pictures behind the means.
+        means: (1, ...) by (full probe name, step).
+        examples: values of the first pictures, (M, ...). keys: fingerprints of the examples' inputs.
     """
 
     label: str
@@ -79,7 +75,7 @@ class GateBank:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Full names of the probes it holds."""
+        """Full names of its probes."""
         return tuple(dict.fromkeys(name for name, _ in self.means))
 
 
@@ -95,8 +91,8 @@ def gate_bank(
     """Means and examples of the gates over a stream of batches (N, 3, h, w); memory does not grow with its length.
 
     Args:
-        label: what the pictures are, in words, as in ``the bundled samples``. probes: as in `gate_values`.
-        examples: how many of the first pictures are kept as "another picture".
+        label: what the pictures are, such as ``the bundled samples``. probes: as in `gate_values`.
+        examples: number of the first pictures that are kept as "another picture".
     """
     sums: dict[Key, Tensor] = {}
     kept: dict[Key, list[Tensor]] = {}
@@ -116,7 +112,7 @@ def gate_bank(
 
 
 def neutral_edits(network: StepNetwork, names: Sequence[str]) -> dict[str, Edit] | None:
-    """Edits to the values that together make the network plain; None where there are none."""
+    """Edits to the values that jointly make the network plain; None where there are none."""
     values = network.joint_neutral(names)
     if values is None:
         return None
@@ -128,10 +124,8 @@ def neutral_edits(network: StepNetwork, names: Sequence[str]) -> dict[str, Edit]
 
 
 def flat_edits(network: StepNetwork, names: Sequence[str]) -> dict[str, Edit]:
-    """Edits to the value's own mean: over the channels of a channel gate, over the places of everything else.
-
-    This keeps how much a gate lets through and takes away where.
-    """
+    """Edits to a gate's own mean, over the channels of a channel gate, else over places: its strength without its
+    pattern."""
     known = probes_of(network)
 
     def edit_of(probe: Probe) -> Edit:
@@ -142,7 +136,7 @@ def flat_edits(network: StepNetwork, names: Sequence[str]) -> dict[str, Edit]:
 
 
 def fixed_edits(values: Values, names: Sequence[str]) -> dict[str, Edit]:
-    """Edits to given values (1, ...) of each step; a step without one keeps its own."""
+    """Edits to given values (1, ...) of each step; a step without one keeps its own value."""
 
     def edit_of(name: str) -> Edit:
         def edit(value: Tensor, step: int) -> Tensor:

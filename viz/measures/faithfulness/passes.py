@@ -1,4 +1,4 @@
-"""Forward passes that the controls share: which network, which step, in what batches, and what one class gets."""
+"""Forward passes of the controls, batch by batch, and the probability of one class."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from viz.capture.probe import Edit, edited
+from viz.core.finite import check_answer
 from viz.core.output import output_type
 from viz.errors import ModelError
 from viz.models.networks.base import StepNetwork
@@ -23,13 +24,12 @@ BATCH = 16
 
 @dataclass(frozen=True, eq=False)
 class Passes:
-    """How to ask one step of a network.
+    """Passes up to one step of a network.
 
     Attributes:
-        network: in evaluation mode. step: computation step whose answer counts, 1-based.
-        device, dtype: where and in which number format it lives.
-        cells: of a dense answer: the cells, row by row, over which each class's logits are averaged; None takes all.
-        batch: inputs a pass. alone: entered for one pass at a time, so that others may use the network in between.
+        network: in evaluation mode. step: 1-based step whose answer counts. device, dtype: of the network.
+        batch: inputs per pass. alone: entered for one pass at a time, so that others can use the network in between.
+        cells: of a dense answer, the cells (row by row) over which each class's logits are averaged; None takes all.
     """
 
     network: StepNetwork = field(repr=False)
@@ -45,7 +45,7 @@ class Passes:
         """Passes of a loaded model; `step` counts from 1, or from -1 (last).
 
         Raises:
-            ModelError: no such step, or an answer without classes.
+            ModelError: no such step, or an answer without class probabilities.
         """
         kind = output_type(model.network.output)
         if not kind.probable:
@@ -55,11 +55,11 @@ class Passes:
         steps = model.network.steps
         number = step if step > 0 else steps + 1 + step
         if step == 0 or not 1 <= number <= steps:
-            raise ModelError(f"{model.card.name} has steps 1 to {steps}; there is no step {step}.")
+            raise ModelError(f"{model.card.name} has no step {step}; it has steps 1 to {steps}.")
         return cls(model.network, number, model.device, model.dtype, batch, model.alone)
 
     def of_copy(self, network: StepNetwork) -> Passes:
-        """The same for a private copy of the network, which nobody else uses."""
+        """The same for a private copy of the network."""
         return replace(self, network=network, alone=nullcontext)
 
     def placed(self, x: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ class Passes:
     def logits(self, x: Tensor, edits: Mapping[str, Edit] | None = None) -> Tensor:
         """Logits of the step, float64 (N, classes) on the CPU, for x (N, 3, h, w).
 
-        `edits` see the batches of the pass: they must not depend on the place in the batch.
+        `edits` see batches, so they must not depend on the position in the batch.
         """
         found = []
         for part in torch.split(x, self.batch):
@@ -83,21 +83,31 @@ class Passes:
         return torch.cat(found)
 
     def maps(self, source: Callable[[StepNetwork, Tensor, Tensor], Tensor], x: Tensor, classes: Tensor) -> Tensor:
-        """Maps (N, h', w') of a source for x (N, 3, h, w) and a class each, batch by batch."""
+        """Maps (N, h', w') for x (N, 3, h, w) and classes (N,)."""
         found = []
-        for part, of in zip(torch.split(x, self.batch), torch.split(classes, self.batch), strict=True):
+        for part, targets in zip(torch.split(x, self.batch), torch.split(classes, self.batch), strict=True):
             with self.alone():
-                found.append(source(self.network, self.placed(part), of))
+                found.append(source(self.network, self.placed(part), targets))
         return torch.cat(found)
 
 
+def check_logits(model: Model, logits: Tensor) -> Tensor:
+    """The logits.
+
+    Raises:
+        NotFiniteError: a value is not finite.
+    """
+    check_answer(logits.numpy(), model.card.name, str(model.dtype).removeprefix("torch."))
+    return logits
+
+
 def probability(logits: Tensor, classes: Tensor) -> Tensor:
-    """(N,) softmax probability of one class each; `logits` (N, classes), `classes` (N,)."""
+    """(N,) softmax probability of one class per input; `logits` (N, classes), `classes` (N,)."""
     return logits.softmax(dim=1).gather(1, classes.cpu()[:, None])[:, 0]
 
 
 def log_odds(logits: Tensor, classes: Tensor) -> Tensor:
-    """(N,) natural logarithm of p / (1 - p), from the logits, so that it stays finite where p rounds to 1."""
+    """(N,) natural logarithm of p / (1 - p), from the logits, so that it is finite where p rounds to 1."""
     chosen = classes.cpu()[:, None]
     own = logits.gather(1, chosen)[:, 0]
     return own - logits.scatter(1, chosen, float("-inf")).logsumexp(dim=1)

@@ -1,18 +1,18 @@
-"""Reliance: how the answer changes when a gate is replaced by something that does not know the picture.
+"""Reliance: how the answer changes when a gate is replaced by something independent of the picture.
 
-Four replacements, from the most to the least outside what the network met in training:
+Four replacements, from the most to the least unlike what the network met in training:
 
-- ``neutral``: the value that makes the network plain, where there is one (of several gates: together);
-- ``flat``: the gate's own mean (over places; over channels for a channel gate): how much is kept, where is lost;
+- ``neutral``: the value that makes the network plain, where there is one (for several gates: jointly);
+- ``flat``: the gate's own mean (over places; over channels for a channel gate), which keeps its strength alone;
 - ``mean``: its mean over a set of pictures;
-- ``other``: its value for another picture, each of a set in turn, averaged.
+- ``other``: its value for another picture, averaged over the pictures of a set.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,19 +20,13 @@ from torch import Tensor
 
 from viz.capture.probe import Edit
 from viz.errors import ProbeError
-from viz.measures.faithfulness.gates import (
-    GateBank,
-    fixed_edits,
-    flat_edits,
-    gate_values,
-    input_keys,
-    neutral_edits,
-)
+from viz.measures.faithfulness.control import Control
+from viz.measures.faithfulness.gates import GateBank, fixed_edits, flat_edits, gate_values, input_keys, neutral_edits
 from viz.measures.faithfulness.passes import Passes, log_odds, probability
-from viz.measures.faithfulness.results import Row, plain, row
 
 REPLACEMENTS = ("neutral", "flat", "mean", "other")
-_MEASURES = ("probability_drop", "log_odds_drop", "best_drop", "top1_kept", "total_variation")
+# Edits of a pass, and the pictures that it counts for.
+Pass = tuple[Mapping[str, Edit], Sequence[bool]]
 
 
 @dataclass(frozen=True)
@@ -41,11 +35,11 @@ class Replaced:
 
     Attributes:
         gates: labels of the replaced probes. how: one of `REPLACEMENTS`.
-        probability, log_odds: of the class, after. best: share of passes whose best class is the class, 0 to 1.
-        top1_kept: share of passes whose best class stays, 0 to 1.
+        probability, log_odds: of the class, afterwards. best: share of passes whose best class is the class, 0 to 1.
+        top1_kept: share of passes that keep the best class, 0 to 1.
         total_variation: half the summed absolute change of all probabilities, 0 to 1.
-        passes: how many replacements are averaged. reason: why there is no number, in a sentence; else empty.
-        answer: the best class after, where there is one pass.
+        passes: number of replacements in the mean. reason: why the numbers are missing; else empty.
+        answer: the best class afterwards, of a single pass.
     """
 
     gates: tuple[str, ...]
@@ -61,19 +55,21 @@ class Replaced:
 
     @property
     def name(self) -> str:
-        """Gates and replacement, as in ``channel_gate+spatial_gate: mean``."""
+        """Gates and replacement, such as ``channel_gate+spatial_gate: mean``."""
         return f"{'+'.join(self.gates)}: {self.how}"
 
 
 @dataclass(frozen=True)
-class Reliance:
+class Reliance(Control):
     """Reliance of one picture's answer on the gates.
 
     Attributes:
         probability, log_odds: of the class, before. best: 1 where it is the best class, else 0.
-        others: which pictures stand for "mean" and "other". replaced: one entry a set of gates and replacement.
+        others: the pictures of "mean" and "other". replaced: one entry per set of gates and replacement.
     """
 
+    source = ""
+    control: str = field(default="reliance", init=False)
     class_index: int
     step: int
     probability: float
@@ -82,21 +78,17 @@ class Reliance:
     others: str
     replaced: tuple[Replaced, ...]
 
-    def rows(self) -> list[Row]:
-        """Drops (before minus after), and how much of the answer stays; one row a number.
+    def numbers(self) -> Iterator[tuple[str, str, float]]:
+        """Drops (before minus after), and how much of the answer stays.
 
         Where the class is the true one, the mean of ``best_drop`` over a data set is the drop in top-1 accuracy.
         """
-        found = []
         for r in self.replaced:
-            drops = (self.probability - r.probability, self.log_odds - r.log_odds, self.best - r.best)
-            values = (*drops, r.top1_kept, r.total_variation)
-            found += [row("reliance", "", r.name, m, v) for m, v in zip(_MEASURES, values, strict=True)]
-        return found
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; what is no number is None."""
-        return {"control": "reliance", **plain(self)}
+            yield r.name, "probability_drop", self.probability - r.probability
+            yield r.name, "log_odds_drop", self.log_odds - r.log_odds
+            yield r.name, "best_drop", self.best - r.best
+            yield r.name, "top1_kept", r.top1_kept
+            yield r.name, "total_variation", r.total_variation
 
 
 def reliance(
@@ -111,112 +103,85 @@ def reliance(
 
     Args:
         x: (N, 3, h, w). classes: (N,).
-        bank: gates of other pictures; None leaves "mean" and "other" without a number.
-        probes: names, labels or globs; None takes the family's gates. Several labels are replaced one by one and all
-            together; all modules with a label are replaced at once.
+        bank: gates of other pictures; without it, "mean" and "other" have no numbers.
+        probes: names, labels or globs; None takes the family's gates. Several labels are replaced one by one and
+            jointly; all modules with a label are replaced at once.
 
     Raises:
-        ProbeError: no gate fires up to the step, or a probe that was asked for does not exist.
+        ProbeError: no gate fires up to the step, or a requested probe does not exist.
     """
     labels, names = _fired(passes, x, probes)
     before = passes.logits(x)
     keys = input_keys(x)
-    asked = _Asked(passes, x, classes, before, keys, bank)
     found: list[list[Replaced]] = [[] for _ in keys]
     for group in [*((label,) for label in labels), *([labels] if len(labels) > 1 else [])]:
         chosen = [n for n in names if n.rpartition(".")[2] in group]
         for how in REPLACEMENTS:
-            for item, entry in enumerate(_replace(asked, group, chosen, how)):
-                found[item].append(entry)
+            planned = _planned(passes, keys, bank, chosen, how)
+            reason = planned if isinstance(planned, str) else "No other picture is available."
+            passing = [] if isinstance(planned, str) else planned
+            answers = [(passes.logits(x, edits), counts) for edits, counts in passing if any(counts)]
+            for item, entries in enumerate(found):
+                used = [logits[item] for logits, counts in answers if counts[item]]
+                mean = _averaged(before[item], torch.stack(used), classes[item], group, how) if used else None
+                entries.append(mean or Replaced(group, how, reason=reason))
     p, odds = probability(before, classes), log_odds(before, classes)
+    best, others = before.argmax(dim=1) == classes.to(before.device), bank.label if bank else ""
     return [
-        Reliance(
-            int(classes[i]),
-            passes.step,
-            float(p[i]),
-            float(odds[i]),
-            float(before[i].argmax() == classes[i].to(before.device)),
-            bank.label if bank else "",
-            tuple(entries),
-        )
+        Reliance(int(classes[i]), passes.step, float(p[i]), float(odds[i]), float(best[i]), others, tuple(entries))
         for i, entries in enumerate(found)
     ]
 
 
 def _fired(passes: Passes, x: Tensor, probes: Sequence[str] | None) -> tuple[tuple[str, ...], list[str]]:
-    """Labels and full names of the gates that fire; an edit of a silent probe would read as "no reliance"."""
+    """Labels and full names of the gates that fire; editing a silent probe would look like "no reliance"."""
     values = gate_values(passes, x[:1], probes)
     if not values:
         if passes.network.family is None:
-            raise ProbeError("This network has no attention module, so there is no gate to replace.")
+            raise ProbeError("This network has no attention module, so it has no gate to replace.")
         raise ProbeError(f"No gate of this network acts up to step {passes.step}; choose a later step.")
     names = list(dict.fromkeys(name for name, _ in values))
     return tuple(dict.fromkeys(n.rpartition(".")[2] for n in names)), names
 
 
-@dataclass(frozen=True, eq=False)
-class _Asked:
-    """What all replacements of one call share: `before` are the logits of the pictures as they are."""
-
-    passes: Passes
-    x: Tensor
-    classes: Tensor
-    before: Tensor
-    keys: tuple[str, ...]
-    bank: GateBank | None
-
-
-def _replace(asked: _Asked, group: tuple[str, ...], names: Sequence[str], how: str) -> list[Replaced]:
-    passes, keys, bank = asked.passes, asked.keys, asked.bank
-
-    def refused(reason: str) -> list[Replaced]:
-        return [Replaced(group, how, reason=reason) for _ in keys]
-
+def _planned(
+    passes: Passes,
+    keys: tuple[str, ...],
+    bank: GateBank | None,
+    names: Sequence[str],
+    how: str,
+) -> list[Pass] | str:
+    """The passes of a replacement, or why it cannot be made."""
     everyone = [True] * len(keys)
-    passing: list[tuple[Mapping[str, Edit], Sequence[bool]]]
     if how == "neutral":
         edits = neutral_edits(passes.network, names)
         if edits is None:
-            words = " + ".join(group).replace("_", " ")
-            return refused(f"The {words} has no neutral value; its own mean is the nearest test.")
-        passing = [(edits, everyone)]
-    elif how == "flat":
-        passing = [(flat_edits(passes.network, names), everyone)]
-    elif bank is None or any(name not in bank.names for name in names):
-        return refused("No gates of other pictures were given.")
-    elif how == "mean":
-        passing = [(fixed_edits(bank.means, names), everyone)]
-    else:
-        passing = [
-            (fixed_edits({k: v[m : m + 1] for k, v in bank.examples.items()}, names), [key != own for own in keys])
-            for m, key in enumerate(bank.keys)
-        ]
-    answers = [(passes.logits(asked.x, edits), use) for edits, use in passing if any(use)]
-    return [_averaged(asked, item, answers, group, how) for item in range(len(keys))]
+            words = " + ".join(dict.fromkeys(n.rpartition(".")[2] for n in names)).replace("_", " ")
+            return f"The {words} has no neutral value; its own mean is the closest test."
+        return [(edits, everyone)]
+    if how == "flat":
+        return [(flat_edits(passes.network, names), everyone)]
+    if bank is None or any(name not in bank.names for name in names):
+        return "No gates of other pictures were given."
+    if how == "mean":
+        return [(fixed_edits(bank.means, names), everyone)]
+    return [
+        (fixed_edits({k: v[m : m + 1] for k, v in bank.examples.items()}, names), [key != own for own in keys])
+        for m, key in enumerate(bank.keys)
+    ]
 
 
-def _averaged(
-    asked: _Asked,
-    item: int,
-    answers: Sequence[tuple[Tensor, Sequence[bool]]],
-    group: tuple[str, ...],
-    how: str,
-) -> Replaced:
-    before = asked.before[item]
-    used = [logits[item] for logits, use in answers if use[item]]
-    if not used:
-        return Replaced(group, how, reason="There is no other picture to take the gate from.")
-    after = torch.stack(used)
-    chosen = asked.classes[item].cpu().expand(len(used))
+def _averaged(before: Tensor, after: Tensor, class_index: Tensor, group: tuple[str, ...], how: str) -> Replaced:
+    """The mean over passes: logits `before` (classes,) and `after` (passes, classes)."""
+    count, best = len(after), after.argmax(dim=1)
+    chosen = class_index.cpu().expand(count)
     change = (after.softmax(dim=1) - before.softmax(dim=0)).abs().sum(dim=1) / 2
-    return Replaced(
-        group,
-        how,
-        float(probability(after, chosen).mean()),
-        float(log_odds(after, chosen).mean()),
-        float((after.argmax(dim=1).cpu() == chosen).double().mean()),
-        float((after.argmax(dim=1) == before.argmax()).double().mean()),
-        float(change.mean()),
-        len(used),
-        answer=int(after[0].argmax()) if len(used) == 1 else None,
-    )
+    values = {
+        "probability": probability(after, chosen),
+        "log_odds": log_odds(after, chosen),
+        "best": (best == chosen).double(),
+        "top1_kept": (best == before.argmax()).double(),
+        "total_variation": change,
+    }
+    means: dict[str, Any] = {name: float(v.mean()) for name, v in values.items()}
+    return Replaced(group, how, **means, passes=count, answer=int(best[0]) if count == 1 else None)

@@ -1,33 +1,32 @@
-"""The controls over data sets as a result: means with bootstrap intervals, numbers rounded to 6 digits."""
+"""The controls over data sets as a result: means with bootstrap intervals, rounded to 6 digits."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from viz.measures import codec
-from viz.measures.codec import Number, Record
-from viz.measures.faithfulness.results import DIGITS
+from viz.measures.codec import DIGITS, Number, Record
+from viz.measures.faithfulness.control import COLUMNS
 from viz.measures.faithfulness.words import WORDS, Words
-from viz.measures.intervals import DRAWS, LEVEL, interval
+from viz.measures.intervals import DRAWS, LEVEL, Bootstrap, interval
 from viz.measures.jobs.rows import Row
 from viz.run.engine import versions
 
-KEY = ("control", "source", "variant", "measure")
+KEY = COLUMNS[:-1]
 Key = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Summary(Record):
-    """Mean of one measure over pictures with its 95 % bootstrap interval.
+    """Mean of one measure over `n` pictures with its 95 % bootstrap interval; missing numbers are NaN.
 
-    `n` pictures' values are in it; `missing` are those without a number (a map that orders nothing, say); NaN where
-    there is none at all.
+    `missing` counts further pictures without a number, such as those whose map does not rank pixels.
     """
 
     control: str
@@ -40,14 +39,10 @@ class Summary(Record):
     n: int
     missing: int
 
-    def rounded(self) -> Summary:
-        """As a result holds it."""
-        return replace(self, **{name: round(getattr(self, name), DIGITS) for name in ("mean", "low", "high")})
-
 
 @dataclass(frozen=True)
 class Requested(Record):
-    """What was asked for: `model` is name, sha256, geometry, number format; `data` name, split, fingerprint."""
+    """The request: `model` is name, sha256, geometry, number format; `data` is name, split, fingerprint."""
 
     kind: str
     versions: dict[str, str]
@@ -61,9 +56,10 @@ class Requested(Record):
 class SetResult(Record):
     """The controls of one model over a data set.
 
-    `table` of means; `samples`, of how many they were chosen (None: all there are), and those that were `left_out` by
-    name; `failed_count`, and the first that `failed` (id, reason); `picture_bytes`: digest of all pictures that were
-    read.
+    Attributes:
+        samples: their number. chosen_of: number of samples before a subset was chosen; None for the whole set.
+        left_out: samples excluded by name. picture_bytes: digest of all pictures that were read.
+        failed: id, reason; the first 100. table: the means.
     """
 
     model: str
@@ -80,17 +76,8 @@ class SetResult(Record):
 
 
 @dataclass(frozen=True)
-class Bootstrap(Record):
-    """What the intervals are."""
-
-    level: float
-    draws: int
-    words: str
-
-
-@dataclass(frozen=True)
 class Result(Record):
-    """The controls of several models; `words` says of each control what it shows and what it does not."""
+    """The controls of several models; `words` says what each control shows and what it does not."""
 
     kind: Literal["faithfulness"]
     versions: dict[str, str]
@@ -103,33 +90,32 @@ class Result(Record):
 def result_of(found: Sequence[SetResult], controls: Iterable[str]) -> Result:
     """The results of all models, with the words of their controls."""
     words = {name: WORDS[name] for name in controls}
-    drawn = Bootstrap(LEVEL, DRAWS, "pictures are drawn again")
-    return Result("faithfulness", versions(), drawn, words, tuple(found))
+    return Result("faithfulness", versions(), Bootstrap(LEVEL, DRAWS, "pictures are drawn again"), words, tuple(found))
 
 
 def from_bytes(data: bytes) -> Result:
     """The result from its file.
 
     Raises:
-        VizError: not the result of the controls.
+        VizError: not a result of faithfulness controls.
     """
     return codec.from_bytes(Result, data, "the result of faithfulness controls")
 
 
 class Means:
-    """Mean and interval of every measure over rows of ``i``, a place, and ``values``, see `FaithfulnessTask`.
+    """Accumulates the mean of every measure from rows of ``i``, a position, and ``values``, see `FaithfulnessTask`.
 
-    Eight bytes a number are kept. See `viz.measures.jobs.gather`.
+    It keeps eight bytes per number.
 
     Args:
-        groups: the picture of each place; pictures are drawn again.
+        groups: the picture of each position; pictures are resampled. digits: means are rounded to; None for none.
     """
 
-    def __init__(self, groups: Sequence[str]) -> None:
-        self.groups = groups
+    def __init__(self, groups: Sequence[str], digits: int | None = DIGITS) -> None:
+        self.groups, self.digits = groups, digits
         self._values: dict[Key, NDArray[np.float64]] = {}
         self._counts: dict[Key, int] = {}
-        # Where each measure stands first: place of the row, and in it.
+        # Where each measure occurs first: position of the row, and within it.
         self._first: dict[Key, tuple[int, int]] = {}
 
     def update(self, row: Row) -> None:
@@ -143,10 +129,11 @@ class Means:
             self._first[key] = min(self._first.get(key, (place, position)), (place, position))
 
     def compute(self) -> tuple[Summary, ...]:
-        """In the order in which the first picture names them."""
+        """In the order of the first picture."""
         out = []
         for key in sorted(self._first, key=lambda k: self._first[k]):
             made = interval(self._values[key], self.groups)
+            made = made if self.digits is None else made.rounded(self.digits)
             control, source, variant, measure = key
             ends, missing = (made.value, made.low, made.high), self._counts[key] - made.n
             out.append(Summary(control, source, variant, measure, *ends, made.n, missing))
@@ -154,14 +141,14 @@ class Means:
 
 
 def summarise(rows: Iterable[Mapping[str, Any]], *, group: str = "item") -> list[Summary]:
-    """Mean and interval of every measure, in the order of first appearance.
+    """Mean and interval of every measure, in order of first appearance, not rounded.
 
     Args:
-        rows: as `viz.measures.faithfulness.report.measure` gives them; a value of None or NaN counts as missing.
-        group: which entry names the picture: pictures are drawn again, not rows.
+        rows: of `viz.measures.faithfulness.report.measure`; a value of None or NaN counts as missing.
+        group: entry that names the picture; pictures are resampled, not rows.
     """
     every = list(rows)
-    means = Means([str(r[group]) for r in every])
+    means = Means([str(r[group]) for r in every], digits=None)
     for i, r in enumerate(every):
         means.update({"i": i, "values": [[*(str(r[k]) for k in KEY), r["value"]]]})
     return list(means.compute())

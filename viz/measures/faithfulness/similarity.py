@@ -1,4 +1,4 @@
-"""How alike two maps of one picture are: rank correlation, with and without sign, and structural similarity."""
+"""Similarity of two maps of one picture: rank correlation, with and without sign, and structural similarity."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from viz.measures.agreement import spearman
-from viz.measures.faithfulness.orders import blurred
+from viz.measures.faithfulness.removal import blurred
 
 SSIM_SIDE = 64
 SSIM_SIGMA = 1.5
@@ -18,10 +18,10 @@ SSIM_SIGMA = 1.5
 
 @dataclass(frozen=True)
 class Similarity:
-    """Two maps compared cell by cell; NaN where one of them is constant or holds values that are no numbers.
+    """Two maps compared cell by cell; NaN where one of them is constant or not finite.
 
-    `spearman` of the values and `spearman_abs` of their absolute values, -1 to 1; `ssim` of both maps brought to
-    0..1 and interpolated to 64 x 64, at most 1.
+    `spearman` of the values and `spearman_abs` of their absolute values, -1 to 1; `ssim` of both maps scaled to 0..1
+    and interpolated to 64 x 64, at most 1.
     """
 
     spearman: float
@@ -41,8 +41,8 @@ def ssim(a: Tensor, b: Tensor) -> float:
     """Mean structural similarity of two maps (h, w), NaN where one is constant.
 
     Source: Wang, Bovik, Sheikh, Simoncelli, IEEE TIP 13 (2004): Gaussian window of deviation 1.5, K1 0.01, K2 0.03.
-    Each map is brought to 0..1 by its own range first, as maps are shown; few cells interpolated to 64 x 64 are
-    smooth, so the number is higher than that of two unrelated photographs.
+    Each map is scaled to 0..1 by its own range first, as maps are shown. Few cells interpolated to 64 x 64 are smooth,
+    so the number is higher than for two unrelated photographs.
     """
     if bool(a.min() == a.max()) or bool(b.min() == b.max()):
         return math.nan

@@ -1,10 +1,10 @@
-"""The means of a data set's controls as tables: all of them as CSV, the chief ones as Markdown for a README."""
+"""The means of a data set's controls as tables: all of them as CSV, the main ones as Markdown for a README."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 
+from viz.core.finite import finite
 from viz.files import csv_text
 from viz.measures.faithfulness.set_result import KEY, Result, SetResult, Summary
 from viz.measures.tables import Cell, Number, Table, markdown
@@ -17,7 +17,7 @@ _CURVES = {
     "road_morf": "ROAD, most relevant first",
     "road_lerf": "ROAD, least relevant first",
 }
-# What of a picture the networks saw, by the geometry of the request: figures of two geometries differ by points.
+# The part of a picture that the networks saw, by geometry: numbers of two geometries differ by points.
 _SEEN = {
     "center_crop": "centre crop",
     "squash": "whole picture, squashed to the network's square",
@@ -26,19 +26,19 @@ _SEEN = {
 
 
 def to_csv(result: Result) -> str:
-    """One line a mean; an empty value is no number."""
+    """One line per mean; a missing number is empty."""
     rows = [{"model": m.model, **s.to_json()} for m in result.models for s in m.table]
     return csv_text(rows, ("model", *KEY, "mean", "low", "high", "n", "missing"))
 
 
 def to_markdown(result: Result) -> str:
-    """Tables of the controls that the result has; what has no number is left out."""
+    """Tables of the controls in the result, without empty rows."""
     parts = []
-    for rows_of, words, columns, said in _TABLES:
+    for rows_of, words, columns, text in _TABLES:
         rows = tuple(row for model in result.models for row in rows_of(model))
         if rows:
             whose = "class" if result.models[0].request.asked.get("classes") == "label" else "network's own best class"
-            intro = said.format(samples=_samples(result), whose=whose)
+            intro = text.format(samples=_samples(result), whose=whose)
             parts.append(markdown(Table(columns, rows, words), intro))
     return "\n\n".join(parts) + "\n" if parts else ""
 
@@ -54,8 +54,7 @@ def _find(rows: Sequence[Summary], **wanted: str) -> Summary | None:
 def _number(row: Summary | None, factor: float = 1.0, form: str = "+.1f") -> Cell:
     if row is None:
         return None
-    low, high = (row.low * factor, row.high * factor) if math.isfinite(row.low) else (None, None)
-    return Number(row.mean * factor, low, high, form)
+    return Number(row.mean * factor, finite(row.low * factor), finite(row.high * factor), form)
 
 
 def _sources(rows: Sequence[Summary]) -> Iterator[tuple[str, list[Summary]]]:
@@ -81,7 +80,7 @@ def _curves(model: SetResult) -> Rows:
 
 
 def _randomisation(model: SetResult) -> Rows:
-    """After the first block, after the last, and the one block that is the attention itself."""
+    """Correlation after the first block, after the last one, and with only the attention randomised."""
     for source, rows in _sources([r for r in _rows(model, "randomisation") if r.measure == "spearman"]):
         cascade = [r for r in rows if r.variant.startswith("cascading: ")]
         alone = _find(rows, variant="independent: attention")
@@ -98,7 +97,7 @@ def _stability(model: SetResult) -> Rows:
                 yield model.model, (source, level.removeprefix("noise "), *cells)
 
 
-# Rows, how many columns after the network are words, heads, and what the paragraph before says.
+# Rows, number of text columns after the network, column heads, and the paragraph before the table.
 _TABLES: tuple[tuple[Callable[[SetResult], Rows], int, tuple[str, ...], str], ...] = (
     (
         _reliance,

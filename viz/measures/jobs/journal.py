@@ -1,9 +1,9 @@
-"""The journal of a long run: finished chunks as lines of JSON, so that a killed run loses at most the chunk in work.
+"""The journal of a long run: finished chunks as lines of JSON, so that a killed run loses at most the current chunk.
 
-A folder holds ``request.json`` (what was asked for) and one ``part-KEY-RANK.jsonl`` a process. Each line is one chunk
-with a checksum; a line that a kill cut off is dropped when the run goes on, and a chunk that stands twice counts once.
-A chunk with a failed row (``failed``) is done again by the next run: the picture may have come back. So is a chunk that
-the task's own check refuses (see `viz.measures.jobs.rows`): its rows are not what was written, or its files changed.
+A folder holds ``request.json`` and one ``part-KEY-RANK.jsonl`` per process. Each line is one chunk with a checksum. A
+line that was cut off is dropped when the run resumes; a chunk that occurs twice counts once. The next run repeats a
+chunk with a failed row (``failed``), as its picture may be back, and one that the task's check refuses: its rows are
+not what was written, or its files changed (see `viz.measures.jobs.rows`).
 """
 
 from __future__ import annotations
@@ -15,42 +15,41 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from viz.errors import FileError, VizError
-from viz.measures.jobs.rows import Check, Checker, Forgotten, Row, differences, request_key, without_digests
+from viz.measures.jobs.rows import Checker, Row, Stale, differences, request_key, without_digests
 
 # Characters of a line's checksum.
 _CHECKSUM = 8
+# Number and rows of a chunk.
+Chunk = tuple[int, list[Row]]
+_CHUNK: TypeAdapter[Chunk] = TypeAdapter(Chunk)
 
 
 def line_of(chunk: int, rows: list[Row]) -> str:
     """One finished chunk as a line.
 
     Raises:
-        ValueError: a value that is not a JSON number.
+        ValueError: a number that is not finite.
     """
     body = json.dumps([chunk, rows], separators=(",", ":"), allow_nan=False)
     return f"{zlib.crc32(body.encode()):08x} {body}\n"
 
 
-def read_line(line: str) -> tuple[int, list[Row]] | None:
-    """Chunk and rows of a line; None where it is cut off or damaged."""
+def read_line(line: str) -> Chunk | None:
+    """The chunk of a line; None where it is cut off or damaged."""
     check, _, body = line.rstrip("\n").partition(" ")
     if not line.endswith("\n") or f"{zlib.crc32(body.encode()):08x}" != check:
         return None
     try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
+        return _CHUNK.validate_json(body, strict=True)
+    except ValidationError:
         return None
-    if not isinstance(found, list) or len(found) != 2:
-        return None
-    chunk, rows = found
-    if isinstance(chunk, bool) or not isinstance(chunk, int) or not isinstance(rows, list):
-        return None
-    return (chunk, rows) if all(isinstance(row, dict) for row in rows) else None
 
 
 def _locked(path: Path) -> IO[bytes] | None:
-    """An open file that locks a folder until it is closed, or the process ends; None where files cannot be locked."""
+    """An open file that locks its folder until it is closed; None where files cannot be locked."""
     try:
         import fcntl
     except ImportError:
@@ -60,7 +59,7 @@ def _locked(path: Path) -> IO[bytes] | None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
-        raise VizError(f"Another run is at work in {path.parent}; wait for it, or write to another file.") from None
+        raise VizError(f"Another run is using {path.parent}; wait for it, or write to another file.") from None
     except OSError:  # some network disks have no locks
         file.close()
         return None
@@ -69,7 +68,7 @@ def _locked(path: Path) -> IO[bytes] | None:
 
 @contextmanager
 def _or(sentence: str) -> Iterator[None]:
-    """Say a sentence where the disk fails."""
+    """Turn a failure of the disk into an error with that sentence."""
     try:
         yield
     except OSError:
@@ -77,17 +76,17 @@ def _or(sentence: str) -> Iterator[None]:
 
 
 def throw_away(folder: Path) -> None:
-    """Delete what a run wrote; a folder that was named by mistake keeps everything else.
+    """Delete what a run wrote and nothing else.
 
     Raises:
-        VizError: another run is at work there; nothing is deleted then.
+        VizError: another run is using the folder; nothing is deleted.
     """
     written = [*folder.glob("part-*.jsonl"), folder / "request.json"]
     if not any(path.exists() for path in written):
         return
     lock = _locked(folder / "lock")
     try:
-        with _or(f"The finished rows in {folder} cannot be deleted; may it be written to?"):
+        with _or(f"The finished rows in {folder} cannot be deleted; check its permissions."):
             for path in written:
                 path.unlink(missing_ok=True)
     finally:
@@ -99,41 +98,41 @@ class Journal:
     """The journal of one run in one folder.
 
     Args:
-        folder: made if it does not exist.
-        request: plain values that decide the results. A folder that holds another request is refused.
-        rank: of this process; it alone writes its part.
+        folder: created if it does not exist.
+        request: plain values that decide the results. A folder with another request is refused.
+        rank: of this process, which alone writes its part.
 
     Raises:
-        FileError: the folder cannot be used. VizError: it belongs to another request, or another run is at work in it.
+        FileError: the folder cannot be used. VizError: it belongs to another request, or another run is using it.
 
     Attributes:
-        outdated: whether the folder held rows of an earlier version, which are left out.
+        outdated: whether the folder held rows of an earlier version, which are ignored.
     """
 
-    def __init__(self, folder: Path, request: dict[str, Any], rank: int = 0) -> None:
+    def __init__(self, folder: Path, request: Row, rank: int = 0) -> None:
         self.folder, self.rank = folder, rank
         self.key, self.outdated = request_key(request), False
         self._file: IO[str] | None = None
         self._lock: IO[bytes] | None = None
-        self._full = f"The folder {folder} cannot be written to; is there space?"
+        self._full = f"The folder {folder} cannot be written to; check the free space."
         text = json.dumps({"key": self.key, "request": request}, indent=1, sort_keys=True, ensure_ascii=True)
         head = folder / "request.json"
         try:
-            with _or(f"The folder {folder} cannot be used; is there space, and may it be written to?"):
+            with _or(f"The folder {folder} cannot be used; check its permissions and the free space."):
                 folder.mkdir(parents=True, exist_ok=True)
                 if rank == 0:
                     self._lock = _locked(folder / "lock")
                 known = json.loads(head.read_text(encoding="utf-8")) if head.is_file() else None
                 self._check(known, request)
                 if known is None or self.outdated:
-                    # Whole or not at all, also when several processes write it at once.
+                    # Complete or absent, even when several processes write it at once.
                     draft = folder / f"request.{rank}.tmp"
                     draft.write_text(text, encoding="utf-8")
                     draft.replace(head)
         except (ValueError, RecursionError):
             raise VizError(f"{head} is damaged; start over with --fresh, or write to another file.") from None
 
-    def _check(self, known: Any, request: dict[str, Any]) -> None:
+    def _check(self, known: Any, request: Row) -> None:
         if known is None or (isinstance(known, dict) and known.get("key") == self.key):
             return
         old = known.get("request") if isinstance(known, dict) else None
@@ -145,21 +144,21 @@ class Journal:
             )
 
     def _parts(self) -> list[Path]:
-        """All parts of this request that are there, in order."""
+        """Existing parts of this request, in order."""
         return sorted(self.folder.glob(f"part-{self.key}-*.jsonl"))
 
-    def _lines(self, path: Path) -> Iterator[tuple[str, tuple[int, list[Row]] | None]]:
-        """The lines of a part, and what they hold."""
+    def _lines(self, path: Path) -> Iterator[tuple[str, Chunk | None]]:
+        """The lines of a part and their chunks."""
         with (
             _or(f"{path} cannot be read; start over with --fresh, or write to another file."),
-            # A damaged byte must spoil its own line only: the checksum finds it.
+            # A damaged byte must affect its own line only: the checksum finds it.
             path.open(encoding="utf-8", newline="\n", errors="replace") as file,
         ):
             for line in file:
                 yield line, read_line(line)
 
     def _chunks(self) -> Iterator[tuple[str, int, list[Row]]]:
-        """Line, number and rows of every whole chunk once, part by part; the order depends on who did which."""
+        """Line, number and rows of every intact chunk once, part by part; the order depends on the processes."""
         seen: set[int] = set()
         for path in self._parts():
             for line, read in self._lines(path):
@@ -167,47 +166,36 @@ class Journal:
                     seen.add(read[0])
                     yield line, *read
 
-    def forget(self, check: Checker | None = None) -> Forgotten:
-        """Take away every line that must be done again: with a failed row, damaged, or refused by `check`; and all
-        lines of a chunk that stands there with different rows.
+    def forget(self, check: Checker | None = None) -> Stale:
+        """Remove every line that must be measured again: with a failed row, damaged, or refused by `check`; and all
+        lines of a chunk that occurs with different rows.
 
         Returns:
-            What was taken away beside failed rows.
+            What was removed besides failed rows.
 
         Raises:
             FileError: the parts cannot be read or written.
         """
-        gone = Forgotten(outdated=self.outdated)
+        gone = Stale(outdated=self.outdated)
         kept: dict[int, str] = {}
         ambiguous: set[int] = set()
         for path in self._parts():
             for line, read in self._lines(path):
-                chunk = self._kept(read, check, gone)
-                if chunk is not None and kept.setdefault(chunk, line[:_CHECKSUM]) != line[:_CHECKSUM]:
-                    ambiguous.add(chunk)
-        gone.damaged += len(ambiguous)
-        wanted = {chunk: start for chunk, start in kept.items() if chunk not in ambiguous}
+                if read is None:
+                    gone += Stale(damaged=1)
+                elif not any("failed" in row for row in read[1]):
+                    found = Stale() if check is None else check(*read)
+                    gone += found
+                    if not found and kept.setdefault(read[0], line[:_CHECKSUM]) != line[:_CHECKSUM]:
+                        ambiguous.add(read[0])
+        wanted = {chunk: checksum for chunk, checksum in kept.items() if chunk not in ambiguous}
         with _or(self._full):
             for path in self._parts():
                 self._keep_only(path, wanted)
-        return gone
-
-    def _kept(self, read: tuple[int, list[Row]] | None, check: Checker | None, gone: Forgotten) -> int | None:
-        """The chunk of a line that is kept; None where it is not, and `gone` says why."""
-        if read is None:
-            gone.damaged += 1
-            return None
-        chunk, rows = read
-        if any("failed" in row for row in rows):
-            return None
-        found = Check() if check is None else check(chunk, rows)
-        gone.damaged += not found.whole
-        gone.changed |= found.changed
-        gone.shared |= found.shared
-        return chunk if found.good else None
+        return gone + Stale(damaged=len(ambiguous))
 
     def _keep_only(self, path: Path, wanted: Mapping[int, str]) -> None:
-        """Rewrite a part with the lines that are wanted; one that holds no others is not touched."""
+        """Rewrite a part with the wanted lines (checksum by chunk), unless it holds no others."""
         draft = path.with_suffix(f".{self.rank}.tmp")
         dropped = False
         with draft.open("w", encoding="utf-8", newline="\n") as file:
@@ -222,7 +210,7 @@ class Journal:
             draft.unlink()
 
     def done(self) -> set[int]:
-        """The chunks whose rows are here, whole."""
+        """The chunks whose rows are here and intact."""
         return {chunk for _, chunk, _ in self._chunks()}
 
     def rows(self) -> Iterator[Row]:
@@ -231,12 +219,12 @@ class Journal:
             yield from rows
 
     def lines(self, chunks: Iterable[int]) -> Iterator[str]:
-        """The lines of the chunks that are wanted, for another process."""
+        """The lines of some chunks, for another process."""
         wanted = set(chunks)
         return (line for line, chunk, _ in self._chunks() if chunk in wanted)
 
     def add(self, chunk: int, rows: list[Row]) -> None:
-        """Write a finished chunk; when this returns, a kill cannot lose it."""
+        """Write a finished chunk. Once this returns, killing the process cannot lose it."""
         self.write(line_of(chunk, rows))
 
     def write(self, line: str) -> None:

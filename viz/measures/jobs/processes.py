@@ -1,7 +1,7 @@
-"""The processes of one run: alone, or many under ``torchrun`` on one or several machines.
+"""The processes of one run: a single one, or many under ``torchrun`` on one or several machines.
 
-Only words travel (which chunks are done, finished lines), so gloo carries them; NCCL is opened beside it where every
-process has a GPU of its own, and a last sum over it shows that all processes took part.
+Only text is exchanged (finished chunks, their lines), so gloo is enough. With GPUs, NCCL is opened as well, and a final
+sum over it shows that all processes took part.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PATIENCE = timedelta(hours=24)
 
 @dataclass(frozen=True)
 class Processes:
-    """Who this process is: `rank` of `world`; `local` counts on its own machine. Alone it is 0 of 1."""
+    """This process: `rank` of `world` processes, `local` rank on its own machine. A single process is 0 of 1."""
 
     rank: int = 0
     world: int = 1
@@ -36,7 +36,7 @@ class Processes:
         return self.rank == 0
 
     def everyone(self, value: Any) -> list[Any]:
-        """What every process gives, in order of rank, for all of them."""
+        """The values of all processes, in order of rank."""
         if self.world == 1:
             return [value]
         out: list[Any] = [None] * self.world
@@ -44,7 +44,7 @@ class Processes:
         return out
 
     def total(self, count: int, device: torch.device) -> int:
-        """Sum of a number over the processes, over NCCL where they run on GPUs."""
+        """Sum of a number over the processes, through NCCL on GPUs."""
         if self.world == 1:
             return count
         number = torch.tensor([count], dtype=torch.int64, device=device if device.type == "cuda" else "cpu")
@@ -52,17 +52,17 @@ class Processes:
         return int(number.item())
 
     def device(self, asked: str) -> str:
-        """The device of this process: with several processes ``auto`` and ``cuda`` mean the GPU of its own number."""
+        """The device of this process: with several processes, ``auto`` and ``cuda`` mean the GPU of its local rank."""
         if asked in ("auto", "cuda") and self.world > 1 and torch.cuda.is_available():
             return f"cuda:{self.local % torch.cuda.device_count()}"
         return asked
 
 
 def whoami() -> Processes:
-    """From the variables that ``torchrun`` sets.
+    """This process, from the variables that ``torchrun`` sets.
 
     Raises:
-        VizError: they are there but cannot be read.
+        VizError: a variable is not a whole number, or the rank is out of range.
     """
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
         return Processes()
@@ -71,13 +71,13 @@ def whoami() -> Processes:
     except ValueError:
         raise VizError("RANK, WORLD_SIZE and LOCAL_RANK must be whole numbers, as torchrun sets them.") from None
     if not 0 <= found.rank < found.world:
-        raise VizError(f"RANK {found.rank} does not lie below WORLD_SIZE {found.world}.")
+        raise VizError(f"RANK {found.rank} must be at least 0 and less than WORLD_SIZE {found.world}.")
     return found
 
 
 @contextmanager
 def joined(device: str = "auto") -> Iterator[Processes]:
-    """Join the other processes while the block runs; alone, nothing is opened."""
+    """Connect to the other processes while the block runs; a single process connects to nothing."""
     me = whoami()
     if me.world == 1:
         yield me

@@ -1,28 +1,31 @@
-"""Rows of long runs: what names a request, and what makes a finished row fit to be kept.
+"""Rows of long runs: what identifies a request, and whether finished rows can be kept.
 
-A row is kept while its seal fits (it says what it said) and the digest of what it was made from is still the same. A
-later run reads the files again and compares digests, not times or sizes: copying tools keep both although the contents
-changed, and a wrong number in silence costs more than reading the files once.
+A row is kept while its seal is intact and its inputs have the digest that it was made from. A later run reads the files
+again and compares digests, not times or sizes: copying tools keep both although the contents changed, and a silently
+wrong number costs more than reading the files once.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from viz.datasets import Dataset, Sample
 from viz.datasets.core import annotation
 
 Row = dict[str, Any]
 SEAL, MADE_FROM = "seal", "of"
-# Part of every request: rows of another form are not read.
+# Part of every request: rows of another format are not read.
 ROWS_FORM = 2
+MOST_FAILED = 100
 _DIGITS = 32
-# What a request's entry decides, for the sentence that refuses another request.
+# What an entry of a request decides, for the error that refuses another request.
 _WORDS = {
     "versions": "versions of Searchlight or its libraries",
     "device": "device",
@@ -33,67 +36,56 @@ _WORDS = {
 
 
 @dataclass(frozen=True)
-class Check:
-    """What the rows of a finished chunk are worth today.
+class Stale:
+    """Why finished rows cannot be kept; false where they can.
 
     Attributes:
-        whole: they are what the task wrote there. changed: pictures that are not what they were made from.
-        shared: something that all rows are made with has changed.
-    """
-
-    whole: bool = True
-    changed: frozenset[str] = frozenset()
-    shared: bool = False
-
-    @property
-    def good(self) -> bool:
-        """Whether they can be kept."""
-        return self.whole and not self.changed and not self.shared
-
-
-Checker = Callable[[int, list[Row]], Check]
-
-
-@dataclass
-class Forgotten:
-    """What was taken away from a journal, beside failed rows.
-
-    Attributes:
-        damaged: lines. changed: pictures. shared: see `Check`. outdated: all rows, of a version without digests.
+        damaged: number of lines that are not what was written. changed: pictures whose files changed since.
+        shared: whether a value that all rows depend on has changed.
+        outdated: whether all rows come from a version that stored no digests.
     """
 
     damaged: int = 0
-    changed: set[str] = field(default_factory=set)
+    changed: frozenset[str] = frozenset()
     shared: bool = False
     outdated: bool = False
 
+    def __bool__(self) -> bool:
+        return self != Stale()
+
+    def __add__(self, other: Stale) -> Stale:
+        damaged, changed = self.damaged + other.damaged, self.changed | other.changed
+        return Stale(damaged, changed, self.shared or other.shared, self.outdated or other.outdated)
+
     def words(self) -> list[str]:
-        """Sentences for the user; none where nothing was taken away."""
-        said = []
+        """What is measured again and why, in sentences."""
+        found, count = [], len(self.changed)
         if self.outdated:
-            said.append("Finished rows of an earlier version hold no digests of their files; all are measured again.")
+            found.append("Finished rows of an earlier version hold no digests of their files; all are measured again.")
         if self.damaged:
-            what = "1 line" if self.damaged == 1 else f"{self.damaged} lines"
-            said.append(f"{what} of finished rows cannot be used (damaged or altered); that part is measured again.")
-        if len(self.changed) == 1:
-            said.append("1 picture, its mask or its annotation changed since the last run: it is measured again.")
-        elif self.changed:
-            count = len(self.changed)
-            said.append(
+            lines = "1 line" if self.damaged == 1 else f"{self.damaged} lines"
+            found.append(f"{lines} of finished rows cannot be used (damaged or altered); that part is measured again.")
+        if count == 1:
+            found.append("1 picture, its mask or its annotation changed since the last run: it is measured again.")
+        elif count:
+            found.append(
                 f"{count} pictures, their masks or annotations changed since the last run: they are measured again."
             )
         if self.shared:
-            said.append("All rows share values made of all pictures (mean gates), so all are measured again.")
-        return said
+            found.append("All rows depend on values from all pictures (mean gates), so all are measured again.")
+        return found
 
 
-def request_key(request: dict[str, Any]) -> str:
-    """A short name of what was asked for: the same for the same request only."""
+Checker = Callable[[int, list[Row]], Stale]
+
+
+def request_key(request: Row) -> str:
+    """A short name of a request: equal for equal requests only."""
     return sha256(json.dumps(request, sort_keys=True, ensure_ascii=True).encode()).hexdigest()[:16]
 
 
 def without_digests(old: Any, request: Row) -> bool:
-    """Whether a folder's request is the same one, of a version whose rows held no digests of their files."""
+    """Whether a folder's request is the same one, from a version whose rows held no digests of their files."""
     if not isinstance(old, dict) or "rows" in old or "rows" not in request:
         return False
     return _differing(old, request) <= {"data", "rows"}
@@ -106,7 +98,7 @@ def _differing(old: Row, request: Row) -> set[str]:
 
 
 def differences(old: Any, request: Row) -> str:
-    """In which way a folder's request is another one, in words."""
+    """How a folder's request differs, in words."""
     names = sorted(_differing(old, request)) if isinstance(old, dict) else []
     return " and ".join(dict.fromkeys(_WORDS.get(name, "options") for name in names)) or "options"
 
@@ -117,21 +109,17 @@ def digest(values: Sequence[Any]) -> str:
 
 
 def sealed(row: Row, key: str) -> Row:
-    """The row with a digest over all that it says and over the request's key."""
-    return {**row, SEAL: _seal(row, key)}
+    """The row with a digest over its contents and the request's key."""
+    body = json.dumps([key, row], sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return {**row, SEAL: sha256(body.encode()).hexdigest()[:_DIGITS]}
 
 
 def is_sealed(row: Row, key: str) -> bool:
-    """Whether the row says what it said when it was sealed, for that request."""
+    """Whether the row is unchanged since it was sealed, for that request."""
     try:
-        return row.get(SEAL) == _seal({k: v for k, v in row.items() if k != SEAL}, key)
+        return sealed({k: v for k, v in row.items() if k != SEAL}, key)[SEAL] == row.get(SEAL)
     except (ValueError, RecursionError):  # a number that is not finite was never sealed
         return False
-
-
-def _seal(row: Row, key: str) -> str:
-    body = json.dumps([key, row], sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return sha256(body.encode()).hexdigest()[:_DIGITS]
 
 
 def digest_of_file(path: Path) -> str:
@@ -146,18 +134,42 @@ def digest_of_file(path: Path) -> str:
 
 
 def made_from(sample: Sample, picture: str | None = None) -> str:
-    """Digest of all that a sample's score depends on: its picture's bytes, those of its mask's files, its annotation.
+    """Digest of everything a sample's score depends on: the bytes of its picture and mask files, and its annotation.
 
-    Call it before the mask is read: a file that is replaced in between then makes a row that no later run keeps.
+    Call it before the mask is read: if a file is replaced in between, no later run keeps the row.
 
     Args:
         picture: sha256 of the picture's bytes as they were read; None reads the file.
     """
     masks = () if sample.mask is None else sample.mask.files
-    bytes_of_picture = digest_of_file(sample.path) if picture is None else picture
-    return digest([bytes_of_picture, [digest_of_file(m) for m in masks], annotation(sample)])
+    picture = digest_of_file(sample.path) if picture is None else picture
+    return digest([picture, [digest_of_file(m) for m in masks], annotation(sample)])
 
 
 def names_of(data: Dataset) -> str:
-    """Digest of which samples a data set lists, in order; what each of them holds is in `made_from`."""
+    """Digest of the samples that a data set lists, in order; `made_from` covers their contents."""
     return digest([data.layout, data.far_edge, [s.id for s in data]])
+
+
+class Read:
+    """Accumulates which samples were read: why others `failed`, by position, and the start of each picture's sha256 (0
+    where it was not read)."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self.samples = samples
+        self.failed: dict[int, str] = {}
+        self.pictures = np.zeros(len(samples), np.uint64)
+
+    def update(self, row: Row) -> None:
+        if "failed" in row:
+            self.failed[int(row["i"])] = str(row["failed"])
+        elif "h" in row:
+            self.pictures[int(row["i"])] = int(row["h"], 16)
+
+    def digest(self) -> str:
+        """sha256 of the pictures' own digests, in order: equal for equal pictures."""
+        return sha256(self.pictures.astype("<u8").tobytes()).hexdigest()
+
+    def listed(self) -> list[tuple[str, str]]:
+        """(id, reason) of the first samples that failed."""
+        return [(self.samples[i].id, self.failed[i]) for i in sorted(self.failed)[:MOST_FAILED]]

@@ -1,4 +1,4 @@
-"""One forward pass over a batch of pictures, squashed to the network's square, as traces; and the maps of sources."""
+"""One forward pass over a batch of pictures, squashed to the network's square, as traces; and their maps."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from viz.picture import Picture
 from viz.run.engine import Model
 from viz.run.forward import to_numpy
 
-# Derived maps that read further probes of the module than the one they name.
+# Derived maps that read more probes of the module than the one they name.
 _READ_MORE = ("gated", "ranks", "total")
 Native = NDArray[np.float32]
 
 
 def probes_for(sources: Sequence[MapSpec]) -> list[str] | None:
-    """The probes that must be copied for these sources: [] none, None all."""
+    """The probes to copy for these maps; None means all."""
     found: list[str] = []
     for source in sources:
         if source.kind in ("tap", "derived"):
@@ -40,7 +40,7 @@ def probes_for(sources: Sequence[MapSpec]) -> list[str] | None:
 
 
 def prepare_all(model: Model, pictures: Sequence[Picture], mode: Mode = "squash") -> tuple[Tensor, list[Geometry]]:
-    """Inputs (N, 3, h, w) where the network lives, in its number format, and the geometry of each."""
+    """Inputs (N, 3, h, w) on the network's device and in its number format, and the geometry of each."""
     made = [prepare(p, model.card.preprocessing, mode) for p in pictures]
     x = torch.cat([m[0] for m in made])
     return x.to(device=model.device, dtype=model.dtype, non_blocking=True), [m[1] for m in made]
@@ -59,11 +59,11 @@ def trace_batch(
 
     Args:
         x, geometries: from `prepare_all`.
-        probes: labels, names or globs; none by default, None for all.
+        probes: labels, names or globs to copy; None means all.
         mixed: number format of autocast, or None.
 
     Raises:
-        ProbeError: a probe that does not exist or did not fire.
+        ProbeError: a probe does not exist or did not fire.
     """
     network = model.network
     watching = capture(network, probes) if probes is None or len(probes) else contextlib.nullcontext()
@@ -97,26 +97,17 @@ def native_maps(
     classes: Sequence[int],
     options: AttributionOptions = DEFAULT_OPTIONS,
 ) -> list[Native]:
-    """The map (h, w) of each picture of a batch, as many cells as the source has.
-
-    Args:
-        classes: for sources that ask for one.
+    """The map (h, w) of each picture of a batch, at its own resolution; `classes` are for maps that need one.
 
     Raises:
-        VizError and its kinds: what the model does not have.
+        VizError and its kinds: the model does not have it.
     """
     if source.cls is not None:
         classes = [class_number(model.labels, source.cls)] * len(traces)
     if source.kind == "attribution":
-        step = traces[0].step_number(source.step)
+        step, targets = traces[0].step_number(source.step), torch.tensor(list(classes))
         found = attribute(
-            model.network,
-            x,
-            torch.tensor(list(classes)),
-            source,
-            step=step,
-            preprocessing=model.card.preprocessing,
-            options=options,
+            model.network, x, targets, source, step=step, options=options, preprocessing=model.card.preprocessing
         )
         return [np.asarray(m, dtype=np.float32) for m in found.numpy()]
     if source.kind == "cam":

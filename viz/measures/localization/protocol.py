@@ -3,12 +3,12 @@
 Paper: Choe et al., "Evaluating Weakly Supervised Object Localization Methods Right", CVPR 2020 (arXiv 2001.07437).
 Rules of clovaai/wsolevaluation@96f4b88, ``evaluation.py``, ``inference.py``, ``util.py``.
 
-These are ``protocol`` numbers: maps and boxes live on the square network input (224 x 224, the picture squashed), never
-in the user's picture. Boxes are (x0, y0, x1, y1) in whole pixels, and an IoU counts both edges as inside.
+These are ``protocol`` numbers: maps and boxes lie on the square network input (224 x 224, the picture squashed), never
+on the user's picture. Boxes are (x0, y0, x1, y1) in whole pixels, and an IoU counts both edges as inside.
 
-Surprises of those rules, kept on purpose: the far edge of a box is one pixel beyond its last pixel, unless that would
-leave the square; "largest" means contour area, so a blob of one pixel or one line has area 0; with all contours the
-outline of a hole is a box too; no contour gives the box (0, 0, 0, 0), which still covers one pixel.
+Peculiarities of those rules, kept on purpose: the far edge of a box is one pixel beyond its last pixel, unless that
+would leave the square; "largest" refers to contour area, so a blob of one pixel or one line has area 0; with all
+contours the outline of a hole is a box, too; no contour gives the box (0, 0, 0, 0), which still covers one pixel.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Ints = NDArray[np.int64]
 class Thresholds:
     """The thresholds of a sweep: 0, `interval`, 2 `interval`, ... below 1, as shares of a map's largest value.
 
-    Maps have 256 levels, so 1,000 thresholds stand for at most 256 different masks: each is made once.
+    Maps have 256 levels, so 1,000 thresholds give at most 256 distinct masks: each is made once.
     """
 
     interval: float = 0.01
@@ -51,12 +51,12 @@ class Thresholds:
 
     @cached_property
     def levels(self) -> NDArray[np.uint8]:
-        """The different levels (L,), rising: a mask is what lies strictly above its level."""
+        """The distinct levels (L,), ascending: a mask is what lies strictly above its level."""
         return np.unique((self.values * 255).astype(np.uint8))
 
     @cached_property
     def level_of(self) -> Ints:
-        """(T,) place in `levels` of each threshold."""
+        """(T,) index in `levels` of each threshold."""
         return np.searchsorted(self.levels, (self.values * 255).astype(np.uint8)).astype(np.int64)
 
 
@@ -66,8 +66,8 @@ class Boxes:
 
     Attributes:
         largest: int64 (L, 4), the box of the contour with the largest area.
-        every: int64 (B, 4), boxes of all contours, level by level. level: (B,) the level of each, rising; every level
-            has at least one.
+        every: int64 (B, 4), boxes of all contours, level by level. level: (B,) the level of each, ascending; every
+            level has at least one.
     """
 
     largest: Ints
@@ -75,11 +75,10 @@ class Boxes:
     level: Ints
 
 
-def protocol_map(native: ArrayLike, size: int = SIZE) -> Floats:
-    """A map (h, w) of any size as the protocol's score map: float64 (size, size) in 0..1.
+def protocol_map(native: ArrayLike) -> Floats:
+    """The protocol's score map of a map (h, w) of any size: float64 (224, 224) in 0..1.
 
-    Bicubic resize in double precision first, then the smallest value becomes 0 and the largest 1. A map that is
-    constant or holds a value that is no number is 0 everywhere.
+    Bicubic resize in double precision, then min-max scaling. A map that is constant or not finite is 0 everywhere.
 
     Raises:
         VizError: not a (h, w) array.
@@ -87,13 +86,13 @@ def protocol_map(native: ArrayLike, size: int = SIZE) -> Floats:
     values = np.ascontiguousarray(native, dtype=np.float64)
     if values.ndim != 2 or values.size == 0:
         raise VizError(f"A score map must be a (h, w) array, not one of shape {values.shape}.")
-    # Asked before the resize, too: of a constant map it can leave differences in the last digit.
+    # Checked before the resize, too, which can leave differences in the last digit of a constant map.
     if not np.isfinite(values).all() or values.min() == values.max():
-        return np.zeros((size, size))
-    large = cv2.resize(values, (size, size), interpolation=cv2.INTER_CUBIC)
+        return np.zeros((SIZE, SIZE))
+    large = cv2.resize(values, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
     low, high = large.min(), large.max()
     if not high > low:
-        return np.zeros((size, size))
+        return np.zeros((SIZE, SIZE))
     return np.asarray((large - low) / (high - low), dtype=np.float64)
 
 
@@ -104,7 +103,7 @@ def boxes_at(score_map: Floats, thresholds: Thresholds) -> Boxes:
     """
     grey = (score_map * 255).astype(np.uint8)
     height, width = grey.shape
-    # Only the part that holds a mask is searched; what lies around it is empty, as outside the map.
+    # Only the part that holds a mask is searched: the rest is empty.
     y0, y1 = _extent(grey.max(axis=1), thresholds.levels)
     x0, x1 = _extent(grey.max(axis=0), thresholds.levels)
     largest: list[tuple[int, int, int, int]] = []
@@ -123,7 +122,7 @@ def boxes_at(score_map: Floats, thresholds: Thresholds) -> Boxes:
         for contour in contours:
             left, upper, w, h = cv2.boundingRect(contour)
             found.append((left, upper, min(left + w, width - 1), min(upper + h, height - 1)))
-        # Of equal areas the first stays, as `max` keeps it.
+        # The first of equal areas wins, as with `max`.
         areas = [cv2.contourArea(c) for c in contours] if len(contours) > 1 else [0.0]
         largest.append(found[areas.index(max(areas))])
         every += found
@@ -132,7 +131,7 @@ def boxes_at(score_map: Floats, thresholds: Thresholds) -> Boxes:
 
 
 def _extent(most: NDArray[np.uint8], levels: NDArray[np.uint8]) -> tuple[list[int], list[int]]:
-    """First place, and the one after the last, where the largest value of a row (or column) lies above each level."""
+    """First row (or column), and the one after the last, whose largest value lies above each level."""
     above = most[None, :] > levels[:, None]
     last = above.shape[1] - above[:, ::-1].argmax(axis=1)
     return above.argmax(axis=1).tolist(), np.where(above.any(axis=1), last, 0).tolist()
@@ -152,8 +151,8 @@ def box_ious(boxes: Ints, truth: Ints) -> Floats:
     return np.where(union > 0, common / np.where(union > 0, union, 1), 0.0)
 
 
-def resize_boxes(boxes: ArrayLike, picture: tuple[int, int], size: int = SIZE) -> Ints:
-    """Ground-truth boxes (G, 4) in pixels of a picture of (height, width), on the protocol's square; digits are cut.
+def resize_boxes(boxes: ArrayLike, picture: tuple[int, int]) -> Ints:
+    """Ground-truth boxes (G, 4) in pixels of a picture of (height, width), truncated to pixels of the square.
 
     Raises:
         VizError: not boxes with x0 <= x1 and y0 <= y1.
@@ -162,15 +161,14 @@ def resize_boxes(boxes: ArrayLike, picture: tuple[int, int], size: int = SIZE) -
     if given.ndim != 2 or given.shape[1] != 4 or not len(given) or not np.isfinite(given).all():
         raise VizError("Ground-truth boxes must be rows of four numbers: x0, y0, x1, y1.")
     if (given[:, :2] > given[:, 2:]).any():
-        raise VizError("A ground-truth box has its far edge before its near one.")
+        raise VizError("A ground-truth box has x1 < x0 or y1 < y0.")
     height, width = picture
     scale = np.array([width, height, width, height], dtype=np.float64)
-    return np.trunc(given * size / scale).astype(np.int64)
+    return np.trunc(given * SIZE / scale).astype(np.int64)
 
 
 def best_ious(boxes: Boxes, truth: Ints) -> tuple[Floats, Floats]:
-    """For every level (L,) the best IoU with any true box: of the largest contour's box (V1), and of any contour's
-    (V2)."""
+    """The best IoU with a true box at every level (L,), of the largest contour's box (v1) and of any contour's (v2)."""
     largest = box_ious(boxes.largest, truth).max(axis=1)
     every = box_ious(boxes.every, truth).max(axis=1)
     starts = np.searchsorted(boxes.level, np.arange(len(boxes.largest)))
@@ -182,32 +180,27 @@ def hits(ious: Floats, deltas: Sequence[int] = DELTAS) -> NDArray[np.bool_]:
     return np.stack([ious >= delta / 100 for delta in deltas])
 
 
-def histogram_edges(thresholds: Thresholds) -> Floats:
-    """(T + 3,) edges of the T + 2 bins of PxAP: the thresholds, then 1, 2 and 3."""
-    return np.append(thresholds.values, [1.0, 2.0, 3.0])
-
-
 def pixel_histograms(score_map: Floats, mask: NDArray[np.uint8], thresholds: Thresholds) -> Ints:
-    """How many pixels of object and of background have a score in each bin: int64 (2, T + 2).
+    """Numbers of object and background pixels with a score in each bin: int64 (2, T + 2).
 
     Args:
-        score_map: (H, W) in 0..1. mask: (H, W): 1 object, 0 background, anything else is ignored.
+        score_map: (H, W) in 0..1. mask: (H, W), 1 object, 0 background; other values are ignored.
 
     Raises:
         VizError: sizes differ.
     """
     if score_map.shape != mask.shape:
         raise VizError(f"The mask has size {mask.shape}, the score map {score_map.shape}.")
-    edges = histogram_edges(thresholds)
+    edges = np.append(thresholds.values, [1.0, 2.0, 3.0])
     bins = np.searchsorted(edges, score_map, side="right") - 1
     count = len(edges) - 1
     return np.stack([np.bincount(bins[mask == kind], minlength=count) for kind in (1, 0)]).astype(np.int64)
 
 
 def pxap(histograms: NDArray[np.integer] | Floats) -> float:
-    """Pixel average precision in percent from summed histograms (2, bins); NaN without a pixel of the object.
+    """Pixel average precision in percent from summed histograms (2, bins); NaN without object pixels.
 
-    The sum of precision times the step in recall over falling thresholds, as the reference computes it.
+    The sum over falling thresholds of precision times the step in recall, as in the reference.
     """
     true = np.asarray(histograms[0], dtype=np.float64)[::-1].cumsum()
     false = np.asarray(histograms[1], dtype=np.float64)[::-1].cumsum()
@@ -220,12 +213,12 @@ def pxap(histograms: NDArray[np.integer] | Floats) -> float:
 
 
 def max_accuracy(correct: NDArray[np.integer], pictures: int) -> float:
-    """Largest share of right pictures, in percent, over the thresholds of a curve (T,): MaxBoxAcc at one bound."""
+    """MaxBoxAcc at one bound: the largest share of right pictures, in percent, over the thresholds (T,)."""
     if pictures < 1:
-        raise VizError("There is no picture to take an accuracy of.")
+        raise VizError(f"An accuracy needs at least one picture, not {pictures}.")
     return float(np.asarray(correct, dtype=np.float64).max() * 100 / pictures)
 
 
-def resize_mask(mask: NDArray[np.uint8], size: int = SIZE) -> NDArray[np.uint8]:
+def resize_mask(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A mask (h, w) on the protocol's square, nearest neighbour."""
-    return np.asarray(cv2.resize(mask, (size, size), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
+    return np.asarray(cv2.resize(mask, (SIZE, SIZE), interpolation=cv2.INTER_NEAREST), dtype=np.uint8)

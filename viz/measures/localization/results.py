@@ -1,10 +1,11 @@
-"""The result of an evaluation: the same bytes however many processes made them. Timing and host stand in the log.
+"""The result of an evaluation: the same bytes however many processes made it. Timing and host are in the log.
 
-Shares are in percent and rounded; None stands for a number that does not exist.
+Shares are in percent and rounded; a missing number is null in the file.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -12,6 +13,7 @@ from pydantic import Field
 
 from viz.measures import codec
 from viz.measures.codec import Record, to_bytes
+from viz.measures.intervals import Bootstrap, Interval
 from viz.measures.localization.tuning import Tuning
 
 __all__ = ["Result", "from_bytes", "to_bytes"]
@@ -28,25 +30,16 @@ Top = Annotated[dict[Literal["top1", "top5"], T], Field(min_length=2)]
 
 
 @dataclass(frozen=True)
-class Value(Record):
-    """A mean over `n` samples with its bootstrap interval; of one picture there is no interval."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-
-
-@dataclass(frozen=True)
 class Data(Record):
     """The reported data set.
 
     Attributes:
         fingerprint: of its index. picture_bytes: digest of all pictures that were read.
-        chosen_of: samples there were before some were chosen by a hash of their names; None: all are here.
-        index_problems: how many of each kind. problems: id, kind, message; the first 100 of each kind.
-        failed: id, reason; the first 100. boxes_cut: samples with a box beyond the picture's edge.
-        empty_masks: masks without an object, not used. without_class: samples whose label is no class of the network.
+        chosen_of: number of samples before a subset was chosen by a hash of their names; None for the whole set.
+        index_problems: count of each kind. problems: id, kind, message; the first 100 of each kind.
+        failed: id, reason; the first 100. boxes_cut: samples with a box beyond the edge of the picture.
+        empty_masks: masks without an object, which are ignored.
+        without_class: samples whose label is not a class of the network.
     """
 
     name: str
@@ -71,8 +64,8 @@ class Data(Record):
 
 @dataclass(frozen=True)
 class Tuned(Record):
-    """Where thresholds come from, in `words` too; numbers are the mean over `splits` into `folds`. The last four are
-    of the split for tuning; None stands where there is none."""
+    """How thresholds were chosen. `folds` and `splits` (random splits into folds) belong to cross-validation, the last
+    four fields to a split for tuning; they are None otherwise."""
 
     mode: Tuning
     words: str
@@ -86,7 +79,7 @@ class Tuned(Record):
 
 @dataclass(frozen=True)
 class Protocol(Record):
-    """How maps were made and scored: number of `thresholds`, and of the different `levels` of a map among them."""
+    """How maps were made and scored. `levels` counts the distinct masks of the `thresholds`."""
 
     size: int
     geometry: str
@@ -105,39 +98,30 @@ class Protocol(Record):
 
 
 @dataclass(frozen=True)
-class Bootstrap(Record):
-    """What the intervals are."""
-
-    level: float
-    draws: int
-    pxap_draws: int
-    words: str
-
-
-@dataclass(frozen=True)
 class StepTop(Record):
-    """How often the network's best class, or one of its best five, is right at a step."""
+    """Top-1 and top-5 accuracy at a step."""
 
     step: int
-    top1: Value
-    top5: Value
+    top1: Interval
+    top5: Interval
 
 
 @dataclass(frozen=True)
 class Network(Record):
-    """A model; `union`, of several steps: right at any of them, without and with the filter of steps."""
+    """A model. `union` counts a sample as right if any step is right, with and without the step filter; None for models
+    of one step."""
 
     name: str
     sha256: str | None
     family: str | None
     steps: int
     classification: tuple[StepTop, ...]
-    union: Annotated[dict[Literal["unfiltered", "filtered"], Top[Value]], Field(min_length=2)] | None
+    union: Annotated[dict[Literal["unfiltered", "filtered"], Top[Interval]], Field(min_length=2)] | None
 
 
 @dataclass(frozen=True)
 class Most(Record):
-    """The reference's numbers, at the threshold that is best on these very pictures: optimistic."""
+    """The reference's numbers, at the best threshold for these very pictures: optimistic."""
 
     v1: PerDelta[float]
     v2: PerDelta[float]
@@ -146,16 +130,16 @@ class Most(Record):
 
 @dataclass(frozen=True)
 class Reported(Record):
-    """At thresholds from elsewhere, see `Tuned`."""
+    """Numbers at the thresholds of `Tuned`."""
 
-    v1: PerDelta[Value]
-    v2: PerDelta[Value]
-    v2_mean: Value
+    v1: PerDelta[Interval]
+    v2: PerDelta[Interval]
+    v2_mean: Interval
 
 
 @dataclass(frozen=True)
 class Curve(Record):
-    """Percent right at each of the `thresholds`."""
+    """Box accuracy in percent at each of the `thresholds`."""
 
     thresholds: tuple[float, ...]
     v1: PerDelta[tuple[float, ...]]
@@ -164,11 +148,11 @@ class Curve(Record):
 
 @dataclass(frozen=True)
 class Boxes(Record):
-    """What the boxes of a map are worth.
+    """Box accuracy of a map.
 
     Attributes:
-        thresholds: one a fold, of the first split: shares of a map's largest value; of the centred box, its sides.
-        gt_known: v1 at 50 %. gt_known_splits: its lowest and highest value of single splits into folds.
+        thresholds: one per fold of the first split, as shares of a map's largest value; sides of the centred box.
+        gt_known: v1 at 50 %. gt_known_splits: its lowest and highest value over the splits into folds.
         top1_loc, top5_loc: GT-known and the class is right; None for baselines.
         difference: GT-known minus that of the first model's first class map on the same pictures, in points.
     """
@@ -176,17 +160,17 @@ class Boxes(Record):
     max: Most
     reported: Reported
     thresholds: Annotated[dict[Version, PerDelta[tuple[float, ...]]], Field(min_length=2)]
-    gt_known: Value
+    gt_known: Interval
     gt_known_splits: Annotated[dict[Literal["low", "high"], float], Field(min_length=2)] | None
-    top1_loc: Value | None
-    top5_loc: Value | None
+    top1_loc: Interval | None
+    top5_loc: Interval | None
     curve: Curve
-    difference: Value | None
+    difference: Interval | None
 
 
 @dataclass(frozen=True)
 class Case(Record):
-    """A sample and its IoU of v1 at 50 %, in steps of 1/255."""
+    """A sample and its IoU (v1 at 50 %), in steps of 1/255."""
 
     id: str
     index: int
@@ -195,7 +179,7 @@ class Case(Record):
 
 @dataclass(frozen=True)
 class Row(Record):
-    """One map of one model; baselines have neither model nor step. `n` samples have boxes, `n_masks` masks."""
+    """One map of one model; baselines have no model and no step. `n` samples have boxes, `n_masks` masks."""
 
     model: str | None
     source: str
@@ -205,30 +189,30 @@ class Row(Record):
     n: int
     n_masks: int
     boxes: Boxes | None
-    pxap: Value | None
+    pxap: Interval | None
     cases: Annotated[dict[Literal["best", "worst"], tuple[Case, ...]], Field(min_length=2)]
 
     @property
     def counted(self) -> int:
-        """Samples behind the row: those with boxes, or with masks where none has a box."""
+        """Number of samples with boxes, or with masks where none has a box."""
         return self.n or self.n_masks
 
-    def value(self, key: str) -> Value | None:
-        """A number by its name: ``v1_30``, ``v2_mean``, ``gt_known``, ``pxap``, ...; None where there is none."""
-        if key == "pxap" or self.boxes is None:
-            found = self.pxap if key == "pxap" else None
-        elif key == "v2_mean":
-            found = self.boxes.reported.v2_mean
-        elif key[:3] in ("v1_", "v2_"):
-            found = getattr(self.boxes.reported, key[:2])[key[3:]]
-        else:
+    def value(self, key: str) -> Interval | None:
+        """A number by its name (``v1_30``, ``v2_mean``, ``gt_known``, ``pxap``, ...); None where it is missing."""
+        found: Interval | None = None
+        if key == "pxap":
+            found = self.pxap
+        elif self.boxes is not None and key[:3] in ("v1_", "v2_"):
+            reported = self.boxes.reported
+            found = reported.v2_mean if key == "v2_mean" else getattr(reported, key[:2])[key[3:]]
+        elif self.boxes is not None:
             found = getattr(self.boxes, key)
-        return None if found is None or found.value is None else found
+        return found if found and math.isfinite(found.value) else None
 
 
 @dataclass(frozen=True)
 class Lost(Record):
-    """How many samples had a map that is not finite; without `source`, an answer."""
+    """Number of samples with a non-finite map, or a non-finite answer where `source` is None."""
 
     model: str
     source: str | None
@@ -237,7 +221,7 @@ class Lost(Record):
 
 @dataclass(frozen=True)
 class Result(Record):
-    """An evaluation; of its `rows` the baselines come first. `notes`: what a reader must know."""
+    """An evaluation. Of its `rows` the baselines come first; `notes` qualify the numbers."""
 
     kind: Literal["evaluation"]
     versions: dict[str, str]

@@ -1,9 +1,9 @@
-"""`evaluate`: models, sources of maps and a data set in; the table that a paper needs out."""
+"""`evaluate`: from models, maps and a data set to the numbers of a paper's table."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,10 +11,8 @@ import numpy as np
 import torch
 
 from viz.attribution import AttributionOptions
-from viz.capture.probe import probes_of
 from viz.core.card import class_number
 from viz.core.map_spec import MapSpec
-from viz.core.record import match
 from viz.datasets import Dataset
 from viz.environment import plain_torch
 from viz.errors import ModelError, ProbeError, VizError
@@ -22,51 +20,17 @@ from viz.families.family import family_of
 from viz.measures.jobs.processes import Processes
 from viz.measures.jobs.runner import Begin, run
 from viz.measures.localization.batch import native_maps, prepare_all, probes_for, trace_batch
-from viz.measures.localization.options import Options
+from viz.measures.localization.options import Maps, Options, Plan
 from viz.measures.localization.results import Result
-from viz.measures.localization.summary import Setting, summarise
+from viz.measures.localization.summary import summarise
 from viz.measures.localization.task import EvaluationTask
 from viz.measures.localization.tuning import SPLITS, Tuning
 from viz.picture import open_picture
 from viz.run.engine import Engine, Model, pick_device, versions
 
-# What the labels of a data set are read as.
+# Labels of a data set are read as ImageNet classes.
 IMAGENET = 1000
 NO_MAP = "it has no such map"
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """An evaluation before its first picture.
-
-    Attributes:
-        setting: models' cards, data, options, tuning. models: their names or files.
-        sources: for each model what is read of it. left_out: (model, source, why).
-        engine: keeps the models that were loaded for the plan, as far as its bound goes.
-    """
-
-    setting: Setting
-    models: tuple[str, ...]
-    sources: tuple[tuple[tuple[str, MapSpec], ...], ...]
-    left_out: tuple[tuple[str, str, str], ...]
-    engine: Engine
-
-    @property
-    def device(self) -> str:
-        """Where the networks run."""
-        return self.engine.device
-
-    def task(self, readers: int = 0) -> EvaluationTask:
-        """The plan as a task for `viz.measures.jobs.runner.run`."""
-        return EvaluationTask(
-            self.models,
-            [card.sha256 for card in self.setting.cards],
-            self.sources,
-            self.setting.data,
-            self.setting.options,
-            engine=self.engine,
-            readers=readers,
-        )
 
 
 @plain_torch()
@@ -82,29 +46,30 @@ def plan(
     device: str = "auto",
     models_folder: str | None = None,
 ) -> Plan:
-    """Check an evaluation: every model loads, every source is there, the data can be tuned on.
+    """Check an evaluation: every model loads, every map exists, thresholds can be tuned on the data.
 
     Args:
         tune_on: another split, for thresholds. tuning: default ``split`` where `tune_on` is given, else
-            ``cross-validated``. folds: of the cross-validation. splits: random splits into folds that its numbers are
-            the mean over.
+            ``cross-validated``. folds: of the cross-validation. splits: random splits into folds to average over.
 
     Raises:
         VizError and its kinds: one sentence each.
     """
     if not models or len(set(models)) != len(models):
-        raise VizError("An evaluation needs at least one model, and each of them once.")
+        raise VizError("Specify at least one model, without duplicates.")
     chosen: Tuning = tuning or ("split" if tune_on is not None else "cross-validated")
     if (chosen == "split") != (tune_on is not None):
-        raise VizError("Thresholds are tuned on another split where one is given, and only there.")
+        raise VizError("Give another split to tune thresholds on exactly when the tuning is 'split'.")
     if options.classes == "label" and any(s.needs_class for s in options.sources):
-        # Every row is over the same samples; what is left out is counted among the problems of the index.
+        # Every row is over the same samples; samples left out here are counted among the problems of the index.
         data, tune_on = _with_classes(data), None if tune_on is None else _with_classes(tune_on)
     _check_data(data, tune_on)
     if not any(s.boxes for s in data):  # PxAP needs no threshold
         folds = min(folds, data.pictures)
+    elif chosen == "cross-validated" and data.pictures < 2:
+        raise VizError("One picture cannot be cross-validated; use --tune-on with another split, or --same-pictures.")
     elif chosen == "cross-validated" and not 2 <= folds <= data.pictures:
-        raise VizError(_folds(folds, data.pictures))
+        raise VizError(f"Cross-validation of {data.pictures} pictures needs 2 to {data.pictures} folds, not {folds}.")
     if not 1 <= splits <= 1000:
         raise VizError(f"The number of splits must lie between 1 and 1000, not {splits}.")
     engine = Engine(str(pick_device(device)), options.precision, models_folder)
@@ -115,31 +80,28 @@ def plan(
         classes = len(model.labels)
         if options.classes == "label" and classes != IMAGENET:
             raise VizError(
-                f"{model.card.name} answers {classes} classes, but labels are read as the {IMAGENET} ImageNet classes; "
+                f"{model.card.name} has {classes} classes, but labels are read as the {IMAGENET} ImageNet classes; "
                 "evaluate it with the predicted class."
             )
-        found, missing = _sources_of(options.sources, model)
+        found, missing = _maps_of(options.sources, model)
         sources.append(found)
         left_out += [(model.card.name, text, why) for text, why in missing]
     for source in options.sources:
         if all((card.name, str(source), NO_MAP) in left_out for card in cards):
             raise ProbeError(f"None of the models has {source}.")
     both = (data, *([] if tune_on is None else [tune_on]))
-    setting = Setting(tuple(cards), both, options, chosen, folds, engine.device.partition(":")[0], splits)
-    return Plan(setting, tuple(models), tuple(sources), tuple(left_out), engine)
-
-
-def _folds(folds: int, pictures: int) -> str:
-    if pictures < 2:
-        return "One picture cannot be cross-validated; tune on another split (--tune-on), or --same-pictures."
-    return f"Cross-validation needs 2 to {pictures} folds, one a picture at most; give --folds, not {folds}."
+    if chosen != "cross-validated":
+        folds = splits = 1
+    return Plan(
+        tuple(models), tuple(cards), tuple(sources), tuple(left_out), both, options, chosen, folds, splits, engine
+    )
 
 
 def _with_classes(data: Dataset) -> Dataset:
     kept = data.with_classes()
     if len(data) and not len(kept):
         raise VizError(
-            f"No label of {data.name} is a class of the networks; choose attention as source, or the predicted class."
+            f"No label of {data.name} is a class of the networks; evaluate `attention`, or use the predicted class."
         )
     return kept
 
@@ -148,21 +110,17 @@ def _check_data(data: Dataset, tune_on: Dataset | None) -> None:
     for one in (data, tune_on):
         if one is None:
             continue
+        name = f"The split {one.split} of the data set {one.name}" if one.split else f"The data set {one.name}"
         if not len(one):
-            raise VizError(f"The data set {one.name} has no sample" + (f" in {one.split}." if one.split else "."))
+            raise VizError(f"{name} has no samples.")
         if not any(s.boxes or s.mask is not None for s in one):
-            split = f" has in its split {one.split}" if one.split else " has"
-            raise VizError(
-                f"The data set {one.name}{split} neither boxes nor masks, so nothing can be localized in it."
-            )
+            raise VizError(f"{name} has neither boxes nor masks, so localization cannot be evaluated.")
     if tune_on is not None and {s.group for s in data} & {s.group for s in tune_on}:
-        raise VizError("The split that thresholds are tuned on shares pictures with the one that is reported.")
+        raise VizError("The split that thresholds are tuned on shares pictures with the reported one.")
 
 
-def _sources_of(
-    asked: Sequence[MapSpec], model: Model
-) -> tuple[tuple[tuple[str, MapSpec], ...], list[tuple[str, str]]]:
-    """What a model has of the sources, each map once, and (source, why) of the others."""
+def _maps_of(asked: Sequence[MapSpec], model: Model) -> tuple[Maps, list[tuple[str, str]]]:
+    """The maps that a model has, without duplicates, and (map, why) of the others."""
     found: dict[MapSpec, tuple[str, MapSpec]] = {}
     missing = []
     for source in asked:
@@ -179,52 +137,40 @@ def _sources_of(
 
 
 def _of_model(source: MapSpec, model: Model) -> MapSpec | None:
-    """The source as this model has it, or None where it does not."""
-    own = family_of(model.network.family).own
-    if source.kind == "attention" and own is None:
-        return None
-    found = source if own is None or source.kind != "attention" else own.at(source.step)
-    steps = model.network.steps
-    if not -steps <= found.step <= steps:
-        return None
-    names = list(probes_of(model.network))
-    if found.probe is not None and not match(names, found.probe):
-        return None
-    if found.cls is not None and not _has_class(model, found.cls):
-        return None
-    if found.probe is not None or found.kind == "feature":
-        try:
-            _tried(found, model)
-        except (ModelError, ProbeError):
+    """The map as this model has it; None where it does not exist."""
+    own, steps = family_of(model.network.family).own, model.network.steps
+    if source.kind == "attention":
+        if own is None:
             return None
-    return found
-
-
-def _has_class(model: Model, cls: int | str) -> bool:
+        source = own.at(source.step)
+    if not -steps <= source.step <= steps:
+        return None
     try:
-        class_number(model.labels, cls)
-    except ModelError:
-        return False
-    return True
+        if source.cls is not None:
+            class_number(model.labels, source.cls)
+        if source.probe is not None or source.kind == "feature":
+            _try(source, model)
+    except (ModelError, ProbeError):
+        return None
+    return source
 
 
-def _tried(source: MapSpec, model: Model) -> None:
-    """Ask for the map of a grey picture: a value that does not exist at a step is told before hours of work.
+def _try(source: MapSpec, model: Model) -> None:
+    """Compute the map of a grey picture, so that a missing value is reported before hours of work.
 
     Raises:
-        ProbeError: the model does not have it.
+        ModelError, ProbeError: the model does not have it.
     """
     grey = open_picture(np.full((64, 64, 3), 127, np.uint8))
     x, geometries = prepare_all(model, [grey])
     traces = trace_batch(model, [grey], x, geometries, probes=probes_for([source]))
-    quick = AttributionOptions(n_steps=1)
-    native_maps(model, source, traces, x=x, classes=[0], options=quick)
+    native_maps(model, source, traces, x=x, classes=[0], options=AttributionOptions(n_steps=1))
 
 
 def some_of(data: Dataset, count: int) -> Dataset:
-    """`count` of the samples, chosen by a hash of their names: the same ones every time, from all over the set."""
+    """`count` samples, chosen by a hash of their names: reproducible, and from all over the set."""
     if count < 1:
-        raise VizError(f"At least one sample must be kept, not {count}.")
+        raise VizError(f"The number of samples must be at least 1, not {count}.")
     order = sorted(data, key=lambda s: sha256(s.id.encode("utf-8", "replace")).digest())[:count]
     if len(order) == len(data):
         return data
@@ -240,19 +186,18 @@ def evaluate(
     begin: Begin | None = None,
     readers: int = 0,
 ) -> Result | None:
-    """Run a plan, or go on where an earlier run stopped, and summarise.
+    """Run a plan, or resume an interrupted run, and summarise it.
 
-    The number of threads is set for the whole process, as sums of a network differ in their last digits with it.
+    The number of threads is set for the whole process, as a network's sums differ in their last digits with it.
 
     Args:
-        folder: where finished rows are kept. processes: who this process is; default alone.
-        begin: makes the progress bar, see `viz.measures.jobs.runner.run`. readers: threads that open pictures ahead.
+        folder: of the finished rows. processes: default one process.
+        begin: makes the progress bar, see `viz.measures.jobs.runner.run`. readers: threads that read pictures ahead.
 
     Returns:
         The result on the first process, None on the others.
     """
     me = processes or Processes()
-    torch.set_num_threads(made.setting.options.threads)
-    task = made.task(readers)
-    journal = run(task, folder, processes=me, device=torch.device(made.device), begin=begin, check=task.check)
-    return summarise(journal, made.setting, versions()) if me.first else None
+    torch.set_num_threads(made.options.threads)
+    journal = run(EvaluationTask(made, readers), folder, processes=me, device=torch.device(made.device), begin=begin)
+    return summarise(journal, made, versions()) if me.first else None

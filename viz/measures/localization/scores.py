@@ -1,7 +1,12 @@
-"""What one map is worth against the truth of one picture, as a row entry; and the floors that look at no picture."""
+"""Scores of one map against the truth of one picture, packed as an entry of a row; and those of the baselines.
+
+Packed arrays are small, exact and read back unchanged.
+"""
 
 from __future__ import annotations
 
+import base64
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -10,22 +15,45 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from viz.measures.localization.packing import pack_bits, pack_counts, pack_shares
-from viz.measures.localization.protocol import (
-    SIZE,
-    Boxes,
-    Thresholds,
-    best_ious,
-    boxes_at,
-    hits,
-    pixel_histograms,
-    protocol_map,
-)
+from viz.measures.localization import protocol
+from viz.measures.localization.protocol import SIZE, Boxes, Thresholds, boxes_at, hits, protocol_map
 
 # Sides of the fixed centred box, as shares of the square.
 SIDES = tuple(round(0.01 * i, 2) for i in range(1, 101))
-# Deviation of the centre Gaussian as a share of the side; boxes and ranks of pixels do not depend on it.
+# Standard deviation of the centre Gaussian as a share of the side; boxes and pixel ranks do not depend on it.
 GAUSSIAN_DEVIATION = 0.25
+
+
+def pack_bits(values: NDArray[np.bool_]) -> str:
+    """Booleans of any shape, eight per byte."""
+    return base64.b64encode(np.packbits(values.ravel()).tobytes()).decode()
+
+
+def unpack_bits(text: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """The inverse of `pack_bits`."""
+    bits = np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8), count=int(np.prod(shape)))
+    return bits.astype(bool).reshape(shape)
+
+
+def pack_shares(values: NDArray[np.float64]) -> str:
+    """Values from 0 to 1 in steps of 1/255: for ordering, not for counting."""
+    return base64.b64encode(np.rint(values * 255).astype(np.uint8).tobytes()).decode()
+
+
+def unpack_shares(text: str) -> NDArray[np.float64]:
+    """The inverse of `pack_shares`, as float64 (L,)."""
+    return np.frombuffer(base64.b64decode(text), np.uint8) / 255.0
+
+
+def pack_counts(values: NDArray[np.integer[Any]]) -> str:
+    """Whole numbers below 2**32, mostly zeros."""
+    return base64.b64encode(zlib.compress(values.astype("<u4").tobytes(), 6)).decode()
+
+
+def unpack_counts(text: str, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """The inverse of `pack_counts`."""
+    data = zlib.decompress(base64.b64decode(text))
+    return np.frombuffer(data, "<u4").astype(np.int64).reshape(shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,40 +64,35 @@ class Truth:
     mask: NDArray[np.uint8] | None
 
 
-def centre_gaussian(size: int = SIZE) -> NDArray[np.float64]:
-    """A Gaussian round the middle of the square, (size, size)."""
-    axis = ((np.arange(size) + 0.5) / size - 0.5) / GAUSSIAN_DEVIATION
-    bell = np.exp(-(axis**2) / 2)
-    return np.asarray(bell[:, None] * bell[None, :], dtype=np.float64)
-
-
 @cache
-def centre_boxes(size: int = SIZE) -> Boxes:
-    """Centred squares, one a side of `SIDES`."""
-    half = np.array(SIDES) * size / 2
-    near, far = np.rint(size / 2 - half).astype(np.int64), np.rint(size / 2 + half).astype(np.int64)
-    far = np.minimum(far, size - 1)
+def centre_boxes() -> Boxes:
+    """Centred squares, one per side of `SIDES`."""
+    half = np.array(SIDES) * SIZE / 2
+    near, far = np.rint(SIZE / 2 - half).astype(np.int64), np.rint(SIZE / 2 + half).astype(np.int64)
+    far = np.minimum(far, SIZE - 1)
     rows = np.stack([near, near, far, far], axis=1)
     return Boxes(rows, rows, np.arange(len(rows)))
 
 
 @cache
-def gaussian_floor(interval: float) -> tuple[NDArray[np.float64], Boxes]:
-    """The centre Gaussian as score map, and its boxes: the same for every picture."""
-    score_map = protocol_map(centre_gaussian())
+def centre_gaussian(interval: float) -> tuple[NDArray[np.float64], Boxes]:
+    """A centre Gaussian as score map, and its boxes: the same for every picture."""
+    axis = ((np.arange(SIZE) + 0.5) / SIZE - 0.5) / GAUSSIAN_DEVIATION
+    bell = np.exp(-(axis**2) / 2)
+    score_map = protocol_map(bell[:, None] * bell[None, :])
     return score_map, boxes_at(score_map, Thresholds(interval))
 
 
 def entry(
     boxes: Boxes | None, score_map: NDArray[np.float64] | None, truth: Truth, thresholds: Thresholds
 ) -> Mapping[str, Any]:
-    """What is kept of one map: which levels are right (V1, V2), how well (V1), and pixel histograms."""
+    """What a row stores of one map: which levels are right (v1, v2), the IoU (v1), and pixel histograms."""
     found: dict[str, Any] = {}
     if truth.boxes is not None and boxes is not None:
-        largest, every = best_ious(boxes, truth.boxes)
+        largest, every = protocol.best_ious(boxes, truth.boxes)
         found |= {"b1": pack_bits(hits(largest)), "b2": pack_bits(hits(every)), "iou": pack_shares(largest)}
     if truth.mask is not None and score_map is not None:
-        found["px"] = pack_counts(pixel_histograms(score_map, truth.mask, thresholds))
+        found["px"] = pack_counts(protocol.pixel_histograms(score_map, truth.mask, thresholds))
     return found
 
 
@@ -80,9 +103,9 @@ def map_entry(native: ArrayLike, truth: Truth, thresholds: Thresholds) -> Mappin
     return entry(boxes, score_map, truth, thresholds)
 
 
-def floor_entries(truth: Truth, thresholds: Thresholds) -> dict[str, Mapping[str, Any]]:
-    """The entries of the two floors. A box that is the same everywhere has no pixel precision."""
-    score_map, boxes = gaussian_floor(thresholds.interval)
+def baseline_entries(truth: Truth, thresholds: Thresholds) -> dict[str, Mapping[str, Any]]:
+    """The entries of the two baselines. A centred box does not rank pixels and has no histogram."""
+    score_map, boxes = centre_gaussian(thresholds.interval)
     return {
         "centre_box": entry(centre_boxes(), None, truth, thresholds),
         "centre_gaussian": entry(boxes, score_map, truth, thresholds),

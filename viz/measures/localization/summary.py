@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
@@ -15,141 +16,77 @@ from viz.core.card import ModelCard
 from viz.core.finite import cause
 from viz.core.map_spec import MapSpec, parse
 from viz.core.words import words
-from viz.datasets import Dataset
 from viz.errors import ModelError, VizError
 from viz.families.family import family_of
-from viz.measures.intervals import DRAWS, LEVEL, interval
-from viz.measures.jobs.gather import Read, gather
+from viz.measures.intervals import DRAWS, LEVEL, Bootstrap, Interval, interval
 from viz.measures.jobs.journal import Journal
-from viz.measures.jobs.rows import MADE_FROM
-from viz.measures.jobs.rows import Row as JobRow
-from viz.measures.localization.options import Options
+from viz.measures.jobs.rows import MADE_FROM, Read, Row
+from viz.measures.localization import results
+from viz.measures.localization.notes import NO_THRESHOLD, notes_of, protocol_words, tuning_words
+from viz.measures.localization.options import Key, Plan
 from viz.measures.localization.protocol import DELTAS, SIZE
-from viz.measures.localization.results import (
-    NAMES,
-    Bootstrap,
-    Boxes,
-    Case,
-    Curve,
-    Data,
-    Lost,
-    Most,
-    Network,
-    Protocol,
-    Reported,
-    Result,
-    Row,
-    StepTop,
-    Tuned,
-    Value,
-)
 from viz.measures.localization.scores import SIDES
-from viz.measures.localization.tally import MIDDLE, PXAP_DRAWS, Key, Outcome, Outcomes, Tallies, Tally
-from viz.measures.localization.tuning import SPLITS, Tuning, folds_of, levels_for
-from viz.measures.localization.words import NO_THRESHOLD, notes_of, protocol_words, tuning_words
+from viz.measures.localization.tally import MIDDLE, PXAP_DRAWS, Outcome, Outcomes, Tallies, Tally
+from viz.measures.localization.tuning import folds_of, levels_for
 
 CASES = 6
-# Kinds of sources as results name them.
+# Kinds of maps as results name them.
 _KINDS = {"cam": "class map", "attribution": "attribution", "baseline": "floor"}
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What an evaluation was made of.
-
-    Attributes:
-        cards: of the models, in order. data: the data set that is reported, then that for tuning, if any.
-        tuning: how thresholds are chosen. folds: of the cross-validation. repeats: of it, each with other folds.
-        device: kind of device of the networks.
-    """
-
-    cards: tuple[ModelCard, ...]
-    data: tuple[Dataset, ...]
-    options: Options
-    tuning: Tuning
-    folds: int = 5
-    device: str = "cpu"
-    repeats: int = SPLITS
-
-    @property
-    def splits(self) -> int:
-        """Splits into folds that numbers are the mean over."""
-        return self.repeats if self.tuning == "cross-validated" else 1
-
-    @property
-    def sides(self) -> int:
-        """Folds that thresholds are chosen in."""
-        return self.folds if self.tuning == "cross-validated" else 1
-
-    def step(self, key: Key) -> int:
-        """0-based step of a source of a model."""
-        step, steps = parse(key[1]).step, self.cards[max(key[0], 0)].steps
-        return step - 1 if step > 0 else steps + step
-
-    def place(self, key: Key) -> tuple[int, int]:
-        """Of a row in the result: baselines, then model by model the sources as they were asked for."""
-        return key[0], ["centre_box", "centre_gaussian", *(str(s) for s in self.options.sources)].index(key[1])
-
-
-def percent(values: Sequence[float] | NDArray[Any], groups: Sequence[str]) -> Value:
+def percent(values: Sequence[float] | NDArray[Any], groups: Sequence[str]) -> Interval:
     """Mean and interval of shares, in percent."""
-    return Value(**interval(np.asarray(values, np.float64) * 100, groups).to_dict(2))
+    return interval(np.asarray(values, np.float64) * 100, groups).rounded(2)
 
 
-def summarise(journal: Journal, setting: Setting, versions: Mapping[str, str]) -> Result:
+def summarise(journal: Journal, plan: Plan, versions: Mapping[str, str]) -> results.Result:
     """The result of all rows.
 
     Raises:
         VizError: nothing can be reported, or a picture changed between two models.
     """
-    data = setting.data[0]
-    groups = [s.group for s in data]
-    folds = np.stack([folds_of(groups, setting.sides, split) for split in range(setting.splits)])
-    facts, tallies = Facts(setting), [_tallies(setting, 0, folds, setting.sides)]
-    if setting.tuning == "split":
-        tallies.append(_tallies(setting, 1, np.zeros((1, len(setting.data[1])), np.int64), 1))
-    gather(journal.rows(), facts, *tallies)
-    counts, others = tallies[0].compute(), tallies[-1].compute() if len(tallies) > 1 else {}
-    # A centred box says nothing of pixels: without boxes it has no row.
-    measured = sorted((key for key, one in counts.items() if one.n.sum() or one.masks), key=setting.place)
+    folds = np.stack([folds_of(plan.groups, plan.folds, split) for split in range(plan.splits)])
+    facts, tallies = Facts(plan), [Tallies(0, folds, plan.groups, plan.options.thresholds)]
+    if plan.tuning == "split":
+        groups = [s.group for s in plan.data[1]]
+        tallies.append(Tallies(1, np.zeros((1, len(groups)), np.int64), groups, plan.options.thresholds))
+    for row in journal.rows():
+        facts.update(row)
+        for one in tallies:
+            one.update(row)
+    counts, others = tallies[0].found, tallies[-1].found if len(tallies) > 1 else {}
+    # A centred box does not rank pixels: it has no row without boxes.
+    measured = sorted((key for key, tally in counts.items() if tally.n.sum() or tally.masks), key=plan.place)
     if not measured:
         raise VizError(facts.nothing())
-    chosen = {key: _chosen(counts[key], setting, others.get(key)) for key in counts if counts[key].n.sum()}
-    outcomes = Outcomes(folds, chosen, {key: setting.step(key) for key in chosen})
-    gather(journal.rows(), outcomes)
-    made = _Rows(setting, counts, outcomes.compute(), chosen)
-    rows = tuple(made.row(key) for key in measured)
-    found = Result(
+    chosen = {key: _chosen(counts[key], plan, others.get(key)) for key in counts if counts[key].n.sum()}
+    outcomes = Outcomes(folds, chosen, {key: plan.step(key) for key in chosen})
+    for row in journal.rows():
+        outcomes.update(row)
+    made = _Rows(plan, counts, outcomes.found, chosen)
+    drawn = "pictures are drawn again; thresholds stay as chosen"
+    found = results.Result(
         kind="evaluation",
         versions=dict(versions),
-        data=facts.compute(),
+        data=facts.data(),
         tuning=facts.tuned(),
-        protocol=_protocol(setting),
-        bootstrap=Bootstrap(LEVEL, DRAWS, PXAP_DRAWS, "pictures are drawn again; thresholds stay as chosen"),
+        protocol=_protocol(plan),
+        bootstrap=Bootstrap(LEVEL, DRAWS, drawn, pxap_draws=PXAP_DRAWS),
         models=facts.networks(),
-        rows=rows,
+        rows=tuple(made.row(key) for key in measured),
         not_finite=facts.lost(),
         notes=(),
     )
     return replace(found, notes=notes_of(found))
 
 
-def _tallies(setting: Setting, data: int, folds: NDArray[np.int64], count: int) -> Tallies:
-    thresholds = setting.options.thresholds
-    groups = [s.group for s in setting.data[data]]
-    levels = {"centre_box": len(SIDES)}
-    return Tallies(
-        data, folds, groups, count, lambda s: levels.get(s, len(thresholds.levels)), len(thresholds.values) + 2
-    )
-
-
-def _chosen(counts: Tally, setting: Setting, other: Tally | None) -> NDArray[np.int64]:
-    """(splits, versions, deltas, folds) levels; -1 in a split that would choose from no picture at all.
+def _chosen(counts: Tally, plan: Plan, other: Tally | None) -> NDArray[np.int64]:
+    """(splits, versions, deltas, folds) levels; -1 in a split that has no picture to choose from.
 
     Raises:
-        VizError: the first split would.
+        VizError: the first split has none.
     """
-    tuning = setting.tuning
+    tuning = plan.tuning
     if tuning == "split" and (other is None or not other.n.sum()):
         raise VizError("No sample of the split that thresholds are tuned on has a box and could be read.")
     can = (counts.n.sum(axis=1) - counts.n.max(axis=1) >= 1) | (tuning != "cross-validated")
@@ -164,9 +101,9 @@ def _chosen(counts: Tally, setting: Setting, other: Tally | None) -> NDArray[np.
     return levels
 
 
-def _protocol(setting: Setting) -> Protocol:
-    options = setting.options
-    return Protocol(
+def _protocol(plan: Plan) -> results.Protocol:
+    options = plan.options
+    return results.Protocol(
         size=SIZE,
         geometry="squash",
         interval=options.interval,
@@ -178,32 +115,32 @@ def _protocol(setting: Setting) -> Protocol:
         mixed_precision=options.mixed,
         batch=options.batch,
         threads=options.threads,
-        device=setting.device,
+        device=plan.device.partition(":")[0],
         attribution=options.to_json()["attribution"],
-        words=tuple(protocol_words()),
+        words=protocol_words(),
     )
 
 
 class Facts:
-    """What the rows say beside scores: what was read, what was changed in it, how the models answered."""
+    """What the rows hold besides scores: what was read, what was changed, how the models answered."""
 
-    def __init__(self, setting: Setting) -> None:
-        self.setting, sizes = setting, [len(one) for one in setting.data]
-        self.read = [Read(n) for n in sizes]
+    def __init__(self, plan: Plan) -> None:
+        self.plan, sizes = plan, [len(one) for one in plan.data]
+        self.read = [Read(one.samples) for one in plan.data]
         self.made_from = [np.zeros(n, np.uint64) for n in sizes]
         # Samples with a box beyond the picture's edge, and with an empty mask.
         self.noted: dict[str, set[int]] = {"c": set(), "e": set()}
         # Samples of each model; those whose answer ("") or map is not finite.
         self.measured, self.odd = Counter[int](), Counter[tuple[int, str]]()
         # -1 where a sample has no class, or could not be read.
-        self.ranks = [np.full((sizes[0], card.steps), -1, np.int32) for card in setting.cards]
-        self.unions = [np.full((sizes[0], 2, 2), -1, np.int8) for _ in setting.cards]
+        self.ranks = [np.full((sizes[0], card.steps), -1, np.int32) for card in plan.cards]
+        self.unions = [np.full((sizes[0], 2, 2), -1, np.int8) for _ in plan.cards]
 
-    def update(self, row: JobRow) -> None:
-        """Take in a row.
+    def update(self, row: Row) -> None:
+        """Add a row.
 
         Raises:
-            VizError: a picture, its mask or its annotation was another for one model than for another.
+            VizError: a picture, its mask or its annotation differs from another model's row.
         """
         d, place, m = int(row["d"]), int(row["i"]), int(row["m"])
         self.read[d].update(row)
@@ -211,8 +148,8 @@ class Facts:
             return
         digest = np.uint64(int(row[MADE_FROM][:16], 16))
         if self.made_from[d][place] not in (0, digest):
-            name = self.setting.data[d][place].id
-            raise VizError(f"{name} or its mask changed while the run was at work; run the same command again.")
+            name = self.plan.data[d][place].id
+            raise VizError(f"{name} or its mask changed during the run; run the same command again.")
         self.made_from[d][place] = digest
         if d:
             return
@@ -226,16 +163,16 @@ class Facts:
 
     def nothing(self) -> str:
         """Why there is nothing to report."""
-        failed, count = self.read[0].failed, len(self.setting.data[0])
+        failed, count = self.read[0].failed, len(self.plan.data[0])
         if len(failed) == count:
             return f"None of the {count} samples could be read; the first: {next(iter(failed.values()))}"
         return "No sample that could be read has a box or a mask."
 
-    def compute(self) -> Data:
+    def data(self) -> results.Data:
         """The reported data set."""
-        data, read = self.setting.data[0], self.read[0]
+        data, read = self.plan.data[0], self.read[0]
         good = [s for place, s in enumerate(data) if place not in read.failed]
-        return Data(
+        return results.Data(
             name=data.name,
             layout=data.layout,
             split=data.split,
@@ -244,11 +181,11 @@ class Facts:
             chosen_of=data.whole,
             pictures=data.pictures,
             far_edge=data.far_edge,
-            picture_bytes=read.compute(),
+            picture_bytes=read.digest(),
             index_problems=data.counts,
             problems=tuple({"id": p.id, "kind": p.kind, "message": p.message} for p in data.problems),
             failed_count=len(read.failed),
-            failed=tuple({"id": name, "reason": reason} for name, reason in read.listed(data.samples)),
+            failed=tuple({"id": name, "reason": reason} for name, reason in read.listed()),
             boxes_cut=len(self.noted["c"]),
             empty_masks=len(self.noted["e"]),
             without_class=sum(s.class_index is None for s in good),
@@ -256,76 +193,78 @@ class Facts:
             with_masks=sum(s.mask is not None for s in good),
         )
 
-    def tuned(self) -> Tuned:
-        """Where thresholds come from."""
-        s = self.setting
-        crossed = s.tuning == "cross-validated"
-        second = s.data[1] if s.tuning == "split" else None
-        some = any(sample.boxes for sample in s.data[0])
-        said = tuning_words(s.tuning, s.folds, second.split if second else None, s.splits) if some else NO_THRESHOLD
-        of_split = (second.split, second.fingerprint, len(second), len(self.read[1].failed)) if second else (None,) * 4
-        return Tuned(s.tuning, said, s.folds if crossed else None, s.splits if crossed else None, *of_split)
+    def tuned(self) -> results.Tuned:
+        """How thresholds were chosen."""
+        s = self.plan
+        numbers = (s.folds, s.splits) if s.tuning == "cross-validated" else (None, None)
+        other: tuple[Any, ...] = (None,) * 4
+        if s.tuning == "split":
+            second = s.data[1]
+            other = (second.split, second.fingerprint, len(second), len(self.read[1].failed))
+        boxed = any(sample.boxes for sample in s.data[0])
+        sentence = tuning_words(s.tuning, s.folds, other[0], s.splits) if boxed else NO_THRESHOLD
+        return results.Tuned(s.tuning, sentence, *numbers, *other)
 
-    def lost(self) -> tuple[Lost, ...]:
-        """How many samples of the reported data had an answer or a map that is not finite, by model.
+    def lost(self) -> tuple[results.Lost, ...]:
+        """Number of samples of the reported data with a non-finite answer or map, by model.
 
         Raises:
-            ModelError: a model has no finite answer at all, so nothing of it can be reported.
+            ModelError: no answer of a model is finite, so nothing can be reported of it.
         """
-        options, cards = self.setting.options, self.setting.cards
+        options, cards = self.plan.options, self.plan.cards
         for m, count in sorted(self.measured.items()):
             if self.odd[m, ""] == count:
                 why = cause(options.mixed or options.precision)
                 raise ModelError(f"The answer of {cards[m].name} is not finite on any of {count} samples. {why}")
         order = ["", *(str(s) for s in options.sources)]
         keys = sorted((k for k in self.odd if self.odd[k]), key=lambda k: (k[0], order.index(k[1])))
-        return tuple(Lost(cards[m].name, name or None, self.odd[m, name]) for m, name in keys)
+        return tuple(results.Lost(cards[m].name, name or None, self.odd[m, name]) for m, name in keys)
 
-    def networks(self) -> tuple[Network, ...]:
+    def networks(self) -> tuple[results.Network, ...]:
         """Classification of every model, step by step, and the union over steps."""
-        groups = [s.group for s in self.setting.data[0]]
-        found = zip(self.setting.cards, self.ranks, self.unions, strict=True)
-        return tuple(network_part(card, ranks, unions, groups) for card, ranks, unions in found)
+        found = zip(self.plan.cards, self.ranks, self.unions, strict=True)
+        return tuple(network_part(*one, self.plan.groups) for one in found)
 
 
-def network_part(card: ModelCard, ranks: NDArray[Any], unions: NDArray[Any], groups: Sequence[str]) -> Network:
+def network_part(card: ModelCard, ranks: NDArray[Any], unions: NDArray[Any], groups: Sequence[str]) -> results.Network:
     """One model's part of the result."""
     places = np.flatnonzero(ranks[:, 0] >= 0).tolist()
-    mine = [groups[p] for p in places]
+    pictures = [groups[p] for p in places]
     classification = tuple(
-        StepTop(t + 1, *(percent(ranks[places, t] < k, mine) for k in (1, 5))) for t in range(card.steps)
+        results.StepTop(t + 1, *(percent(ranks[places, t] < k, pictures) for k in (1, 5))) for t in range(card.steps)
     )
     union: Any = {
-        name: {f"top{k}": percent(unions[places, i, j], mine) for j, k in enumerate((1, 5))}
+        name: {f"top{k}": percent(unions[places, i, j], pictures) for j, k in enumerate((1, 5))}
         for i, name in enumerate(("unfiltered", "filtered"))
     }
-    return Network(card.name, card.sha256, card.family, card.steps, classification, union if card.steps > 1 else None)
+    steps = card.steps
+    return results.Network(card.name, card.sha256, card.family, steps, classification, union if steps > 1 else None)
 
 
+@dataclass(frozen=True)
 class _Rows:
-    """The rows of a result. Args: see `summarise`."""
+    """Makes the rows of a result; `found` are the samples at the `chosen` levels."""
 
-    def __init__(
-        self,
-        setting: Setting,
-        counts: Mapping[Key, Tally],
-        found: Mapping[Key, Outcome],
-        chosen: Mapping[Key, NDArray[np.int64]],
-    ) -> None:
-        self.setting, self.counts, self.found, self.chosen = setting, counts, found, chosen
-        texts = [str(s) for s in setting.options.sources if s.kind == "cam"]
-        # The first class map of the first model: others are compared with it.
-        self.reference = next(((0, t) for t in texts if (0, t) in found), None)
+    plan: Plan
+    counts: Mapping[Key, Tally]
+    found: Mapping[Key, Outcome]
+    chosen: Mapping[Key, NDArray[np.int64]]
 
-    def row(self, key: Key) -> Row:
+    @cached_property
+    def reference(self) -> Key | None:
+        """The first class map of the first model, with which others are compared."""
+        keys = ((0, str(s)) for s in self.plan.options.sources if s.kind == "cam")
+        return next((key for key in keys if key in self.found), None)
+
+    def row(self, key: Key) -> results.Row:
         """One row."""
         source, counts = parse(key[1]), self.counts[key]
-        card = None if key[0] < 0 else self.setting.cards[key[0]]
+        card = None if key[0] < 0 else self.plan.cards[key[0]]
         has_boxes = key in self.found and len(self.found[key].places) > 0
-        return Row(
+        return results.Row(
             model=card.name if card else None,
             source=str(source),
-            step=self.setting.step(key) + 1 if card else None,
+            step=self.plan.step(key) + 1 if card else None,
             kind=_KINDS.get(source.kind, "attention"),
             title=_title(source, card.family if card else None),
             n=int(counts.n[0].sum()),
@@ -335,50 +274,50 @@ class _Rows:
             cases=self._cases(self.found[key]) if has_boxes else {"best": (), "worst": ()},
         )
 
-    def _groups(self, places: NDArray[np.int64]) -> list[str]:
-        return [self.setting.data[0][place].group for place in places]
+    def _percent(self, values: NDArray[Any], places: NDArray[np.int64]) -> Interval:
+        return percent(values, [self.plan.groups[place] for place in places])
 
-    def _difference(self, key: Key) -> Value | None:
-        """In points, over the samples that both have."""
+    def _difference(self, key: Key) -> Interval | None:
+        """Difference from the reference in points, over the samples that both have."""
         if self.reference is None or self.reference == key:
             return None
         gaps = self.found[key].right[:, 0, MIDDLE] - self.found[self.reference].right[:, 0, MIDDLE]
         both = np.flatnonzero(np.isfinite(gaps))
-        return percent(gaps[both], self._groups(both)) if len(both) else None
+        return self._percent(gaps[both], both) if len(both) else None
 
-    def _boxes(self, key: Key) -> Boxes:
+    def _boxes(self, key: Key) -> results.Boxes:
         out, chosen, counts = self.found[key], self.chosen[key], self.counts[key]
         places, n = out.places, int(counts.n[0].sum())
-        groups, right, rank = self._groups(places), out.right[places], out.rank[places]
+        right, rank = out.right[places], out.rank[places]
         shares = counts.right[0].sum(axis=0) * 100 / n  # (versions, deltas, L)
-        axis = np.array(SIDES) if key[1] == "centre_box" else self.setting.options.thresholds.levels / 255
-        of = list(enumerate(NAMES))
-        most = [{d: round(float(shares[v, j].max()), 2) for j, d in of} for v in (0, 1)]
-        reported = [{d: percent(right[:, v, j], groups) for j, d in of} for v in (0, 1)]
-        levels = [{d: tuple(round(float(axis[k]), 4) for k in chosen[0, v, j]) for j, d in of} for v in (0, 1)]
-        curve = [{d: tuple(round(float(c), 2) for c in shares[v, j]) for j, d in of} for v in (0, 1)]
+        axis = np.array(SIDES) if key[1] == "centre_box" else self.plan.options.thresholds.levels / 255
+        deltas = list(enumerate(results.NAMES))
+        most = [{d: round(float(shares[v, j].max()), 2) for j, d in deltas} for v in (0, 1)]
+        reported = [{d: self._percent(right[:, v, j], places) for j, d in deltas} for v in (0, 1)]
+        levels = [{d: tuple(round(float(axis[k]), 4) for k in chosen[0, v, j]) for j, d in deltas} for v in (0, 1)]
+        curve = [{d: tuple(round(float(c), 2) for c in shares[v, j]) for j, d in deltas} for v in (0, 1)]
         known = right[:, 0, MIDDLE]
         answered = (rank >= 0).all() and key[0] >= 0
-        return Boxes(
-            max=Most(most[0], most[1], round(float(np.mean(shares[1].max(axis=1))), 2)),
-            reported=Reported(reported[0], reported[1], percent(right[:, 1].mean(axis=1), groups)),
+        return results.Boxes(
+            max=results.Most(most[0], most[1], round(float(np.mean(shares[1].max(axis=1))), 2)),
+            reported=results.Reported(reported[0], reported[1], self._percent(right[:, 1].mean(axis=1), places)),
             thresholds={"v1": levels[0], "v2": levels[1]},
             gt_known=reported[0]["50"],
             gt_known_splits=_over_splits(out, n),
-            top1_loc=percent(known * (rank < 1), groups) if answered else None,
-            top5_loc=percent(known * (rank < 5), groups) if answered else None,
-            curve=Curve(tuple(round(float(a), 4) for a in axis), *curve),
+            top1_loc=self._percent(known * (rank < 1), places) if answered else None,
+            top5_loc=self._percent(known * (rank < 5), places) if answered else None,
+            curve=results.Curve(tuple(round(float(a), 4) for a in axis), *curve),
             difference=self._difference(key),
         )
 
-    def _cases(self, out: Outcome) -> dict[Any, tuple[Case, ...]]:
-        """The samples with the highest and lowest IoU; which of equal ones is decided by a hash of the name."""
-        data = self.setting.data[0]
+    def _cases(self, out: Outcome) -> dict[Any, tuple[results.Case, ...]]:
+        """The samples with the highest and the lowest IoU; a hash of the name breaks ties."""
+        data = self.plan.data[0]
         tie = {p: sha256(data[p].id.encode("utf-8", "replace")).hexdigest() for p in out.places.tolist()}
         order = sorted(tie, key=lambda p: (-out.iou[p], tie[p]))
         picked = {"best": order[:CASES], "worst": order[::-1][: min(CASES, max(len(order) - CASES, 0))]}
         return {
-            name: tuple(Case(data[p].id, p, round(float(out.iou[p]), 3)) for p in places)
+            name: tuple(results.Case(data[p].id, p, round(float(out.iou[p]), 3)) for p in places)
             for name, places in picked.items()
         }
 
@@ -389,7 +328,7 @@ def _title(source: MapSpec, family: str | None) -> str:
 
 
 def _over_splits(out: Outcome, n: int) -> dict[Any, float] | None:
-    """Lowest and highest GT-known of the splits in percent: how much luck there is in one of them."""
+    """Lowest and highest GT-known of the splits in percent, which shows how much depends on chance."""
     if np.isfinite(out.hits).sum() < 2:
         return None
     ends = {"low": np.nanmin(out.hits), "high": np.nanmax(out.hits)}

@@ -1,12 +1,13 @@
-"""What is made of the scores in an evaluation's rows: counts at every threshold, and samples at the chosen ones.
+"""Accumulators of the scores in an evaluation's rows: counts at every threshold, and samples at the chosen ones.
 
-Both are of one form, see `viz.measures.jobs.gather`: nothing that is kept grows with the number of thresholds times
+Rows come in any order, which does not change the result. Memory never grows with the number of thresholds times
 pictures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
@@ -14,21 +15,20 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from viz.measures.intervals import ends
+from viz.measures.intervals import Interval, ends
 from viz.measures.jobs.rows import Row
-from viz.measures.localization.packing import unpack_bits, unpack_counts, unpack_shares
-from viz.measures.localization.protocol import DELTAS, pxap
-from viz.measures.localization.results import VERSIONS, Value
+from viz.measures.localization.options import Key
+from viz.measures.localization.protocol import DELTAS, Thresholds, pxap
+from viz.measures.localization.results import VERSIONS
+from viz.measures.localization.scores import SIDES, unpack_bits, unpack_counts, unpack_shares
 
 MIDDLE = DELTAS.index(50)
-# Draws of PxAP's bootstrap: each holds a histogram of its own.
+# Draws of PxAP's bootstrap: each has a histogram of its own.
 PXAP_DRAWS = 200
-# Model and source; baselines belong to no model and are filed under -1.
-Key = tuple[int, str]
 
 
 def entries(row: Row, data: int) -> Iterator[tuple[Key, Mapping[str, Any]]]:
-    """The scores of a row, if it is of that data set."""
+    """The scores of a row, if it belongs to that data set."""
     if row["d"] == data:
         for source, entry in row.get("s", {}).items():
             yield (-1 if source.startswith("centre_") else int(row["m"]), source), entry
@@ -37,14 +37,14 @@ def entries(row: Row, data: int) -> Iterator[tuple[Key, Mapping[str, Any]]]:
 def picture_weights(group: str) -> NDArray[np.float64]:
     """Poisson(1) weights (draws,) of a picture: a bootstrap that needs one picture at a time.
 
-    Source: Hanley and MacGibbon 2006; Chamandy et al. 2012. The seed is the picture's name, so order plays no part.
+    Source: Hanley and MacGibbon 2006; Chamandy et al. 2012. The seed is the picture's name, so order does not matter.
     """
     return np.random.default_rng(crc32(group.encode("utf-8", "replace"))).poisson(1.0, PXAP_DRAWS).astype(np.float64)
 
 
 @dataclass
 class Tally:
-    """Counts of one model and source on one data set.
+    """Counts of one map of one model on one data set.
 
     `right` int64 (splits, folds, 2 versions, deltas, L); `n` (splits, folds) samples with boxes; `pixels` (2, bins) and
     `drawn` (draws, 2, bins) its bootstrap; `masks` samples with a mask.
@@ -57,7 +57,7 @@ class Tally:
     masks: int = 0
 
     def add(self, entry: Mapping[str, Any], folds: NDArray[np.int64], group: str) -> None:
-        """Count one entry: `folds` (splits,) of its picture, which is named `group`."""
+        """Count one entry; `folds` (splits,) are those of its picture `group`."""
         shape, splits = self.right.shape[3:], np.arange(len(folds))
         if "b1" in entry:
             self.n[splits, folds] += 1
@@ -69,41 +69,39 @@ class Tally:
             self.pixels += pixels
             self.drawn += picture_weights(group)[:, None, None] * pixels
 
-    def pxap(self) -> Value | None:
-        """PxAP in percent with its bootstrap interval, or None without masks."""
+    def pxap(self) -> Interval | None:
+        """PxAP in percent with its bootstrap interval; None without masks."""
         if not self.masks:
             return None
         value = pxap(self.pixels)
         drawn = np.array([pxap(h) for h in self.drawn])
         drawn = drawn[np.isfinite(drawn)]
         if not np.isfinite(value) or not len(drawn):
-            return Value(None, None, None, self.masks)
+            return Interval(math.nan, math.nan, math.nan, self.masks)
         low, high = ends(drawn)
-        return Value(round(value, 2), round(low, 2), round(high, 2), self.masks)
+        return Interval(value, low, high, self.masks).rounded(2)
 
 
 @dataclass
 class Tallies:
-    """A `Tally` for each model and source.
+    """A `Tally` for each model and map.
 
     Attributes:
-        data: place of the data set in the request. folds: (splits, samples), 0 .. `count` - 1. groups: of the samples.
-        levels: of the sweep, by source. bins: of a histogram of pixels.
+        data: number of the data set. folds: (splits, samples), numbered from 0. groups: pictures of the samples.
     """
 
     data: int
     folds: NDArray[np.int64]
     groups: Sequence[str]
-    count: int
-    levels: Callable[[str], int]
-    bins: int
+    thresholds: Thresholds
     found: dict[Key, Tally] = field(default_factory=dict)
 
     def empty(self, source: str) -> Tally:
-        """A tally of nothing."""
-        sizes = (len(self.folds), self.count)
-        right = np.zeros((*sizes, len(VERSIONS), len(DELTAS), self.levels(source)), np.int64)
-        return Tally(right, np.zeros(sizes, np.int64), np.zeros((2, self.bins)), np.zeros((PXAP_DRAWS, 2, self.bins)))
+        """An empty tally."""
+        sizes, bins = (len(self.folds), int(self.folds.max()) + 1), len(self.thresholds.values) + 2
+        levels = len(SIDES) if source == "centre_box" else len(self.thresholds.levels)
+        right = np.zeros((*sizes, len(VERSIONS), len(DELTAS), levels), np.int64)
+        return Tally(right, np.zeros(sizes, np.int64), np.zeros((2, bins)), np.zeros((PXAP_DRAWS, 2, bins)))
 
     def update(self, row: Row) -> None:
         for key, entry in entries(row, self.data):
@@ -112,17 +110,14 @@ class Tallies:
             place = int(row["i"])
             self.found[key].add(entry, self.folds[:, place], self.groups[place])
 
-    def compute(self) -> dict[Key, Tally]:
-        return self.found
-
 
 @dataclass
 class Outcome:
-    """What each sample gives at the thresholds that were chosen; at most some bytes a sample.
+    """The samples at the chosen thresholds; a few bytes per sample.
 
-    `right` (N, versions, deltas): share of the splits in which the sample is right, 0 to 1; `iou` (N,) of the first
-    split; both NaN where a sample has no box. `rank` (N,) of its class, -1 where it has none. `hits` (splits,): samples
-    that are right in each split (v1 at 50 %), NaN where a split chose no threshold.
+    `right` (N, versions, deltas): share of the splits in which the sample is right, 0 to 1; `iou` (N,) in the first
+    split; both NaN where a sample has no box. `rank` (N,) of its class, -1 where it has none. `hits` (splits,): number
+    of samples that are right in each split (v1 at 50 %), NaN where a split chose no threshold.
     """
 
     iou: NDArray[np.float64]
@@ -132,7 +127,7 @@ class Outcome:
 
     @property
     def places(self) -> NDArray[np.int64]:
-        """The samples that have a box."""
+        """The samples with a box."""
         return np.flatnonzero(np.isfinite(self.iou))
 
 
@@ -141,8 +136,7 @@ class Outcomes:
 
     Args:
         folds: (splits, samples). chosen: int64 (splits, versions, deltas, folds), the level of each; -1 in a split
-            that cannot choose.
-        step_of: 0-based step whose answer top-1 localization asks for.
+            that cannot choose. step_of: 0-based step whose answer top-1 localization uses.
     """
 
     def __init__(
@@ -176,6 +170,3 @@ class Outcomes:
             out.hits += right[:, 0, MIDDLE]
             if "rank" in row:
                 out.rank[place] = row["rank"][self.step_of[key]]
-
-    def compute(self) -> dict[Key, Outcome]:
-        return self.found

@@ -1,4 +1,4 @@
-"""The rows of an evaluation: one for each model and sample, made batch by batch. See `viz.measures.jobs.runner`."""
+"""The rows of an evaluation: one per model and sample, made batch by batch. See `viz.measures.jobs.runner`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,27 +14,26 @@ from numpy.typing import NDArray
 from viz.core.finite import missing
 from viz.core.map_spec import MapSpec
 from viz.core.trace import Trace
-from viz.datasets import Dataset, DatasetError, Sample, has_object, load_mask, open_sample
+from viz.datasets import DatasetError, Sample, has_object, load_mask, open_sample
 from viz.datasets.core import Box
 from viz.errors import VizError
-from viz.measures.jobs.rows import MADE_FROM, ROWS_FORM, Row, made_from, names_of
-from viz.measures.jobs.runner import reason_of
-from viz.measures.jobs.task import Place, SetTask
+from viz.measures.jobs.rows import MADE_FROM, Row, made_from, names_of
+from viz.measures.jobs.runner import Place, Task
 from viz.measures.localization.batch import native_maps, prepare_all, probes_for, trace_batch
-from viz.measures.localization.options import Options
+from viz.measures.localization.options import Plan
 from viz.measures.localization.protocol import resize_boxes, resize_mask
-from viz.measures.localization.scores import Truth, floor_entries, map_entry
+from viz.measures.localization.scores import Truth, baseline_entries, map_entry
 from viz.measures.localization.tdam_rule import filter_steps, rule_box
 from viz.picture import Picture
-from viz.run.engine import Engine, Model, versions
+from viz.run.engine import Model
 
 _MIXED = {None: None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A sample whose picture could be read: `truth` on the protocol's square, `notes` on what was changed in it,
-    `made_from` of `viz.measures.jobs.rows`."""
+    """A sample whose picture was read: `truth` on the protocol's square, `notes` on what was changed in it, `made_from`
+    of `viz.measures.jobs.rows`."""
 
     position: int
     sample: Sample
@@ -45,70 +43,38 @@ class Opened:
     made_from: str
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """Chunk `number` is `count` samples from `start` of data set `data`, under model `model`."""
-
-    model: int
-    data: int
-    start: int
-    count: int
-
-
-class EvaluationTask(SetTask):
+class EvaluationTask(Task):
     """An evaluation as a task.
 
-    Rows: ``m`` model, ``d`` data set (0 is reported, 1 tunes), ``i`` position; then either ``failed`` (a sentence) or
-    ``h`` (digest of the picture's bytes), ``of`` (digest of all that the row is made from), ``rank`` (for each step the
-    place of the sample's class, from 0; as many as there are classes where the answer is not finite), ``union`` (right
-    by any step among the first 1, 5; unfiltered, filtered), ``c`` (1: a box was cut at the picture's edge, or left out
-    beyond it), ``e`` (1: its mask is empty and not used), ``nf`` (what of the pass is not finite: sources, and "" for
-    the answer; only where something is), ``s`` {source: entry of `viz.measures.localization.scores`}. Every row
-    is sealed, see `viz.measures.jobs.rows`.
+    Rows: ``m`` model, ``d`` data set (0 is reported, 1 tunes), ``i`` position; then either ``failed`` (the reason) or
+    ``h`` (digest of the picture's bytes), ``of`` (digest of the row's inputs), ``rank`` (rank of the sample's class at
+    each step, from 0; the number of classes where the answer is not finite), ``union`` (right at any step among the
+    first 1, 5; unfiltered, filtered), ``c`` (1: a box was clipped at the edge of the picture, or dropped beyond it),
+    ``e`` (1: the mask is empty and ignored), ``nf`` (what is not finite, if anything: maps, and "" for the answer),
+    ``s`` {map: entry of `viz.measures.localization.scores`}. Every row is sealed, see `viz.measures.jobs.rows`.
 
     Args:
-        models: names or files. checkpoints: their sha256, part of the request.
-        sources: for each model what is read of it: (text in the result, source).
-        data: the data set that is reported, then the one that thresholds are tuned on, if any.
-        engine: loads the models, and keeps some of them.
-        readers: threads that open the pictures of the next chunk meanwhile; 0 opens them in turn.
+        readers: threads that read the pictures of the next chunk ahead; 0 reads them in turn.
     """
 
     NAMES = ("m", "d", "i")
 
-    def __init__(
-        self,
-        models: Sequence[str],
-        checkpoints: Sequence[str],
-        sources: Sequence[Sequence[tuple[str, MapSpec]]],
-        data: Sequence[Dataset],
-        options: Options,
-        *,
-        engine: Engine,
-        readers: int = 0,
-    ) -> None:
-        super().__init__()
-        self.models, self.checkpoints, self.sources = tuple(models), tuple(checkpoints), tuple(sources)
-        self.data, self.options = tuple(data), options
-        self.engine = engine
+    def __init__(self, plan: Plan, readers: int = 0) -> None:
+        super().__init__("evaluation", plan.device.partition(":")[0])
+        self.plan, self.data, self.options = plan, plan.data, plan.options
+        # Model, data set and samples of each chunk.
         self._chunks = [
-            Chunk(m, d, start, min(options.batch, len(one) - start))
-            for m in range(len(models))
-            for d, one in enumerate(data)
-            for start in range(0, len(one), options.batch)
+            (m, d, range(start, min(start + self.options.batch, len(one))))
+            for m in range(len(plan.models))
+            for d, one in enumerate(plan.data)
+            for start in range(0, len(one), self.options.batch)
         ]
         self._readers = ThreadPoolExecutor(readers) if readers else None
-        self._ahead: dict[int, list[Future[Opened | Row]]] = {}
+        self._ahead: dict[Place, Future[Opened]] = {}
 
-    def request(self) -> dict[str, Any]:
-        """What decides the rows."""
+    def asked_for(self) -> Row:
         return {
-            "kind": "evaluation",
-            "rows": ROWS_FORM,
-            # Sums differ in their last digits between libraries and devices: rows of two must not be mixed.
-            "versions": versions(),
-            "device": self.engine.device.partition(":")[0],
-            "models": [[Path(m).name, c] for m, c in zip(self.models, self.checkpoints, strict=True)],
+            "models": [[Path(m).name, c.sha256] for m, c in zip(self.plan.models, self.plan.cards, strict=True)],
             "data": [[d.name, d.split, names_of(d)] for d in self.data],
             "options": self.options.to_json(),
         }
@@ -117,8 +83,8 @@ class EvaluationTask(SetTask):
         return len(self._chunks)
 
     def places(self, chunk: int) -> list[Place]:
-        here = self._chunks[chunk]
-        return [(here.model, here.data, i) for i in range(here.start, here.start + here.count)]
+        model, data, samples = self._chunks[chunk]
+        return [(model, data, i) for i in samples]
 
     def made_from(self, sample: Place) -> str:
         data, place = sample
@@ -133,40 +99,34 @@ class EvaluationTask(SetTask):
         Raises:
             VizError: its file is not the one that was planned with.
         """
-        found = self.engine.model(self.models[number])
-        if found.card.sha256 != self.checkpoints[number]:
-            raise VizError(f"The checkpoint file of {found.card.name} changed while the run was at work.")
+        found = self.plan.engine.model(self.plan.models[number])
+        if found.card.sha256 != self.plan.cards[number].sha256:
+            raise VizError(f"The checkpoint file of {found.card.name} changed during the run.")
         return found
 
-    def measured(self, chunk: int) -> list[Row]:
-        opened = self._open(chunk)
-        rows: list[Row] = [o for o in opened if isinstance(o, dict)]
-        good = [o for o in opened if not isinstance(o, dict)]
-        return rows + self._measure(good, self._chunks[chunk].model) if good else rows
+    def run(self, chunk: int) -> list[Row]:
+        if self._readers is not None:
+            # Only the next chunk is guessed. With several processes it may be another's, and the guess is wasted.
+            places = [place for n in (chunk, chunk + 1) if n < len(self._chunks) for place in self.places(n)]
+            self._ahead = {p: self._ahead.get(p) or self._readers.submit(self._opened, p) for p in places}
+        return super().run(chunk)
 
-    def _open(self, chunk: int) -> list[Opened | Row]:
-        jobs = self._jobs(chunk)
-        if self._readers is None:
-            return [read_sample(*job) for job in jobs]
-        waiting = self._ahead.pop(chunk, None) or [self._readers.submit(read_sample, *job) for job in jobs]
-        # Only the plain next chunk is guessed; under several processes it may be another's, and the guess is lost.
-        self._ahead.clear()
-        if chunk + 1 < len(self._chunks):
-            self._ahead[chunk + 1] = [self._readers.submit(read_sample, *job) for job in self._jobs(chunk + 1)]
-        return [w.result() for w in waiting]
+    def read(self, place: Place) -> Opened:
+        return self._opened(place) if self._readers is None else self._ahead[place].result()
 
-    def _jobs(self, chunk: int) -> list[tuple[int, Sample]]:
-        return [(i, self.data[d][i]) for _, d, i in self.places(chunk)]
+    def _opened(self, place: Place) -> Opened:
+        _, data, position = place
+        return open_with_truth(position, self.data[data][position])
 
     def traced(
         self, number: int, opened: Sequence[Opened], only: str | None = None
     ) -> tuple[list[Trace], Iterator[tuple[str, int, NDArray[np.float32]]]]:
-        """Traces of a batch under a model; then, source by source, (source, place in the batch, map).
+        """Traces of a batch under a model; then, map by map, (its text, place in the batch, values).
 
-        A sample whose label is no class of the network has no class map. `only`: one of the sources.
+        A sample whose label is not a class of the network has no class map. `only`: one of the maps.
         """
         model, options = self.model(number), self.options
-        sources = [(text, source) for text, source in self.sources[number] if only in (None, text)]
+        sources = [(text, source) for text, source in self.plan.sources[number] if only in (None, text)]
         pictures = [o.picture for o in opened]
         x, geometries = prepare_all(model, pictures)
         probes = probes_for([source for _, source in sources])
@@ -190,19 +150,19 @@ class EvaluationTask(SetTask):
 
         return traces, maps()
 
-    def _measure(self, opened: Sequence[Opened], number: int) -> list[Row]:
-        thresholds = self.options.thresholds
-        traces, maps = self.traced(number, opened)
+    def measured(self, chunk: int, read: list[Opened]) -> list[Row]:
+        thresholds, number = self.options.thresholds, self._chunks[chunk][0]
+        traces, maps = self.traced(number, read)
         lost = [[""] if missing(t.logits) else [] for t in traces]
-        # Floors look at no network: once is enough.
-        entries = [dict(floor_entries(o.truth, thresholds)) if number == 0 else {} for o in opened]
+        # Baselines ignore the network: the rows of the first one hold them.
+        entries = [dict(baseline_entries(o.truth, thresholds)) if number == 0 else {} for o in read]
         for text, k, native in maps:
-            entries[k][text] = map_entry(native, opened[k].truth, thresholds)
+            entries[k][text] = map_entry(native, read[k].truth, thresholds)
             if missing(native):
                 lost[k].append(text)
         return [
             _classified(o, t) | ({"nf": names} if names else {}) | {"s": found}
-            for o, t, names, found in zip(opened, traces, lost, entries, strict=True)
+            for o, t, names, found in zip(read, traces, lost, entries, strict=True)
         ]
 
     def _class_of(self, opened: Opened, trace: Trace, source: MapSpec) -> int | None:
@@ -213,18 +173,19 @@ class EvaluationTask(SetTask):
         return int(trace.logits[trace.step_number(source.step) - 1].argmax())
 
 
-def read_sample(position: int, sample: Sample) -> Opened | Row:
-    """The picture and truth of a sample, or the row that says why it cannot be used."""
-    try:
-        picture = open_sample(sample)
-        proof = made_from(sample, picture.sha256)
-        inside = _inside(sample, picture.size)
-        boxes = resize_boxes(inside, picture.size) if inside else None
-        mask = None if sample.mask is None else load_mask(sample)
-        if mask is not None and mask.shape != picture.size:
-            raise DatasetError(f"The mask of {sample.id} has another size than its picture.")
-    except VizError as error:
-        return {"i": position, "failed": reason_of(error)}
+def open_with_truth(position: int, sample: Sample) -> Opened:
+    """The picture and truth of a sample.
+
+    Raises:
+        VizError: a file cannot be read, or the mask does not fit.
+    """
+    picture = open_sample(sample)
+    proof = made_from(sample, picture.sha256)
+    inside = _inside(sample, picture.size)
+    boxes = resize_boxes(inside, picture.size) if inside else None
+    mask = None if sample.mask is None else load_mask(sample)
+    if mask is not None and mask.shape != picture.size:
+        raise DatasetError(f"The mask of {sample.id} differs in size from its picture.")
     notes: Row = {"c": 1} if inside != sample.boxes else {}
     if mask is not None and not has_object(mask):
         mask, notes = None, notes | {"e": 1}
@@ -233,7 +194,7 @@ def read_sample(position: int, sample: Sample) -> Opened | Row:
 
 
 def _inside(sample: Sample, size: tuple[int, int]) -> tuple[Box, ...]:
-    """The boxes cut at the picture's edges, where only the picture could tell its size; what lies outside goes."""
+    """The boxes clipped at the picture's edges, where the index does not give its size; boxes outside are dropped."""
     if sample.size is not None:
         return sample.boxes
     height, width = (float(v) for v in size)
@@ -242,7 +203,7 @@ def _inside(sample: Sample, size: tuple[int, int]) -> tuple[Box, ...]:
 
 
 def _classified(opened: Opened, trace: Trace) -> Row:
-    """Where the sample's class stands in each step's answer, and the union over steps."""
+    """The rank of the sample's class at each step, and the union over steps."""
     row: Row = {"i": opened.position, "h": opened.picture.sha256[:16], MADE_FROM: opened.made_from} | opened.notes
     wanted = opened.sample.class_index
     if wanted is None:
@@ -254,23 +215,18 @@ def _classified(opened: Opened, trace: Trace) -> Row:
 
 
 def _rank(logits: NDArray[np.float32], wanted: int) -> int:
-    """Classes before the wanted one; of equal logits the lower class comes first, as in a stable sort.
-
-    In half precision a pass can overflow. Comparisons with NaN are all false and would put the class first.
-    """
+    """Number of classes before the wanted one; of equal logits the lower class comes first, as in a stable sort."""
+    # In half precision a pass can overflow. Comparisons with NaN are all false and would put the class first.
     if not np.isfinite(logits).all():
         return len(logits)
     return int((logits > logits[wanted]).sum() + (logits[:wanted] == logits[wanted]).sum())
 
 
 def _union(trace: Trace, wanted: int) -> list[list[int]]:
-    """Whether any step has the class among its first 1, 5: unfiltered, and after the step filter of `tdam_rule`."""
+    """Whether the class is among the first 1, 5 at any step: unfiltered, and after the step filter of `tdam_rule`."""
     maps = [trace.class_map(t).native for t in range(1, trace.steps + 1)]
-    # In half precision a pass can overflow; a map without numbers has no box.
+    # In half precision a pass can overflow; a map that is not finite has no box.
     boxes = [rule_box(m) if np.isfinite(m).all() else (0, 0, 0, 0) for m in maps]
     filtered = filter_steps(trace.logits[:, None], np.array(boxes)[:, None])[:, 0]
-    return [[int(_any_among(z, wanted, k)) for k in (1, 5)] for z in (trace.logits, filtered)]
-
-
-def _any_among(logits: NDArray[np.float32], wanted: int, count: int) -> bool:
-    return any(_rank(z, wanted) < count for z in logits)
+    best = [min(_rank(step, wanted) for step in logits) for logits in (trace.logits, filtered)]
+    return [[int(rank < k) for k in (1, 5)] for rank in best]

@@ -1,9 +1,10 @@
-"""Where thresholds come from: another split, the other folds, or (the reference's optimistic number) the very pictures.
+"""Choice of thresholds: on another split, on the other folds, or (the reference's optimistic number) on the same
+pictures.
 
-A threshold is one number for a whole set of pictures, never one a picture: choosing the best threshold of each picture
+A threshold is one number for a whole set of pictures, never one per picture: the best threshold of each picture
 inflates the accuracy (clovaai/wsolevaluation issue 36 gives 85 % instead of 76 %).
 
-Which pictures share a fold is luck, and worth about a point on 250 pictures: cross-validated numbers are the mean over
+Which pictures share a fold is chance, worth about a point on 250 pictures: cross-validated numbers are the mean over
 many splits into folds.
 """
 
@@ -18,17 +19,14 @@ from numpy.typing import NDArray
 
 Tuning = Literal["cross-validated", "split", "same"]
 Counts = NDArray[np.int64]
-
-
-# Splits into folds that a cross-validated number is the mean over.
+# Splits into folds that a cross-validated number is averaged over.
 SPLITS = 20
 
 
 def folds_of(groups: Sequence[str], count: int, split: int = 0) -> NDArray[np.int64]:
-    """The fold 0 .. count - 1 of each sample: all samples of a picture together, folds of almost equal size.
+    """The fold 0 .. count - 1 of each sample. Samples of one picture share a fold; folds have almost equal size.
 
-    The order is that of the sha256 of the groups and the number of the split, so it depends on the pictures' names
-    alone.
+    The order is that of the sha256 of the split's number and the group, so it depends on the pictures' names alone.
     """
     salt = f"{split}\n" if split else ""
     different = sorted(set(groups), key=lambda g: sha256(f"{salt}{g}".encode("utf-8", "replace")).digest())
@@ -37,21 +35,16 @@ def folds_of(groups: Sequence[str], count: int, split: int = 0) -> NDArray[np.in
 
 
 def best_level(counts: Counts) -> int:
-    """The level with the most right pictures; of equal ones the middle one, which moves least from set to set.
-
-    Args:
-        counts: (L,) right pictures at each level.
-    """
+    """The level with the most right pictures, from `counts` (L,); of a tie the middle one, which varies least."""
     best = np.flatnonzero(counts == counts.max())
     return int(best[len(best) // 2])
 
 
 def levels_for(counts: Counts, tuning: Tuning, other: Counts | None = None) -> NDArray[np.int64]:
-    """The level that each fold is reported at.
+    """The level at which each fold is reported.
 
     Args:
-        counts: (folds, L) right pictures of each fold at each level.
-        other: (L,) of the tuning split, for ``split``.
+        counts: (folds, L) right pictures of each fold at each level. other: (L,) of the tuning split, for ``split``.
     """
     folds = len(counts)
     if tuning == "split" and other is not None:
