@@ -95,6 +95,11 @@ def panels_in_a_row(count: int, width: float, wanted: int | None) -> int:
     return math.ceil(count / math.ceil(count / most))
 
 
+def panel_width(total: float, per_row: int) -> float:
+    """Width in inches of each of `per_row` panels in a figure of that width."""
+    return (total - 2 * MARGIN - (per_row - 1) * COLUMN_GAP) / per_row
+
+
 def lay_out(spec: FigureSpec, contents: Sequence[Content], geometry: Geometry) -> Layout:
     """Place the panels in rows, titles above, colour bars below their panel or, when shared, below all of them."""
     style = preset(spec.preset)
@@ -102,7 +107,7 @@ def lay_out(spec: FigureSpec, contents: Sequence[Content], geometry: Geometry) -
     total = style.width(spec.columns)
     view = view_of(spec, geometry)
     per_row = panels_in_a_row(len(contents), total, spec.per_row)
-    width = (total - 2 * MARGIN - (per_row - 1) * COLUMN_GAP) / per_row
+    width = panel_width(total, per_row)
     if width < NARROWEST:
         most = int((total - 2 * MARGIN + COLUMN_GAP) / (NARROWEST + COLUMN_GAP))
         raise FigureError(f"{per_row} panels in a row are too narrow to read at {total:g} inches; take at most {most}.")

@@ -11,7 +11,6 @@ import numpy as np
 
 from viz.core.finite import finite
 from viz.figures.comparison.data import Compared
-from viz.figures.comparison.notes import notes_of
 from viz.files import csv_text
 from viz.run.engine import versions
 
@@ -102,7 +101,7 @@ def as_json(made: Compared) -> dict[str, Any]:
             "top_share": "the same intersection as a share of the smaller set",
             "box_iou": "intersection over union of the largest display boxes",
         },
-        "notes": list(notes_of(made)),
+        "notes": list(made.notes),
         "steps": steps,
         "versions": versions(),
     }
