@@ -204,7 +204,6 @@ def test_a_panel_equals_the_screens_overlay(model: Any, mode: Any, interpolation
         content,
         rgb,
         opaque(rgb),
-        geometry=trace.geometry,
         vector=False,
         view=(0.0, 0.0, float(width), float(height)),
     )

@@ -79,6 +79,14 @@ class Content:
         return "" if self.panel.map is None else self.panel.map.kind
 
     @property
+    def inner_neutral(self) -> float | None:
+        """The neutral value, where it lies between the ends of the scale."""
+        between = (
+            self.scale is not None and self.neutral is not None and self.scale.low < self.neutral < self.scale.high
+        )
+        return self.neutral if between else None
+
+    @property
     def raw_range(self) -> tuple[float, float]:
         """Smallest and largest value shown."""
         return finite_range([h.native for h in self.heatmaps] or [np.zeros(1) if self.values is None else self.values])

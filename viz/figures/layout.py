@@ -78,13 +78,20 @@ def line_height(size: float) -> float:
     return size * LINE / POINTS
 
 
+def whole(geometry: Geometry) -> Rect:
+    """The whole picture, in its own pixels."""
+    height, width = geometry.picture
+    return (0.0, 0.0, float(width), float(height))
+
+
+def inside(a: Rect, b: Rect) -> Rect:
+    """The part of `a` within `b`."""
+    return (max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3]))
+
+
 def view_of(spec: FigureSpec, geometry: Geometry) -> Rect:
     """The part of the picture (x0, y0, x1, y1) that the panels show."""
-    height, width = geometry.picture
-    if spec.view == "picture":
-        return (0.0, 0.0, float(width), float(height))
-    x0, y0, x1, y1 = geometry.seen
-    return (max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height)))
+    return whole(geometry) if spec.view == "picture" else inside(geometry.seen, whole(geometry))
 
 
 def panels_in_a_row(count: int, width: float, wanted: int | None) -> int:
