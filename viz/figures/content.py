@@ -79,12 +79,12 @@ class Content:
         return "" if self.panel.map is None else self.panel.map.kind
 
     @property
-    def inner_neutral(self) -> float | None:
-        """The neutral value, where it lies between the ends of the scale."""
-        between = (
-            self.scale is not None and self.neutral is not None and self.scale.low < self.neutral < self.scale.high
-        )
-        return self.neutral if between else None
+    def marks(self) -> tuple[float, ...]:
+        """The ends of the scale, and the neutral value where it lies between them."""
+        if self.scale is None:
+            return ()
+        ends = (self.scale.low, self.scale.high)
+        return (*ends, self.neutral) if self.neutral is not None and ends[0] < self.neutral < ends[1] else ends
 
     @property
     def raw_range(self) -> tuple[float, float]:
@@ -103,16 +103,12 @@ def contents(trace: Trace, spec: FigureSpec) -> tuple[Content, ...]:
     Raises:
         ModelError, ProbeError, FigureError: a step, class, channel or probe that the trace does not have.
     """
-    panels = [definite(trace, panel, spec.attribution) for panel in spec.panels]
+    panels = [_definite(trace, panel, spec.attribution) for panel in spec.panels]
     return _scaled(trace, spec, [_content(trace, spec, panel, letter_of(i)) for i, panel in enumerate(panels)])
 
 
-def definite(trace: Trace, panel: Panel, options: AttributionOptions | None = None) -> Panel:
-    """The panel with a definite map, see `Trace.definite`; a map of a vector becomes ``channels``.
-
-    Args:
-        options: of attribution panels; None takes the newest attribution of the trace.
-    """
+def _definite(trace: Trace, panel: Panel, options: AttributionOptions) -> Panel:
+    """The panel with a definite map, see `Trace.definite`; a map of a vector becomes ``channels``."""
     if panel.map is None:
         return panel
     asked = panel.map.at(-1) if panel.all_steps else panel.map
@@ -162,7 +158,8 @@ def _content(trace: Trace, spec: FigureSpec, panel: Panel, letter: str) -> Conte
     if panel.kind == "channels" and record is not None:
         made = replace(made, values=record.values, unit=record.unit, neutral=record.neutral, bounds=record.bounds)
     else:
-        maps = tuple(heatmap_of(trace, panel, step, options=spec.attribution) for step in steps)
+        options = used_options(panel.spec, spec.attribution)
+        maps = tuple(trace.heatmap(panel.spec, step, options=options) for step in steps)
         made = replace(made, heatmaps=maps, unit=maps[0].unit, neutral=maps[0].neutral, bounds=maps[0].bounds)
     quantity, text = _described(made, record)
     if panel.kind == "boxes":
@@ -190,13 +187,6 @@ def _titled(made: Content, title: str, words: str) -> Content:
             f"The title of panel ({made.letter}) has the character {odd!r} (U+{ord(odd):04X}), which the fonts lack."
         )
     return replace(made, words=words, title=own)
-
-
-def heatmap_of(
-    trace: Trace, panel: Panel, step: int | None = None, *, options: AttributionOptions | None = None
-) -> Heatmap:
-    """The map of a definite panel, at its own step or another."""
-    return trace.heatmap(panel.spec, step, options=used_options(panel.spec, options))
 
 
 def _described(made: Content, record: Record | None) -> tuple[str, str]:
@@ -265,7 +255,7 @@ def _scaled(trace: Trace, spec: FigureSpec, made: Sequence[Content]) -> tuple[Co
             continue
         mates = [(content, scale)]
         if spec.shared_scale and spec.scale != "fixed":
-            mates = [(c, s) for c, s in own if s is not None and _key(c) == _key(content)]
+            mates = [(c, s) for c, s in own if s is not None and _measures_alike(c, content)]
         scale = Scale(scale.mode, min(s.low for _, s in mates), max(s.high for _, s in mates))
         out.append(coloured(content, scale, _source(trace, [c for c, _ in mates], scale)))
     return tuple(out)
@@ -314,9 +304,9 @@ def _source(trace: Trace, mates: Sequence[Content], scale: Scale) -> str:
     return source
 
 
-def _key(content: Content) -> tuple[str, str, str]:
-    """Panels with the same key share a scale: one quantity in one unit, maps apart from channel vectors."""
-    return ("map" if content.is_map else content.panel.kind, content.quantity, content.unit)
+def _measures_alike(a: Content, b: Content) -> bool:
+    """Whether panels share a scale: one quantity in one unit, maps apart from channel vectors."""
+    return (a.panel.kind, a.quantity, a.unit) == (b.panel.kind, b.quantity, b.unit)
 
 
 def group_key(content: Content) -> tuple[str, str, str, str, str]:
@@ -342,7 +332,7 @@ def _scale(trace: Trace, spec: FigureSpec, content: Content) -> Scale | None:
     if content.shows == "attribution":
         # Other steps need not have been computed: the range is that of the panels.
         return scale_for(content.heatmaps[0], "image" if spec.scale == "steps" else spec.scale, fixed=spec.fixed)
-    together = [heatmap_of(trace, panel, step) for step in trace.steps_of(panel.spec)]
+    together = [trace.heatmap(panel.spec, step) for step in trace.steps_of(panel.spec)]
     return scale_for(content.heatmaps[0], spec.scale, together=together, fixed=spec.fixed)
 
 

@@ -29,7 +29,7 @@ from viz.figures.layout import TICK_GAP, BarBox, Layout, Place, inside, line_hei
 from viz.figures.raster import cells_extent, draw_photo, opaque, outline, paint, photo
 from viz.figures.spec import FigureSpec
 from viz.figures.text import clipped, numbers, properties, width_of
-from viz.geometry import Geometry
+from viz.geometry import Geometry, Rect
 
 FORMATS = ("pdf", "svg", "png")
 INK = "#1a1a1a"
@@ -75,7 +75,7 @@ def render(
     *,
     fmt: str,
     dpi: int | None = None,
-    box: tuple[float, float, float, float] | None = None,
+    box: Rect | None = None,
 ) -> bytes:
     """The figure as the bytes of a file; the same arguments give the same bytes.
 
@@ -112,15 +112,13 @@ class _Drawing:
         layout: Layout,
         *,
         vector: bool,
-        box: tuple[float, float, float, float] | None,
+        box: Rect | None,
     ) -> None:
         self.figure, self.contents, self.spec, self.layout = figure, contents, spec, layout
         self.vector, self.box = vector, box
-        x0, _, x1, _ = layout.view
         picture = contents[0].trace.picture
-        share = (x1 - x0) / picture.size[1]
-        shown = max((p.image.width for p in layout.panels), default=1.0)
-        self.photo = photo(picture.rgb, shown, share)
+        share = (layout.view[2] - layout.view[0]) / picture.size[1]
+        self.photo = photo(picture.rgb, max(p.image.width for p in layout.panels), share)
         self.photo_rgba = opaque(self.photo)
 
     def panels(self) -> None:
@@ -143,6 +141,10 @@ class _Drawing:
         low = 1 - (place.y + place.height) / height
         return self.figure.add_axes((place.x / width, low, place.width / width, place.height / height))
 
+    def width(self, text: str, size: float) -> float:
+        """Width in inches of a line of text."""
+        return width_of(text, self.layout.font, size)
+
     def text(self, x: float, y: float, text: str, size: float, *, align: str = "left") -> None:
         """A line of text whose line box begins at (x, y) inches; user text is never read as mathematics."""
         self.figure.text(
@@ -160,11 +162,13 @@ class _Drawing:
         """The photo, and over it a map or boxes, and the crop frame."""
         axes = self.axes(place)
         x0, y0, x1, y1 = self.layout.view
-        axes.set(xlim=(x0, x1), ylim=(y1, y0))
+        limits = {"xlim": (x0, x1), "ylim": (y1, y0)}
+        axes.set(**limits)
         axes.set_axis_off()
         draw_photo(axes, content, self.photo, self.photo_rgba, vector=self.vector, view=self.layout.view)
         if content.panel.map is not None and content.panel.map.name == "directions":
             self.arrows(axes, content)
+            axes.set(**limits)
         if self.spec.crop_frame and self.spec.view == "picture":
             self.frame(axes, content.trace.geometry)
         if content.boxes:
@@ -180,15 +184,12 @@ class _Drawing:
         h, w = pulls.shape[1:]
         x0, y0, x1, y1 = cells_extent(content.trace.geometry)
         wide, high = (x1 - x0) / w, (y1 - y0) / h
-        longest = float(np.hypot(pulls[0], pulls[1]).max()) or 1.0
-        unit = 0.9 * min(wide, high) / longest
+        unit = 0.9 * min(wide, high) / (float(np.hypot(pulls[0], pulls[1]).max()) or 1.0)
         x, y = np.meshgrid(x0 + (np.arange(w) + 0.5) * wide, y0 + (np.arange(h) + 0.5) * high)
         look = {"units": "xy", "angles": "xy", "scale_units": "xy", "scale": 1.0, "pivot": "mid"}
         look |= {"headwidth": 3.2, "headlength": 3.6, "headaxislength": 3.2, "minlength": 0.2}
         for width, colour in ((0.17, "black"), (0.09, "white")):
             axes.quiver(x, y, pulls[0] * unit, pulls[1] * unit, color=colour, width=width * min(wide, high), **look)
-        limits = self.layout.view
-        axes.set(xlim=(limits[0], limits[2]), ylim=(limits[3], limits[1]))
 
     def frame(self, axes: Any, geometry: Geometry) -> None:
         """The edge of what the network saw, where that is not the whole picture: white between dark."""
@@ -198,6 +199,7 @@ class _Drawing:
                 axes.add_patch(outline(seen, lw=line, ec=colour, joinstyle="miter"))
 
     def boxes(self, axes: Any, content: Content, place: Place) -> None:
+        """Display boxes, one colour per step."""
         steps = sorted({s for s, _ in content.boxes})
         colours = {step: BOX_COLOURS[i % len(BOX_COLOURS)] for i, step in enumerate(steps)}
         # Earlier steps have wider lines, so that equal boxes on top of each other stay visible as bands.
@@ -223,18 +225,15 @@ class _Drawing:
                 path_effects=[withStroke(linewidth=1.6, foreground="black")],
                 parse_math=False,
             )
-            x += (0.05 + width_of(str(step), self.layout.font, size)) * per_inch
+            x += (0.05 + self.width(str(step), size)) * per_inch
 
     def channels(self, content: Content, place: Place) -> None:
         """One filled step curve of all channels: readable from 16 to a few thousand of them."""
         values, scale, size = content.values, content.scale, self.layout.preset.tick
         if values is None or scale is None:
             return
-        marks = [scale.low, scale.high]
-        if content.inner_neutral is not None:
-            marks.insert(1, content.inner_neutral)
-        labels = numbers(scale.low, scale.high, *marks)
-        left = max(width_of(t, self.layout.font, size) for t in labels) + 0.06
+        labels = numbers(scale.low, scale.high, *content.marks)
+        left = max(self.width(t, size) for t in labels) + 0.06
         foot = line_height(size) + 0.03
         inner = Place(place.x + left, place.y + 0.03, place.width - left - 0.02, place.height - foot - 0.03)
         axes = self.axes(inner)
@@ -249,31 +248,27 @@ class _Drawing:
             axes.axhline(base, color=INK, lw=0.5)
         else:
             axes.stairs(heights, edges, baseline=None, color=BARS, lw=0.8)
-        axes.set(xlim=(0, len(heights)), ylim=(low, high), xticks=[], yticks=marks)
+        axes.set(xlim=(0, len(heights)), ylim=(low, high), xticks=[], yticks=sorted(content.marks))
         axes.set_yticklabels([])
         axes.tick_params(axis="y", length=2, width=0.5, color=SOFT, pad=1)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
         for side in ("left", "bottom"):
             axes.spines[side].set(linewidth=0.5, color=SOFT)
-        for mark, label in sorted(zip(marks, labels, strict=True), key=lambda m: m[0] not in (scale.low, scale.high)):
+        for mark, label in zip(content.marks, labels, strict=True):
             y = inner.y + inner.height * (high - mark) / (high - low) - 0.56 * size / 72
             if mark in (scale.low, scale.high) or min(abs(mark - scale.low), abs(mark - scale.high)) > 0.25 * extent:
                 self.text(inner.x - 0.045, y, label, size, align="right")
         how = ", sorted" if content.panel.order == "sorted" else ""
-        long, short = f"{len(heights)} channels{how}", f"{len(heights)} ch.{how}"
-        words = clipped(
-            long if width_of(long, self.layout.font, size) <= inner.width else short,
-            place.width,
-            self.layout.font,
-            size,
-        )
-        middle = min(inner.x + inner.width / 2, place.x + place.width - width_of(words, self.layout.font, size) / 2)
+        words = f"{len(heights)} channels{how}"
+        if self.width(words, size) > inner.width:
+            words = clipped(f"{len(heights)} ch.{how}", place.width, self.layout.font, size)
+        middle = min(inner.x + inner.width / 2, place.x + place.width - self.width(words, size) / 2)
         self.text(middle, inner.y + inner.height + 0.03, words, size, align="center")
 
     def bar(self, content: Content, bar: BarBox) -> None:
         """A colour bar: the palette, its end numbers, the neutral value where there is room, and what is measured."""
-        scale, strip, font, size = content.scale, bar.strip, self.layout.font, self.layout.preset.tick
+        scale, strip, size = content.scale, bar.strip, self.layout.preset.tick
         if scale is None:
             return
         axes = self.axes(strip)
@@ -281,20 +276,19 @@ class _Drawing:
         paint(axes, opaque(palette(content.palette)[None]), (0.0, 0.0, 256.0, 1.0), vector=self.vector)
         for spine in axes.spines.values():
             spine.set(linewidth=0.4, color=SOFT)
-        neutral = content.inner_neutral
-        marks = [scale.low, scale.high] if neutral is None else [scale.low, scale.high, neutral]
         for digits in (3, 2, 1):  # fewer where the strip is short
-            labels = numbers(scale.low, scale.high, *marks, digits=digits)
-            if sum(width_of(t, font, size) for t in labels[:2]) + 0.05 <= strip.width:
+            labels = numbers(scale.low, scale.high, *content.marks, digits=digits)
+            wide = [self.width(t, size) for t in labels]
+            if wide[0] + wide[1] + 0.05 <= strip.width:
                 break
         y = strip.y + strip.height + TICK_GAP
         self.text(strip.x, y, labels[0], size)
         self.text(strip.x + strip.width, y, labels[1], size, align="right")
-        if neutral is not None:
+        for neutral in content.marks[2:]:
             share = (neutral - scale.low) / (scale.high - scale.low)
             for line, colour in ((1.6, "black"), (0.7, "white")):
                 axes.add_collection(LineCollection([[(256 * share, 0), (256 * share, 1)]], colors=colour, lw=line))
-            at, wide = strip.x + share * strip.width, [width_of(t, font, size) for t in labels]
+            at = strip.x + share * strip.width
             free = (strip.x + wide[0] + wide[2] / 2 + 0.06, strip.x + strip.width - wide[1] - wide[2] / 2 - 0.06)
             if free[0] <= at <= free[1]:
                 self.text(at, y, labels[2], size, align="center")

@@ -68,15 +68,11 @@ def _number(value: Any, check: Callable[[Any], float]) -> float:
     return value if type(value) is int else checked
 
 
-def _map_spec(value: Any) -> MapSpec | None:
-    return None if value is None else parse(value)
-
-
 _Share = Annotated[StrictFloat, Field(ge=0, le=1), WrapValidator(_number)]
 _Bound = Annotated[StrictFloat, Field(ge=-1e30, le=1e30), WrapValidator(_number)]
 _Palette = Annotated[str, AfterValidator(_known_palette)]
 _Text = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
-_Map = Annotated[MapSpec | None, BeforeValidator(_map_spec), PlainSerializer(str, when_used="unless-none")]
+_Map = Annotated[MapSpec, BeforeValidator(parse), PlainSerializer(str)]
 
 
 def invalid(error: ValidationError, names: Sequence[str] = ()) -> FigureError:
@@ -104,16 +100,11 @@ class _Checked:
     @classmethod
     def _check(cls, values: Any, check: ModelWrapValidatorHandler[Self]) -> Self:
         try:
-            return check(cls._current(values))
+            return check(values)
         except ValidationError as error:
             raise invalid(error, [f.name for f in fields(cls)]) from None
         except VizError as error:
             raise FigureError(str(error)) from None
-
-    @classmethod
-    def _current(cls, values: Any) -> Any:
-        """The values as the newest version of a record writes them."""
-        return values
 
 
 @dataclass(frozen=True)
@@ -131,7 +122,7 @@ class Panel(_Checked):
     """
 
     kind: PanelKind
-    map: _Map = None
+    map: _Map | None = None
     all_steps: StrictBool = False
     order: Literal["sorted", "index"] = "sorted"
     title: _Text | None = None
@@ -167,8 +158,9 @@ class Panel(_Checked):
         """The tap of a definite panel that shows a captured value or a map derived from it."""
         return self.map.probe if self.map is not None and self.map.kind in ("tap", "derived") else None
 
+    @model_validator(mode="before")
     @classmethod
-    def _current(cls, values: Any) -> Any:
+    def _from_version_1(cls, values: Any) -> Any:
         if not isinstance(values, dict) or "map" in values:
             return values
         names = {f.name for f in fields(_PanelOfVersion1)}

@@ -17,7 +17,8 @@ from viz.errors import ModelError, ProbeError, VizError
 from viz.figures.comparison.columns import definite, map_at, with_attributions
 from viz.figures.comparison.data import COLUMN_SCALES, FEWEST, MOST, Column, ColumnScale, Compared, UserBox
 from viz.figures.comparison.grid import CompareFigure, compare_figure
-from viz.figures.comparison.tables import as_csv, as_json
+from viz.figures.comparison.tables import FIELDS, as_json, rows_of
+from viz.files import csv_text
 from viz.geometry import Mode
 from viz.picture import Picture, PictureSource, open_picture
 from viz.run.engine import Engine, Model
@@ -33,7 +34,7 @@ class Comparison(Compared):
 
     def to_csv(self) -> str:
         """One line for each step and pair of columns, and for each column with the user's box."""
-        return as_csv(self)
+        return csv_text(rows_of(self), FIELDS)
 
     def to_figure(self, steps: Sequence[int] | None = None, **options: Any) -> CompareFigure:
         """The grid as a paper figure, see `viz.figures.comparison.grid.compare_figure`."""
@@ -76,9 +77,8 @@ def compare(
     Raises:
         VizError and its kinds: one sentence each.
     """
-    given: object = models
-    if isinstance(given, str | Path) or not isinstance(given, Sequence) or not FEWEST <= len(given) <= MOST:
-        count = len(given) if isinstance(given, Sequence) and not isinstance(given, str) else 1
+    count = 1 if isinstance(models, str | Path) else len(models)
+    if not FEWEST <= count <= MOST:
         raise ModelError(f"A comparison takes {FEWEST} to {MOST} models, not {count}.")
     if scale not in COLUMN_SCALES:
         raise VizError(f"Unknown scale {scale!r} of a comparison. Choose one of: {', '.join(COLUMN_SCALES)}.")
@@ -190,16 +190,16 @@ def _traces(
     picture: Picture, models: Sequence[str | Path | Model | Trace], geometry: Mode | None, engine: Engine
 ) -> list[Trace]:
     out: list[Trace] = []
-    made: dict[int, Trace] = {}
+    traces: dict[int, Trace] = {}
     for model in models:
         if isinstance(model, Trace):
             if model.picture.sha256 != picture.sha256 or model.picture.size != picture.size:
                 raise VizError(f"The trace of {model.card.name} belongs to another picture.")
             out.append(model)
         elif isinstance(model, Model):
-            if id(model) not in made:
-                made[id(model)] = model.trace(picture, geometry=geometry)
-            out.append(made[id(model)])
+            if id(model) not in traces:
+                traces[id(model)] = model.trace(picture, geometry=geometry)
+            out.append(traces[id(model)])
         else:
             out.append(engine.trace(picture, str(model), geometry))
     return out

@@ -102,11 +102,6 @@ def _column_entry(made: Compared, index: int) -> dict[str, Any]:
     }
 
 
-def as_csv(made: Compared) -> str:
-    """The rows of one comparison as CSV."""
-    return csv_text(rows_of(made), FIELDS)
-
-
 def rows_from_json(data: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The rows that `summary` needs, from a comparison's JSON."""
     asked = {c["label"]: c["asked"] for c in data["columns"]} | {"mine": ""}
