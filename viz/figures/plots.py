@@ -77,11 +77,11 @@ def channel_plot(
     order = np.argsort(-values, kind="stable")
     base, text = _base(values, record.neutral)
     channels = np.arange(len(values))
-    _bars(figure, 1, channels, values, channels, base=base, look=(BLUE, unit))
-    _bars(figure, 2, channels, values[order], order, base=base, look=(TEAL, unit))
+    _bars(figure, 1, values, channels, base=base, look=(BLUE, unit))
+    _bars(figure, 2, values[order], order, base=base, look=(TEAL, unit))
     if before:
         change = values - channel_vector(trace.record(record.name, before[-1])).values
-        _bars(figure, 3, channels, change, channels, base=0.0, look=(ORANGE, "change"))
+        _bars(figure, 3, change, channels, base=0.0, look=(ORANGE, "change"))
         figure.update_xaxes(matches="x", row=3, col=1)
     for row in (1, 2):
         figure.update_yaxes(range=_range(values, base), row=row, col=1)
@@ -213,34 +213,32 @@ def to_html(figure: go.Figure, title: str) -> str:
 def _bars(
     figure: go.Figure,
     part: int,
-    x: NDArray[Any],
     values: NDArray[np.float32],
     channels: NDArray[Any],
     *,
     base: float,
     look: tuple[str, str],
 ) -> None:
-    """Bars in one part, from `base` up or down; `look` is their colour and their unit."""
+    """Bars in one part, from `base` up or down, in the order of the values; `look` is their colour and their unit."""
     colour, unit = look
-    figure.add_trace(
-        go.Bar(
-            # Lists, not arrays: the page's older plotly.js need not read packed numbers.
-            x=[int(v) for v in x],
-            y=[float(v) - base for v in values],
-            base=base,
-            hovertext=[f"{float(v):.4g}" for v in values],
-            customdata=[int(c) for c in channels],
-            marker={"color": colour, "line": {"width": 0}},
-            hovertemplate=f"channel %{{customdata}}: %{{hovertext}}<br>({_plain(unit)})<extra></extra>",
-        ),
-        row=part,
-        col=1,
+    bars = go.Bar(
+        # Lists, not arrays: the page's older plotly.js cannot read packed numbers.
+        x=list(range(len(values))),
+        y=[float(v) - base for v in values],
+        base=base,
+        hovertext=[f"{float(v):.4g}" for v in values],
+        customdata=channels.tolist(),
+        marker={"color": colour, "line": {"width": 0}},
+        hovertemplate=f"channel %{{customdata}}: %{{hovertext}}<br>({_plain(unit)})<extra></extra>",
     )
+    figure.add_trace(bars, row=part, col=1)
 
 
 def _base(values: NDArray[np.float32], neutral: float | None) -> tuple[float, str]:
-    """Where bars start, and its name: the neutral value; else zero; else, where all values lie close together and far
-    from zero, their mean: bars from zero would all look the same."""
+    """Where bars start, and its name: the neutral value, else zero.
+
+    Where all values are close together and far from zero, it is their mean: bars from zero would all look the same.
+    """
     if neutral is not None:
         return neutral, f"neutral {neutral:g}"
     low, high = float(values.min()), float(values.max())
@@ -251,14 +249,14 @@ def _base(values: NDArray[np.float32], neutral: float | None) -> tuple[float, st
 
 
 def _range(values: NDArray[np.float32], base: float) -> list[float]:
-    """The axis: all values and the start of the bars."""
+    """Range of the axis: all values and the start of the bars."""
     low, high = min(float(values.min()), base), max(float(values.max()), base)
     room = 0.05 * ((high - low) or 1.0)
     return [low - room if low != 0 else 0.0, high + room]
 
 
 def _plain(text: str) -> str:
-    """Plotly reads a few HTML tags in texts; a label is only text."""
+    """The text without the HTML tags and placeholders that Plotly would interpret."""
     return html.escape(text, quote=False).replace("%{", "% {")
 
 
