@@ -10,6 +10,7 @@ import io
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
@@ -101,24 +102,21 @@ def render(
     return buffer.getvalue()
 
 
+@dataclass(eq=False)
 class _Drawing:
     """One figure while it is drawn."""
 
-    def __init__(
-        self,
-        figure: Any,
-        contents: tuple[Content, ...],
-        spec: FigureSpec,
-        layout: Layout,
-        *,
-        vector: bool,
-        box: Rect | None,
-    ) -> None:
-        self.figure, self.contents, self.spec, self.layout = figure, contents, spec, layout
-        self.vector, self.box = vector, box
-        picture = contents[0].trace.picture
-        share = (layout.view[2] - layout.view[0]) / picture.size[1]
-        self.photo = photo(picture.rgb, max(p.image.width for p in layout.panels), share)
+    figure: Any
+    contents: tuple[Content, ...]
+    spec: FigureSpec
+    layout: Layout
+    vector: bool
+    box: Rect | None
+
+    def __post_init__(self) -> None:
+        picture, view = self.contents[0].trace.picture, self.layout.view
+        share = (view[2] - view[0]) / picture.size[1]
+        self.photo = photo(picture.rgb, max(p.image.width for p in self.layout.panels), share)
         self.photo_rgba = opaque(self.photo)
 
     def panels(self) -> None:

@@ -38,38 +38,33 @@ def include(path: Path, width: str) -> list[str]:
     name, lines = _included(path), []
     if name != path.name:
         lines.append("  % LaTeX reads no SVG: make a PDF from it, of the same name, or save the figure as PDF.")
+    inner = "./" + name if _IN_FRONT.match(name) else name
     if not is_readable(name):
-        return [
-            *lines,
+        lines += [
             f"  % LaTeX cannot read a file of the name {_printable(name)}",
             f"  % Rename it, for instance to {plain(name)}, and use this line for the next:",
             rf"  % \includegraphics[width={width}]{{\detokenize{{{plain(name)}}}}}",
             r"  \fbox{Rename the file of this figure: see the comment in its snippet.}",
         ]
-    inner = "./" + name if _IN_FRONT.match(name) else name
-    if not _SPECIAL.search(inner):
-        return [*lines, rf"  \includegraphics[width={width}]{{\detokenize{{{inner}}}}}"]
-    return [
-        *lines,
-        "  % The file's name holds characters that LaTeX would take otherwise; here it is spelled.",
-        rf"  \edef\searchlightfile{{{_spelled(inner)}}}%",
-        rf"  \includegraphics[width={width}]{{\searchlightfile}}",
-    ]
+    elif _SPECIAL.search(inner):
+        lines += [
+            "  % The file's name holds characters that LaTeX would take otherwise; here it is spelled.",
+            rf"  \edef\searchlightfile{{{_spelled(inner)}}}%",
+            rf"  \includegraphics[width={width}]{{\searchlightfile}}",
+        ]
+    else:
+        lines.append(rf"  \includegraphics[width={width}]{{\detokenize{{{inner}}}}}")
+    return lines
 
 
 def name_notes(path: Path) -> tuple[str, ...]:
     """What an author should know of the name before using the snippet, in sentences."""
     name = _included(path)
+    shown, safe = _printable(name), plain(name)
     if not is_readable(name):
-        return (
-            f"LaTeX cannot read a file of the name {_printable(name)}; rename it, for instance to {plain(name)}, or "
-            "save the figure under such a name.",
-        )
+        return (f"LaTeX cannot read a file named {shown}. Rename it or save the figure again, for instance as {safe}.",)
     if _SPECIAL.search(name):
-        return (
-            f"The name {_printable(name)} holds characters that LaTeX takes otherwise. The snippet spells it; a name "
-            f"such as {plain(name)} needs no care.",
-        )
+        return (f"LaTeX treats characters of the name {shown} specially. The snippet escapes them; {safe} is safer.",)
     return ()
 
 

@@ -13,15 +13,20 @@ from viz.core.map_spec import MapSpec, parse
 from viz.core.methods import DEFAULT_OPTIONS, AttributionOptions
 from viz.core.stage import CAM
 from viz.core.trace import Trace
-from viz.errors import ModelError, ProbeError, VizError
+from viz.errors import FigureError, ModelError, ProbeError, VizError
 from viz.figures.comparison.columns import definite, map_at, with_attributions
 from viz.figures.comparison.data import COLUMN_SCALES, FEWEST, MOST, Column, ColumnScale, Compared, UserBox
-from viz.figures.comparison.grid import CompareFigure, compare_figure
+from viz.figures.comparison.grid import BOXES, Boxes, CompareFigure
 from viz.figures.comparison.tables import FIELDS, as_json, rows_of
+from viz.figures.defaults import thinned
+from viz.figures.spec import MAX_PANELS, FigureSpec, Panel
 from viz.files import csv_text
 from viz.geometry import Mode
 from viz.picture import Picture, PictureSource, open_picture
 from viz.run.engine import Engine, Model
+
+# Options of `FigureSpec` that the figure of a comparison takes.
+OPTIONS = ("palette", "opacity", "interpolation", "titles", "letters", "colour_bar", "crop_frame", "font", "dpi")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +41,50 @@ class Comparison(Compared):
         """One line for each step and pair of columns, and for each column with the user's box."""
         return csv_text(rows_of(self), FIELDS)
 
-    def to_figure(self, steps: Sequence[int] | None = None, **options: Any) -> CompareFigure:
-        """The grid as a paper figure, see `viz.figures.comparison.grid.compare_figure`."""
-        return compare_figure(self, steps, **options)
+    def to_figure(
+        self,
+        steps: Sequence[int] | None = None,
+        preset: str = "cvpr",
+        columns: int | None = None,
+        *,
+        boxes: Boxes = True,
+        **options: Any,
+    ) -> CompareFigure:
+        """The grid as a paper figure: columns are models, rows are steps; `scale_mode` is that of the comparison.
+
+        Args:
+            steps: rows, each a step of the comparison (negative ones count from the last); default all, at most six.
+            preset: venue, see `viz.figures.PRESETS`. columns: 1 or 2; default 1 for up to three models.
+            boxes: draw display boxes on every map, on none (False), or on class maps only (``class_maps``: a box of a
+                gate often spans all that the network saw). The user's own box is drawn in any case.
+            options: of `FigureSpec`: palette, opacity, interpolation, titles, letters, colour_bar, crop_frame, font,
+                dpi.
+
+        Raises:
+            FigureError, ModelError: one sentence each.
+        """
+        for name in options:
+            if name not in OPTIONS:
+                known = ", ".join(OPTIONS)
+                raise FigureError(f"Unknown option {name!r} of a comparison's figure. Choose from: {known}.")
+        if boxes not in BOXES:
+            raise FigureError(f"Invalid boxes {str(boxes)[:20]!r}. Choose one of: {', '.join(map(str, BOXES))}.")
+        count = len(self.columns)
+        rows = thinned(self.steps) if steps is None else [self.step_number(s) for s in steps]
+        if not rows or len(rows) * count > MAX_PANELS:
+            raise FigureError(f"A figure has 1 to {MAX_PANELS} panels, not {len(rows) * count}. Choose other steps.")
+        spec = FigureSpec(
+            (Panel("picture"),),
+            preset,
+            (1 if count <= 3 else 2) if columns is None else columns,
+            per_row=count,
+            shared_scale=self.scale_mode == "shared",
+            threshold=self.threshold,
+            components=self.components,
+            attribution=self.attribution,
+            **options,
+        )
+        return CompareFigure(self, rows, spec, boxes=boxes)
 
 
 def compare(

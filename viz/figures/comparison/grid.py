@@ -14,24 +14,21 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from viz.errors import FigureError
 from viz.figures.build import Figure, answer_arrays
 from viz.figures.comparison.data import Column, Compared
 from viz.figures.comparison.tables import as_json
 from viz.figures.content import Content, coloured, letter_of, percent
-from viz.figures.defaults import thinned
 from viz.figures.latex import box_sentence, input_words, model_words, picture_words, range_sentence
 from viz.figures.layout import panel_width
 from viz.figures.presets import preset as preset_of
 from viz.figures.record import drawing_versions, panel_entry
-from viz.figures.spec import MAX_PANELS, FigureSpec, Panel
+from viz.figures.spec import FigureSpec, Panel
 from viz.figures.text import drawable, width_of
 from viz.latex_text import escaped
 from viz.run.export import model_entry, picture_entry, predictions_entry
 
 Boxes = bool | Literal["class_maps"]
 BOXES: tuple[Boxes, ...] = (True, False, "class_maps")
-OPTIONS = ("palette", "opacity", "interpolation", "titles", "letters", "colour_bar", "crop_frame", "font", "dpi")
 
 
 class CompareFigure(Figure):
@@ -39,7 +36,7 @@ class CompareFigure(Figure):
 
     Attributes:
         comparison: what is shown. steps: its rows. spec: how.
-        boxes: on which maps, as `compare_figure` takes it.
+        boxes: on which maps display boxes are drawn: on all, on none, or on class maps only.
     """
 
     def __init__(self, comparison: Compared, steps: Sequence[int], spec: FigureSpec, *, boxes: Boxes) -> None:
@@ -223,48 +220,3 @@ def _shortened(name: str, fits: Callable[[str], bool]) -> str:
     """The name, with an ellipsis in its middle where it does not fit: names differ at their ends."""
     cuts = (f"{name[: (n + 1) // 2]}\u2026{name[len(name) - n // 2 :]}" for n in range(len(name) - 1, 1, -1))
     return next((cut for cut in (name, *cuts) if fits(f"{cut}:")), name)
-
-
-def compare_figure(
-    comparison: Compared,
-    steps: Sequence[int] | None = None,
-    preset: str = "cvpr",
-    columns: int | None = None,
-    *,
-    boxes: Boxes = True,
-    **options: Any,
-) -> CompareFigure:
-    """The grid of a comparison: columns are models, rows are steps.
-
-    Args:
-        comparison: what `viz.compare` gave; its `scale_mode` is that of the figure.
-        steps: rows, each a step of the comparison (negative ones count from the last); default all, at most six.
-        preset: venue, see `viz.figures.PRESETS`. columns: 1 or 2; default 1 for up to three models.
-        boxes: draw display boxes on every map, on none (False), or on class maps only (``class_maps``: a box of a gate
-            often spans all that the network saw). The user's own box is drawn in any case.
-        options: of `FigureSpec`: palette, opacity, interpolation, titles, letters, colour_bar, crop_frame, font, dpi.
-
-    Raises:
-        FigureError, ModelError: one sentence each.
-    """
-    for name in options:
-        if name not in OPTIONS:
-            raise FigureError(f"Unknown option {name!r} of a comparison's figure. Choose from: {', '.join(OPTIONS)}.")
-    if boxes not in BOXES:
-        raise FigureError(f"Invalid boxes {str(boxes)[:20]!r}. Choose one of: {', '.join(map(str, BOXES))}.")
-    count = len(comparison.columns)
-    rows = thinned(comparison.steps) if steps is None else [comparison.step_number(s) for s in steps]
-    if not rows or len(rows) * count > MAX_PANELS:
-        raise FigureError(f"A figure has 1 to {MAX_PANELS} panels, not {len(rows) * count}. Choose other steps.")
-    spec = FigureSpec(
-        (Panel("picture"),),
-        preset,
-        (1 if count <= 3 else 2) if columns is None else columns,
-        per_row=count,
-        shared_scale=comparison.scale_mode == "shared",
-        threshold=comparison.threshold,
-        components=comparison.components,
-        attribution=comparison.attribution,
-        **options,
-    )
-    return CompareFigure(comparison, rows, spec, boxes=boxes)
