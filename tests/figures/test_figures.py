@@ -571,7 +571,7 @@ def test_saving_refuses_and_is_whole(trace: Trace, tmp_path: Path) -> None:
 def test_figure_options_are_checked(trace: Trace) -> None:
     with pytest.raises(FigureError, match="Unknown option 'pallete'"):
         figure(trace, pallete="grey")
-    with pytest.raises(FigureError, match="already says"):
+    with pytest.raises(FigureError, match="is complete"):
         figure(trace, spec=FigureSpec((Panel("picture"),)), columns=1)
     with pytest.raises(FigureError):
         figure(trace, [3])  # type: ignore[list-item]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from viz.core.trace import Trace
 
 _log = logging.getLogger(__name__)
-# Text height of a letter or A4 page in the venues' kits, about.
+# Approximate text height in inches of a letter or A4 page in the venues' kits.
 PAGE_HEIGHT = 9.0
 
 
@@ -38,7 +38,7 @@ class Figure(FigureData):
     """A figure of one trace. Nothing is drawn before `to_bytes` or `save` is called.
 
     Attributes:
-        trace: what is shown. spec: how, with every panel made definite.
+        trace, spec, contents: see `FigureData`.
         box: the user's own box on every panel, x0, y0, x1, y1 in picture pixels.
     """
 
@@ -52,7 +52,7 @@ class Figure(FigureData):
 
     @cached_property
     def layout(self) -> Layout:
-        """Where everything lies, in inches."""
+        """Positions of all parts, in inches."""
         return lay_out(self.spec, self.contents, self.trace.geometry)
 
     @property
@@ -87,7 +87,7 @@ class Figure(FigureData):
 
         Args:
             path: ends in .pdf, .svg or .png. dpi: of PNG.
-            sidecars: False writes the figure alone.
+            sidecars: False writes the figure only.
 
         Returns:
             The files written, the figure first.
@@ -167,7 +167,7 @@ def figure(
         preset: venue, see `viz.figures.PRESETS`.
         columns: 1 or 2; default 1 for up to four panels.
         class_index: number or name of the class for class maps without one of their own.
-        spec: a whole `FigureSpec`; then no other option is taken.
+        spec: a complete `FigureSpec`; excludes all other options.
         options: the other fields of `FigureSpec`.
 
     Raises:
@@ -175,7 +175,7 @@ def figure(
     """
     if spec is not None:
         if panels is not None or options or class_index is not None or columns is not None:
-            raise FigureError("A FigureSpec already says everything. Change it instead of giving further options.")
+            raise FigureError("A FigureSpec is complete. Change it instead of giving further options.")
         return Figure(trace, spec)
     known = {f.name for f in fields(FigureSpec)}
     for name in options:
@@ -183,7 +183,7 @@ def figure(
             raise FigureError(f"Unknown option {name!r} of a figure. Choose from: {', '.join(sorted(known))}.")
     index = None if class_index is None else class_number(trace.labels, class_index)
     chosen = with_class(parse_panels(panels) if panels is not None else default_panels(trace, index), index)
-    # The range of each map alone cannot be shared, unless that is asked for.
+    # A map's own range is not shared by default.
     usual: dict[str, Any] = {"shared_scale": options.get("scale") != "image", "palette": "auto"}
     if options.get("attribution") is None:
         usual["attribution"] = options_in(trace, chosen)

@@ -1,4 +1,4 @@
-"""What each panel of a figure holds: maps, vectors, boxes, their scales and titles. Pure data, nothing is drawn."""
+"""Contents of the panels of a figure: maps, vectors, boxes, scales and titles. Pure data; nothing is drawn here."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """What one panel holds.
+    """The content of one panel.
 
     Attributes:
         trace: source of the values; panels of one picture may have different ones.
         panel: with step, probe and class made definite. letter: ``a``, ``b``, ...
         title: drawn above the panel; may be empty.
-        words: what is shown, for a caption: quantity, class and step, whatever the title is.
+        words: description for a caption: quantity, class and step, whatever the title is.
         heatmaps: one for a map; one per step for boxes; else none.
         values: float32 (C,) of a channel panel.
         quantity: what is measured, in words; panels of one quantity may share a scale. unit, neutral, bounds: of it.
@@ -98,7 +98,7 @@ def letter_of(index: int) -> str:
 
 
 def contents(trace: Trace, spec: FigureSpec) -> tuple[Content, ...]:
-    """What the panels hold, in order.
+    """The contents of the panels, in order.
 
     Raises:
         ModelError, ProbeError, FigureError: a step, class, channel or probe that the trace does not have.
@@ -177,12 +177,12 @@ def _content(trace: Trace, spec: FigureSpec, panel: Panel, letter: str) -> Conte
 
 
 def _titled(made: Content, title: str, words: str) -> Content:
-    """The content with its caption's words and its title, or the user's own."""
+    """The content with its words for a caption and its title: the user's own, if any."""
     own = made.panel.title
     if own is None:
         return replace(made, words=words, title=drawable(title))
     if odd := missing(own):
-        # The code point as well: the reader's own font may lack the character, too.
+        # With the code point: the reader's font may lack the character, too.
         raise FigureError(
             f"The title of panel ({made.letter}) has the character {odd!r} (U+{ord(odd):04X}), which the fonts lack."
         )
@@ -206,7 +206,7 @@ def _described(made: Content, record: Record | None) -> tuple[str, str]:
         return map_words(spec), map_words(spec)
     if boxed:
         return _of(record, panel), _of(record, panel)
-    # Groups and taps hold one quantity; each channel of the features is its own.
+    # Groups and taps share one quantity; each channel of the features has its own.
     alike = not made.is_map or spec.channel is None or mean_over(record) != "channels"
     quantity = _of(record, panel) if alike else f"channel {spec.channel} ({_of(record, panel)})"
     return quantity, _probe_title(trace, record, panel)
@@ -316,7 +316,7 @@ def group_key(content: Content) -> tuple[str, str, str, str, str]:
 
 
 def _scale(trace: Trace, spec: FigureSpec, content: Content) -> Scale | None:
-    """The scale of a map or a vector alone, before it is shared; None of other panels."""
+    """The scale of a map or a vector on its own, before sharing; None for other panels."""
     panel = content.panel
     if content.values is not None:
         over_steps = spec.scale in ("steps", "fixed")
@@ -349,7 +349,7 @@ class FigureData:
 
     @cached_property
     def lost(self) -> tuple[str, ...]:
-        """Which panels hold values that are not finite, in sentences."""
+        """Which panels contain non-finite values, in sentences."""
         named: list[tuple[str, NDArray[np.float32]]] = []
         for c in self.contents:
             named += [(f"Panel ({c.letter}), {h.title}", h.native) for h in c.heatmaps]

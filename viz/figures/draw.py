@@ -50,7 +50,7 @@ _SETTINGS: dict[str, Any] = {
     # Without this the photo and the cells over it would be merged and resampled.
     "image.composite_image": False,
     "path.simplify": False,
-    # Hinted letters stand on whole pixels and make a line wider than it was measured.
+    # Hinting snaps letters to whole pixels, which makes a line wider than it was measured.
     "text.hinting": "no_hinting",
 }
 _CANVASES = {"pdf": FigureCanvasPdf, "svg": FigureCanvasSVG, "png": FigureCanvasAgg}
@@ -97,7 +97,7 @@ def render(
         figure = Canvas(figsize=(layout.width, layout.height), dpi=dots, facecolor="white")
         _Drawing(figure, contents, spec, layout, vector=fmt != "png", box=box).panels()
         buffer = io.BytesIO()
-        # No bbox_inches="tight": the width must stay the venue's.
+        # No bbox_inches="tight": it would change the width of the venue.
         getattr(_CANVASES[fmt](figure), f"print_{fmt}")(buffer, metadata=_METADATA[fmt])
     return buffer.getvalue()
 
@@ -176,7 +176,7 @@ class _Drawing:
                 axes.add_patch(outline(self.box, lw=line, ec=colour, ls=style))
 
     def arrows(self, axes: Any, content: Content) -> None:
-        """Which way each cell's kernel pulls; the longest arrow fills its cell."""
+        """Direction in which the kernel of each cell pulls; the longest arrow fills its cell."""
         record = content.trace.record(content.panel.probe or "", content.panel.spec.step)
         pulls = directions(record.values, record.tap.centre)
         h, w = pulls.shape[1:]
@@ -190,7 +190,7 @@ class _Drawing:
             axes.quiver(x, y, pulls[0] * unit, pulls[1] * unit, color=colour, width=width * min(wide, high), **look)
 
     def frame(self, axes: Any, geometry: Geometry) -> None:
-        """The edge of what the network saw, where that is not the whole picture: white between dark."""
+        """The border of what the network saw, where that is not the whole picture: white between dark lines."""
         seen = inside(geometry.seen, whole(geometry))
         if seen != whole(geometry):
             for line, colour in ((1.1, "black"), (0.5, "white")):
@@ -265,7 +265,7 @@ class _Drawing:
         self.text(middle, inner.y + inner.height + 0.03, words, size, align="center")
 
     def bar(self, content: Content, bar: BarBox) -> None:
-        """A colour bar: the palette, its end numbers, the neutral value where there is room, and what is measured."""
+        """A colour bar: the palette, its end numbers, the neutral value where there is room, and the quantity."""
         scale, strip, size = content.scale, bar.strip, self.layout.preset.tick
         if scale is None:
             return

@@ -1,8 +1,8 @@
 r"""The name of a figure's file in LaTeX: ``\includegraphics`` must name the file that was written, whatever its name.
 
-What this file says of pdfLaTeX and LuaLaTeX was tested with TeX Live 2022. TeX expands a file's name, drops quotation
-marks, breaks a line at control characters, and looks up ``$NAME`` among the environment variables: such names cannot
-be written, which is reported. All others can, if need be as a macro that holds the name character by character.
+Tested with pdfLaTeX and LuaLaTeX of TeX Live 2022. TeX expands a file's name, drops quotation marks, breaks a line at
+control characters, and replaces ``$NAME`` by an environment variable: such names cannot be written, which is reported.
+All other names can, if need be as a macro that builds the name character by character.
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ def _shared(
         strip = Place(MARGIN + i % per_row * slot, y, min(slot - 3 * COLUMN_GAP, 2.6), BAR_HEIGHT)
         first = contents[members[0]]
         marks = f" ({spans(members)})" if spec.letters and len(groups) > 1 else ""
-        # A gate whose unit is "gate" says so once.
+        # A unit that is part of the quantity, such as "gate", is not repeated.
         unit = f", {first.unit}" if first.unit and first.unit not in first.quantity else ""
         bars.append(_bar(members[0], first.quantity + marks + unit, strip, font, style))
         if i % per_row == per_row - 1 or i == len(groups) - 1:

@@ -44,7 +44,7 @@ def cells(heatmap: Heatmap, scale: Scale, palette_name: str) -> RGBA:
 
 
 def cells_extent(geometry: Geometry) -> Rect:
-    """Where the whole grid of cells lies in picture pixels; with letterbox it reaches past the picture."""
+    """Extent of the grid of cells in picture pixels; with letterbox it exceeds the picture."""
     x0, y0, x1, y1 = geometry.box_to_picture((0, 0, geometry.network[1], geometry.network[0]))
     return (float(x0), float(y0), float(x1), float(y1))
 
@@ -55,13 +55,13 @@ def opaque(rgb: NDArray[np.uint8]) -> RGBA:
 
 
 class Raster(Artist):
-    """An image that a vector file holds once, at its own resolution, however many panels show it.
+    """An image that is stored once in a vector file, at its own resolution, however many panels show it.
 
     Matplotlib's own image artist makes a new array for each drawing, so the same photo in seven panels would be stored
     seven times; the PDF backend recognises one array by its identity.
 
     Args:
-        pixels: uint8 (h, w, 4). extent: where they lie, (x0, y0, x1, y1) in data coordinates with y down.
+        pixels: uint8 (h, w, 4). extent: of the pixels, (x0, y0, x1, y1) in data coordinates with y down.
         clip: the part that may be painted, in the same coordinates.
         opacity: 0..1.
     """
@@ -126,7 +126,7 @@ def draw_photo(axes: Any, content: Content, rgb: Any, rgba: Any, *, vector: bool
         else:
             look: dict[str, Any] = {"opacity": content.opacity, "interpolation": content.interpolation}
             base = opaque(overlay(rgb, heat, scale, palette_name=content.palette, **look))
-    # Where the renderer scales images itself, the axes do not clip them.
+    # The axes do not clip images that the renderer scales itself.
     paint(axes, base, whole(geometry), vector=vector, clip=view if vector else None, interpolation="auto")
     if grid is not None:
         seen = inside(inside(geometry.seen, whole(geometry)), view)

@@ -64,7 +64,7 @@ class RecordedGeometry:
 
 @dataclass(frozen=True)
 class FigureRecord:
-    """What `viz.figures.again` reads of a record. The last three only serve warnings and may hold anything."""
+    """The entries of a record that `viz.figures.again` reads. The last three serve warnings and are not checked."""
 
     record_version: Literal[1, 2]
     picture: RecordedPicture
@@ -130,7 +130,7 @@ def picture_beside(record: Path) -> Path:
                 return folder / name
         except (OSError, ValueError):  # a name that no file can have
             break
-    raise PictureError(f"The record's picture {name or 'without a name'} is not beside it; name the picture yourself.")
+    raise PictureError(f"The record's picture {name or 'without a name'} is not beside it. Name the picture yourself.")
 
 
 def record_of(made: FigureData) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""What a figure shows, as plain data: `Panel` and `FigureSpec`, checked alike when built in Python and read from JSON.
+"""Specification of a figure as plain data: `Panel` and `FigureSpec`, validated in Python and when read from JSON.
 
-Anyone may have edited a record file: type, size and range of every value are checked before anything is drawn.
+A record file may have been edited: type, size and range of every value are checked before anything is drawn.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def invalid(error: ValidationError, names: Sequence[str] = ()) -> FigureError:
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class _Checked:
-    """Base of the parts of a figure: a wrong value is a `FigureError` of one sentence."""
+    """Base of `Panel` and `FigureSpec`: an invalid value raises a `FigureError` of one sentence."""
 
     @model_validator(mode="wrap")
     @classmethod
@@ -173,7 +173,7 @@ class Panel(_Checked):
 
 @dataclass(frozen=True)
 class _PanelOfVersion1(_Checked):
-    """A panel of a record of version 1: its entries for what a map specification holds now."""
+    """A panel of a version 1 record: the entries that are part of the map specification now."""
 
     kind: Literal["picture", "map", "channels", "boxes", "class_map", "feature", "attribution"]
     step: Annotated[StrictInt, Field(ge=-1000, le=1000)] | None = None

@@ -1,4 +1,4 @@
-"""Several models on one picture: maps side by side, how far they agree, where their boxes lie.
+"""Several models on one picture: maps side by side, their agreement and their boxes.
 
 import viz
 made = viz.compare("photo.jpg", ["NAME", "OTHER"])

@@ -31,7 +31,7 @@ OPTIONS = ("palette", "opacity", "interpolation", "titles", "letters", "colour_b
 
 @dataclass(frozen=True, eq=False)
 class Comparison(Compared):
-    """Several models on one picture, with tables and figure; see `Compared` for what it holds."""
+    """Several models on one picture, with tables and figure; see `Compared` for its attributes."""
 
     def to_json(self) -> dict[str, Any]:
         """Agreement, boxes and IoU of every step as plain values; non-finite values become None."""
@@ -180,7 +180,7 @@ def compare_traces(
 
 
 def _labelled(columns: list[Column]) -> tuple[Column, ...]:
-    """The columns, those of one model told apart by their maps, and equal ones by a number."""
+    """The columns with distinct labels: columns of one model get their map's name, and a number where that is equal."""
     names = [c.label for c in columns]
     for i, column in enumerate(columns):
         if names.count(names[i]) > 1:

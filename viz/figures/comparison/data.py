@@ -1,4 +1,4 @@
-"""What a comparison holds: columns of one picture, their shared steps, scales, agreement, boxes and notes."""
+"""Data of a comparison: columns of one picture, their shared steps, scales, agreement, boxes and notes."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ class Compared:
 
     @property
     def lost(self) -> list[str]:
-        """Which maps hold values that are not finite, in sentences."""
+        """Which maps contain non-finite values, in sentences."""
         out: list[str] = []
         for c in self.columns:
             maps = {h.step: h.native for h in c.heatmaps if h is not None}

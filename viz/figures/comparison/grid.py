@@ -35,8 +35,8 @@ class CompareFigure(Figure):
     """A figure of a comparison. Nothing is drawn before `to_bytes` or `save` is called.
 
     Attributes:
-        comparison: what is shown. steps: its rows. spec: how.
-        boxes: on which maps display boxes are drawn: on all, on none, or on class maps only.
+        comparison: what is shown. steps: its rows.
+        boxes: maps with display boxes: all, none, or ``class_maps`` only.
     """
 
     def __init__(self, comparison: Compared, steps: Sequence[int], spec: FigureSpec, *, boxes: Boxes) -> None:
@@ -202,7 +202,7 @@ def _title(column: Column, step: int, fits: Callable[[str], bool]) -> str:
     """Model, its own step, and class with probability or quantity.
 
     Args:
-        fits: whether a text fits in one line; a longer model's name loses its middle, the caption has it whole.
+        fits: whether a text fits in one line; the name of a model is shortened in the middle; the caption has it whole.
     """
     own, cls, what = column.own_step(step), column.map.cls, column.quantity
     name = _shortened(drawable(column.trace.card.name), fits)
