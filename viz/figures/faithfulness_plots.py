@@ -4,12 +4,12 @@ They follow the rules of `viz.figures.plots`."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from viz.core.finite import finite
 from viz.figures.plots import BLUE, MODEBAR, ORANGE, TEAL, TEXT, ZERO, dressed
 from viz.measures.faithfulness.curves import Curve, CurveControl, CurveResult
 from viz.measures.faithfulness.randomisation import Randomisation, Stage
@@ -55,21 +55,18 @@ def curves_plot(results: Sequence[CurveResult]) -> go.Figure:
 
 def _curve(figure: go.Figure, row: int, curve: Curve, look: tuple[str, str, str], *, first: bool) -> None:
     name, colour, dash = look
-    figure.add_trace(
-        go.Scatter(
-            x=[100 * f for f in curve.fractions],
-            y=[100 * p for p in curve.probability],
-            mode="lines+markers",
-            name=name,
-            legendgroup=name,
-            showlegend=first,
-            line={"color": colour, "dash": dash, "width": 3 if dash == "solid" else 1.6},
-            marker={"size": 6 if dash == "solid" else 4},
-            hovertemplate=f"{name}: %{{y:.2f}} % at %{{x:.0f}} %<extra></extra>",
-        ),
-        row=row,
-        col=1,
+    line = go.Scatter(
+        x=[100 * f for f in curve.fractions],
+        y=[100 * p for p in curve.probability],
+        mode="lines+markers",
+        name=name,
+        legendgroup=name,
+        showlegend=first,
+        line={"color": colour, "dash": dash, "width": 3 if dash == "solid" else 1.6},
+        marker={"size": 6 if dash == "solid" else 4},
+        hovertemplate=f"{name}: %{{y:.2f}} % at %{{x:.0f}} %<extra></extra>",
     )
+    figure.add_trace(line, row=row, col=1)
 
 
 def randomisation_plot(result: Randomisation) -> go.Figure:
@@ -87,7 +84,7 @@ def randomisation_plot(result: Randomisation) -> go.Figure:
         subplot_titles=[_MODES.get(m, m) for m in modes],
     )
     for row, stages in enumerate(groups, 1):
-        _likeness(figure, row, stages)
+        _similarity_bars(figure, row, stages)
         for level in {-min(1.0, result.chance), min(1.0, result.chance)}:
             figure.add_vline(x=level, line={"color": ZERO, "width": 1, "dash": "dot"}, row=row, col=1)
         figure.update_xaxes(range=[-1.05, 1.05], row=row, col=1)
@@ -96,27 +93,24 @@ def randomisation_plot(result: Randomisation) -> go.Figure:
     return _dressed(figure, tall).update_layout(barmode="group", bargap=0.25, bargroupgap=0)
 
 
-def _likeness(figure: go.Figure, row: int, stages: Sequence[Stage]) -> None:
+def _similarity_bars(figure: go.Figure, row: int, stages: Sequence[Stage]) -> None:
     measures = (
         ("rank correlation", BLUE, [s.similarity.spearman for s in stages]),
         ("SSIM", TEAL, [s.similarity.ssim for s in stages]),
     )
     for name, colour, values in measures:
-        figure.add_trace(
-            go.Bar(
-                x=[v if math.isfinite(v) else None for v in values],
-                y=[s.blocks[-1] for s in stages],
-                orientation="h",
-                name=name,
-                legendgroup=name,
-                showlegend=row == 1,
-                marker={"color": colour, "line": {"width": 0}},
-                customdata=[f"{100 * s.probability:.2g} %" for s in stages],
-                hovertemplate=f"%{{y}}: {name} %{{x:.3f}}; class at %{{customdata}}<extra></extra>",
-            ),
-            row=row,
-            col=1,
+        bars = go.Bar(
+            x=[finite(v) for v in values],
+            y=[s.blocks[-1] for s in stages],
+            orientation="h",
+            name=name,
+            legendgroup=name,
+            showlegend=row == 1,
+            marker={"color": colour, "line": {"width": 0}},
+            customdata=[f"{100 * s.probability:.2g} %" for s in stages],
+            hovertemplate=f"%{{y}}: {name} %{{x:.3f}}; class at %{{customdata}}<extra></extra>",
         )
+        figure.add_trace(bars, row=row, col=1)
 
 
 def _dressed(figure: go.Figure, tall: int) -> go.Figure:

@@ -123,20 +123,18 @@ def _span(low: float, high: float) -> str:
 def top5_plot(trace: Trace, step: int = -1, count: int = 5) -> go.Figure:
     """The best classes of a step as horizontal bars, best on top; hovering shows the class number."""
     best = trace.top(step, count)[::-1]
-    figure = go.Figure(
-        go.Bar(
-            x=[100 * p[2] for p in best],
-            y=[str(p.class_index) for p in best],
-            customdata=[[p.class_index, p.label] for p in best],
-            orientation="h",
-            marker={"color": BLUE, "line": {"width": 0}},
-            hovertemplate="%{customdata[1]} (class %{customdata[0]}): %{x:.2f} %<extra></extra>",
-        )
-    )
     # The axis holds class numbers, labelled with names: two classes can share a name.
-    figure.update_yaxes(
-        type="category", tickvals=[str(p.class_index) for p in best], ticktext=[_plain(p.label) for p in best]
+    numbered = [str(p.class_index) for p in best]
+    bars = go.Bar(
+        x=[100 * p[2] for p in best],
+        y=numbered,
+        customdata=[[p.class_index, p.label] for p in best],
+        orientation="h",
+        marker={"color": BLUE, "line": {"width": 0}},
+        hovertemplate="%{customdata[1]} (class %{customdata[0]}): %{x:.2f} %<extra></extra>",
     )
+    figure = go.Figure(bars)
+    figure.update_yaxes(type="category", tickvals=numbered, ticktext=[_plain(p.label) for p in best])
     figure.update_xaxes(title_text=f"{trace.output.number}, %", range=[0, 100])
     return dressed(figure, 60 + 34 * len(best), bargap=0.25)
 
@@ -158,21 +156,20 @@ def steps_plot(trace: Trace, classes: Sequence[int] | None = None) -> go.Figure:
     figure = go.Figure()
     for i, index in enumerate(classes):
         if not 0 <= index < known:
-            raise FigureError(f"This network has classes 0 to {known - 1}, not {index}.")
+            raise FigureError(f"Unknown class {index}. This network has classes 0 to {known - 1}.")
         name = _plain(trace.labels[index])
         steps = list(range(1, trace.steps + 1))
-        figure.add_trace(
-            go.Scatter(
-                x=steps,
-                y=[100 * trace.output.number_of(t, index) for t in steps],
-                customdata=[[index, name]] * len(steps),
-                mode="lines+markers",
-                name=name,
-                line={"color": LINES[i % len(LINES)], "width": 2, "dash": "solid" if i < len(LINES) else "dot"},
-                marker={"size": 8},
-                hovertemplate="%{customdata[1]}, step %{x}: %{y:.2f} %<extra></extra>",
-            )
+        line = go.Scatter(
+            x=steps,
+            y=[100 * trace.output.number_of(t, index) for t in steps],
+            customdata=[[index, name]] * len(steps),
+            mode="lines+markers",
+            name=name,
+            line={"color": LINES[i % len(LINES)], "width": 2, "dash": "solid" if i < len(LINES) else "dot"},
+            marker={"size": 8},
+            hovertemplate="%{customdata[1]}, step %{x}: %{y:.2f} %<extra></extra>",
         )
+        figure.add_trace(line)
     figure.update_xaxes(title_text="step", dtick=1, range=[0.8, trace.steps + 0.2])
     figure.update_yaxes(title_text="probability, %", range=[-3, 103])
     legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}

@@ -174,17 +174,16 @@ def _iou(a: Box | None, b: UserBox | None) -> float:
 def _steps(made: Compared) -> list[str]:
     out = []
     for c in made.columns:
+        what = f"{c.quantity} of {c.trace.card.name}"
         if c.trace.steps < made.steps:
             has = "1 step" if c.trace.steps == 1 else f"{c.trace.steps} steps"
             out.append(f"{c.trace.card.name} has {has}; at later steps its last one stands.")
         last = max(h.step for h in c.heatmaps if h is not None)
         if last < c.trace.steps:
-            out.append(
-                f"{c.quantity} of {c.trace.card.name} has its last value at step {last}; it stands at later steps."
-            )
+            out.append(f"{what} has its last value at step {last}; it stands at later steps.")
         missing = [str(s) for s in range(1, made.steps + 1) if c.heatmaps[s - 1] is None]
         if missing:
-            out.append(f"{c.quantity} of {c.trace.card.name} has no value at step {', '.join(missing)}.")
+            out.append(f"{what} has no value at step {', '.join(missing)}.")
     return out
 
 
@@ -223,14 +222,11 @@ def _classes(made: Compared) -> list[str]:
 def _attributions(made: Compared) -> list[str]:
     """For each method and its options, a sentence."""
     out = []
-    for column in made.columns:
-        if column.map.kind != "attribution":
-            continue
-        found = next(
-            a for a in column.trace.attributions if a.method == column.map.head and a.class_index == column.map.cls
-        )
-        how = method_sentence(found, made.attribution.words(column.map.method))
-        out.append(f"{how[:1].upper()}{how[1:]}, computed with Captum {found.captum}.")
+    for c in made.columns:
+        if c.map.kind == "attribution":
+            found = next(a for a in c.trace.attributions if (a.method, a.class_index) == (c.map.head, c.map.cls))
+            how = method_sentence(found, made.attribution.words(c.map.method))
+            out.append(f"{how[:1].upper()}{how[1:]}, computed with Captum {found.captum}.")
     return out
 
 
