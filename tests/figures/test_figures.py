@@ -160,6 +160,15 @@ def test_spec_survives_json(trace: Trace) -> None:
     assert FigureSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
 
 
+def test_a_spec_reads_map_texts_and_keeps_whole_numbers() -> None:
+    spec = FigureSpec([Panel("map", "cam:2")], opacity=1, scale="fixed", fixed=[0, 1])  # type: ignore[arg-type]
+    assert spec.panels == (Panel("map", MapSpec("cam", step=2)),)
+    # A record that is read and written again must not change.
+    assert json.dumps([spec.to_json()["opacity"], spec.to_json()["fixed"]]) == "[1, [0, 1]]"
+    with pytest.raises(FigureError, match="Unknown map 'no map'"):
+        Panel("map", "no map")  # type: ignore[arg-type]
+
+
 # Drawing
 
 

@@ -83,7 +83,8 @@ def invalid(error: ValidationError, names: Sequence[str] = ()) -> FigureError:
     """
     fault = error.errors(include_url=False)[0]
     path = [names[part] if i == 0 and isinstance(part, int) else str(part) for i, part in enumerate(fault["loc"])]
-    entry, given, reason = ".".join(path)[:60], repr(fault["input"]), fault["msg"]
+    entry, given = ".".join(path)[:60], repr(fault["input"])
+    reason = fault["msg"].replace(" after validation", "")
     if fault["type"] == "missing":
         return FigureError(f"Missing entry {entry!r}.")
     if fault["type"] == "unexpected_keyword_argument":
