@@ -1,4 +1,4 @@
-"""Any text as LaTeX that every kernel can set."""
+"""Any text as LaTeX that every engine can typeset."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _ESCAPES = {
     "\u0141": r"\L{}",
     "\u0131": r"\i{}",
 }
-# Combining marks, as the commands that every LaTeX font has.
+# Combining marks, as the accent commands that every LaTeX font supports.
 _ACCENTS = {
     "\u0300": "`",
     "\u0301": "'",
@@ -69,9 +69,9 @@ _GREEK = re.compile(
 
 
 def escaped(text: str) -> str:
-    """User text for LaTeX: its special characters as commands, control characters left out, one line.
+    """User text for LaTeX on one line: special characters become commands, control characters become spaces.
 
-    The result is plain ASCII, as pdflatex stops at a letter that it does not know; what has no command becomes ``?``.
+    The result is plain ASCII, because pdflatex stops at an unknown letter; a letter without a command becomes ``?``.
     """
     return "".join(
         _written(c) for c in re.sub(r"[\x00-\x1f\x7f\u2028\u2029]+", " ", unicodedata.normalize("NFC", text))

@@ -1,4 +1,4 @@
-"""Matplotlib, imported whatever backend the environment names."""
+"""Import of Matplotlib that does not depend on the backend named by the environment."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import sys
 
 
 def import_matplotlib() -> None:
-    """Import Matplotlib, also where ``MPLBACKEND`` names a backend that this environment does not have.
+    """Import Matplotlib, also where ``MPLBACKEND`` names a backend that is not installed.
 
-    A notebook sets the variable for all that it starts, and Matplotlib refuses an unknown name while it is imported.
-    Nothing here opens a window, so an unknown backend is left out; a known one stays chosen, as without this function.
+    A notebook sets the variable for its child processes, and Matplotlib cannot be imported with an unknown name.
+    Nothing here opens a window, so an unknown backend is ignored; a known one stays selected.
     Call it before an import of Matplotlib, or of Captum, which imports it.
     """
     if "matplotlib" in sys.modules:

@@ -61,7 +61,7 @@ def test_shorthand_says_what_is_meant() -> None:
         ("gradient_x_activation", "needs a tap"),
         ("gradcam#3", "has no channels"),
         ("gradcam:all", "Only boxes"),
-        ("boxes(gradcam):all", "of one step"),
+        ("boxes(gradcam):all", "show one step"),
         ("boxes(halo(gradcam))", "Unknown derived map"),
         ("mean(gradcam(bottom))", "Unknown map"),
         ("spatial_gate@5", "take a class"),

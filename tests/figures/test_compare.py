@@ -23,13 +23,13 @@ from viz.cli import main
 from viz.core.heatmap import Heatmap
 from viz.core.map_spec import MapSpec, parse
 from viz.errors import FigureError, MapError, ModelError, PictureError, ProbeError, VizError
-from viz.figures.comparison import agreement, compare, compare_folder, spearman, top_overlap
+from viz.figures.comparison import compare, compare_folder
 from viz.figures.comparison.folder import stems
 from viz.figures.comparison.record import comparison_from_record
 from viz.figures.comparison.tables import rows_from_json, rows_of, summary
 from viz.figures.text import width_of
 from viz.geometry import Preprocessing, fit
-from viz.measures.agreement import ranks, sampled, top_cells
+from viz.measures.agreement import agreement, ranks, sampled, spearman, top_cells, top_overlap
 from viz.run.engine import Model
 
 GATE = "layer4.0.RA_block.spatial_gate"

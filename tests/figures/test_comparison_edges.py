@@ -11,9 +11,10 @@ import pytest
 
 from tests.tiny import as_model, scene, tiny_model, tiny_network, with_logits
 from viz.core.trace import Trace
-from viz.figures.comparison import compare, top_overlap
+from viz.figures.comparison import compare
 from viz.figures.comparison.data import scale_group
 from viz.files import csv_text
+from viz.measures.agreement import top_overlap
 from viz.page.compare_entries import class_index, model_entry
 from viz.run.engine import Model
 

@@ -160,6 +160,15 @@ def test_spec_survives_json(trace: Trace) -> None:
     assert FigureSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
 
 
+def test_a_spec_reads_map_texts_and_keeps_whole_numbers() -> None:
+    spec = FigureSpec([Panel("map", "cam:2")], opacity=1, scale="fixed", fixed=[0, 1])  # type: ignore[arg-type]
+    assert spec.panels == (Panel("map", MapSpec("cam", step=2)),)
+    # A record that is read and written again must not change.
+    assert json.dumps([spec.to_json()["opacity"], spec.to_json()["fixed"]]) == "[1, [0, 1]]"
+    with pytest.raises(FigureError, match="Unknown map 'no map'"):
+        Panel("map", "no map")  # type: ignore[arg-type]
+
+
 # Drawing
 
 
@@ -204,7 +213,6 @@ def test_a_panel_equals_the_screens_overlay(model: Any, mode: Any, interpolation
         content,
         rgb,
         opaque(rgb),
-        geometry=trace.geometry,
         vector=False,
         view=(0.0, 0.0, float(width), float(height)),
     )
@@ -570,9 +578,9 @@ def test_saving_refuses_and_is_whole(trace: Trace, tmp_path: Path) -> None:
 
 
 def test_figure_options_are_checked(trace: Trace) -> None:
-    with pytest.raises(FigureError, match="no option"):
+    with pytest.raises(FigureError, match="Unknown option 'pallete'"):
         figure(trace, pallete="grey")
-    with pytest.raises(FigureError, match="already says"):
+    with pytest.raises(FigureError, match="is complete"):
         figure(trace, spec=FigureSpec((Panel("picture"),)), columns=1)
     with pytest.raises(FigureError):
         figure(trace, [3])  # type: ignore[list-item]

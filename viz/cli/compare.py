@@ -250,7 +250,6 @@ def _one(
     """Compare one picture and write its files."""
     from viz.figures.comparison import compare
     from viz.figures.comparison.folder import SUFFIX
-    from viz.figures.comparison.notes import lost_of
 
     made = compare(
         picture,
@@ -267,7 +266,7 @@ def _one(
     )
     written: list[Path] = []
     if args.no_figure:  # a figure says it itself
-        for note in lost_of(made):
+        for note in made.lost:
             say(f"{picture.name}: {note}")
     else:
         figure = made.to_figure(

@@ -1,4 +1,4 @@
-"""The figure of a record: the same picture and model make the same bytes again."""
+"""Redraw the figure of a record: the same picture and model give the same bytes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any
 from viz.errors import FigureError
 from viz.figures.attributions import with_attributions
 from viz.figures.build import Figure
-from viz.figures.record import drawing_versions, panel_entry, read_record
-from viz.figures.spec import FigureSpec
-from viz.picture import PictureSource, open_picture
+from viz.figures.record import FigureRecord, drawing_versions, panel_entry, read_record
+from viz.picture import PictureSource
 from viz.run.engine import Model, load
 
 _log = logging.getLogger(__name__)
@@ -26,7 +25,7 @@ def figure_from_record(
     models: str | Path | None = None,
     device: str = "cpu",
 ) -> Figure:
-    """Make a figure again.
+    """The figure of a record.
 
     Args:
         record: the JSON file beside a figure, or its values.
@@ -40,34 +39,28 @@ def figure_from_record(
         ModelError, PictureError, CheckpointError: as from `load` and `open_picture`.
     """
     data = read_record(record)
-    spec = FigureSpec.from_json(data["figure"])
-    opened = open_picture(picture)
-    if opened.sha256 != data["picture"]["sha256"]:
-        raise FigureError(f"{opened.name} is not the picture of the record: its contents differ.")
+    opened = data.picture.opened(picture)
     if model is None:
-        model = load(checkpoint or data["model"]["name"], device, precision=data["precision"], models=models)
-    if model.card.sha256 != data["model"]["checkpoint_sha256"]:
-        raise FigureError(f"The checkpoint of {model.card.name} is not the one of the record: its contents differ.")
-    trace = model.trace(opened, steps=data["steps"], geometry=data["geometry"]["mode"])
-    if trace.precision != data["precision"]:
-        raise FigureError(f"The record was made in {data['precision']}, this model runs in {trace.precision}.")
-    trace = with_attributions(model, trace, spec.panels, spec.attribution)
-    _warn(data, made := Figure(trace, spec))
+        model = load(checkpoint or data.model.name, device, precision=data.precision, models=models)
+    data.model.check(model.card)
+    trace = model.trace(opened, steps=data.steps, geometry=data.geometry.mode)
+    if trace.precision != data.precision:
+        raise FigureError(f"The record was made in {data.precision}, this model runs in {trace.precision}.")
+    made = Figure(with_attributions(model, trace, data.figure.panels, data.figure.attribution), data.figure)
+    _warn(data, made)
     return made
 
 
-def _warn(data: dict[str, Any], made: Figure) -> None:
-    """Say in the log what could make the bytes differ."""
-    then, now = data.get("versions"), drawing_versions()
-    then = then if isinstance(then, dict) else {}
-    before = data.get("attributions")
+def _warn(data: FigureRecord, made: Figure) -> None:
+    """Log what could make the bytes differ."""
+    then, now = data.versions if isinstance(data.versions, dict) else {}, drawing_versions()
+    before = data.attributions
     if isinstance(before, list) and before and isinstance(before[0], dict) and made.trace.attributions:
         then, now = {**then, "captum": before[0].get("captum")}, {**now, "captum": made.trace.attributions[0].captum}
     changed = [f"{k} {str(then.get(k))[:20]} -> {v}" for k, v in now.items() if then.get(k) != v]
     if changed:
         _log.warning("Versions differ from the record's, so the bytes may differ: %s.", ", ".join(changed))
-    panels = data.get("panels")
-    old = [p.get("raw_range") if isinstance(p, dict) else None for p in panels] if isinstance(panels, list) else []
-    new = [panel_entry(c).get("raw_range") for c in made.contents]
-    if old != new:
+    panels = data.panels if isinstance(data.panels, list) else []
+    old = [p.get("raw_range") if isinstance(p, dict) else None for p in panels]
+    if old != [panel_entry(c).get("raw_range") for c in made.contents]:
         _log.warning("The values differ from the record's (another device, or an edited record).")

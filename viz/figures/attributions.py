@@ -1,8 +1,8 @@
-"""Attribution panels: what has to be computed for them, and what caption and record say of how it was."""
+"""Attribution panels: compute what they show, and describe in a caption how it was computed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from viz.core.map_spec import MapSpec
@@ -11,12 +11,12 @@ from viz.core.methods import DEFAULT_OPTIONS, AttributionOptions
 if TYPE_CHECKING:
     from viz.core.attribution import Attribution
     from viz.core.trace import Trace
-    from viz.figures.spec import FigureSpec, Panel
+    from viz.figures.spec import Panel
     from viz.run.engine import Model
 
 
 def used_options(spec: MapSpec, options: AttributionOptions | None) -> dict[str, Any] | None:
-    """The options that an attribution uses; None for other maps, and where the newest will do."""
+    """The options that an attribution uses; None for other maps, and where the newest attribution is wanted."""
     return options.used(spec.method) if options is not None and spec.kind == "attribution" else None
 
 
@@ -25,55 +25,43 @@ def with_attributions(
     trace: Trace,
     panels: Sequence[Panel],
     options: AttributionOptions = DEFAULT_OPTIONS,
-    progress: Callable[[float], None] | None = None,
 ) -> Trace:
-    """The trace with all attributions that the panels show; those that it has are not computed again.
-
-    Args:
-        progress: called with the done share of all of them, 0 to 1.
+    """The trace with all attributions that the panels show; existing ones are not computed again.
 
     Raises:
         ModelError, ProbeError, VizError: as from `Model.attribute`.
     """
-    wanted = [p.map for p in panels if p.map is not None and p.map.kind == "attribution"]
-    for i, spec in enumerate(wanted):
-        trace = model.attribute(
-            trace,
-            spec,
-            options=options,
-            progress=None if progress is None else _part(progress, i, len(wanted)),
-        )
+    for panel in panels:
+        if panel.map is not None and panel.map.kind == "attribution":
+            trace = model.attribute(trace, panel.map, options=options)
     return trace
 
 
-def _part(progress: Callable[[float], None], index: int, count: int) -> Callable[[float], None]:
-    return lambda share: progress((index + share) / count)
-
-
 def options_in(trace: Trace, panels: Sequence[Panel]) -> AttributionOptions:
-    """The options with which a trace's newest attributions for these panels were computed."""
-    found: dict[str, Any] = {}
+    """The options of the trace's newest attributions for these panels."""
+    options: dict[str, Any] = {}
     for panel in panels:
         if panel.map is not None and panel.map.kind == "attribution":
-            known = trace.attribution_of(panel.map)
-            found |= known.options if known is not None else {}
-    return AttributionOptions(**found)
+            newest = trace.attribution_of(panel.map)
+            options |= newest.options if newest is not None else {}
+    return AttributionOptions(**options)
 
 
-def attribution_of(trace: Trace, spec: FigureSpec, panel: Panel) -> Attribution | None:
-    """The attribution that a panel shows."""
-    if panel.map is None or panel.map.kind != "attribution":
-        return None
-    return trace.attribution_of(panel.map, options=used_options(panel.map, spec.attribution))
+def method_sentence(attribution: Attribution, settings: str) -> str:
+    """Method, layer and options: ``occlusion at the input (black baseline, window 48 px)``."""
+    layer = attribution.layer if "(" in attribution.method else f"the {attribution.layer}"
+    return f"{attribution.words.partition(' at ')[0]} at {layer}" + (f" ({settings})" if settings else "")
 
 
 def sentences(found: Sequence[tuple[str, Attribution]]) -> list[str]:
-    """For a caption: method, layer, options and the version that computed it; `found` has each panel's letter."""
-    groups: dict[tuple[str, str], list[str]] = {}
+    """For a caption: how each attribution was computed and with which version of Captum.
+
+    Args:
+        found: letter of a panel, and its attribution.
+    """
+    letters: dict[tuple[str, str], list[str]] = {}
     for letter, one in found:
-        where = one.layer if "(" in one.method else f"the {one.layer}"
-        how = f"{one.words.partition(' at ')[0]} at {where}" + (f" ({one.settings})" if one.settings else "")
-        groups.setdefault((how, one.captum), []).append(f"({letter})")
+        letters.setdefault((method_sentence(one, one.settings), one.captum), []).append(f"({letter})")
     versions = dict.fromkeys(one.captum for _, one in found)
-    text = "; ".join(f"{', '.join(letters)} {how}" for (how, _), letters in groups.items())
+    text = "; ".join(f"{', '.join(group)} {how}" for (how, _), group in letters.items())
     return [f"Attribution: {text}; computed with Captum {', '.join(versions)}."] if found else []

@@ -1,9 +1,10 @@
-"""`figure(trace, ...)` and `Figure`, which saves itself with all that makes it repeatable."""
+"""`figure(trace, ...)` and `Figure`, which saves itself with all that is needed to redraw it."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viz.core.card import class_number
-from viz.core.finite import notes_on
 from viz.errors import FigureError
 from viz.figures.attributions import options_in
-from viz.figures.content import Content, contents
+from viz.figures.content import FigureData, contents
 from viz.figures.defaults import default_panels
 from viz.figures.draw import FORMATS, render
-from viz.figures.latex import latex
+from viz.figures.latex import caption, snippet
 from viz.figures.latex_names import name_notes
 from viz.figures.layout import Layout, lay_out
 from viz.figures.record import record_of
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
     from viz.core.trace import Trace
 
 _log = logging.getLogger(__name__)
-# Text height of a letter or A4 page in the venues' kits, about.
+# Approximate text height in inches of a letter or A4 page in the venues' kits.
 PAGE_HEIGHT = 9.0
 
 
-class Figure:
+class Figure(FigureData):
     """A figure of one trace. Nothing is drawn before `to_bytes` or `save` is called.
 
     Attributes:
-        trace: what is shown. spec: how, with every panel made definite.
+        trace, spec, contents: see `FigureData`.
         box: the user's own box on every panel, x0, y0, x1, y1 in picture pixels.
     """
 
@@ -46,29 +46,19 @@ class Figure:
 
     def __init__(self, trace: Trace, spec: FigureSpec) -> None:
         self.trace = trace
-        self.contents: tuple[Content, ...] = contents(trace, spec)
+        self.contents = contents(trace, spec)
         # The record holds what was drawn ("step 3, class 388"), not what was asked for ("last step, best class").
-        values = {k: getattr(spec, k) for k in spec.__dataclass_fields__ if k != "panels"}
-        self.spec = FigureSpec(tuple(c.panel for c in self.contents), **values)
+        self.spec = replace(spec, panels=tuple(c.panel for c in self.contents))
 
     @cached_property
     def layout(self) -> Layout:
-        """Where everything lies, in inches."""
+        """Positions of all parts, in inches."""
         return lay_out(self.spec, self.contents, self.trace.geometry)
 
     @property
     def size(self) -> tuple[float, float]:
         """(width, height) in inches."""
         return self.layout.width, self.layout.height
-
-    @cached_property
-    def lost(self) -> tuple[str, ...]:
-        """Which panels hold values that are not finite, in sentences."""
-        named: list[tuple[str, NDArray[Any]]] = []
-        for c in self.contents:
-            named += [(f"Panel ({c.letter}), {h.title}", h.native) for h in c.heatmaps]
-            named += [] if c.values is None else [(f"Panel ({c.letter}), {c.words}", c.values)]
-        return notes_on(named, self.trace.precision)
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
@@ -78,8 +68,7 @@ class Figure:
             found.append(f"The figure is {self.layout.height:.1f} inches tall, more than a page holds.")
         if any(c.panel.kind == "boxes" and not c.boxes for c in self.contents):
             found.append("A panel has no boxes, because its map is flat.")
-        found += self.lost
-        return tuple(found)
+        return (*found, *self.lost)
 
     def to_bytes(self, fmt: str = "pdf", dpi: int | None = None) -> bytes:
         """The figure as a file's bytes; the same figure gives the same bytes.
@@ -98,7 +87,7 @@ class Figure:
 
         Args:
             path: ends in .pdf, .svg or .png. dpi: of PNG.
-            sidecars: False writes the figure alone.
+            sidecars: False writes the figure only.
 
         Returns:
             The files written, the figure first.
@@ -125,23 +114,20 @@ class Figure:
         return tuple(files)
 
     def record(self) -> dict[str, Any]:
-        """All that makes the figure again, as plain values: `figure_from_record` reads it."""
+        """All that is needed to redraw the figure, as plain values: `figure_from_record` reads it."""
         return record_of(self)
 
+    def caption(self) -> str:
+        """The caption, in LaTeX: panels, model, steps, scale, ranges, cells and crop."""
+        return caption(self)
+
     def latex(self, file_name: str = "figure.pdf") -> str:
-        """A LaTeX figure whose caption states model, steps, scale, ranges, cells and crop."""
-        return latex(self, file_name)
+        """A LaTeX figure with its caption; `file_name` is what \\includegraphics names."""
+        return snippet(self.spec, file_name, self.caption())
 
     def maps(self) -> dict[str, NDArray[Any]]:
         """The values behind the figure: native maps and vectors by panel, boxes, the answer and the geometry."""
-        geometry = self.trace.geometry
-        out: dict[str, NDArray[Any]] = {
-            **self.trace.output.arrays(),
-            "geometry.picture": np.array(geometry.picture),
-            "geometry.network": np.array(geometry.network),
-            "geometry.seen": np.array(geometry.seen),
-            "geometry.placed": np.array(geometry.placed),
-        }
+        out = answer_arrays(self.trace)
         for c in self.contents:
             for heat in c.heatmaps:
                 out[f"{c.letter}.{heat.spec}"] = heat.native
@@ -154,6 +140,12 @@ class Figure:
 
     def _repr_png_(self) -> bytes:
         return self.to_bytes("png", 200)
+
+
+def answer_arrays(trace: Trace, prefix: str = "") -> dict[str, NDArray[Any]]:
+    """The answer of the network and the geometry, by name."""
+    geometry = {f"geometry.{k}": getattr(trace.geometry, k) for k in ("picture", "network", "seen", "placed")}
+    return {prefix + name: np.array(values) for name, values in {**trace.output.arrays(), **geometry}.items()}
 
 
 def figure(
@@ -170,12 +162,12 @@ def figure(
 
     Args:
         trace: what `Model.trace` gave.
-        panels: texts (``"picture"``, ``"cam:2"``, ``"mean(bottom)"``, ``"gradcam:2"``, ...), `Panel`
-            objects, or None: the family's story, see `viz.figures.defaults`.
+        panels: texts (``"picture"``, ``"cam:2"``, ``"mean(bottom)"``, ``"gradcam:2"``, ...), `Panel` objects, or None:
+            the default figure of the family, see `viz.figures.defaults`.
         preset: venue, see `viz.figures.PRESETS`.
         columns: 1 or 2; default 1 for up to four panels.
         class_index: number or name of the class for class maps without one of their own.
-        spec: a whole `FigureSpec`; then no other option is taken.
+        spec: a complete `FigureSpec`; excludes all other options.
         options: the other fields of `FigureSpec`.
 
     Raises:
@@ -183,22 +175,18 @@ def figure(
     """
     if spec is not None:
         if panels is not None or options or class_index is not None or columns is not None:
-            raise FigureError("A FigureSpec already says everything; change it instead of giving further options.")
+            raise FigureError("A FigureSpec is complete. Change it instead of giving further options.")
         return Figure(trace, spec)
+    known = {f.name for f in fields(FigureSpec)}
     for name in options:
-        if name not in FigureSpec.__dataclass_fields__:
-            raise FigureError(f"A figure has no option {name!r}.")
+        if name not in known:
+            raise FigureError(f"Unknown option {name!r} of a figure. Choose from: {', '.join(sorted(known))}.")
     index = None if class_index is None else class_number(trace.labels, class_index)
-    chosen = parse_panels(panels) if panels is not None else default_panels(trace, index)
-    chosen = with_class(chosen, index)
-    if options.get("shared_scale") is None:
-        # One map's own range is by its meaning not shared, unless that is asked for.
-        options["shared_scale"] = options.get("scale") != "image"
-    if options.get("palette") is None:
-        options["palette"] = "auto"
+    chosen = with_class(parse_panels(panels) if panels is not None else default_panels(trace, index), index)
+    # A map's own range is not shared by default.
+    usual: dict[str, Any] = {"shared_scale": options.get("scale") != "image", "palette": "auto"}
     if options.get("attribution") is None:
-        options["attribution"] = options_in(trace, chosen)
-    if isinstance(options.get("fixed"), list):
-        options["fixed"] = tuple(options["fixed"])
+        usual["attribution"] = options_in(trace, chosen)
+    options |= {name: value for name, value in usual.items() if options.get(name) is None}
     columns = columns if columns is not None else (1 if len(chosen) <= 4 else 2)
     return Figure(trace, FigureSpec(chosen, preset, columns, **options))

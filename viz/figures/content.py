@@ -1,25 +1,27 @@
-"""From a spec and a trace to what each panel holds: maps, vectors, boxes, their scales and their titles. Pure data."""
+"""Contents of the panels of a figure: maps, vectors, boxes, scales and titles. Pure data; nothing is drawn here."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from string import ascii_lowercase
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from viz.core.boxes import Box, boxes
 from viz.core.derived import mean_over, one_of
+from viz.core.finite import notes_on
 from viz.core.heatmap import Heatmap, Scale, finite_range, scale_for, symmetric
 from viz.core.methods import AttributionOptions
 from viz.core.words import derived_words, method_words
 from viz.core.words import words as map_words
 from viz.errors import FigureError
 from viz.families.stages import module_words
-from viz.figures.attributions import attribution_of, used_options
+from viz.figures.attributions import used_options
 from viz.figures.spec import FigureSpec, Panel
 from viz.figures.text import drawable, missing
 from viz.geometry import Interpolation
@@ -32,25 +34,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """What one panel holds.
+    """The content of one panel.
 
     Attributes:
-        trace: what it shows; panels of one picture may have different ones.
-        panel: with step, probe and class made definite. letter: ``a``, ``b``, ... title: may be empty.
-        words: what is shown, for a caption: quantity, class and step, whatever the title is.
-        heatmaps: of a map one; of boxes one a step; else none.
+        trace: source of the values; panels of one picture may have different ones.
+        panel: with step, probe and class made definite. letter: ``a``, ``b``, ...
+        title: drawn above the panel; may be empty.
+        words: description for a caption: quantity, class and step, whatever the title is.
+        heatmaps: one for a map; one per step for boxes; else none.
         values: float32 (C,) of a channel panel.
         quantity: what is measured, in words; panels of one quantity may share a scale. unit, neutral, bounds: of it.
-        scale: how values become colours or heights. source: where that range comes from, in words.
+        scale: how values become colours or heights. source: of the scale's range, in words.
         palette, opacity, interpolation: as drawn.
-        boxes: (step, box) pairs of a boxes panel.
-        threshold: of those boxes.
+        boxes: (step, box) pairs of a boxes panel. threshold: of those boxes.
     """
 
     trace: Trace = field(repr=False)
     panel: Panel
     letter: str
-    title: str
+    title: str = ""
     words: str = ""
     heatmaps: tuple[Heatmap, ...] = ()
     values: NDArray[np.float32] | None = None
@@ -77,6 +79,14 @@ class Content:
         return "" if self.panel.map is None else self.panel.map.kind
 
     @property
+    def marks(self) -> tuple[float, ...]:
+        """The ends of the scale, and the neutral value where it lies between them."""
+        if self.scale is None:
+            return ()
+        ends = (self.scale.low, self.scale.high)
+        return (*ends, self.neutral) if self.neutral is not None and ends[0] < self.neutral < ends[1] else ends
+
+    @property
     def raw_range(self) -> tuple[float, float]:
         """Smallest and largest value shown."""
         return finite_range([h.native for h in self.heatmaps] or [np.zeros(1) if self.values is None else self.values])
@@ -88,23 +98,17 @@ def letter_of(index: int) -> str:
 
 
 def contents(trace: Trace, spec: FigureSpec) -> tuple[Content, ...]:
-    """What the panels hold, in order.
+    """The contents of the panels, in order.
 
     Raises:
         ModelError, ProbeError, FigureError: a step, class, channel or probe that the trace does not have.
     """
-    made = [
-        _content(trace, spec, definite(trace, p, spec.attribution), letter_of(i)) for i, p in enumerate(spec.panels)
-    ]
-    return _scaled(trace, spec, made)
+    panels = [_definite(trace, panel, spec.attribution) for panel in spec.panels]
+    return _scaled(trace, spec, [_content(trace, spec, panel, letter_of(i)) for i, panel in enumerate(panels)])
 
 
-def definite(trace: Trace, panel: Panel, options: AttributionOptions | None = None) -> Panel:
-    """The panel with everything said of its map, see `Trace.definite`; a map of a vector becomes ``channels``.
-
-    Args:
-        options: those of the attribution panels; None takes the newest of the trace.
-    """
+def _definite(trace: Trace, panel: Panel, options: AttributionOptions) -> Panel:
+    """The panel with a definite map, see `Trace.definite`; a map of a vector becomes ``channels``."""
     if panel.map is None:
         return panel
     asked = panel.map.at(-1) if panel.all_steps else panel.map
@@ -115,10 +119,10 @@ def definite(trace: Trace, panel: Panel, options: AttributionOptions | None = No
     if spec.kind == "derived":
         return replace(panel, kind="map" if panel.kind == "channels" else panel.kind, map=spec.with_probe(record.name))
     if record.tap.is_vector and panel.kind == "boxes":
-        raise FigureError(f"{record.name} has one value a channel and no cells, so it has no boxes.")
+        raise FigureError(f"{record.name} has one value per channel and no cells, so it has no boxes.")
     if record.values.ndim == 3 and spec.channel is None:
         raise FigureError(
-            f"{record.name} has {record.values.shape[0]} maps; choose one, as in {asked.head}#0:{record.step}, "
+            f"{record.name} has {record.values.shape[0]} maps. Choose one, as in {asked.head}#0:{record.step}, "
             f"or their mean, mean({asked.head}):{record.step}."
         )
     kind = panel.kind if panel.kind == "boxes" else "channels" if record.tap.is_vector else "map"
@@ -138,95 +142,74 @@ def percent(probability: float) -> str:
 
 
 def _content(trace: Trace, spec: FigureSpec, panel: Panel, letter: str) -> Content:
+    record = None if panel.probe is None else trace.record(panel.probe, panel.spec.step)
     made = Content(
         trace,
         panel,
         letter,
-        "",
         opacity=spec.opacity if panel.opacity is None else panel.opacity,
         interpolation=panel.interpolation or spec.interpolation,
         palette=panel.palette or spec.palette,
         threshold=spec.threshold if panel.threshold is None else panel.threshold,
     )
     if panel.kind == "picture":
-        title = words = "picture"
-    elif panel.kind == "boxes":
-        made, title = _boxes(trace, spec, made)
-        words = f"{title} of the class map" if made.shows == "cam" else title
-    elif panel.kind == "channels":
-        record = trace.record(panel.probe or "", panel.spec.step)
-        made = replace(made, values=record.values, unit=record.unit, neutral=record.neutral, bounds=record.bounds)
-        made = replace(made, quantity=_words(record.label))
-        title = words = _probe_title(trace, record, panel)
-    else:
-        heat = heatmap_of(trace, panel, options=spec.attribution)
-        made = replace(made, heatmaps=(heat,), unit=heat.unit, neutral=heat.neutral, bounds=heat.bounds)
-        if made.shows == "cam":
-            made, title = replace(made, quantity="class map"), _class_title(trace, panel)
-            words = f"class map, {title}"
-        elif made.shows == "attribution":
-            made = replace(made, quantity=method_words(panel.spec))
-            asked = trace.output.question(panel.spec.step, panel.class_index, panel.spec.region)
-            title = words = _at_step(trace, panel.spec.step, f"{made.quantity}, {asked}")
-        elif made.shows == "output":
-            asked = trace.output.subject(panel.class_index)
-            quantity = asked if panel.class_index is None else heat.unit
-            made = replace(made, quantity=quantity)
-            title = words = _at_step(trace, panel.spec.step, asked if quantity == asked else f"{asked}, {quantity}")
-        elif panel.probe is None:
-            made = replace(made, quantity=map_words(panel.spec))
-            title = words = _at_step(trace, panel.spec.step, made.quantity)
-        else:
-            record = trace.record(panel.probe, panel.spec.step)
-            made = replace(made, quantity=_quantity(record, panel))
-            title = words = _probe_title(trace, record, panel)
-            if panel.spec.channel is not None:
-                words = _at_step(trace, record.step, f"{one_of(record, panel.spec.channel)} ({_of(record, panel)})")
-    if panel.title is None:
-        return replace(made, words=words, title=drawable(title))
-    if odd := missing(panel.title):
-        # Named by its number as well: the reader's own font may lack it too.
-        raise FigureError(
-            f"The title of panel ({letter}) has the character {odd!r} (U+{ord(odd):04X}), which the fonts lack."
-        )
-    return replace(made, words=words, title=panel.title)
-
-
-def heatmap_of(
-    trace: Trace, panel: Panel, step: int | None = None, *, options: AttributionOptions | None = None
-) -> Heatmap:
-    """The map of a definite panel, at its own step or another."""
-    return trace.heatmap(panel.spec, step, options=used_options(panel.spec, options))
-
-
-def _boxes(trace: Trace, spec: FigureSpec, made: Content) -> tuple[Content, str]:
-    panel = made.panel
+        return _titled(made, "picture", "picture")
     steps = trace.steps_of(panel.spec) if panel.all_steps else [panel.spec.step]
-    # Values are interpolated smoothly before the threshold, whatever is drawn: boxes of bare cells would jump by cells.
-    maps = tuple(heatmap_of(trace, panel, s, options=spec.attribution) for s in steps)
-    found = tuple((s, b) for s, m in zip(steps, maps, strict=True) for b in boxes(m, made.threshold, spec.components))
-    made = replace(made, heatmaps=maps, boxes=found, unit=maps[0].unit, bounds=maps[0].bounds, neutral=maps[0].neutral)
-    label = trace.output.subject(panel.class_index)
-    if made.shows == "attribution":
-        quantity = method_words(panel.spec)
-        what = f"{quantity}, {trace.output.question(steps[0], panel.class_index, panel.spec.region)}, box"
-    elif made.shows == "cam":
-        what, quantity = f"{label}, box", "class map"
-    elif made.shows == "output":
-        what, quantity = f"{label}, box", maps[0].unit
+    if panel.kind == "channels" and record is not None:
+        made = replace(made, values=record.values, unit=record.unit, neutral=record.neutral, bounds=record.bounds)
     else:
-        record = None if panel.probe is None else trace.record(panel.probe, panel.spec.step)
-        quantity = map_words(panel.spec) if record is None else _of(record, panel)
-        what = f"{quantity}, box"
-    plural = what + "es" if spec.components == "all" or panel.all_steps else what
-    title = f"steps {steps[0]}\u2013{steps[-1]}: {plural}" if len(steps) > 1 else _at_step(trace, steps[0], plural)
-    return replace(made, quantity=quantity), title
+        options = used_options(panel.spec, spec.attribution)
+        maps = tuple(trace.heatmap(panel.spec, step, options=options) for step in steps)
+        made = replace(made, heatmaps=maps, unit=maps[0].unit, neutral=maps[0].neutral, bounds=maps[0].bounds)
+    quantity, text = _described(made, record)
+    if panel.kind == "boxes":
+        # The threshold applies to smoothly interpolated values, whatever is drawn: boxes of bare cells jump by cells.
+        found = [(s, b) for s, m in zip(steps, maps, strict=True) for b in boxes(m, made.threshold, spec.components)]
+        made = replace(made, boxes=tuple(found))
+        text += ", boxes" if spec.components == "all" or panel.all_steps else ", box"
+    title = f"steps {steps[0]}\u2013{steps[-1]}: {text}" if len(steps) > 1 else _at_step(trace, steps[0], text)
+    words = title
+    if made.shows == "cam":
+        words = f"{title} of the class map" if panel.kind == "boxes" else f"class map, {title}"
+    elif made.is_map and record is not None and panel.spec.channel is not None:
+        words = _at_step(trace, record.step, f"{one_of(record, panel.spec.channel)} ({_of(record, panel)})")
+    return _titled(replace(made, quantity=quantity), title, words)
 
 
-def _class_title(trace: Trace, panel: Panel) -> str:
-    index = panel.class_index or 0
-    text = f"{trace.labels[index]} {percent(trace.output.number_of(panel.spec.step, index))}"
-    return _at_step(trace, panel.spec.step, text)
+def _titled(made: Content, title: str, words: str) -> Content:
+    """The content with its words for a caption and its title: the user's own, if any."""
+    own = made.panel.title
+    if own is None:
+        return replace(made, words=words, title=drawable(title))
+    if odd := missing(own):
+        # With the code point: the reader's font may lack the character, too.
+        raise FigureError(
+            f"The title of panel ({made.letter}) has the character {odd!r} (U+{ord(odd):04X}), which the fonts lack."
+        )
+    return replace(made, words=words, title=own)
+
+
+def _described(made: Content, record: Record | None) -> tuple[str, str]:
+    """The quantity of a map, a vector or boxes, and the title without its step."""
+    trace, panel, spec, boxed = made.trace, made.panel, made.panel.spec, made.panel.kind == "boxes"
+    subject = trace.output.subject(panel.class_index)
+    if made.shows == "cam":
+        probability = trace.output.number_of(spec.step, panel.class_index or 0)
+        return "class map", subject if boxed else f"{subject} {percent(probability)}"
+    if made.shows == "attribution":
+        method = method_words(spec)
+        return method, f"{method}, {trace.output.question(spec.step, panel.class_index, spec.region)}"
+    if made.shows == "output":
+        quantity = made.unit if boxed or panel.class_index is not None else subject
+        return quantity, subject if boxed or quantity == subject else f"{subject}, {quantity}"
+    if record is None:
+        return map_words(spec), map_words(spec)
+    if boxed:
+        return _of(record, panel), _of(record, panel)
+    # Groups and taps share one quantity; each channel of the features has its own.
+    alike = not made.is_map or spec.channel is None or mean_over(record) != "channels"
+    quantity = _of(record, panel) if alike else f"channel {spec.channel} ({_of(record, panel)})"
+    return quantity, _probe_title(trace, record, panel)
 
 
 def _at_step(trace: Trace, step: int, text: str) -> str:
@@ -234,7 +217,7 @@ def _at_step(trace: Trace, step: int, text: str) -> str:
 
 
 def _of(record: Record, panel: Panel) -> str:
-    """A captured value, or what follows from it, without its channel."""
+    """A captured value, or the map derived from it, without its channel."""
     return derived_words(record.label, panel.spec.name) if panel.spec.kind == "derived" else _words(record.label)
 
 
@@ -247,7 +230,7 @@ def _probe_title(trace: Trace, record: Record, panel: Panel) -> str:
     paths = {r.path for r in trace.records if r.label == record.label}
     if len(paths) > 1 and panel.spec.name != "total":
         text += f" ({module_words(trace, record.path) or _short(record.path, paths)})"
-    return _at_step(trace, record.step, text)
+    return text
 
 
 def _short(path: str, paths: set[str]) -> str:
@@ -259,43 +242,45 @@ def _short(path: str, paths: set[str]) -> str:
 
 
 def _words(label: str) -> str:
-    # The code's own word for the map that a module reads and gates says nothing to a reader.
+    # The probe's label for the map that a module reads and gates means nothing to a reader.
     return "searchlight input" if label == "bottom" else label.replace("_", " ")
 
 
-def _quantity(record: Record, panel: Panel) -> str:
-    # Groups and taps hold one quantity; channels of features are each their own.
-    alike = panel.spec.channel is None or mean_over(record) != "channels"
-    return _of(record, panel) if alike else f"channel {panel.spec.channel} ({_of(record, panel)})"
-
-
 def _scaled(trace: Trace, spec: FigureSpec, made: Sequence[Content]) -> tuple[Content, ...]:
-    own = [_scale(trace, spec, c) for c in made]
+    own = [(content, _scale(trace, spec, content)) for content in made]
     out = []
-    for content, scale in zip(made, own, strict=True):
+    for content, scale in own:
         if scale is None:
             out.append(content)
             continue
         mates = [(content, scale)]
         if spec.shared_scale and spec.scale != "fixed":
-            mates = [(c, s) for c, s in zip(made, own, strict=True) if s is not None and _key(c) == _key(content)]
+            mates = [(c, s) for c, s in own if s is not None and _measures_alike(c, content)]
         scale = Scale(scale.mode, min(s.low for _, s in mates), max(s.high for _, s in mates))
-        source = _source(trace, [c for c, _ in mates], scale)
-        palette = content.palette
-        if palette == "auto":
-            signed = content.is_map and content.neutral is not None and content.shows != "cam"
-            palette = "diverging" if signed else "inferno"
-        if palette == "diverging" and content.neutral is None:
-            palette = "inferno"
-        elif palette == "diverging" and content.neutral is not None and content.is_map:
-            scale = symmetric(scale, content.neutral)
-            source += f", made symmetric around {content.neutral:g}"
-        out.append(replace(content, scale=scale, source=source, palette=palette))
+        out.append(coloured(content, scale, _source(trace, [c for c, _ in mates], scale)))
     return tuple(out)
 
 
+def coloured(content: Content, scale: Scale, source: str, *, one_neutral: bool = True) -> Content:
+    """The content with its scale and palette; a diverging palette is symmetric around a map's neutral value.
+
+    Args:
+        source: of the scale's range, in words.
+        one_neutral: False where the maps that share the scale have different neutral values.
+    """
+    palette, neutral = content.palette, content.neutral if one_neutral else None
+    if palette == "auto":
+        palette = "diverging" if content.is_map and neutral is not None and content.shows != "cam" else "inferno"
+    if palette == "diverging" and neutral is None:
+        palette = "inferno"
+    if palette == "diverging" and neutral is not None and content.is_map:
+        scale = symmetric(scale, neutral)
+        source += f", made symmetric around {neutral:g}"
+    return replace(content, scale=scale, source=source, palette=palette)
+
+
 def _source(trace: Trace, mates: Sequence[Content], scale: Scale) -> str:
-    """Where the one range of panels that share a scale comes from: the same words for all of them."""
+    """Source of the range of panels that share a scale: the same words for all of them."""
     if scale.mode == "fixed":
         return "fixed range"
     bounds = [b for c in mates for b in c.bounds]
@@ -309,8 +294,9 @@ def _source(trace: Trace, mates: Sequence[Content], scale: Scale) -> str:
             source += ", as the operation has no bound"
             source += " on one side" if np.isfinite(bounds).any() else ""
     classes = list(dict.fromkeys(c.panel.class_index for c in mates if c.panel.class_index is not None))
-    probes = list(dict.fromkeys(c.panel.probe for c in mates if c.panel.probe is not None))
-    for what, names in (("classes", [trace.labels[i] for i in classes]), ("modules", _modules(probes))):
+    probes = dict.fromkeys(c.panel.probe for c in mates if c.panel.probe is not None)
+    modules = [p.rpartition(".")[0] or "the network" for p in probes]
+    for what, names in (("classes", [trace.labels[i] for i in classes]), ("modules", modules)):
         if len(names) > 3:
             source += f", {len(names)} {what} mixed"
         elif len(names) > 1:
@@ -318,13 +304,9 @@ def _source(trace: Trace, mates: Sequence[Content], scale: Scale) -> str:
     return source
 
 
-def _modules(probes: Sequence[str]) -> list[str]:
-    return [p.rpartition(".")[0] or "the network" for p in probes]
-
-
-def _key(content: Content) -> tuple[str, str, str]:
-    """Panels with the same key share a scale: one quantity in one unit, maps apart from channel vectors."""
-    return ("map" if content.is_map else content.panel.kind, content.quantity, content.unit)
+def _measures_alike(a: Content, b: Content) -> bool:
+    """Whether panels share a scale: one quantity in one unit, maps apart from channel vectors."""
+    return (a.panel.kind, a.quantity, a.unit) == (b.panel.kind, b.quantity, b.unit)
 
 
 def group_key(content: Content) -> tuple[str, str, str, str, str]:
@@ -334,44 +316,50 @@ def group_key(content: Content) -> tuple[str, str, str, str, str]:
 
 
 def _scale(trace: Trace, spec: FigureSpec, content: Content) -> Scale | None:
+    """The scale of a map or a vector on its own, before sharing; None for other panels."""
+    panel = content.panel
     if content.values is not None:
-        low, high = finite_range(_together(trace, spec, content.panel))
+        over_steps = spec.scale in ("steps", "fixed")
+        steps = trace.steps_of(panel.spec) if over_steps else [panel.spec.step]
+        low, high = finite_range([trace.record(panel.probe or "", step).values for step in steps])
         if spec.scale == "raw":
             low = content.bounds[0] if np.isfinite(content.bounds[0]) else low
             high = content.bounds[1] if np.isfinite(content.bounds[1]) else high
-        if spec.scale == "fixed" and spec.fixed is not None:
-            # The two numbers are meant for colours; bars outside of them would vanish, so their axis keeps its range.
-            return Scale("steps", low, high)
-        return Scale(spec.scale, low, high)
+        # A fixed range is meant for colours; bars outside of it would vanish, so their axis keeps its own.
+        return Scale("steps" if spec.scale == "fixed" else spec.scale, low, high)
     if not content.is_map:
         return None
     if content.shows == "attribution":
         # Other steps need not have been computed: the range is that of the panels.
         return scale_for(content.heatmaps[0], "image" if spec.scale == "steps" else spec.scale, fixed=spec.fixed)
-    together = [heatmap_of(trace, content.panel, s) for s in trace.steps_of(content.panel.spec)]
+    together = [trace.heatmap(panel.spec, step) for step in trace.steps_of(panel.spec)]
     return scale_for(content.heatmaps[0], spec.scale, together=together, fixed=spec.fixed)
 
 
-def _together(trace: Trace, spec: FigureSpec, panel: Panel) -> list[NDArray[np.float32]]:
-    if spec.scale in ("steps", "fixed"):
-        return [trace.record(panel.probe or "", s).values for s in trace.steps_of(panel.spec)]
-    return [trace.record(panel.probe or "", panel.spec.step).values]
+class FigureData:
+    """What a figure shows; `viz.figures.build.Figure` draws and saves it.
 
-
-def shown(trace: Trace, spec: FigureSpec, made: Sequence[Content]) -> list[tuple[Content, Attribution]]:
-    """The panels that show an attribution, with it."""
-    found = [(c, attribution_of(trace, spec, c.panel)) for c in made]
-    return [(c, a) for c, a in found if a is not None]
-
-
-class Shows(Protocol):
-    """What words and records ask of a figure."""
+    Attributes:
+        trace: of the picture that is drawn. spec: the figure, with every panel made definite. contents: of its panels.
+    """
 
     trace: Trace
     spec: FigureSpec
     contents: tuple[Content, ...]
 
-    @property
+    @cached_property
     def lost(self) -> tuple[str, ...]:
-        """Which panels hold values that are not finite, in sentences."""
-        ...
+        """Which panels contain non-finite values, in sentences."""
+        named: list[tuple[str, NDArray[np.float32]]] = []
+        for c in self.contents:
+            named += [(f"Panel ({c.letter}), {h.title}", h.native) for h in c.heatmaps]
+            named += [] if c.values is None else [(f"Panel ({c.letter}), {c.words}", c.values)]
+        return notes_on(named, self.trace.precision)
+
+    @property
+    def attributions(self) -> list[tuple[Content, Attribution]]:
+        """The panels that show an attribution, with it."""
+        asked = [(c, c.panel.spec) for c in self.contents if c.shows == "attribution"]
+        options = self.spec.attribution
+        found = [(c, self.trace.attribution_of(m, options=used_options(m, options))) for c, m in asked]
+        return [(c, a) for c, a in found if a is not None]

@@ -1,8 +1,7 @@
-"""The figure for which nothing was chosen: each family's own in about one row."""
+"""The default figure: the maps of the model's family, in about one row."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from viz.core.map_spec import MapSpec
@@ -19,22 +18,23 @@ def default_panels(trace: Trace, class_index: int | None = None) -> tuple[Panel,
     Args:
         class_index: default the last step's best class, so that the steps can be compared.
     """
-    best = trace.output.best(trace.steps) if class_index is None else class_index
-    answer = None if trace.output_map is None else replace(trace.output_map, cls=best)
     maps = family_of(trace.card.family).figure(trace)
-    maps = [*maps, *_at(answer, [trace.steps])] if maps else _steps(trace, answer)
-    return (Panel("picture"), *(Panel("map", m) for m in maps))
+    steps = [trace.steps] if maps else thinned(trace.steps)
+    answers: list[MapSpec] = []
+    if trace.output_map is not None:
+        best = trace.output.best(trace.steps) if class_index is None else class_index
+        answers = [replace(trace.output_map, cls=best, step=step) for step in steps]
+    shown = [*maps, *answers] if maps else [*answers, *_deepest_gates(trace, steps)]
+    return (Panel("picture"), *(Panel("map", m) for m in shown))
 
 
-def _at(answer: MapSpec | None, steps: Sequence[int]) -> list[MapSpec]:
-    return [] if answer is None else [answer.at(step) for step in steps]
+def thinned(steps: int) -> list[int]:
+    """At most six of the steps, evenly chosen, the first and the last kept, so that a page holds the figure."""
+    return sorted({1 + round(i * (steps - 1) / 5) for i in range(6)})
 
 
-def _steps(trace: Trace, answer: MapSpec | None) -> list[MapSpec]:
-    # Many steps are thinned evenly, the first and the last kept, so that a page holds the figure.
-    steps = sorted({1 + round(i * (trace.steps - 1) / 5) for i in range(6)})
-    maps = _at(answer, steps)
+def _deepest_gates(trace: Trace, steps: list[int]) -> list[MapSpec]:
     found = [r for r in trace.records if r.tap.is_map]
-    # A gate is what was really multiplied onto the features; a score before it is second choice.
+    # A gate is what really multiplied the features; a score before it is second choice.
     chosen = [r for r in found if r.label == "spatial_gate"] or found
-    return maps + [MapSpec(r.name, step=r.step) for r in chosen if r.name == chosen[-1].name and r.step in steps]
+    return [MapSpec(r.name, step=r.step) for r in chosen if r.name == chosen[-1].name and r.step in steps]

@@ -1,7 +1,7 @@
-"""Drawing with Matplotlib's object API: no pyplot, no global figure. `render` is the only door.
+"""Drawing with Matplotlib's object API: no pyplot, no global figure. `render` is the only entry point.
 
 Matplotlib reads some settings (font type of PDF, salt of SVG) from a table shared by the whole process. They are set
-for the moment of drawing, under a lock, from Matplotlib's own defaults: a user's matplotlibrc cannot change a figure.
+while drawing, under a lock, from Matplotlib's own defaults: a user's matplotlibrc cannot change a figure.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import io
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -19,28 +20,23 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure as Canvas
-from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from viz.core.heatmap import palette
 from viz.core.kernels import directions
 from viz.errors import FigureError
 from viz.figures.content import Content
-from viz.figures.layout import TICK_GAP, BarBox, Layout, Place, line_height
-from viz.figures.raster import Raster, cells_extent, draw_photo, inside, opaque, photo
+from viz.figures.layout import TICK_GAP, BarBox, Layout, Place, inside, line_height, whole
+from viz.figures.raster import cells_extent, draw_photo, opaque, outline, paint, photo
 from viz.figures.spec import FigureSpec
 from viz.figures.text import clipped, numbers, properties, width_of
-from viz.geometry import Rect
+from viz.geometry import Geometry, Rect
 
-if TYPE_CHECKING:
-    from viz.core.trace import Trace
-
-Format = Literal["pdf", "svg", "png"]
-FORMATS: tuple[Format, ...] = ("pdf", "svg", "png")
+FORMATS = ("pdf", "svg", "png")
 INK = "#1a1a1a"
 SOFT = "#8a8a8a"
 BARS = "#44617b"
-# Okabe and Ito's colours, told apart by colour-blind readers too.
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
 BOX_COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#f0e442")
 OWN_BOX = "white"
 MOST_PIXELS = 120e6
@@ -54,10 +50,11 @@ _SETTINGS: dict[str, Any] = {
     # Without this the photo and the cells over it would be merged and resampled.
     "image.composite_image": False,
     "path.simplify": False,
-    # Hinted letters stand on whole pixels and make a line wider than it was measured.
+    # Hinting snaps letters to whole pixels, which makes a line wider than it was measured.
     "text.hinting": "no_hinting",
 }
-_METADATA: dict[Format, dict[str, Any]] = {
+_CANVASES = {"pdf": FigureCanvasPdf, "svg": FigureCanvasSVG, "png": FigureCanvasAgg}
+_METADATA: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None, "ModDate": None, "Creator": "Searchlight", "Producer": None},
     "svg": {"Date": None, "Creator": "Searchlight"},
     "png": {"Software": None},
@@ -66,7 +63,7 @@ _METADATA: dict[Format, dict[str, Any]] = {
 
 @contextmanager
 def settings() -> Iterator[None]:
-    """Matplotlib's defaults and ours, for this thread alone, put back afterwards."""
+    """Matplotlib's defaults and ours, for this thread only; restored afterwards."""
     defaults = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith(("backend", "savefig"))}
     with _LOCK, matplotlib.rc_context({**defaults, **_SETTINGS}):
         yield
@@ -79,7 +76,7 @@ def render(
     *,
     fmt: str,
     dpi: int | None = None,
-    box: tuple[float, float, float, float] | None = None,
+    box: Rect | None = None,
 ) -> bytes:
     """The figure as the bytes of a file; the same arguments give the same bytes.
 
@@ -91,45 +88,35 @@ def render(
     """
     dots = spec.dpi if dpi is None else dpi
     if fmt not in FORMATS:
-        raise FigureError(f"A figure is saved as {', '.join(FORMATS)}, not {str(fmt)[:20]!r}.")
+        raise FigureError(f"Unknown format {str(fmt)[:20]!r} of a figure. Choose one of: {', '.join(FORMATS)}.")
     if not 36 <= dots <= 1200:
         raise FigureError(f"The dpi must lie between 36 and 1200, not {dots}.")
     if fmt == "png" and layout.height * layout.width * dots * dots > MOST_PIXELS:
-        raise FigureError("The picture file would have more than 120 megapixels; take fewer dpi, or a PDF.")
+        raise FigureError("The picture file would have more than 120 megapixels. Use fewer dpi, or a PDF.")
     with settings():
         figure = Canvas(figsize=(layout.width, layout.height), dpi=dots, facecolor="white")
         _Drawing(figure, contents, spec, layout, vector=fmt != "png", box=box).panels()
         buffer = io.BytesIO()
-        # No bbox_inches="tight": the width must stay the venue's.
-        if fmt == "pdf":
-            FigureCanvasPdf(figure).print_pdf(buffer, metadata=_METADATA["pdf"])
-        elif fmt == "svg":
-            FigureCanvasSVG(figure).print_svg(buffer, metadata=_METADATA["svg"])
-        else:
-            FigureCanvasAgg(figure).print_png(buffer, metadata=_METADATA["png"])
+        # No bbox_inches="tight": it would change the width of the venue.
+        getattr(_CANVASES[fmt](figure), f"print_{fmt}")(buffer, metadata=_METADATA[fmt])
     return buffer.getvalue()
 
 
+@dataclass(eq=False)
 class _Drawing:
-    """One figure in the making."""
+    """One figure while it is drawn."""
 
-    def __init__(
-        self,
-        figure: Any,
-        contents: tuple[Content, ...],
-        spec: FigureSpec,
-        layout: Layout,
-        *,
-        vector: bool,
-        box: tuple[float, float, float, float] | None,
-    ) -> None:
-        self.figure, self.contents, self.spec, self.layout = figure, contents, spec, layout
-        self.vector, self.box = vector, box
-        x0, _, x1, _ = layout.view
-        picture = contents[0].trace.picture
-        share = (x1 - x0) / picture.size[1]
-        shown = max((p.image.width for p in layout.panels), default=1.0)
-        self.photo = photo(picture.rgb, shown, share)
+    figure: Any
+    contents: tuple[Content, ...]
+    spec: FigureSpec
+    layout: Layout
+    vector: bool
+    box: Rect | None
+
+    def __post_init__(self) -> None:
+        picture, view = self.contents[0].trace.picture, self.layout.view
+        share = (view[2] - view[0]) / picture.size[1]
+        self.photo = photo(picture.rgb, max(p.image.width for p in self.layout.panels), share)
         self.photo_rgba = opaque(self.photo)
 
     def panels(self) -> None:
@@ -152,6 +139,10 @@ class _Drawing:
         low = 1 - (place.y + place.height) / height
         return self.figure.add_axes((place.x / width, low, place.width / width, place.height / height))
 
+    def width(self, text: str, size: float) -> float:
+        """Width in inches of a line of text."""
+        return width_of(text, self.layout.font, size)
+
     def text(self, x: float, y: float, text: str, size: float, *, align: str = "left") -> None:
         """A line of text whose line box begins at (x, y) inches; user text is never read as mathematics."""
         self.figure.text(
@@ -169,55 +160,44 @@ class _Drawing:
         """The photo, and over it a map or boxes, and the crop frame."""
         axes = self.axes(place)
         x0, y0, x1, y1 = self.layout.view
-        axes.set(xlim=(x0, x1), ylim=(y1, y0))
+        limits = {"xlim": (x0, x1), "ylim": (y1, y0)}
+        axes.set(**limits)
         axes.set_axis_off()
-        draw_photo(
-            axes,
-            content,
-            self.photo,
-            self.photo_rgba,
-            geometry=content.trace.geometry,
-            vector=self.vector,
-            view=self.layout.view,
-        )
+        draw_photo(axes, content, self.photo, self.photo_rgba, vector=self.vector, view=self.layout.view)
         if content.panel.map is not None and content.panel.map.name == "directions":
             self.arrows(axes, content)
+            axes.set(**limits)
         if self.spec.crop_frame and self.spec.view == "picture":
-            self.frame(axes, content.trace)
+            self.frame(axes, content.trace.geometry)
         if content.boxes:
             self.boxes(axes, content, place)
         if self.box is not None:
-            x0, y0, x1, y1 = self.box
             for line, colour, style in ((2.0, "black", "-"), (1.1, OWN_BOX, (0, (3, 2)))):
-                axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, lw=line, ec=colour, ls=style))
+                axes.add_patch(outline(self.box, lw=line, ec=colour, ls=style))
 
     def arrows(self, axes: Any, content: Content) -> None:
-        """Which way each cell's kernel pulls; the longest arrow fills its cell."""
+        """Direction in which the kernel of each cell pulls; the longest arrow fills its cell."""
         record = content.trace.record(content.panel.probe or "", content.panel.spec.step)
         pulls = directions(record.values, record.tap.centre)
         h, w = pulls.shape[1:]
         x0, y0, x1, y1 = cells_extent(content.trace.geometry)
         wide, high = (x1 - x0) / w, (y1 - y0) / h
-        longest = float(np.hypot(pulls[0], pulls[1]).max()) or 1.0
-        unit = 0.9 * min(wide, high) / longest
+        unit = 0.9 * min(wide, high) / (float(np.hypot(pulls[0], pulls[1]).max()) or 1.0)
         x, y = np.meshgrid(x0 + (np.arange(w) + 0.5) * wide, y0 + (np.arange(h) + 0.5) * high)
         look = {"units": "xy", "angles": "xy", "scale_units": "xy", "scale": 1.0, "pivot": "mid"}
         look |= {"headwidth": 3.2, "headlength": 3.6, "headaxislength": 3.2, "minlength": 0.2}
         for width, colour in ((0.17, "black"), (0.09, "white")):
             axes.quiver(x, y, pulls[0] * unit, pulls[1] * unit, color=colour, width=width * min(wide, high), **look)
-        limits = self.layout.view
-        axes.set(xlim=(limits[0], limits[2]), ylim=(limits[3], limits[1]))
 
-    def frame(self, axes: Any, trace: Trace) -> None:
-        """The edge of what the network saw, where that is not the whole picture: white between dark."""
-        height, width = trace.picture.size
-        x0, y0, x1, y1 = inside(trace.geometry.seen, (0.0, 0.0, float(width), float(height)))
-        if (x0, y0, x1, y1) == (0, 0, width, height):
-            return
-        for line, colour in ((1.1, "black"), (0.5, "white")):
-            axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, lw=line, ec=colour, joinstyle="miter"))
+    def frame(self, axes: Any, geometry: Geometry) -> None:
+        """The border of what the network saw, where that is not the whole picture: white between dark lines."""
+        seen = inside(geometry.seen, whole(geometry))
+        if seen != whole(geometry):
+            for line, colour in ((1.1, "black"), (0.5, "white")):
+                axes.add_patch(outline(seen, lw=line, ec=colour, joinstyle="miter"))
 
     def boxes(self, axes: Any, content: Content, place: Place) -> None:
+        """Display boxes, one colour per step."""
         steps = sorted({s for s, _ in content.boxes})
         colours = {step: BOX_COLOURS[i % len(BOX_COLOURS)] for i, step in enumerate(steps)}
         # Earlier steps have wider lines, so that equal boxes on top of each other stay visible as bands.
@@ -225,12 +205,11 @@ class _Drawing:
         lines = {step: 1.1 + band * (len(steps) - 1 - i) for i, step in enumerate(steps)}
         for dark in (True, False):
             for step, box in content.boxes:
-                at, width, height = (box.x0, box.y0), box.x1 - box.x0, box.y1 - box.y0
                 line, colour = (lines[step] + 0.6, "black") if dark else (lines[step], colours[step])
-                axes.add_patch(Rectangle(at, width, height, fill=False, lw=line, ec=colour, joinstyle="miter"))
+                axes.add_patch(outline(box.xyxy, lw=line, ec=colour, joinstyle="miter"))
         if not content.panel.all_steps or len(steps) < 2:
             return
-        # The key to the colours stands in a corner: numbers at the boxes would cover each other.
+        # The key to the colours is in a corner: numbers at the boxes would cover each other.
         per_inch = (self.layout.view[2] - self.layout.view[0]) / place.width
         size, x = self.layout.preset.label, self.layout.view[0] + 0.05 * per_inch
         for step in steps:
@@ -244,23 +223,20 @@ class _Drawing:
                 path_effects=[withStroke(linewidth=1.6, foreground="black")],
                 parse_math=False,
             )
-            x += (0.05 + width_of(str(step), self.layout.font, size)) * per_inch
+            x += (0.05 + self.width(str(step), size)) * per_inch
 
     def channels(self, content: Content, place: Place) -> None:
-        """One filled step curve of all channels: readable from 16 to some thousand of them."""
+        """One filled step curve of all channels: readable from 16 to a few thousand of them."""
         values, scale, size = content.values, content.scale, self.layout.preset.tick
         if values is None or scale is None:
             return
-        marks = [scale.low, scale.high]
-        if content.neutral is not None and scale.low < content.neutral < scale.high:
-            marks.insert(1, content.neutral)
-        labels = numbers(scale.low, scale.high, *marks)
-        left = max(width_of(t, self.layout.font, size) for t in labels) + 0.06
+        labels = numbers(scale.low, scale.high, *content.marks)
+        left = max(self.width(t, size) for t in labels) + 0.06
         foot = line_height(size) + 0.03
         inner = Place(place.x + left, place.y + 0.03, place.width - left - 0.02, place.height - foot - 0.03)
         axes = self.axes(inner)
         heights = -np.sort(-values) if content.panel.order == "sorted" else values
-        # A filled curve starts at the neutral value or at zero; without either in sight only the line is honest.
+        # A filled curve starts at the neutral value or at zero; where neither is in range, only the line is honest.
         base = content.neutral if content.neutral is not None else 0.0
         extent = (scale.high - scale.low) or 1.0
         low, high = scale.low - 0.04 * extent, scale.high + 0.04 * extent
@@ -270,60 +246,47 @@ class _Drawing:
             axes.axhline(base, color=INK, lw=0.5)
         else:
             axes.stairs(heights, edges, baseline=None, color=BARS, lw=0.8)
-        axes.set(xlim=(0, len(heights)), ylim=(low, high), xticks=[], yticks=marks)
+        axes.set(xlim=(0, len(heights)), ylim=(low, high), xticks=[], yticks=sorted(content.marks))
         axes.set_yticklabels([])
         axes.tick_params(axis="y", length=2, width=0.5, color=SOFT, pad=1)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
         for side in ("left", "bottom"):
             axes.spines[side].set(linewidth=0.5, color=SOFT)
-        for mark, label in sorted(zip(marks, labels, strict=True), key=lambda m: m[0] not in (scale.low, scale.high)):
+        for mark, label in zip(content.marks, labels, strict=True):
             y = inner.y + inner.height * (high - mark) / (high - low) - 0.56 * size / 72
             if mark in (scale.low, scale.high) or min(abs(mark - scale.low), abs(mark - scale.high)) > 0.25 * extent:
                 self.text(inner.x - 0.045, y, label, size, align="right")
         how = ", sorted" if content.panel.order == "sorted" else ""
-        long, short = f"{len(heights)} channels{how}", f"{len(heights)} ch.{how}"
-        words = clipped(
-            long if width_of(long, self.layout.font, size) <= inner.width else short,
-            place.width,
-            self.layout.font,
-            size,
-        )
-        middle = min(inner.x + inner.width / 2, place.x + place.width - width_of(words, self.layout.font, size) / 2)
+        words = f"{len(heights)} channels{how}"
+        if self.width(words, size) > inner.width:
+            words = clipped(f"{len(heights)} ch.{how}", place.width, self.layout.font, size)
+        middle = min(inner.x + inner.width / 2, place.x + place.width - self.width(words, size) / 2)
         self.text(middle, inner.y + inner.height + 0.03, words, size, align="center")
 
     def bar(self, content: Content, bar: BarBox) -> None:
-        """A colour bar: the palette, its end numbers, the neutral value where there is room, and what is measured."""
-        scale, strip, font, size = content.scale, bar.strip, self.layout.font, self.layout.preset.tick
+        """A colour bar: the palette, its end numbers, the neutral value where there is room, and the quantity."""
+        scale, strip, size = content.scale, bar.strip, self.layout.preset.tick
         if scale is None:
             return
         axes = self.axes(strip)
         axes.set(xlim=(0, 256), ylim=(1, 0), xticks=[], yticks=[])
-        row = opaque(palette(content.palette)[None])
-        full: Rect = (0.0, 0.0, 256.0, 1.0)
-        if self.vector:
-            axes.add_artist(Raster(row, full, full))
-        else:
-            axes.imshow(row, extent=(0, 256, 1, 0), aspect="auto", interpolation="nearest")
-            axes.set(xlim=(0, 256), ylim=(1, 0))
+        paint(axes, opaque(palette(content.palette)[None]), (0.0, 0.0, 256.0, 1.0), vector=self.vector)
         for spine in axes.spines.values():
             spine.set(linewidth=0.4, color=SOFT)
-        marks = [scale.low, scale.high]
-        inner = content.neutral is not None and scale.low < content.neutral < scale.high
-        if inner and content.neutral is not None:
-            marks.append(content.neutral)
         for digits in (3, 2, 1):  # fewer where the strip is short
-            labels = numbers(scale.low, scale.high, *marks, digits=digits)
-            if sum(width_of(t, font, size) for t in labels[:2]) + 0.05 <= strip.width:
+            labels = numbers(scale.low, scale.high, *content.marks, digits=digits)
+            wide = [self.width(t, size) for t in labels]
+            if wide[0] + wide[1] + 0.05 <= strip.width:
                 break
         y = strip.y + strip.height + TICK_GAP
         self.text(strip.x, y, labels[0], size)
         self.text(strip.x + strip.width, y, labels[1], size, align="right")
-        if inner and content.neutral is not None:
-            share = (content.neutral - scale.low) / (scale.high - scale.low)
+        for neutral in content.marks[2:]:
+            share = (neutral - scale.low) / (scale.high - scale.low)
             for line, colour in ((1.6, "black"), (0.7, "white")):
                 axes.add_collection(LineCollection([[(256 * share, 0), (256 * share, 1)]], colors=colour, lw=line))
-            at, wide = strip.x + share * strip.width, [width_of(t, font, size) for t in labels]
+            at = strip.x + share * strip.width
             free = (strip.x + wide[0] + wide[2] / 2 + 0.06, strip.x + strip.width - wide[1] - wide[2] / 2 - 0.06)
             if free[0] <= at <= free[1]:
                 self.text(at, y, labels[2], size, align="center")

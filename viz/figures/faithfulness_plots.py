@@ -1,15 +1,16 @@
-"""Interactive plots (Plotly) of the controls of faithfulness: curves with their floors, similarity under random
-weights. They follow the rules of `viz.figures.plots`."""
+"""Interactive plots (Plotly) of faithfulness controls: curves with their baselines, similarity under random weights.
+
+They follow the rules of `viz.figures.plots`."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from viz.figures.plots import BLUE, FONT, GRID, ORANGE, TEAL, TEXT, ZERO
+from viz.core.finite import finite
+from viz.figures.plots import BLUE, MODEBAR, ORANGE, TEAL, TEXT, ZERO, dressed
 from viz.measures.faithfulness.curves import Curve, CurveControl, CurveResult
 from viz.measures.faithfulness.randomisation import Randomisation, Stage
 
@@ -29,12 +30,12 @@ _ABOVE, _BELOW = 86, 46
 
 
 def curves_plot(results: Sequence[CurveResult]) -> go.Figure:
-    """Probability of the class over the share of pixels changed, one part a control, below each other.
+    """Probability of the class over the share of pixels changed, one part per control, below each other.
 
     Args:
         results: of one map, at least one.
 
-    Each part has the map's own curve, those of random maps of as many cells, and that of a Gaussian in the middle.
+    Each part has the map's own curve, those of random maps with as many cells, and that of a centre Gaussian.
     """
     tall = len(results) * _PART + (len(results) - 1) * _GAP
     figure = make_subplots(
@@ -49,31 +50,28 @@ def curves_plot(results: Sequence[CurveResult]) -> go.Figure:
         what = "pixels shown" if result.control == "insertion" else "pixels removed"
         figure.update_xaxes(title_text=f"{what}, %", title_standoff=4, range=[-2, 102], row=row, col=1)
         figure.update_yaxes(title_text="probability, %", range=[-3, 103], row=row, col=1)
-    return _dressed(figure, tall + _ABOVE + _BELOW)
+    return _dressed(figure, tall)
 
 
 def _curve(figure: go.Figure, row: int, curve: Curve, look: tuple[str, str, str], *, first: bool) -> None:
     name, colour, dash = look
-    figure.add_trace(
-        go.Scatter(
-            x=[100 * f for f in curve.fractions],
-            y=[100 * p for p in curve.probability],
-            mode="lines+markers",
-            name=name,
-            legendgroup=name,
-            showlegend=first,
-            line={"color": colour, "dash": dash, "width": 3 if dash == "solid" else 1.6},
-            marker={"size": 6 if dash == "solid" else 4},
-            hovertemplate=f"{name}: %{{y:.2f}} % at %{{x:.0f}} %<extra></extra>",
-        ),
-        row=row,
-        col=1,
+    line = go.Scatter(
+        x=[100 * f for f in curve.fractions],
+        y=[100 * p for p in curve.probability],
+        mode="lines+markers",
+        name=name,
+        legendgroup=name,
+        showlegend=first,
+        line={"color": colour, "dash": dash, "width": 3 if dash == "solid" else 1.6},
+        marker={"size": 6 if dash == "solid" else 4},
+        hovertemplate=f"{name}: %{{y:.2f}} % at %{{x:.0f}} %<extra></extra>",
     )
+    figure.add_trace(line, row=row, col=1)
 
 
 def randomisation_plot(result: Randomisation) -> go.Figure:
-    """Likeness of the map to the trained network's, one pair of bars a stage: rank correlation and SSIM; 1 is the same
-    map. Dotted lines: how far the rank correlation of as many independent cells reaches by chance."""
+    """Similarity of the map to the trained network's, one pair of bars per stage: rank correlation and SSIM; 1 is the
+    same map. Dotted lines: how far the rank correlation of as many independent cells reaches by chance."""
     modes = list(dict.fromkeys(s.mode for s in result.stages))
     groups = [[s for s in result.stages if s.mode == mode] for mode in modes]
     heights = [_BAR * len(g) for g in groups]
@@ -86,54 +84,40 @@ def randomisation_plot(result: Randomisation) -> go.Figure:
         subplot_titles=[_MODES.get(m, m) for m in modes],
     )
     for row, stages in enumerate(groups, 1):
-        _likeness(figure, row, stages)
+        _similarity_bars(figure, row, stages)
         for level in {-min(1.0, result.chance), min(1.0, result.chance)}:
             figure.add_vline(x=level, line={"color": ZERO, "width": 1, "dash": "dot"}, row=row, col=1)
         figure.update_xaxes(range=[-1.05, 1.05], row=row, col=1)
         figure.update_yaxes(autorange="reversed", row=row, col=1)
     figure.update_xaxes(title_text="likeness, 1 is the same map", row=len(groups), col=1)
-    return _dressed(figure, tall + _ABOVE + _BELOW).update_layout(barmode="group", bargap=0.25, bargroupgap=0)
+    return _dressed(figure, tall).update_layout(barmode="group", bargap=0.25, bargroupgap=0)
 
 
-def _likeness(figure: go.Figure, row: int, stages: Sequence[Stage]) -> None:
+def _similarity_bars(figure: go.Figure, row: int, stages: Sequence[Stage]) -> None:
     measures = (
         ("rank correlation", BLUE, [s.similarity.spearman for s in stages]),
         ("SSIM", TEAL, [s.similarity.ssim for s in stages]),
     )
     for name, colour, values in measures:
-        figure.add_trace(
-            go.Bar(
-                x=[v if math.isfinite(v) else None for v in values],
-                y=[s.blocks[-1] for s in stages],
-                orientation="h",
-                name=name,
-                legendgroup=name,
-                showlegend=row == 1,
-                marker={"color": colour, "line": {"width": 0}},
-                customdata=[f"{100 * s.probability:.2g} %" for s in stages],
-                hovertemplate=f"%{{y}}: {name} %{{x:.3f}}; class at %{{customdata}}<extra></extra>",
-            ),
-            row=row,
-            col=1,
+        bars = go.Bar(
+            x=[finite(v) for v in values],
+            y=[s.blocks[-1] for s in stages],
+            orientation="h",
+            name=name,
+            legendgroup=name,
+            showlegend=row == 1,
+            marker={"color": colour, "line": {"width": 0}},
+            customdata=[f"{100 * s.probability:.2g} %" for s in stages],
+            hovertemplate=f"%{{y}}: {name} %{{x:.3f}}; class at %{{customdata}}<extra></extra>",
         )
+        figure.add_trace(bars, row=row, col=1)
 
 
-def _dressed(figure: go.Figure, height: int) -> go.Figure:
-    axis = {"gridcolor": GRID, "zerolinecolor": ZERO, "linecolor": GRID, "automargin": True}
-    figure.update_xaxes(**axis)
-    figure.update_yaxes(**axis)
-    figure.update_annotations(font={"size": 12.5, "color": TEXT}, x=0, xanchor="left", xshift=-40)
-    return figure.update_layout(
-        template=go.layout.Template(),
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": FONT, "size": 12, "color": TEXT},
-        margin={"l": 48, "r": 12, "t": _ABOVE, "b": _BELOW},
-        height=height,
-        showlegend=True,
-        # Above the first title; the buttons have the line above it.
-        legend={"orientation": "h", "yref": "container", "y": 1 - 34 / height, "yanchor": "top", "x": 0},
-        hoverlabel={"font": {"family": FONT, "size": 13}},
-        dragmode="zoom",
-        modebar={"remove": ["select", "lasso", "autoScale"], "bgcolor": "rgba(0,0,0,0)", "color": TEXT},
-    )
+def _dressed(figure: go.Figure, tall: int) -> go.Figure:
+    """The figure with the look of all plots; `tall` is the height of its parts in pixels."""
+    height = tall + _ABOVE + _BELOW
+    # Above the first title; the buttons have the line above it.
+    legend = {"orientation": "h", "yref": "container", "y": 1 - 34 / height, "yanchor": "top", "x": 0}
+    margin = {"t": _ABOVE, "b": _BELOW}
+    dressed(figure, height, margin=margin, showlegend=True, legend=legend, modebar=MODEBAR)
+    return figure.update_annotations(font={"size": 12.5, "color": TEXT}, x=0, xanchor="left", xshift=-40)

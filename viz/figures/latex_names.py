@@ -1,8 +1,8 @@
 r"""The name of a figure's file in LaTeX: ``\includegraphics`` must name the file that was written, whatever its name.
 
-What is said here of pdfLaTeX and LuaLaTeX was tried with TeX Live 2022. TeX expands a file's name, drops quotation
-marks, breaks a line at control characters, and looks up ``$NAME`` among the variables of the machine: such names have
-no spelling, which is told. All others have one, where need be as a macro that holds the name character by character.
+Tested with pdfLaTeX and LuaLaTeX of TeX Live 2022. TeX expands a file's name, drops quotation marks, breaks a line at
+control characters, and replaces ``$NAME`` by an environment variable: such names cannot be written, which is reported.
+All other names can, if need be as a macro that builds the name character by character.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from viz.picture import text_name
 
-# With a space at the end of a command, which TeX swallows.
+# A command ends with a space, which TeX swallows.
 _SPELLED = {
     "%": r"\csname @percentchar\endcsname ",
     "{": r"\csname @charlb\endcsname ",
@@ -23,9 +23,9 @@ _SPELLED = {
 }
 # Braces, percent and number signs, backslashes; spaces that TeX would merge; ^^ and a letter, which it reads as one.
 _SPECIAL = re.compile(r"[%#{}\\]|  |\^\^")
-# A space or ~ in front is lost or taken for a home folder, and | for a command to run.
+# A leading space is lost, ~ means a home folder, and | a command to run.
 _IN_FRONT = re.compile(r"[ ~|]")
-# A quotation mark, a variable, half a character of a name that is no Unicode.
+# A quotation mark, a variable, or half a character of a name that is not Unicode.
 _UNREADABLE = re.compile('"|\\$[A-Za-z0-9_{]|[\ud800-\udfff]')
 
 
@@ -35,48 +35,46 @@ def include(path: Path, width: str) -> list[str]:
     Args:
         width: a LaTeX length.
     """
-    lines = []
-    name = path.name
-    if path.suffix.lower() == ".svg":
-        name = path.stem + ".pdf"
+    name, lines = _included(path), []
+    if name != path.name:
         lines.append("  % LaTeX reads no SVG: make a PDF from it, of the same name, or save the figure as PDF.")
+    inner = "./" + name if _IN_FRONT.match(name) else name
     if not is_readable(name):
-        return [
-            *lines,
+        lines += [
             f"  % LaTeX cannot read a file of the name {_printable(name)}",
             f"  % Rename it, for instance to {plain(name)}, and use this line for the next:",
             rf"  % \includegraphics[width={width}]{{\detokenize{{{plain(name)}}}}}",
             r"  \fbox{Rename the file of this figure: see the comment in its snippet.}",
         ]
-    inner = "./" + name if _IN_FRONT.match(name) else name
-    if not _SPECIAL.search(inner):
-        return [*lines, rf"  \includegraphics[width={width}]{{\detokenize{{{inner}}}}}"]
-    return [
-        *lines,
-        "  % The file's name holds characters that LaTeX would take otherwise; here it is spelled.",
-        rf"  \edef\searchlightfile{{{_spelled(inner)}}}%",
-        rf"  \includegraphics[width={width}]{{\searchlightfile}}",
-    ]
+    elif _SPECIAL.search(inner):
+        lines += [
+            "  % The file's name holds characters that LaTeX would take otherwise; here it is spelled.",
+            rf"  \edef\searchlightfile{{{_spelled(inner)}}}%",
+            rf"  \includegraphics[width={width}]{{\searchlightfile}}",
+        ]
+    else:
+        lines.append(rf"  \includegraphics[width={width}]{{\detokenize{{{inner}}}}}")
+    return lines
 
 
 def name_notes(path: Path) -> tuple[str, ...]:
     """What an author should know of the name before using the snippet, in sentences."""
-    name = path.stem + ".pdf" if path.suffix.lower() == ".svg" else path.name
+    name = _included(path)
+    shown, safe = _printable(name), plain(name)
     if not is_readable(name):
-        return (
-            f"LaTeX cannot read a file of the name {_printable(name)}; rename it, for instance to {plain(name)}, or "
-            "save the figure under such a name.",
-        )
+        return (f"LaTeX cannot read a file named {shown}. Rename it or save the figure again, for instance as {safe}.",)
     if _SPECIAL.search(name):
-        return (
-            f"The name {_printable(name)} holds characters that LaTeX takes otherwise. The snippet spells it; a name "
-            f"such as {plain(name)} needs no care.",
-        )
+        return (f"LaTeX treats characters of the name {shown} specially. The snippet escapes them; {safe} is safer.",)
     return ()
 
 
+def _included(path: Path) -> str:
+    """The file that LaTeX includes: an SVG becomes a PDF first."""
+    return path.stem + ".pdf" if path.suffix.lower() == ".svg" else path.name
+
+
 def is_readable(name: str) -> bool:
-    """Whether LaTeX can be made to read a file of this name. Endings it knows are all small or all capital."""
+    """Whether LaTeX can read a file of this name. The endings it knows are all lower or all upper case."""
     ending = Path(name).suffix
     if ending not in (ending.lower(), ending.upper()) or _UNREADABLE.search(name):
         return False
@@ -84,14 +82,14 @@ def is_readable(name: str) -> bool:
 
 
 def plain(name: str) -> str:
-    """A name like this one that needs no care: letters, digits, dots, dashes and underscores of ASCII."""
+    """A similar name that is safe in LaTeX: letters, digits, dots, dashes and underscores of ASCII."""
     path = Path(name)
     ascii_stem = unicodedata.normalize("NFKD", path.stem).encode("ascii", "ignore").decode()
     return (re.sub(r"[^A-Za-z0-9._]+", "-", ascii_stem).strip("-.") or "figure") + path.suffix.lower()
 
 
 def _spelled(name: str) -> str:
-    """Commands that expand to the name. The second of two spaces, or of two ^, is kept apart from the first."""
+    """Commands that expand to the name. The second of two spaces, or of two ^, is separated from the first."""
     out = run = ""
     for before, c in zip(" " + name, name, strict=False):
         apart = c == before == "^"
@@ -108,6 +106,3 @@ def _spelled(name: str) -> str:
 
 def _printable(name: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text_name(name))
-
-
-__all__ = ["include", "is_readable", "name_notes", "plain"]

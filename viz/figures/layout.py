@@ -1,4 +1,4 @@
-"""Where everything lies, in inches from the upper left corner. Nothing is measured after drawing, so nothing is cut."""
+"""Layout of a figure, in inches from the upper left corner. Nothing is measured after drawing, so nothing is cut."""
 
 from __future__ import annotations
 
@@ -40,18 +40,8 @@ class Place:
 
 
 @dataclass(frozen=True)
-class PanelBox:
-    """Where one panel goes: its picture, the lines above it, and its own colour bar, if any."""
-
-    image: Place
-    lines: tuple[str, ...]
-    text_y: float
-    bar: BarBox | None = None
-
-
-@dataclass(frozen=True)
 class BarBox:
-    """A colour bar: its strip, the lines under its numbers, and the panel (by position) whose scale it shows."""
+    """A colour bar: its strip, the lines below its numbers, and the index of the panel whose scale it shows."""
 
     strip: Place
     lines: tuple[str, ...]
@@ -59,9 +49,18 @@ class BarBox:
 
 
 @dataclass(frozen=True)
+class PanelBox:
+    """A panel: its picture, the lines above it from `text_y` down, and its own colour bar, if any."""
+
+    image: Place
+    lines: tuple[str, ...]
+    text_y: float
+    bar: BarBox | None
+
+
+@dataclass(frozen=True)
 class Layout:
-    """A whole figure: size in inches, type (`label`: size of the titles in points), a box for each panel, and the
-    shared colour bars."""
+    """A whole figure: size in inches, size of the titles in points (`label`), panels, and the shared colour bars."""
 
     width: float
     height: float
@@ -78,84 +77,82 @@ def line_height(size: float) -> float:
     return size * LINE / POINTS
 
 
+def whole(geometry: Geometry) -> Rect:
+    """The whole picture, in its own pixels."""
+    height, width = geometry.picture
+    return (0.0, 0.0, float(width), float(height))
+
+
+def inside(a: Rect, b: Rect) -> Rect:
+    """The part of `a` within `b`."""
+    return (max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3]))
+
+
 def view_of(spec: FigureSpec, geometry: Geometry) -> Rect:
     """The part of the picture (x0, y0, x1, y1) that the panels show."""
-    height, width = geometry.picture
-    if spec.view == "picture":
-        return (0.0, 0.0, float(width), float(height))
-    x0, y0, x1, y1 = geometry.seen
-    return (max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height)))
+    return whole(geometry) if spec.view == "picture" else inside(geometry.seen, whole(geometry))
 
 
 def panels_in_a_row(count: int, width: float, wanted: int | None) -> int:
-    """How many panels stand side by side: as many as stay wide enough, in rows of about equal length."""
+    """How many panels are side by side: as many as stay wide enough, in rows of about equal length."""
     if wanted is not None:
         return min(wanted, count)
     most = max(1, int((width - 2 * MARGIN + COLUMN_GAP) / (LEAST_WIDTH + COLUMN_GAP)))
     return math.ceil(count / math.ceil(count / most))
 
 
+def panel_width(total: float, per_row: int) -> float:
+    """Width in inches of each of `per_row` panels in a figure of that width."""
+    return (total - 2 * MARGIN - (per_row - 1) * COLUMN_GAP) / per_row
+
+
 def lay_out(spec: FigureSpec, contents: Sequence[Content], geometry: Geometry) -> Layout:
-    """Place the panels in rows, titles above, colour bars below their panel or, when shared, below all of them."""
+    """Place the panels in rows, titles above; colour bars below their panel or, when shared, below all panels."""
     style = preset(spec.preset)
-    font = spec.font or style.font
-    total = style.width(spec.columns)
-    view = view_of(spec, geometry)
+    font, total, view = spec.font or style.font, style.width(spec.columns), view_of(spec, geometry)
     per_row = panels_in_a_row(len(contents), total, spec.per_row)
-    width = (total - 2 * MARGIN - (per_row - 1) * COLUMN_GAP) / per_row
+    width = panel_width(total, per_row)
     if width < NARROWEST:
         most = int((total - 2 * MARGIN + COLUMN_GAP) / (NARROWEST + COLUMN_GAP))
-        raise FigureError(f"{per_row} panels in a row are too narrow to read at {total:g} inches; take at most {most}.")
+        raise FigureError(f"{per_row} panels per row are too narrow to read at {total:g} inches. Use at most {most}.")
     aspect = (view[3] - view[1]) / (view[2] - view[0])
     # A very tall picture is drawn narrower than its place rather than filling the page.
     shown_width = width * min(1.0, TALLEST / aspect)
-    label = _label_size(spec, contents, width, font, style)
+    titles = [_title(spec, c) for c in contents]
+    # The largest type in which every title is whole; full size where none is small enough.
+    sizes = [share * style.label for share in SHRINK]
+    label = next((s for s in sizes if all(fits(t, width, font, s, MOST_LINES) for t in titles)), style.label)
     boxes: list[PanelBox] = []
     y = MARGIN
     for start in range(0, len(contents), per_row):
-        row = list(enumerate(contents))[start : start + per_row]
-        lines = [wrapped(_text(spec, c), width, font, label, MOST_LINES) for _, c in row]
-        above = max((len(one) for one in lines), default=0) * line_height(label) + 0.02
-        heights = [_height(c, shown_width, aspect) for _, c in row]
-        image_y, below = y + above, 0.0
-        for (index, content), text, height, column in zip(row, lines, heights, range(per_row), strict=False):
+        row = range(start, min(start + per_row, len(contents)))
+        lines = {i: wrapped(titles[i], width, font, label, MOST_LINES) for i in row}
+        image_y = y + max(len(one) for one in lines.values()) * line_height(label) + 0.02
+        below = 0.0
+        for column, i in enumerate(row):
+            content = contents[i]
             x = MARGIN + column * (width + COLUMN_GAP)
-            image = Place(x, image_y, width if content.values is not None else shown_width, height)
-            bar = None
+            height = shown_width * aspect
+            image = Place(x, image_y, shown_width, height)
+            if content.values is not None:
+                image = Place(x, image_y, width, max(min(height, shown_width), LEAST_CHANNELS_HEIGHT))
+            bar, foot = None, image.height
             if spec.colour_bar and content.is_map and not spec.shared_scale:
-                bar = _bar(
-                    index,
-                    content.unit or content.quantity,
-                    Place(x, image_y + height + 0.05, shown_width, BAR_HEIGHT),
-                    font,
-                    style,
-                )
-                below = max(below, height + 0.05 + _bar_height(bar, style))
-            # Short titles stand close to their panel, not at the top of the row.
-            text_y = image_y - 0.02 - len(text) * line_height(label)
-            boxes.append(PanelBox(image, text, text_y, bar))
-            below = max(below, height)
+                strip = Place(x, image_y + height + 0.05, shown_width, BAR_HEIGHT)
+                bar = _bar(i, content.unit or content.quantity, strip, font, style)
+                foot = height + 0.05 + _bar_height(bar, style)
+            # Short titles are close to their panel, not at the top of the row.
+            boxes.append(PanelBox(image, lines[i], image_y - 0.02 - len(lines[i]) * line_height(label), bar))
+            below = max(below, foot)
         y = image_y + below + ROW_GAP
-    bars: tuple[BarBox, ...] = ()
+    bars: list[BarBox] = []
     if spec.colour_bar and spec.shared_scale:
         bars, y = _shared(spec, contents, y + 0.02, total=total, font=font, style=style)
-    return Layout(total, y - ROW_GAP + MARGIN, font, style, label, tuple(boxes), bars, view)
+    return Layout(total, y - ROW_GAP + MARGIN, font, style, label, tuple(boxes), tuple(bars), view)
 
 
-def _height(content: Content, width: float, aspect: float) -> float:
-    height = width * aspect
-    return max(min(height, width), LEAST_CHANNELS_HEIGHT) if content.values is not None else height
-
-
-def _label_size(spec: FigureSpec, contents: Sequence[Content], width: float, font: Font, style: Preset) -> float:
-    """The largest type in which every title is whole; full size where none is small enough."""
-    texts = [_text(spec, c) for c in contents]
-    sizes = [share * style.label for share in SHRINK]
-    return next((s for s in sizes if all(fits(t, width, font, s, MOST_LINES) for t in texts)), style.label)
-
-
-def _text(spec: FigureSpec, content: Content) -> str:
-    """What stands above a panel: its letter and its title."""
+def _title(spec: FigureSpec, content: Content) -> str:
+    """What is written above a panel: its letter and its title."""
     letter = f"({content.letter})" if spec.letters else ""
     title = content.title if spec.titles else ""
     return f"{letter} {title}".strip().replace(") step", ")\u00a0step") if title else letter
@@ -170,23 +167,19 @@ def _bar_height(bar: BarBox, style: Preset) -> float:
 
 
 def spans(members: Sequence[int]) -> str:
-    """Letters of panels, runs of three and more drawn together: b–f, h."""
-    runs: list[list[int]] = []
-    for i in members:
-        if runs and i == runs[-1][-1] + 1:
-            runs[-1].append(i)
-        else:
-            runs.append([i])
-    parts: list[str] = []
-    for run in runs:
-        letters = [letter_of(i) for i in run]
-        parts += [f"{letters[0]}–{letters[-1]}"] if len(run) > 2 else letters
-    return ", ".join(parts)
+    """Letters of panels, runs of three and more abbreviated: b–f, h."""
+    runs: list[list[str]] = []
+    for position, i in enumerate(members):
+        if position == 0 or i != members[position - 1] + 1:
+            runs.append([])
+        runs[-1].append(letter_of(i))
+    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(run) for run in runs)
 
 
 def _shared(
     spec: FigureSpec, contents: Sequence[Content], y: float, *, total: float, font: Font, style: Preset
-) -> tuple[tuple[BarBox, ...], float]:
+) -> tuple[list[BarBox], float]:
+    """One colour bar for each group of maps, and the height below them."""
     groups: dict[tuple[str, ...], list[int]] = {}
     for i, content in enumerate(contents):
         if content.is_map:
@@ -194,17 +187,14 @@ def _shared(
     per_row = max(1, min(len(groups), int(total / 1.4)))
     slot = (total - 2 * MARGIN + 3 * COLUMN_GAP) / per_row
     bars: list[BarBox] = []
-    members_of = list(groups.values())
-    for start in range(0, len(members_of), per_row):
-        row = []
-        for column, members in enumerate(members_of[start : start + per_row]):
-            # The end labels are centred on the ends where there is room; the strip keeps clear of the margin.
-            strip = Place(MARGIN + column * slot, y, min(slot - 3 * COLUMN_GAP, 2.6), BAR_HEIGHT)
-            first = contents[members[0]]
-            marks = f" ({spans(members)})" if spec.letters and len(groups) > 1 else ""
-            # A gate whose unit is "gate" says so once.
-            unit = f", {first.unit}" if first.unit and first.unit not in first.quantity else ""
-            row.append(_bar(members[0], first.quantity + marks + unit, strip, font, style))
-        bars += row
-        y += max(_bar_height(b, style) for b in row) + ROW_GAP
-    return tuple(bars), y
+    for i, members in enumerate(groups.values()):
+        # The end labels are centred on the ends where there is room; the strip keeps clear of the margin.
+        strip = Place(MARGIN + i % per_row * slot, y, min(slot - 3 * COLUMN_GAP, 2.6), BAR_HEIGHT)
+        first = contents[members[0]]
+        marks = f" ({spans(members)})" if spec.letters and len(groups) > 1 else ""
+        # A unit that is part of the quantity, such as "gate", is not repeated.
+        unit = f", {first.unit}" if first.unit and first.unit not in first.quantity else ""
+        bars.append(_bar(members[0], first.quantity + marks + unit, strip, font, style))
+        if i % per_row == per_row - 1 or i == len(groups) - 1:
+            y += max(_bar_height(bar, style) for bar in bars[i - i % per_row :]) + ROW_GAP
+    return bars, y

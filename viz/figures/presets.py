@@ -1,8 +1,8 @@
-"""Sizes and type of the venues. Widths are those of the author kits; a figure is drawn at exactly that width.
+"""Figure widths and type of the venues. Widths are those of the author kits; a figure has exactly that width.
 
 Sources: IEEE Author Center ("Size your graphics": 3.5 and 7.16 in); tueplots for the CVPR/ICCV 2024, ECCV 2024,
-NeurIPS, ICLR, ICML and AAAI kits. Body type is Times-like in all of them; STIX General is the TrueType font of that
-look which ships with Matplotlib, so a figure needs no font of the system.
+NeurIPS, ICLR, ICML and AAAI kits. All of them use a Times-like body type; STIX General is the TrueType font of that
+look that ships with Matplotlib, so a figure needs no system font.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Literal
 from viz.errors import FigureError
 
 Font = Literal["serif", "sans"]
-Columns = Literal[1, 2]
 
 
 @dataclass(frozen=True)
@@ -22,10 +21,10 @@ class Preset:
     """One venue.
 
     Attributes:
-        name: what a person types. title: its venues, in words.
+        name: of the option. title: the venue, in words.
         one, two: width in inches of a figure over one column and over the page; equal where the text has one column.
-        font: type of the labels. label, tick: type sizes in points (IEEE asks for 8 pt letters; none is under 7).
-        source: where the widths come from.
+        source: of the widths.
+        font: of the labels. label, tick: type sizes in points (IEEE asks for 8 pt letters; none is below 7).
     """
 
     name: str
@@ -48,31 +47,27 @@ class Preset:
 
 
 _KITS = "author kit, as read by tueplots"
-PRESETS: MappingProxyType[str, Preset] = MappingProxyType(
-    {
-        p.name: p
-        for p in (
-            Preset("ieee", "IEEE journals and transactions", 3.5, 7.16, "IEEE Author Center"),
-            Preset("cvpr", "CVPR", 3.25, 6.875, _KITS),
-            Preset("iccv", "ICCV", 3.25, 6.875, _KITS),
-            Preset("eccv", "ECCV", 4.8, 4.8, _KITS),
-            Preset("lncs", "Springer LNCS", 4.8, 4.8, "122 mm text width of the LNCS class"),
-            Preset("neurips", "NeurIPS", 5.5, 5.5, _KITS),
-            Preset("iclr", "ICLR", 5.5, 5.5, _KITS),
-            Preset("icml", "ICML", 3.25, 6.75, _KITS),
-            Preset("aaai", "AAAI", 3.3, 6.975, _KITS),
-        )
-    }
+_ALL = (
+    Preset("ieee", "IEEE journals and transactions", 3.5, 7.16, "IEEE Author Center"),
+    Preset("cvpr", "CVPR", 3.25, 6.875, _KITS),
+    Preset("iccv", "ICCV", 3.25, 6.875, _KITS),
+    Preset("eccv", "ECCV", 4.8, 4.8, _KITS),
+    Preset("lncs", "Springer LNCS", 4.8, 4.8, "122 mm text width of the LNCS class"),
+    Preset("neurips", "NeurIPS", 5.5, 5.5, _KITS),
+    Preset("iclr", "ICLR", 5.5, 5.5, _KITS),
+    Preset("icml", "ICML", 3.25, 6.75, _KITS),
+    Preset("aaai", "AAAI", 3.3, 6.975, _KITS),
 )
+PRESETS = MappingProxyType({p.name: p for p in _ALL})
 
 
 def preset(name: str) -> Preset:
-    """The preset of that name, in any case.
+    """The preset of that name, in upper or lower case.
 
     Raises:
         FigureError: unknown name.
     """
-    found = PRESETS.get(name.lower()) if isinstance(name, str) else None
+    found = PRESETS.get(name.lower())
     if found is None:
-        raise FigureError(f"The preset must be one of {', '.join(PRESETS)}, not {str(name)[:40]!r}.")
+        raise FigureError(f"Unknown preset {name[:40]!r}. Choose one of: {', '.join(PRESETS)}.")
     return found

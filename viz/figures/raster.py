@@ -1,4 +1,4 @@
-"""Pixels of a panel: the photo at a bounded size, native cells, and the blended overlay that the screen shows too."""
+"""Pixels of a panel: the photo at a bounded size, native cells, and the blended overlay that the screen shows, too."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from PIL import Image
 
 from viz.core.heatmap import Heatmap, Scale, colour, overlay
 from viz.figures.content import Content
+from viz.figures.layout import inside, whole
 from viz.geometry import Geometry, Rect
 
 # Enough for print at the widest preset, and a page that still opens quickly.
@@ -22,7 +23,7 @@ RGBA = NDArray[np.uint8]
 
 
 def photo(rgb: NDArray[np.uint8], width_in: float, share: float = 1.0) -> NDArray[np.uint8]:
-    """The photo (H, W, 3), at most 1000 pixels on its long side and 600 a printed inch; antialiased, never enlarged.
+    """The photo (H, W, 3): at most 1000 pixels on its long side and 600 per printed inch; antialiased, never enlarged.
 
     Args:
         width_in: printed width in inches of what is shown.
@@ -37,13 +38,13 @@ def photo(rgb: NDArray[np.uint8], width_in: float, share: float = 1.0) -> NDArra
 
 
 def cells(heatmap: Heatmap, scale: Scale, palette_name: str) -> RGBA:
-    """One pixel a native cell, uint8 (h, w, 4); transparent where a value is not finite, as in `overlay`."""
+    """One pixel per native cell, uint8 (h, w, 4); transparent where a value is not finite, as in `overlay`."""
     native = np.where(np.isfinite(heatmap.native), heatmap.native, np.float32(np.nan))
     return colour(native, scale, palette_name)
 
 
 def cells_extent(geometry: Geometry) -> Rect:
-    """Where the whole grid of cells lies in picture pixels; with letterbox it reaches past the picture."""
+    """Extent of the grid of cells in picture pixels; with letterbox it exceeds the picture."""
     x0, y0, x1, y1 = geometry.box_to_picture((0, 0, geometry.network[1], geometry.network[0]))
     return (float(x0), float(y0), float(x1), float(y1))
 
@@ -54,78 +55,79 @@ def opaque(rgb: NDArray[np.uint8]) -> RGBA:
 
 
 class Raster(Artist):
-    """An image that a vector file holds at its own resolution, once, however many panels show it.
+    """An image that is stored once in a vector file, at its own resolution, however many panels show it.
 
     Matplotlib's own image artist makes a new array for each drawing, so the same photo in seven panels would be stored
     seven times; the PDF backend recognises one array by its identity.
 
     Args:
-        pixels: uint8 (h, w, 4). extent: where they lie, (x0, y0, x1, y1) in data coordinates with y down.
+        pixels: uint8 (h, w, 4). extent: of the pixels, (x0, y0, x1, y1) in data coordinates with y down.
         clip: the part that may be painted, in the same coordinates.
         opacity: 0..1.
     """
 
-    def __init__(self, pixels: RGBA, extent: Rect, clip: Rect, opacity: float = 1.0) -> None:
+    def __init__(self, pixels: RGBA, extent: Rect, clip: Rect, opacity: float) -> None:
         super().__init__()
         self._pixels, self._extent, self._clip_to, self._opacity = pixels, extent, clip, opacity
 
     def draw(self, renderer: Any) -> None:
         """Paint on a renderer that scales images itself (PDF, SVG)."""
         data = self.get_transform()
-        x0, y0, x1, y1 = self._extent
-        left, top = data.transform((x0, y0))
-        right, bottom = data.transform((x1, y1))
+        (left, top), (right, bottom) = data.transform(self._extent[:2]), data.transform(self._extent[2:])
         gc = renderer.new_gc()
         gc.set_alpha(self._opacity)
-        a, b, c, d = self._clip_to
-        gc.set_clip_rectangle(TransformedBbox(Bbox([[a, b], [c, d]]), data))
+        gc.set_clip_rectangle(TransformedBbox(Bbox([self._clip_to[:2], self._clip_to[2:]]), data))
         place = Affine2D().scale(right - left, bottom - top).translate(left, top)
         renderer.draw_image(gc, 0, 0, self._pixels, place)
         gc.restore()
 
 
-def inside(a: Rect, b: Rect) -> Rect:
-    """The part of `a` within `b`."""
-    return (max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3]))
-
-
-def draw_photo(
-    axes: Any, content: Content, rgb: Any, rgba: Any, *, geometry: Geometry, vector: bool, view: Rect
+def paint(
+    axes: Any,
+    pixels: Any,
+    extent: Rect,
+    *,
+    vector: bool,
+    clip: Rect | None = None,
+    opacity: float | None = None,
+    interpolation: str = "nearest",
 ) -> None:
+    """Draw pixels in axes whose y axis runs down, and keep the limits of the axes.
+
+    Args:
+        extent, clip: as for `Raster`. vector: whether the renderer scales images itself.
+        interpolation: Matplotlib's, for other renderers.
+    """
+    x0, y0, x1, y1 = extent
+    if vector:
+        axes.add_artist(Raster(pixels, extent, clip or extent, 1.0 if opacity is None else opacity))
+        return
+    limits = axes.get_xlim(), axes.get_ylim()
+    image = axes.imshow(pixels, extent=(x0, x1, y1, y0), aspect="auto", interpolation=interpolation, alpha=opacity)
+    if clip is not None:
+        image.set_clip_path(outline(clip, transform=axes.transData))
+    axes.set(xlim=limits[0], ylim=limits[1])
+
+
+def outline(box: Rect, **look: Any) -> Rectangle:
+    """An empty rectangle from its corners."""
+    x0, y0, x1, y1 = box
+    return Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, **look)
+
+
+def draw_photo(axes: Any, content: Content, rgb: Any, rgba: Any, *, vector: bool, view: Rect) -> None:
     """The photo and its map, with the operations of `overlay`, in axes whose data are picture pixels."""
-    height, width = geometry.picture
-    whole: Rect = (0.0, 0.0, float(width), float(height))
-    seen = inside(inside(geometry.seen, whole), view)
-    heat, scale = (content.heatmaps[0] if content.heatmaps else None), content.scale
-    base = rgba
-    grid = None
-    if content.is_map and heat is not None and scale is not None:
+    geometry, scale = content.trace.geometry, content.scale
+    base, grid = rgba, None
+    if content.is_map and scale is not None:
+        heat = content.heatmaps[0]
         if content.interpolation == "cells":
             grid = cells(heat, scale, content.palette)
         else:
-            base = opaque(
-                overlay(
-                    rgb,
-                    heat,
-                    scale,
-                    palette_name=content.palette,
-                    opacity=content.opacity,
-                    interpolation=content.interpolation,
-                )
-            )
-    if vector:
-        axes.add_artist(Raster(base, whole, view))
-        if grid is not None:
-            axes.add_artist(Raster(grid, cells_extent(geometry), seen, content.opacity))
-        return
-    limits = axes.get_xlim(), axes.get_ylim()
-    axes.imshow(base, extent=(0, width, height, 0), aspect="auto", interpolation="auto")
+            look: dict[str, Any] = {"opacity": content.opacity, "interpolation": content.interpolation}
+            base = opaque(overlay(rgb, heat, scale, palette_name=content.palette, **look))
+    # The axes do not clip images that the renderer scales itself.
+    paint(axes, base, whole(geometry), vector=vector, clip=view if vector else None, interpolation="auto")
     if grid is not None:
-        x0, y0, x1, y1 = cells_extent(geometry)
-        image = axes.imshow(
-            grid, extent=(x0, x1, y1, y0), aspect="auto", interpolation="nearest", alpha=content.opacity
-        )
-        image.set_clip_path(
-            Rectangle((seen[0], seen[1]), seen[2] - seen[0], seen[3] - seen[1], transform=axes.transData)
-        )
-    axes.set(xlim=limits[0], ylim=limits[1])
+        seen = inside(inside(geometry.seen, whole(geometry)), view)
+        paint(axes, grid, cells_extent(geometry), vector=vector, clip=seen, opacity=content.opacity)

@@ -1,8 +1,8 @@
-"""Panels as texts: a map specification, ``picture``, ``boxes``, ``boxes(MAP)`` with channel, class and step after it.
+"""Panels as text: a map specification, ``picture``, ``boxes``, or ``boxes(MAP)`` followed by channel, class and step.
 
     picture, cam:2, cam@giant panda:2, spatial_gate, mean(bottom), gradcam, boxes, boxes(spatial_gate):2, boxes:all
 
-``boxes`` alone are those of the class map; ``:all`` puts the boxes of every step into one panel.
+``boxes`` alone means those of the class map; ``:all`` puts the boxes of every step into one panel.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _ALL = re.compile(r":all(?=$|[#@~])")
 
 
 def parse_panel(text: str) -> Panel:
-    """One panel from its text.
+    """Parse the text of one panel.
 
     Raises:
-        FigureError: a picture with a step, or another map than boxes with all steps. MapError: not a map.
+        FigureError: ``picture`` with a step, or ``:all`` without boxes. MapError: not a map.
     """
     text = text.strip()
     name = re.split(r"[#@~:]", text)[0]
     if name == "picture":
         if text != name:
-            raise FigureError("The picture is the same at every step; write picture alone.")
+            raise FigureError("The picture is the same at every step. Write picture alone.")
         return Panel("picture")
     found = _BOXES.fullmatch(text) if len(text) <= LONGEST else None
     if found is None:
@@ -41,10 +41,10 @@ def parse_panel(text: str) -> Panel:
 
 
 def panel_text(panel: Panel) -> str:
-    """The text of a panel, so that `parse_panel` gives it again.
+    """The text that `parse_panel` reads as this panel.
 
-    Its own title, order of bars and look are left out; a panel of ``channels`` comes back as a ``map`` of the same tap,
-    which a figure then draws as channels again.
+    It leaves out title, order of bars and look. ``channels`` becomes the ``map`` of the same tap, which a figure draws
+    as channels again.
     """
     if panel.kind == "picture":
         return "picture"
@@ -58,26 +58,19 @@ def panel_text(panel: Panel) -> str:
 def parse_panels(panels: str | Sequence[str | Panel]) -> tuple[Panel, ...]:
     """Panels from a comma-separated text, or from a sequence of texts and `Panel` objects."""
     items: Sequence[str | Panel] = [p for p in panels.split(",") if p.strip()] if isinstance(panels, str) else panels
-    made = []
     for item in items:
-        if isinstance(item, Panel):
-            made.append(item)
-        elif isinstance(item, str):
-            made.append(parse_panel(item))
-        else:
+        if not isinstance(item, str | Panel):
             raise FigureError(f"A panel is a text or a Panel, not {type(item).__name__}.")
-    if not made:
+    if not items:
         raise FigureError("A figure needs at least one panel.")
-    return tuple(made)
+    return tuple(parse_panel(item) if isinstance(item, str) else item for item in items)
 
 
 def with_class(panels: Sequence[Panel], class_index: int | None) -> tuple[Panel, ...]:
-    """The same panels; maps of a class that name none take this one."""
-    if class_index is None:
-        return tuple(panels)
-    return tuple(
-        replace(p, map=replace(p.map, cls=class_index))
-        if p.map is not None and p.map.takes_class and p.map.cls is None
-        else p
-        for p in panels
-    )
+    """The same panels, where maps that take a class and name none get this one."""
+    given = []
+    for panel in panels:
+        if class_index is not None and panel.map is not None and panel.map.takes_class and panel.map.cls is None:
+            panel = replace(panel, map=replace(panel.map, cls=class_index))
+        given.append(panel)
+    return tuple(given)

@@ -1,80 +1,146 @@
-"""What a figure shows, as plain data: `Panel` and `FigureSpec`, checked at once and the same from Python and from JSON.
+"""Specification of a figure as plain data: `Panel` and `FigureSpec`, validated in Python and when read from JSON.
 
-A record file may have been edited by anyone: every value is checked for type, size and range before anything is drawn.
+A record file may have been edited: type, size and range of every value are checked before anything is drawn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PlainSerializer,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    TypeAdapter,
+    ValidationError,
+    WrapValidator,
+    model_validator,
+)
+from pydantic.dataclasses import dataclass
 
 from viz.core.boxes import DEFAULT_THRESHOLD, Components
 from viz.core.heatmap import PALETTES
 from viz.core.map_spec import MapSpec, parse
 from viz.core.methods import DEFAULT_OPTIONS, AttributionOptions
-from viz.errors import FigureError, MapError, VizError
+from viz.errors import FigureError, VizError
 from viz.figures.presets import Font, preset
-from viz.geometry import INTERPOLATIONS, Interpolation
+from viz.geometry import Interpolation
 
 PanelKind = Literal["picture", "map", "channels", "boxes"]
-KINDS: tuple[PanelKind, ...] = get_args(PanelKind)
 FigureScale = Literal["raw", "image", "steps", "fixed"]
-# ``auto``: diverging where a map has a neutral value (class maps stay as they are), else inferno.
-FIGURE_PALETTES = ("auto", *PALETTES)
 SCALES: tuple[FigureScale, ...] = get_args(FigureScale)
-Order = Literal["sorted", "index"]
-View = Literal["picture", "seen"]
-
+# ``auto``: diverging where a map has a neutral value (class maps excepted), else inferno.
+FIGURE_PALETTES = ("auto", *PALETTES)
 MAX_PANELS = 40
-MAX_TEXT = 200
-MAX_STEP = 1000
-MAX_INDEX = 1_000_000
+
+
+def _known_palette(name: str) -> str:
+    if name not in FIGURE_PALETTES:
+        raise FigureError(f"Unknown palette {name[:40]!r}. Choose one of: {', '.join(FIGURE_PALETTES)}.")
+    return name
+
+
+def _preset_name(name: str) -> str:
+    return preset(name).name
+
+
+def _printable(text: str) -> str:
+    if any(ord(c) < 32 or ord(c) == 127 for c in text):
+        raise FigureError(f"Control characters in {text[:40]!r} cannot be drawn. Remove them.")
+    return text
+
+
+def _options(value: Any) -> AttributionOptions:
+    return value if isinstance(value, AttributionOptions) else AttributionOptions.from_json(value)
+
+
+def _number(value: Any, check: Callable[[Any], float]) -> float:
+    # An integer stays one, or a record that is written again would differ.
+    checked = check(value)
+    return value if type(value) is int else checked
+
+
+_Share = Annotated[StrictFloat, Field(ge=0, le=1), WrapValidator(_number)]
+_Bound = Annotated[StrictFloat, Field(ge=-1e30, le=1e30), WrapValidator(_number)]
+_Palette = Annotated[str, AfterValidator(_known_palette)]
+_Text = Annotated[str, Field(max_length=200), AfterValidator(_printable)]
+_Map = Annotated[MapSpec, BeforeValidator(parse), PlainSerializer(str)]
+
+
+def invalid(error: ValidationError, names: Sequence[str] = ()) -> FigureError:
+    """The first fault that pydantic found, as one sentence.
+
+    Args:
+        names: of the fields, for values passed by position.
+    """
+    fault = error.errors(include_url=False)[0]
+    path = [names[part] if i == 0 and isinstance(part, int) else str(part) for i, part in enumerate(fault["loc"])]
+    entry, given = ".".join(path)[:60], repr(fault["input"])
+    reason = fault["msg"].replace(" after validation", "")
+    if fault["type"] == "missing":
+        return FigureError(f"Missing entry {entry!r}.")
+    if fault["type"] == "unexpected_keyword_argument":
+        return FigureError(f"Unknown entry {entry!r}.")
+    given = given if len(given) <= 40 else given[:37] + "..."
+    return FigureError(f"Invalid {entry or 'value'} {given}: {reason[0].lower()}{reason[1:]}.")
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class _Checked:
+    """Base of `Panel` and `FigureSpec`: an invalid value raises a `FigureError` of one sentence."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check(cls, values: Any, check: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return check(values)
+        except ValidationError as error:
+            raise invalid(error, [f.name for f in fields(cls)]) from None
+        except VizError as error:
+            raise FigureError(str(error)) from None
 
 
 @dataclass(frozen=True)
-class Panel:
+class Panel(_Checked):
     """One panel.
 
     Attributes:
-        kind: ``picture``; ``map`` (over the photo); ``channels`` (one bar for each value of a vector; a map of a vector
+        kind: ``picture``; ``map`` (over the photo); ``channels`` (one bar per value of a vector; a map of a vector
             becomes one); ``boxes`` (the photo with display boxes of the map).
-        map: which map, see `viz.core.map_spec`; boxes without one take the class map.
-        all_steps: for ``boxes``: those of every step in one panel.
+        map: which map, see `viz.core.map_spec`; ``boxes`` without one takes the class map.
+        all_steps: ``boxes`` only: the boxes of every step in one panel.
         order: of the bars of ``channels``.
-        title: instead of the usual one; an empty text takes it away.
-        opacity, interpolation, palette, threshold: instead of the figure's own.
+        title: replaces the default title; an empty text removes it.
+        opacity, interpolation, palette, threshold: replace those of the figure.
     """
 
     kind: PanelKind
-    map: MapSpec | None = None
-    all_steps: bool = False
-    order: Order = "sorted"
-    title: str | None = None
-    opacity: float | None = None
+    map: _Map | None = None
+    all_steps: StrictBool = False
+    order: Literal["sorted", "index"] = "sorted"
+    title: _Text | None = None
+    opacity: _Share | None = None
     interpolation: Interpolation | None = None
-    palette: str | None = None
-    threshold: float | None = None
+    palette: _Palette | None = None
+    threshold: _Share | None = None
 
     def __post_init__(self) -> None:
-        _one_of("panel's kind", self.kind, KINDS)
-        if self.map is not None and not isinstance(self.map, MapSpec):
-            raise FigureError("A panel's map must be a MapSpec.")
         if self.kind == "boxes" and self.map is None:
             object.__setattr__(self, "map", MapSpec("cam"))
         if (self.map is None) != (self.kind == "picture"):
             raise FigureError(f"A panel of kind {self.kind} takes {'no' if self.map else 'a'} map.")
-        _yes_no("panel's all_steps", self.all_steps)
-        _one_of("panel's order", self.order, get_args(Order))
-        _text("panel's title", self.title)
-        _number("panel's opacity", self.opacity, 0, 1, optional=True)
-        _one_of("panel's interpolation", self.interpolation, (None, *INTERPOLATIONS))
-        _one_of("panel's palette", self.palette, (None, *FIGURE_PALETTES))
-        _number("panel's threshold", self.threshold, 0, 1, optional=True)
         if self.all_steps and self.kind != "boxes":
             raise FigureError(f"Only boxes can show all steps in one panel, not {self.map or self.kind}.")
         if self.all_steps and self.spec.kind == "attribution":
-            raise FigureError("Boxes of an attribution are of one step; give each step a panel of its own.")
+            raise FigureError("Boxes of an attribution show one step. Use one panel per step.")
 
     @property
     def spec(self) -> MapSpec:
@@ -90,98 +156,117 @@ class Panel:
 
     @property
     def probe(self) -> str | None:
-        """The tap of a definite panel that shows a captured value, or what follows from it."""
+        """The tap of a definite panel that shows a captured value or a map derived from it."""
         return self.map.probe if self.map is not None and self.map.kind in ("tap", "derived") else None
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(replace(self, map=None) if self.kind == "picture" else self) | {
-            "map": None if self.map is None else str(self.map)
-        }
+    @model_validator(mode="before")
+    @classmethod
+    def _from_version_1(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "map" in values:
+            return values
+        names = {f.name for f in fields(_PanelOfVersion1)}
+        old = _PanelOfVersion1(**{name: value for name, value in values.items() if name in names})
+        spec = old.map_spec()
+        rest = {name: value for name, value in values.items() if name not in names or name == "all_steps"}
+        kind = old.kind if old.kind in get_args(PanelKind) else "map"
+        return rest | {"kind": kind, "map": None if spec is None else str(spec)}
 
 
 @dataclass(frozen=True)
-class FigureSpec:
+class _PanelOfVersion1(_Checked):
+    """A panel of a version 1 record: the entries that are part of the map specification now."""
+
+    kind: Literal["picture", "map", "channels", "boxes", "class_map", "feature", "attribution"]
+    step: Annotated[StrictInt, Field(ge=-1000, le=1000)] | None = None
+    all_steps: StrictBool = False
+    probe: _Text | None = None
+    class_index: Annotated[StrictInt, Field(ge=0, le=10**6)] | None = None
+    class_label: _Text | None = None
+    channel: Annotated[StrictInt, Field(ge=0, le=10**6)] | None = None
+    part: _Text | None = None
+    method: _Text | None = None
+
+    def map_spec(self) -> MapSpec | None:
+        """The panel's map.
+
+        Raises:
+            FigureError: entries that do not go together. MapError: not a map.
+        """
+        cls = self.class_label if self.class_index is None else self.class_index
+        step = -1 if self.step is None or self.all_steps else self.step
+        if self.kind == "picture":
+            return None
+        if self.method is not None:
+            spec = replace(parse(self.method), cls=cls, step=step)
+            if spec.kind != "attribution" or self.probe is not None:
+                raise FigureError("Only an attribution, or boxes of one, has a method, and then no probe of its own.")
+            return spec
+        if self.kind == "feature":
+            return MapSpec("feature", channel=self.channel, step=step)
+        if self.probe and self.kind in ("map", "channels", "boxes"):
+            name, tap = (self.probe, None) if self.part is None else (self.part, self.probe)
+            return MapSpec(name, tap, self.channel, step=step)
+        if self.kind in ("class_map", "boxes"):
+            return MapSpec("cam", cls=cls, step=step)
+        missing = "method" if self.kind == "attribution" else "probe"
+        raise FigureError(f"A panel of kind {self.kind} needs the name of a {missing}.")
+
+
+@dataclass(frozen=True)
+class FigureSpec(_Checked):
     """A whole figure.
 
     Attributes:
         panels: in reading order; at most 40.
-        preset: venue, see `viz.figures.PRESETS`. columns: 1 or 2.
-        per_row: panels in a row; None chooses by the width.
+        preset: venue, see `viz.figures.PRESETS`. columns: text columns that the figure spans, 1 or 2.
+        per_row: panels per row; None chooses by the width.
         palette: of the maps. ``diverging`` is for maps with a neutral value, and its scale is symmetric around that
-            value; maps without one take inferno. ``auto`` is diverging where a map has a neutral value (class maps
+            value; other maps take inferno. ``auto`` is diverging where a map has a neutral value (class maps
             excepted), else inferno.
         opacity: of the maps over the photo; 1 shows the bare map.
         interpolation: ``cells`` shows the values as the network computed them.
-        scale: where a range comes from: ``raw`` (the operation's), ``image`` (the map's own), ``steps`` (over all
-            steps of the trace), ``fixed``. fixed: the two numbers of ``fixed``.
+        scale: source of the range: ``raw`` (the operation's), ``image`` (the map's own), ``steps`` (over all steps of
+            the trace), ``fixed``. fixed: (low, high) of ``fixed``.
         shared_scale: panels of one quantity share one range and one colour bar.
-        titles, letters, colour_bar, crop_frame: drawn or not.
+        titles, letters, colour_bar, crop_frame: whether they are drawn.
         view: the whole ``picture``, or only what the network has ``seen``.
         threshold, components: of display boxes.
         font: ``serif`` or ``sans``; None takes the preset's.
         dpi: of PNG files.
-        attribution: options of the methods of attribution panels.
+        attribution: options of the attribution panels.
     """
 
-    panels: tuple[Panel, ...]
-    preset: str = "cvpr"
-    columns: int = 1
-    per_row: int | None = None
-    palette: str = "inferno"
-    opacity: float = 0.55
+    panels: Annotated[tuple[Panel, ...], Field(min_length=1, max_length=MAX_PANELS)]
+    preset: Annotated[str, AfterValidator(_preset_name)] = "cvpr"
+    columns: Annotated[StrictInt, Field(ge=1, le=2)] = 1
+    per_row: Annotated[StrictInt, Field(ge=1, le=MAX_PANELS)] | None = None
+    palette: _Palette = "inferno"
+    opacity: _Share = 0.55
     interpolation: Interpolation = "cells"
     scale: FigureScale = "steps"
-    fixed: tuple[float, float] | None = None
-    shared_scale: bool = True
-    titles: bool = True
-    letters: bool = True
-    colour_bar: bool = True
-    crop_frame: bool = True
-    view: View = "picture"
-    threshold: float = DEFAULT_THRESHOLD
+    fixed: tuple[_Bound, _Bound] | None = None
+    shared_scale: StrictBool = True
+    titles: StrictBool = True
+    letters: StrictBool = True
+    colour_bar: StrictBool = True
+    crop_frame: StrictBool = True
+    view: Literal["picture", "seen"] = "picture"
+    threshold: _Share = DEFAULT_THRESHOLD
     components: Components = "largest"
     font: Font | None = None
-    dpi: int = 300
-    attribution: AttributionOptions = DEFAULT_OPTIONS
+    dpi: Annotated[StrictInt, Field(ge=36, le=1200)] = 300
+    attribution: Annotated[AttributionOptions, BeforeValidator(_options)] = DEFAULT_OPTIONS
 
     def __post_init__(self) -> None:
-        if not isinstance(self.panels, tuple) or not all(isinstance(p, Panel) for p in self.panels):
-            raise FigureError("The figure's panels cannot be read.")
-        if not 1 <= len(self.panels) <= MAX_PANELS:
-            raise FigureError(f"A figure has 1 to {MAX_PANELS} panels, not {len(self.panels)}.")
-        object.__setattr__(self, "preset", preset(self.preset).name)
-        _whole("number of columns", self.columns, 1, 2)
-        _whole("number of panels in a row", self.per_row, 1, MAX_PANELS, optional=True)
-        _one_of("palette", self.palette, FIGURE_PALETTES)
-        _number("opacity", self.opacity, 0, 1)
-        _one_of("interpolation", self.interpolation, INTERPOLATIONS)
-        _one_of("scale", self.scale, SCALES)
-        for name in ("shared_scale", "titles", "letters", "colour_bar", "crop_frame"):
-            _yes_no(name, getattr(self, name))
-        _one_of("view", self.view, get_args(View))
-        _number("threshold", self.threshold, 0, 1)
-        _one_of("components", self.components, get_args(Components))
-        _one_of("font", self.font, (None, *get_args(Font)))
-        _whole("dpi", self.dpi, 36, 1200)
-        if not isinstance(self.attribution, AttributionOptions):
-            raise FigureError("The options of the attribution must be AttributionOptions.")
         if (self.scale == "fixed") != (self.fixed is not None):
             raise FigureError("The scale 'fixed' and the two numbers of 'fixed' are given together.")
-        if self.fixed is not None:
-            if not isinstance(self.fixed, tuple) or len(self.fixed) != 2:
-                raise FigureError("A fixed scale needs two numbers, the lower first.")
-            for value in self.fixed:
-                _number("fixed scale's value", value, -1e30, 1e30)
-            if not self.fixed[0] < self.fixed[1]:
-                raise FigureError("A fixed scale needs two numbers, the lower first.")
+        if self.fixed is not None and not self.fixed[0] < self.fixed[1]:
+            raise FigureError("A fixed scale needs two numbers, the lower first.")
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the inverse of `from_json`."""
-        data = asdict(self)
-        data["panels"] = [p.to_json() for p in self.panels]
-        data["fixed"] = None if self.fixed is None else list(self.fixed)
-        return data
+        values: dict[str, Any] = TypeAdapter(FigureSpec).dump_python(self)
+        return values
 
     @staticmethod
     def from_json(data: Any) -> FigureSpec:
@@ -190,123 +275,4 @@ class FigureSpec:
         Raises:
             FigureError: one sentence on the first entry that is missing, unknown, of a wrong type or out of range.
         """
-        values = _entries(data, FigureSpec, "figure")
-        panels = values.pop("panels", None)
-        if not isinstance(panels, list):
-            raise FigureError("The record's figure has no list of panels.")
-        if len(panels) > MAX_PANELS:
-            raise FigureError(f"A figure has 1 to {MAX_PANELS} panels, not {len(panels)}.")
-        made = tuple(_panel(entry) for entry in panels)
-        if isinstance(values.get("fixed"), list):
-            values["fixed"] = tuple(values["fixed"])
-        if "attribution" in values:
-            try:
-                values["attribution"] = AttributionOptions.from_json(values["attribution"])
-            except VizError as error:
-                raise FigureError(str(error)) from None
-        return FigureSpec(made, **values)
-
-
-def _panel(data: Any) -> Panel:
-    if isinstance(data, dict) and "map" not in data:
-        data = _panel_of_version_1(data)
-    values = _entries(data, Panel, "panel")
-    if "kind" not in values:
-        raise FigureError("A panel of the record has no kind.")
-    try:
-        values["map"] = None if values.get("map") is None else parse(values["map"])
-    except MapError as error:
-        raise FigureError(str(error)) from None
-    return Panel(**values)
-
-
-# Entries of a panel that a map specification holds since version 2 of the record.
-_VERSION_1 = ("step", "probe", "class_index", "class_label", "channel", "part", "method")
-
-
-def _panel_of_version_1(data: dict[str, Any]) -> dict[str, Any]:
-    """The entries of a panel of a record of version 1, as they are written now."""
-    old = {name: data.get(name) for name in _VERSION_1}
-    rest = {name: value for name, value in data.items() if name not in _VERSION_1}
-    kind = data.get("kind")
-    if kind == "picture":
-        return rest | {"map": None}
-    for name in ("probe", "class_label", "part", "method"):
-        _text(f"panel's {name}", old[name])
-    for name in ("class_index", "channel"):
-        _whole(f"panel's {name}", old[name], 0, MAX_INDEX, optional=True)
-    if old["step"] is not None:
-        _whole("panel's step", old["step"], -MAX_STEP, MAX_STEP)
-    cls = old["class_label"] if old["class_index"] is None else old["class_index"]
-    step = -1 if old["step"] is None or data.get("all_steps") is True else old["step"]
-    try:
-        if old["method"] is not None:
-            spec = replace(parse(old["method"]), cls=cls, step=step)
-            if spec.kind != "attribution" or old["probe"] is not None:
-                raise FigureError("Only an attribution, or boxes of one, has a method, and then no probe of its own.")
-        elif kind == "feature":
-            spec = MapSpec("feature", channel=old["channel"], step=step)
-        elif old["probe"] and kind in ("map", "channels", "boxes"):
-            name, tap = (old["probe"], None) if old["part"] is None else (old["part"], old["probe"])
-            spec = MapSpec(name, tap, old["channel"], step=step)
-        elif kind in ("class_map", "boxes"):
-            spec = MapSpec("cam", cls=cls, step=step)
-        elif kind in ("map", "channels", "attribution"):
-            raise FigureError(f"A panel of kind {kind} needs the name of a {'method' if kind[0] == 'a' else 'probe'}.")
-        else:
-            raise FigureError(f"The panel's kind must be one of {', '.join(KINDS)}, not {_shown(kind)}.")
-    except MapError as error:
-        raise FigureError(str(error)) from None
-    return rest | {"kind": kind if kind in KINDS else "map", "map": str(spec)}
-
-
-def _entries(data: Any, kind: type[Panel] | type[FigureSpec], what: str) -> dict[str, Any]:
-    if not isinstance(data, dict):
-        raise FigureError(f"The record's {what} cannot be read; was the file edited?")
-    known = {f.name for f in fields(kind)}
-    for key in data:
-        if key not in known:
-            raise FigureError(f"The record's {what} has an unknown entry {str(key)[:40]!r}.")
-    return dict(data)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."
-
-
-def _one_of(what: str, value: Any, allowed: Sequence[Any]) -> None:
-    # Membership would raise for lists and dicts; types come first.
-    if not (value is None or isinstance(value, str)) or value not in allowed:
-        choices = ", ".join(str(a) for a in allowed if a is not None)
-        raise FigureError(f"The {what} must be one of {choices}, not {_shown(value)}.")
-
-
-def _whole(what: str, value: Any, low: int, high: int, *, optional: bool = False) -> None:
-    if optional and value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise FigureError(f"The {what} must be a whole number from {low} to {high}, not {_shown(value)}.")
-
-
-def _number(what: str, value: Any, low: float, high: float, *, optional: bool = False) -> None:
-    if optional and value is None:
-        return
-    good = isinstance(value, int | float) and not isinstance(value, bool)
-    # NaN and infinity fail the comparison as well; `math.isfinite` would not take an integer of any size.
-    if not good or not low <= value <= high:
-        raise FigureError(f"The {what} must be a number from {low:g} to {high:g}, not {_shown(value)}.")
-
-
-def _yes_no(what: str, value: Any) -> None:
-    if not isinstance(value, bool):
-        raise FigureError(f"The {what} must be true or false, not {_shown(value)}.")
-
-
-def _text(what: str, value: Any) -> None:
-    if value is None:
-        return
-    if not isinstance(value, str) or len(value) > MAX_TEXT:
-        raise FigureError(f"The {what} must be a text of at most {MAX_TEXT} characters.")
-    if any(ord(c) < 32 or ord(c) == 127 or 0xD800 <= ord(c) <= 0xDFFF for c in value):
-        raise FigureError(f"The {what} holds characters that cannot be printed.")
+        return TypeAdapter(FigureSpec).validate_python(data)

@@ -1,4 +1,4 @@
-"""Type: the fonts of a figure, the width of a text before it is drawn, wrapping, and numbers as a reader wants them."""
+"""Type: the fonts of a figure, the width of a text before it is drawn, line wrapping, and readable numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.ft2font import LoadFlags
 
 from viz.figures.presets import Font
 
-# TrueType files that ship with Matplotlib, by path: what the system has installed changes nothing.
+# TrueType files that ship with Matplotlib, by path: the fonts of the system change nothing.
 _FILES: dict[Font, str] = {"serif": "STIXGeneral.ttf", "sans": "DejaVuSans.ttf"}
 POINTS = 72.0
 
@@ -29,7 +29,7 @@ def lacks(text: str, font: Font) -> bool:
 
 
 def missing(text: str) -> str:
-    """The first character that keeps the text from being drawn in one of the fonts, or nothing."""
+    """The first character that keeps the text from being drawn in one of the fonts, or an empty string."""
     if not lacks(text, "serif") or not lacks(text, "sans"):
         return ""
     both = [c for c in text if lacks(c, "serif") and lacks(c, "sans")]
@@ -37,14 +37,12 @@ def missing(text: str) -> str:
 
 
 def drawable(text: str) -> str:
-    """The text with a question mark for every character that cannot be drawn: for names that nobody chose here."""
-    if not missing(text):
-        return text
-    return "".join("?" if lacks(c, "sans") else c for c in text)
+    """The text with a question mark for every character that cannot be drawn; for names that no author chose."""
+    return "".join("?" if lacks(c, "sans") else c for c in text) if missing(text) else text
 
 
 def properties(text: str, font: Font, size: float) -> FontProperties:
-    """The font to draw `text` with: the other family where only that one has all of its characters."""
+    """The font to draw `text` with: the other family where only that one has all characters."""
     other: Font = "sans" if font == "serif" else "serif"
     chosen = other if lacks(text, font) and not lacks(text, other) else font
     return FontProperties(fname=_path(chosen), size=size)
@@ -53,7 +51,7 @@ def properties(text: str, font: Font, size: float) -> FontProperties:
 def width_of(text: str, font: Font, size: float) -> float:
     """Width in inches of one line at `size` points."""
     face = get_font(str(properties(text, font, size).get_file()))
-    # Measured large and scaled down: hinting and rounding to pixels then play no part.
+    # Measured large and scaled down, without effects of hinting and rounding to pixels.
     face.set_size(100.0, POINTS)
     face.set_text(text, 0.0, flags=LoadFlags.NO_HINTING)
     return float(face.get_width_height()[0]) / 64 / POINTS * size / 100.0
@@ -91,7 +89,7 @@ def wrapped(text: str, room: float, font: Font, size: float, most: int = 2) -> t
 
 
 def numbers(low: float, high: float, *values: float, digits: int = 3) -> tuple[str, ...]:
-    """`values` with just enough decimals to tell apart about `digits` digits of the range low..high."""
+    """`values` as text, with the decimals that show about `digits` digits of the range low..high."""
     extent = abs(high - low) or max(abs(low), abs(high)) or 1.0
     largest = max(abs(low), abs(high), extent)
     if largest >= 1e5 or largest < 1e-4:

@@ -18,7 +18,7 @@ from viz.core.map_spec import MapSpec
 from viz.core.trace import Trace
 from viz.figures.comparison import Comparison
 from viz.figures.comparison.build import compare_traces, user_box
-from viz.figures.comparison.text import BOXES
+from viz.figures.comparison.grid import BOXES
 from viz.files import as_json_bytes, write_whole
 from viz.geometry import INTERPOLATIONS
 from viz.page.exports import Exports

@@ -1,4 +1,4 @@
-"""Several models on one picture: maps side by side, how far they agree, where their boxes lie.
+"""Several models on one picture: maps side by side, their agreement and their boxes.
 
 import viz
 made = viz.compare("photo.jpg", ["NAME", "OTHER"])
@@ -10,19 +10,5 @@ from __future__ import annotations
 from viz.figures.comparison.build import Comparison, compare
 from viz.figures.comparison.data import COLUMN_SCALES, FEWEST, MOST, Column
 from viz.figures.comparison.folder import Folder, compare_folder
-from viz.measures.agreement import Agreement, agreement, spearman, top_overlap
 
-__all__ = [
-    "COLUMN_SCALES",
-    "FEWEST",
-    "MOST",
-    "Agreement",
-    "Column",
-    "Comparison",
-    "Folder",
-    "agreement",
-    "compare",
-    "compare_folder",
-    "spearman",
-    "top_overlap",
-]
+__all__ = ["COLUMN_SCALES", "FEWEST", "MOST", "Column", "Comparison", "Folder", "compare", "compare_folder"]

@@ -1,10 +1,9 @@
-"""`compare(picture, models, ...)`: several models on one picture, side by side; one trace a model."""
+"""`compare(picture, models, ...)`: several models on one picture, side by side; one trace per model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,38 +13,78 @@ from viz.core.map_spec import MapSpec, parse
 from viz.core.methods import DEFAULT_OPTIONS, AttributionOptions
 from viz.core.stage import CAM
 from viz.core.trace import Trace
-from viz.errors import ModelError, ProbeError, VizError
-from viz.figures.comparison.attributions import with_attributions
-from viz.figures.comparison.columns import definite, map_at
+from viz.errors import FigureError, ModelError, ProbeError, VizError
+from viz.figures.comparison.columns import definite, map_at, with_attributions
 from viz.figures.comparison.data import COLUMN_SCALES, FEWEST, MOST, Column, ColumnScale, Compared, UserBox
-from viz.figures.comparison.grid import CompareFigure, compare_figure
-from viz.figures.comparison.notes import notes_of
-from viz.figures.comparison.tables import as_csv, as_json
+from viz.figures.comparison.grid import BOXES, Boxes, CompareFigure
+from viz.figures.comparison.tables import FIELDS, as_json, rows_of
+from viz.figures.defaults import thinned
+from viz.figures.spec import MAX_PANELS, FigureSpec, Panel
+from viz.files import csv_text
 from viz.geometry import Mode
 from viz.picture import Picture, PictureSource, open_picture
 from viz.run.engine import Engine, Model
 
+# Options of `FigureSpec` that the figure of a comparison takes.
+OPTIONS = ("palette", "opacity", "interpolation", "titles", "letters", "colour_bar", "crop_frame", "font", "dpi")
+
 
 @dataclass(frozen=True, eq=False)
 class Comparison(Compared):
-    """Several models on one picture, with tables and figure; see `Compared` for what it holds."""
-
-    @cached_property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader must know: steps, scales, crops, classes, in sentences."""
-        return notes_of(self)
+    """Several models on one picture, with tables and figure; see `Compared` for its attributes."""
 
     def to_json(self) -> dict[str, Any]:
-        """Agreement, boxes and IoU of every step as plain values; what has no number is None."""
+        """Agreement, boxes and IoU of every step as plain values; non-finite values become None."""
         return as_json(self)
 
     def to_csv(self) -> str:
         """One line for each step and pair of columns, and for each column with the user's box."""
-        return as_csv(self)
+        return csv_text(rows_of(self), FIELDS)
 
-    def to_figure(self, steps: Sequence[int] | None = None, **options: Any) -> CompareFigure:
-        """The grid as a paper figure, see `viz.figures.comparison.grid.compare_figure`."""
-        return compare_figure(self, steps, **options)
+    def to_figure(
+        self,
+        steps: Sequence[int] | None = None,
+        preset: str = "cvpr",
+        columns: int | None = None,
+        *,
+        boxes: Boxes = True,
+        **options: Any,
+    ) -> CompareFigure:
+        """The grid as a paper figure: columns are models, rows are steps; `scale_mode` is that of the comparison.
+
+        Args:
+            steps: rows, each a step of the comparison (negative ones count from the last); default all, at most six.
+            preset: venue, see `viz.figures.PRESETS`. columns: 1 or 2; default 1 for up to three models.
+            boxes: draw display boxes on every map, on none (False), or on class maps only (``class_maps``: a box of a
+                gate often spans all that the network saw). The user's own box is drawn in any case.
+            options: of `FigureSpec`: palette, opacity, interpolation, titles, letters, colour_bar, crop_frame, font,
+                dpi.
+
+        Raises:
+            FigureError, ModelError: one sentence each.
+        """
+        for name in options:
+            if name not in OPTIONS:
+                known = ", ".join(OPTIONS)
+                raise FigureError(f"Unknown option {name!r} of a comparison's figure. Choose from: {known}.")
+        if boxes not in BOXES:
+            raise FigureError(f"Invalid boxes {str(boxes)[:20]!r}. Choose one of: {', '.join(map(str, BOXES))}.")
+        count = len(self.columns)
+        rows = thinned(self.steps) if steps is None else [self.step_number(s) for s in steps]
+        if not rows or len(rows) * count > MAX_PANELS:
+            raise FigureError(f"A figure has 1 to {MAX_PANELS} panels, not {len(rows) * count}. Choose other steps.")
+        spec = FigureSpec(
+            (Panel("picture"),),
+            preset,
+            (1 if count <= 3 else 2) if columns is None else columns,
+            per_row=count,
+            shared_scale=self.scale_mode == "shared",
+            threshold=self.threshold,
+            components=self.components,
+            attribution=self.attribution,
+            **options,
+        )
+        return CompareFigure(self, rows, spec, boxes=boxes)
 
 
 def compare(
@@ -64,32 +103,31 @@ def compare(
 ) -> Comparison:
     """Several models on one picture: maps side by side, their agreement, their boxes.
 
-    Where models have different numbers of steps, step s of a model with fewer is its last one; `notes` say so.
+    A model with fewer steps than another repeats its last one; `notes` say so.
 
     Args:
         picture: a Picture, or what `viz.open_picture` takes.
         models: 2 to 6 names of the catalogue, paths of checkpoint files, loaded models, or traces of this picture
-            (these cost no forward pass). The same model may stand in several columns with different maps.
-        maps: one for all columns or one for each, see `viz.core.map_spec`; an attribution must be in a given trace. A
+            (these cost no forward pass). A model may have several columns with different maps.
+        maps: one for all columns or one for each, see `viz.core.map_spec`. A given trace must hold its attribution. A
             map with a step is that step's in every row. Default: the class map of one class for all, or the map of a
             dense answer.
-        class_index: number or name of that class; default the first model's best class at its last step.
+        class_index: number or name of that class; default: the first model's best class at its last step.
         scale: ``shared`` or ``each``, see `Comparison`.
         threshold, components: of the display boxes, see `viz.boxes`.
         box: the user's own box (x0, y0, x1, y1) in picture pixels, far edges exclusive.
-        geometry: another way to fit the picture than each model's own.
-        engine: where loaded models and traces are kept; default a new one.
+        geometry: how the picture is fitted; default: each model's own way.
+        engine: keeps loaded models and traces; default: a new one.
         attribution: options of attribution maps.
 
     Raises:
         VizError and its kinds: one sentence each.
     """
-    given: object = models
-    if isinstance(given, str | Path) or not isinstance(given, Sequence) or not FEWEST <= len(given) <= MOST:
-        count = len(given) if isinstance(given, Sequence) and not isinstance(given, str) else 1
+    count = 1 if isinstance(models, str | Path) else len(models)
+    if not FEWEST <= count <= MOST:
         raise ModelError(f"A comparison takes {FEWEST} to {MOST} models, not {count}.")
     if scale not in COLUMN_SCALES:
-        raise VizError(f"The scale of a comparison must be one of {', '.join(COLUMN_SCALES)}, not {scale!r}.")
+        raise VizError(f"Unknown scale {scale!r} of a comparison. Choose one of: {', '.join(COLUMN_SCALES)}.")
     choices = _choices(maps, len(models))
     opened = open_picture(picture)
     engine = engine or Engine()
@@ -125,39 +163,42 @@ def compare_traces(
     attribution: AttributionOptions = DEFAULT_OPTIONS,
 ) -> Comparison:
     """The comparison of traces of one picture, with one map for each."""
-    label = _class_label(traces[0], class_index)
-    look = _Look(label, threshold, components, attribution)
-    made = [_column(t, m, look) for t, m in zip(traces, choices, strict=True)]
-    names = [c.label for c in made]
-    made = [replace(c, label=f"{c.label} ({_which(c)})") if names.count(c.label) > 1 else c for c in made]
-    again = [c.label for c in made]
-    made = [
-        replace(c, label=f"{c.label} {again[: i + 1].count(c.label)}") if again.count(c.label) > 1 else c
-        for i, c in enumerate(made)
-    ]
-    return Comparison(tuple(_lengthened(made)), scale, label, box, threshold, components, attribution)
+    label, steps = _class_label(traces[0], class_index), max(t.steps for t in traces)
+    columns = []
+    for trace, choice in zip(traces, choices, strict=True):
+        spec, quantity = definite(trace, choice, label, attribution)
+        heatmaps = [map_at(trace, spec, step, attribution) for step in range(1, trace.steps + 1)]
+        last = max((i for i, h in enumerate(heatmaps) if h is not None), default=-1)
+        if last < 0:
+            raise ProbeError(f"{choice} of {trace.card.name} has no value at steps 1 to {trace.steps}.")
+        found = [() if h is None else tuple(boxes(h, threshold, components)) for h in heatmaps[: last + 1]]
+        # The last value is repeated: a model may have fewer steps, and some values exist in the first steps only.
+        shown = [min(step, last) for step in range(steps)]
+        maps, boxed = tuple(heatmaps[i] for i in shown), tuple(found[i] for i in shown)
+        columns.append(Column(trace.card.name, trace, choice, spec, quantity, maps, boxed))
+    return Comparison(_labelled(columns), scale, label, box, threshold, components, attribution)
 
 
-@dataclass(frozen=True)
-class _Look:
-    """What all columns of a comparison share."""
-
-    label: str
-    threshold: float
-    components: Components
-    attribution: AttributionOptions
+def _labelled(columns: list[Column]) -> tuple[Column, ...]:
+    """The columns with distinct labels: columns of one model get their map's name, and a number where that is equal."""
+    names = [c.label for c in columns]
+    for i, column in enumerate(columns):
+        if names.count(names[i]) > 1:
+            # The same for every picture: the quantity, and a class that was asked for.
+            cls = "" if column.asked.cls is None else f" of {column.asked.cls}"
+            columns[i] = replace(column, label=f"{names[i]} ({column.quantity}{cls})")
+    names = [c.label for c in columns]
+    for i, column in enumerate(columns):
+        if names.count(names[i]) > 1:
+            columns[i] = replace(column, label=f"{names[i]} {names[: i + 1].count(names[i])}")
+    return tuple(columns)
 
 
 def _class_label(first: Trace, class_index: int | str | None) -> str:
-    """The class asked for, else the first model's best at its last step; empty of an answer without classes."""
+    """The class asked for, else the first model's best at its last step; empty for an answer without classes."""
     if class_index is None:
         return first.top(-1, 1)[0].label if first.top(-1, 1) else ""
     return first.labels[class_number(first.labels, class_index)]
-
-
-def _which(column: Column) -> str:
-    """What tells a model's columns apart, the same for every picture: the quantity, and a class that was asked for."""
-    return column.quantity if column.asked.cls is None else f"{column.quantity} of {column.asked.cls}"
 
 
 def user_box(box: Sequence[float] | None, picture: Picture) -> UserBox | None:
@@ -181,12 +222,11 @@ def user_box(box: Sequence[float] | None, picture: Picture) -> UserBox | None:
 
 
 def _choices(maps: str | Sequence[str | MapSpec] | None, count: int) -> list[MapSpec | None]:
-    """One map a column; None takes the map of the model's answer."""
+    """One map per column; None takes the map of the model's answer."""
     if not maps:
         return [None] * count
-    given: list[str | MapSpec] = [maps] if isinstance(maps, str) else list(maps)
-    if len(given) == 1:
-        given = given * count
+    given = [maps] if isinstance(maps, str) else list(maps)
+    given = given * count if len(given) == 1 else given
     if len(given) != count:
         raise VizError(f"Give one map for all {count} models or one for each, not {len(given)}.")
     return [parse(m) for m in given]
@@ -196,38 +236,16 @@ def _traces(
     picture: Picture, models: Sequence[str | Path | Model | Trace], geometry: Mode | None, engine: Engine
 ) -> list[Trace]:
     out: list[Trace] = []
-    made: dict[int, Trace] = {}
+    traces: dict[int, Trace] = {}
     for model in models:
         if isinstance(model, Trace):
             if model.picture.sha256 != picture.sha256 or model.picture.size != picture.size:
                 raise VizError(f"The trace of {model.card.name} belongs to another picture.")
             out.append(model)
         elif isinstance(model, Model):
-            if id(model) not in made:
-                made[id(model)] = model.trace(picture, geometry=geometry)
-            out.append(made[id(model)])
+            if id(model) not in traces:
+                traces[id(model)] = model.trace(picture, geometry=geometry)
+            out.append(traces[id(model)])
         else:
             out.append(engine.trace(picture, str(model), geometry))
-    return out
-
-
-def _column(trace: Trace, choice: MapSpec, look: _Look) -> Column:
-    found, quantity = definite(trace, choice, look.label, look.attribution)
-    heatmaps = tuple(map_at(trace, found, step, look.attribution) for step in range(1, trace.steps + 1))
-    # A value that only the first steps have (an input, say) stands for the later ones as well.
-    last = max((i for i, h in enumerate(heatmaps) if h is not None), default=-1)
-    heatmaps = heatmaps[: last + 1] + heatmaps[last : last + 1] * (trace.steps - last - 1)
-    if last < 0:
-        raise ProbeError(f"{choice} of {trace.card.name} has no value at steps 1 to {trace.steps}.")
-    marked = tuple(() if h is None else tuple(boxes(h, look.threshold, look.components)) for h in heatmaps)
-    return Column(trace.card.name, trace, choice, found, quantity, heatmaps, marked)
-
-
-def _lengthened(columns: Sequence[Column]) -> list[Column]:
-    """Columns of one length: a model with fewer steps keeps its last."""
-    steps = max(c.trace.steps for c in columns)
-    out = []
-    for c in columns:
-        more = steps - len(c.heatmaps)
-        out.append(replace(c, heatmaps=c.heatmaps + c.heatmaps[-1:] * more, boxes=c.boxes + c.boxes[-1:] * more))
     return out

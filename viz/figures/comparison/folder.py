@@ -1,4 +1,4 @@
-"""Comparisons of many pictures: files for each, one table over all; what fails is reported and counted."""
+"""Comparisons of many pictures: one table over all of them; failures are reported and counted."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Folder:
     """What has been compared so far.
 
     Attributes:
-        rows: of every comparison, see `viz.figures.comparison.tables.rows_from_json`. done: pictures in them.
-        failed: (file name, sentence) of each picture that could not be compared.
+        rows: of every comparison, see `viz.figures.comparison.tables.rows_from_json`. done: compared pictures.
+        failed: (file name, reason) of each picture that could not be compared.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -33,7 +33,7 @@ class Folder:
     failed: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, data: Mapping[str, Any]) -> None:
-        """Take a comparison in, as `Comparison.to_json` gives it: made now, or read from an earlier run's file."""
+        """Add a comparison as `Comparison.to_json` gives it: made now, or read from an earlier run's file."""
         self.rows += rows_from_json(data)
         self.done += 1
 
@@ -41,8 +41,8 @@ class Folder:
         """Count a picture that could not be compared.
 
         Raises:
-            ModelError, ProbeError, CheckpointError: the fault lies in what was asked for, so every picture would fail.
-                An answer that is not finite is this picture's.
+            ModelError, ProbeError, CheckpointError: the request is wrong, so every picture would fail. An answer that
+                is not finite is this picture's fault.
         """
         if not isinstance(error, NotFiniteError) and isinstance(error, ModelError | ProbeError | CheckpointError):
             raise error
@@ -64,7 +64,7 @@ class Folder:
 
 
 def compare_folder(pictures: Sequence[str | Path], run: Callable[[Picture], Comparison]) -> Folder:
-    """Compare picture after picture; those that cannot be opened are counted with their reason.
+    """Compare picture after picture; those that cannot be compared are counted with their reason.
 
     Args:
         pictures: files.
@@ -83,7 +83,7 @@ def compare_folder(pictures: Sequence[str | Path], run: Callable[[Picture], Comp
 
 
 def stems(pictures: Sequence[Path]) -> list[str]:
-    """A file name for each picture, so that none of its files meets another's (also on disks that ignore case)."""
+    """A file name for each picture, such that no two files collide (also on disks that ignore case)."""
     taken = {SUMMARY, SUMMARY + SUFFIX}
     out = []
     for path in pictures:
@@ -97,5 +97,5 @@ def stems(pictures: Sequence[Path]) -> list[str]:
 
 
 def request_key(values: dict[str, Any]) -> str:
-    """A short name of what was asked for; files of an earlier run with the same key can stand."""
+    """A short key of a request; files of an earlier run with the same key are kept."""
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:16]

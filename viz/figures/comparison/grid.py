@@ -1,66 +1,100 @@
-"""The grid of a comparison as a paper figure: one column a model, one row a step, the photo with map and boxes.
+"""The grid of a comparison as a paper figure: one column per model, one row per step, the photo with map and boxes.
 
-Panels, layout, drawing, numbers and files are those of every other figure; only the trace changes between columns.
+Panels, layout, drawing and files are those of every other figure; only the trace differs between columns.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from viz.core.heatmap import symmetric
-from viz.errors import FigureError
-from viz.figures.build import Figure
-from viz.figures.comparison.data import Column, Compared, scale_group
-from viz.figures.comparison.text import BOXES, Boxes, compare_latex, is_boxed, record_of_comparison, title_of
-from viz.figures.content import Content, letter_of
-from viz.figures.layout import COLUMN_GAP, MARGIN, Layout, lay_out
+from viz.figures.build import Figure, answer_arrays
+from viz.figures.comparison.data import Column, Compared
+from viz.figures.comparison.tables import as_json
+from viz.figures.content import Content, coloured, letter_of, percent
+from viz.figures.latex import box_sentence, input_words, model_words, picture_words, range_sentence
+from viz.figures.layout import panel_width
 from viz.figures.presets import preset as preset_of
-from viz.figures.spec import MAX_PANELS, FigureSpec, Panel
-from viz.figures.text import width_of
+from viz.figures.record import drawing_versions, panel_entry
+from viz.figures.spec import FigureSpec, Panel
+from viz.figures.text import drawable, width_of
+from viz.latex_text import escaped
+from viz.run.export import model_entry, picture_entry, predictions_entry
 
-if TYPE_CHECKING:
-    pass
+Boxes = bool | Literal["class_maps"]
+BOXES: tuple[Boxes, ...] = (True, False, "class_maps")
 
 
 class CompareFigure(Figure):
     """A figure of a comparison. Nothing is drawn before `to_bytes` or `save` is called.
 
     Attributes:
-        comparison: what is shown. steps: its rows. spec: how.
-        boxes: on which maps, as `compare_figure` takes it.
+        comparison: what is shown. steps: its rows.
+        boxes: maps with display boxes: all, none, or ``class_maps`` only.
     """
 
     def __init__(self, comparison: Compared, steps: Sequence[int], spec: FigureSpec, *, boxes: Boxes) -> None:
         self.comparison, self.steps, self.boxes = comparison, tuple(steps), boxes
         self.trace, self.box = comparison.columns[0].trace, comparison.box
+        self.spec = spec
         made: list[Content] = []
         for step in self.steps:
-            for index, column in enumerate(comparison.columns):
-                letter = letter_of(len(made))
-                title = title_of(comparison, index, step, self._room(spec, letter))
-                boxed = is_boxed(column, boxes)
-                made.append(_content(comparison, index, step, spec=spec, letter=letter, title=title, boxes=boxed))
+            made += [self._content(index, step, letter_of(len(made) + index)) for index in range(self._count)]
         self.contents = tuple(made)
-        values = {k: getattr(spec, k) for k in spec.__dataclass_fields__ if k != "panels"}
-        self.spec = FigureSpec(tuple(c.panel for c in made), **values)
+        self.spec = replace(spec, panels=tuple(c.panel for c in made))
 
-    @staticmethod
-    def _room(spec: FigureSpec, letter: str) -> Callable[[str], bool]:
-        """Whether a text fits beside the letter in one line over a panel."""
-        style, count = preset_of(spec.preset), spec.per_row or 1
-        width = (style.width(spec.columns) - 2 * MARGIN - (count - 1) * COLUMN_GAP) / count
+    @property
+    def _count(self) -> int:
+        return len(self.comparison.columns)
+
+    def _has_boxes(self, column: Column) -> bool:
+        return column.map.kind == "cam" if self.boxes == "class_maps" else bool(self.boxes)
+
+    def _content(self, index: int, step: int, letter: str) -> Content:
+        made, column = self.comparison, self.comparison.columns[index]
+        heat, own = column.heatmaps[step - 1], column.own_step(step)
+        title = _title(column, step, self._fits(letter))
+        if heat is None:
+            words = f"{column.label}: no value at step {step}"
+            return Content(column.trace, Panel("picture"), letter, title, words)
+        source, quantity = "range over all steps" if made.steps > 1 else "its own range", column.quantity
+        mates = made.sharing(column)
+        if len(mates) > 1:
+            # One name for all columns that share a colour bar.
+            quantity = " and ".join(dict.fromkeys(c.quantity for c in mates))
+            source = f"one range over {len(mates)} columns" + (" and all steps" if made.steps > 1 else "")
+        content = Content(
+            column.trace,
+            Panel("map", column.map.at(own)),
+            letter,
+            title,
+            f"{column.label}, {column.quantity}, step {own}",
+            (heat,),
+            quantity=quantity,
+            unit=column.unit,
+            neutral=heat.neutral,
+            bounds=heat.bounds,
+            palette=self.spec.palette,
+            opacity=self.spec.opacity,
+            interpolation=self.spec.interpolation,
+            boxes=tuple((own, box) for box in column.boxes[step - 1]) if self._has_boxes(column) else (),
+            threshold=made.threshold,
+        )
+        neutrals = {next((h.neutral for h in c.heatmaps if h is not None), None) for c in mates}
+        return coloured(content, made.scale(index), source, one_neutral=len(neutrals) == 1)
+
+    def _fits(self, letter: str) -> Callable[[str], bool]:
+        """Whether a text fits beside the letter in one line above a panel."""
+        spec, style = self.spec, preset_of(self.spec.preset)
         mark = f"({letter}) " if spec.letters else ""
+        width = panel_width(style.width(spec.columns), spec.per_row or 1)
         return lambda text: width_of(mark + text, spec.font or style.font, style.label) <= width
-
-    @cached_property
-    def layout(self) -> Layout:
-        """Where everything lies, in inches."""
-        return lay_out(self.spec, self.contents, self.trace.geometry)
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
@@ -69,139 +103,120 @@ class CompareFigure(Figure):
             f"{c.label} has no box at step {s}, because its map is flat."
             for s in self.steps
             for c in self.comparison.columns
-            if is_boxed(c, self.boxes) and c.heatmaps[s - 1] is not None and not c.boxes[s - 1]
+            if self._has_boxes(c) and c.heatmaps[s - 1] is not None and not c.boxes[s - 1]
         ]
         return (*super().notes, *flat)
 
-    def record(self) -> dict[str, Any]:
-        """All that makes the figure again, as plain values: `comparison_from_record` reads it."""
-        return record_of_comparison(self)
-
-    def latex(self, file_name: str = "figure.pdf") -> str:
-        """A LaTeX figure whose caption states models, steps, scales, agreement and crops."""
-        return compare_latex(self, file_name)
-
     def maps(self) -> dict[str, NDArray[Any]]:
-        """The values behind the figure: native maps and boxes by panel, each model's logits and geometry."""
+        """The values behind the figure: native maps and boxes by panel, each model's answer and geometry."""
         out: dict[str, NDArray[Any]] = {}
         for i, column in enumerate(self.comparison.columns, 1):
-            g = column.trace.geometry
-            out |= {f"column{i}.{name}": values for name, values in column.trace.output.arrays().items()}
-            out |= {
-                f"column{i}.geometry.{k}": np.array(getattr(g, k)) for k in ("picture", "network", "seen", "placed")
-            }
-        count = len(self.comparison.columns)
+            out |= answer_arrays(column.trace, f"column{i}.")
         for i, c in enumerate(self.contents):
             for heat in c.heatmaps:
                 out[f"{c.letter}.{heat.spec}"] = heat.native
-            if c.heatmaps and is_boxed(self.comparison.columns[i % count], self.boxes):
+            if c.heatmaps and self._has_boxes(self.comparison.columns[i % self._count]):
                 out[f"{c.letter}.boxes"] = np.array([b.xyxy for _, b in c.boxes], dtype=np.int64).reshape(-1, 4)
         if self.comparison.box is not None:
             out["box"] = np.array(self.comparison.box)
         return out
 
+    def record(self) -> dict[str, Any]:
+        """All that is needed to redraw the figure, as plain values: `comparison_from_record` reads it."""
+        comparison, spec = self.comparison, self.spec
+        return {
+            "comparison_figure_version": 1,
+            "picture": picture_entry(self.trace),
+            "class": comparison.class_label,
+            "scale": comparison.scale_mode,
+            "box": None if comparison.box is None else list(comparison.box),
+            "columns": [
+                {
+                    "label": c.label,
+                    "asked": str(c.asked),
+                    "map": str(c.map),
+                    "model": model_entry(c.trace.card),
+                    "precision": c.trace.precision,
+                    "geometry": c.trace.geometry.as_json(),
+                    "steps": c.trace.steps,
+                    "predictions": predictions_entry(c.trace),
+                }
+                for c in comparison.columns
+            ],
+            "steps": list(self.steps),
+            "boxes": self.boxes,
+            "figure": spec.to_json(),
+            "width_inches": preset_of(spec.preset).width(spec.columns),
+            "panels": [
+                panel_entry(c) | {"boxes": [list(b.xyxy) for _, b in c.boxes], "model": c.trace.card.name}
+                for c in self.contents
+            ],
+            "notes": list(comparison.notes),
+            "agreement": as_json(comparison)["steps"],
+            # Nothing in a figure is random.
+            "seed": None,
+            "versions": drawing_versions(),
+        }
 
-def _panel(column: Column, step: int) -> Panel:
-    if column.heatmaps[step - 1] is None:
-        return Panel("picture")
-    return Panel("map", column.map.at(column.own_step(step)))
+    def caption(self) -> str:
+        """The caption, in LaTeX: models, rows, ranges, agreement, boxes and crops."""
+        comparison, columns = self.comparison, self.comparison.columns
+        models = []
+        for i, c in enumerate(columns, 1):
+            what = f"{c.quantity} of {c.trace.labels[c.map.cls]}" if isinstance(c.map.cls, int) else str(c.map)
+            steps = f"{c.trace.steps} step{'s' if c.trace.steps > 1 else ''}"
+            models.append(f"({i}) {model_words(c.trace.card)}, {escaped(what)}, {steps}, {c.trace.precision}")
+        rows = f"; rows: step {', '.join(map(str, self.steps))}" if comparison.steps > 1 else ""
+        out = [f"Columns: {'; '.join(models)}{rows}.", f"Picture: {picture_words(self.trace.picture)}."]
+        out += map(escaped, comparison.notes)
+        for i in range(self._count):
+            if shown := [c for c in self.contents[i :: self._count] if c.scale is not None]:
+                out.append(range_sentence(f"Column {i + 1}", shown))
+        out += self._agreement()
+        boxed = [self._has_boxes(c) for c in columns]
+        if any(boxed):
+            which = "Boxes" if all(boxed) else "Boxes of class maps"
+            out.append(box_sentence(which, comparison.threshold, comparison.components))
+        if comparison.box is not None:
+            out.append("The dashed white box is the author's.")
+        inputs = dict.fromkeys(input_words(c.trace.geometry) for c in columns)
+        who = "Every network" if len(inputs) == 1 else "A network of this figure"
+        out += [f"{who} saw {words}." for words in inputs]
+        return " ".join([*out, *map(escaped, self.lost)])
+
+    def _agreement(self) -> list[str]:
+        """Rank correlations of the last row, where there are any."""
+        step = self.steps[-1]
+        table = self.comparison.matrix("spearman", step)
+        found = [
+            f"({i + 1}, {j + 1}) {table[i, j]:.2f}".replace("-", "$-$")
+            for i in range(self._count)
+            for j in range(i + 1, self._count)
+            if math.isfinite(table[i, j])
+        ]
+        at = f" at step {step}" if self.comparison.steps > 1 else ""
+        return [f"Spearman rank correlation of the maps{at}: {', '.join(found)}."] if found else []
 
 
-def _content(
-    made: Compared, index: int, step: int, *, spec: FigureSpec, letter: str, title: str, boxes: bool
-) -> Content:
-    column, panel = made.columns[index], _panel(made.columns[index], step)
-    heat = column.heatmaps[step - 1]
-    if heat is None:
-        return Content(column.trace, panel, letter, title, f"{column.label}: no value at step {step}")
-    scale, source = made.scale(index), "range over all steps" if made.steps > 1 else "its own range"
-    quantity = column.quantity
-    mates = [c for c in made.columns if scale_group(c) == scale_group(column)]
-    if made.scale_mode == "shared" and len(mates) > 1:
-        # One name for all who share a bar.
-        quantity = " and ".join(dict.fromkeys(c.quantity for c in mates))
-        source = f"one range over {len(mates)} columns" + (" and all steps" if made.steps > 1 else "")
-    neutrals = {_neutral(c) for c in (mates if made.scale_mode == "shared" else [column])}
-    palette = spec.palette
-    if palette == "auto":
-        signed = heat.neutral is not None and len(neutrals) == 1 and column.map.kind != "cam"
-        palette = "diverging" if signed else "inferno"
-    if palette == "diverging" and (len(neutrals) > 1 or heat.neutral is None):
-        palette = "inferno"
-    elif palette == "diverging" and heat.neutral is not None:
-        scale = symmetric(scale, heat.neutral)
-        source += f", made symmetric around {heat.neutral:g}"
-    own = column.own_step(step)
-    return Content(
-        column.trace,
-        panel,
-        letter,
-        title,
-        f"{column.label}, {column.quantity}, step {own}",
-        (heat,),
-        quantity=quantity,
-        unit=column.unit,
-        neutral=heat.neutral,
-        bounds=heat.bounds,
-        scale=scale,
-        source=source,
-        palette=palette,
-        opacity=spec.opacity,
-        interpolation=spec.interpolation,
-        boxes=tuple((own, box) for box in column.boxes[step - 1]) if boxes else (),
-        threshold=made.threshold,
-    )
-
-
-def _neutral(column: Column) -> float | None:
-    return next((h.neutral for h in column.heatmaps if h is not None), None)
-
-
-def compare_figure(
-    comparison: Compared,
-    steps: Sequence[int] | None = None,
-    preset: str = "cvpr",
-    columns: int | None = None,
-    *,
-    boxes: Boxes = True,
-    **options: Any,
-) -> CompareFigure:
-    """The grid of a comparison: columns are models, rows are steps.
+def _title(column: Column, step: int, fits: Callable[[str], bool]) -> str:
+    """Model, its own step, and class with probability or quantity.
 
     Args:
-        comparison: what `viz.compare` gave; its `scale_mode` is that of the figure.
-        steps: rows, each a step of the comparison (negative ones count from the last); default all, at most six.
-        preset: venue, see `viz.figures.PRESETS`. columns: 1 or 2; default 1 for up to three models.
-        boxes: draw display boxes on every map, on none (False), or on class maps alone (``class_maps``: a box of a gate
-            often spans all that the network saw). The user's own box is drawn in any case.
-        options: of `FigureSpec`: palette, opacity, interpolation, titles, letters, colour_bar, crop_frame, font, dpi.
-
-    Raises:
-        FigureError, ModelError: one sentence each.
+        fits: whether a text fits in one line; the name of a model is shortened in the middle; the caption has it whole.
     """
-    allowed = ("palette", "opacity", "interpolation", "titles", "letters", "colour_bar", "crop_frame", "font", "dpi")
-    for name in options:
-        if name not in allowed:
-            raise FigureError(f"The figure of a comparison has no option {name!r}; it has {', '.join(allowed)}.")
-    if boxes not in BOXES:
-        raise FigureError(f"Boxes must be one of {', '.join(map(str, BOXES))}, not {str(boxes)[:20]!r}.")
-    count = len(comparison.columns)
-    if steps is None:
-        # Many steps are thinned evenly, the first and the last kept, so that a page holds the figure.
-        rows = sorted({1 + round(i * (comparison.steps - 1) / 5) for i in range(6)})
-    else:
-        rows = [comparison.step_number(s) for s in steps]
-    if not rows or len(rows) * count > MAX_PANELS:
-        raise FigureError(f"A figure has 1 to {MAX_PANELS} panels, not {len(rows) * count}; choose other steps.")
-    spec = FigureSpec(
-        (Panel("picture"),),
-        preset,
-        (1 if count <= 3 else 2) if columns is None else columns,
-        per_row=count,
-        shared_scale=comparison.scale_mode == "shared",
-        threshold=comparison.threshold,
-        components=comparison.components,
-        attribution=comparison.attribution,
-        **options,
-    )
-    return CompareFigure(comparison, rows, spec, boxes=boxes)
+    own, cls, what = column.own_step(step), column.map.cls, column.quantity
+    name = _shortened(drawable(column.trace.card.name), fits)
+    at = "" if column.trace.steps == 1 else f"step\u00a0{own}, "
+    if column.heatmaps[step - 1] is None:
+        what = f"no value of {what}"
+    elif column.map.kind == "cam" and isinstance(cls, int):
+        what = f"{column.trace.labels[cls]} {percent(column.trace.output.number_of(own, cls))}"
+    elif isinstance(cls, int):
+        what = f"{what}, {column.trace.labels[cls]}"
+    return drawable(f"{name}: {at}{what}")
+
+
+def _shortened(name: str, fits: Callable[[str], bool]) -> str:
+    """The name, with an ellipsis in its middle where it does not fit: names differ at their ends."""
+    cuts = (f"{name[: (n + 1) // 2]}\u2026{name[len(name) - n // 2 :]}" for n in range(len(name) - 1, 1, -1))
+    return next((cut for cut in (name, *cuts) if fits(f"{cut}:")), name)

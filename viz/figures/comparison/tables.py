@@ -1,95 +1,70 @@
-"""A comparison as tables: JSON with every step, CSV with one line a pair, means and spread over many pictures."""
+"""A comparison as tables: JSON with every step, CSV with one line per pair, mean and spread over many pictures."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Iterable, Mapping
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from viz.core.finite import finite
 from viz.figures.comparison.data import Compared
-from viz.figures.comparison.notes import notes_of
 from viz.files import csv_text
 from viz.run.engine import versions
 
-COMPARISON_VERSION = 1
 MEASURES = ("spearman", "top_iou", "top_share", "box_iou")
 FIELDS = (
     *("picture", "sha256", "step", "kind", "a", "b", "map_a", "map_b", "step_a", "step_b"),
     *(*MEASURES, "rows", "columns", "reason"),
 )
+PAIR = ("a", "b", *MEASURES, "rows", "columns", "region", "reason")
 GROUP = ("step", "kind", "a", "b", "map_a", "map_b")
 
 
 def rows_of(made: Compared) -> list[dict[str, Any]]:
     """One row for each step and pair of columns (kind ``pair``), and for each column with the user's box (``mine``)."""
     out = []
-    picture = made.picture
+    columns, picture = made.columns, made.picture
     for step in range(1, made.steps + 1):
         overlap, mine = made.box_iou(step), made.user_iou(step)
         common = {"picture": picture.name, "sha256": picture.sha256, "step": step}
-        for i, a in enumerate(made.columns):
-            for j in range(i + 1, len(made.columns)):
-                b, found = made.columns[j], made.agreements[step - 1][i][j]
-                out.append(
-                    {
-                        **common,
-                        "kind": "pair",
-                        "a": a.label,
-                        "b": b.label,
-                        "map_a": str(a.asked),
-                        "map_b": str(b.asked),
-                        "step_a": a.own_step(step),
-                        "step_b": b.own_step(step),
-                        "spearman": finite(found.spearman),
-                        "top_iou": finite(found.top_iou),
-                        "top_share": finite(found.top_share),
-                        "box_iou": finite(overlap[i, j]),
-                        "rows": found.rows,
-                        "columns": found.columns,
-                        "region": list(found.region),
-                        "reason": found.reason,
-                    }
-                )
-        for i, a in enumerate(made.columns):
-            if made.box is not None:
-                row = dict.fromkeys(FIELDS) | common | {"kind": "mine", "a": a.label, "b": "mine"}
-                row |= {"map_a": str(a.asked), "step_a": a.own_step(step), "box_iou": finite(mine[i])}
-                out.append(row | {"map_b": "", "reason": ""})
+        for i, j in combinations(range(len(columns)), 2):
+            a, b, found = columns[i], columns[j], made.agreements[step - 1][i][j]
+            row = common | {"kind": "pair", "a": a.label, "b": b.label, "map_a": str(a.asked), "map_b": str(b.asked)}
+            row |= {"step_a": a.own_step(step), "step_b": b.own_step(step)}
+            row |= {name: finite(getattr(found, name)) for name in ("spearman", "top_iou", "top_share")}
+            row |= {"box_iou": finite(overlap[i, j]), "rows": found.rows, "columns": found.columns}
+            out.append(row | {"region": list(found.region), "reason": found.reason})
+        for i, a in enumerate(columns if made.box is not None else ()):
+            row = dict.fromkeys(FIELDS) | common | {"kind": "mine", "a": a.label, "b": "mine"}
+            row |= {"map_a": str(a.asked), "step_a": a.own_step(step), "box_iou": finite(mine[i])}
+            out.append(row | {"map_b": "", "reason": ""})
     return out
 
 
 def as_json(made: Compared) -> dict[str, Any]:
-    """Plain values of a comparison; numbers that do not exist are None, and `reason` says why."""
+    """A comparison as plain values; undefined numbers are None, and `reason` says why."""
     height, width = made.picture.size
     steps, rows = [], rows_of(made)
     for step in range(1, made.steps + 1):
         mine = made.user_iou(step)
-        steps.append(
+        columns = [
             {
-                "step": step,
-                "columns": [
-                    {
-                        "label": c.label,
-                        "own_step": c.own_step(step),
-                        "has_value": c.heatmaps[step - 1] is not None,
-                        "boxes": [{"xyxy": list(b.xyxy), "peak": finite(b.peak)} for b in c.boxes[step - 1]],
-                        "iou_with_mine": finite(mine[i]),
-                    }
-                    for i, c in enumerate(made.columns)
-                ],
-                "pairs": [
-                    {k: r[k] for k in ("a", "b", *MEASURES, "rows", "columns", "region", "reason")}
-                    for r in rows
-                    if r["step"] == step and r["kind"] == "pair"
-                ],
+                "label": c.label,
+                "own_step": c.own_step(step),
+                "has_value": c.heatmaps[step - 1] is not None,
+                "boxes": [{"xyxy": list(b.xyxy), "peak": finite(b.peak)} for b in c.boxes[step - 1]],
+                "iou_with_mine": finite(mine[i]),
             }
-        )
+            for i, c in enumerate(made.columns)
+        ]
+        pairs = [{k: r[k] for k in PAIR} for r in rows if r["step"] == step and r["kind"] == "pair"]
+        steps.append({"step": step, "columns": columns, "pairs": pairs})
     return {
-        "comparison_version": COMPARISON_VERSION,
+        "comparison_version": 1,
         "picture": {"name": made.picture.name, "sha256": made.picture.sha256, "height": height, "width": width},
         "class": made.class_label,
         "scale": made.scale_mode,
@@ -102,7 +77,7 @@ def as_json(made: Compared) -> dict[str, Any]:
             "top_share": "the same intersection as a share of the smaller set",
             "box_iou": "intersection over union of the largest display boxes",
         },
-        "notes": list(notes_of(made)),
+        "notes": list(made.notes),
         "steps": steps,
         "versions": versions(),
     }
@@ -110,7 +85,6 @@ def as_json(made: Compared) -> dict[str, Any]:
 
 def _column_entry(made: Compared, index: int) -> dict[str, Any]:
     c, scale = made.columns[index], made.scale(index)
-    shape = next(h.native.shape for h in c.heatmaps if h is not None)
     return {
         "label": c.label,
         "model": c.trace.card.name,
@@ -121,43 +95,35 @@ def _column_entry(made: Compared, index: int) -> dict[str, Any]:
         "map": str(c.map),
         "quantity": c.quantity,
         "unit": c.unit,
-        "cells": [int(n) for n in shape],
+        "cells": next(list(h.native.shape) for h in c.heatmaps if h is not None),
         "steps": c.trace.steps,
         "geometry": c.trace.geometry.as_json(),
         "range": [scale.low, scale.high],
     }
 
 
-def as_csv(made: Compared) -> str:
-    """The rows of one comparison as CSV."""
-    return csv_text(rows_of(made), FIELDS)
-
-
 def rows_from_json(data: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What `summary` needs of a comparison, from its JSON: one row for each step and pair, and with the user's box."""
-    asked = {c["label"]: c["asked"] for c in data["columns"]}
+    """The rows that `summary` needs, from a comparison's JSON."""
+    asked = {c["label"]: c["asked"] for c in data["columns"]} | {"mine": ""}
     out: list[dict[str, Any]] = []
     for entry in data["steps"]:
-        step = entry["step"]
-        for pair in entry["pairs"]:
-            names = {"step": step, "kind": "pair", "map_a": asked[pair["a"]], "map_b": asked[pair["b"]]}
-            out.append(names | {k: pair[k] for k in ("a", "b", *MEASURES)})
-        if data["box"] is None:
-            continue
-        for column in entry["columns"]:
-            label = column["label"]
-            row: dict[str, Any] = {"step": step, "kind": "mine", "a": label, "b": "mine", "map_a": asked[label]}
-            out.append(row | {"map_b": ""} | dict.fromkeys(MEASURES) | {"box_iou": column["iou_with_mine"]})
+        found = [(pair["a"], pair["b"], "pair", {m: pair[m] for m in MEASURES}) for pair in entry["pairs"]]
+        if data["box"] is not None:
+            columns = ((c["label"], {"box_iou": c["iou_with_mine"]}) for c in entry["columns"])
+            found += [(label, "mine", "mine", dict.fromkeys(MEASURES) | iou) for label, iou in columns]
+        for a, b, kind, numbers in found:
+            names = {"step": entry["step"], "kind": kind, "a": a, "b": b, "map_a": asked[a], "map_b": asked[b]}
+            out.append(names | numbers)
     return out
 
 
 def same_numbers(data: Mapping[str, Any], table: str) -> bool:
-    """Whether the JSON of a comparison holds what the CSV beside it says; False where one was altered or damaged."""
+    """Whether the JSON of a comparison and the CSV beside it agree; False where one was altered or damaged."""
     try:
         rows = rows_from_json(data)
-        written = list(csv.DictReader(io.StringIO(table)))
         fields = list(rows[0]) if rows else []
         again = list(csv.DictReader(io.StringIO(csv_text(rows, fields))))
+        written = list(csv.DictReader(io.StringIO(table)))
         return bool(rows) and [{k: row[k] for k in fields} for row in written] == again
     except (KeyError, TypeError, ValueError, AttributeError, csv.Error):
         return False
@@ -169,7 +135,7 @@ SUMMARY_FIELDS = (*GROUP, *(f"{m}_{s}" for m in MEASURES for s in ("mean", "sd",
 def summary(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Mean, standard deviation (n - 1; None for one picture) and number of pictures, for each step and pair.
 
-    Pictures for which a number does not exist are left out of its mean; the count says how many were in it.
+    Pictures without a number are left out of its mean; the count says how many were in it.
     """
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for row in rows:
