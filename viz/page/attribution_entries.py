@@ -1,4 +1,4 @@
-"""What the Attribution tab offers and shows: methods with their cost, one column a map, and what each number is."""
+"""Choices, messages and explanations of the Attribution tab."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from dataclasses import replace
 from viz.core.map_spec import MapSpec, parse
 from viz.core.methods import DEFAULT_OPTIONS, METHODS
 from viz.core.trace import Trace
-from viz.core.words import method_words
+from viz.core.words import label_words, method_words
 from viz.errors import ModelError, ProbeError
 from viz.page.entries import (
     column_head,
     derived_entries,
     map_entry,
-    named,
+    numbered_entries,
     numbers_of,
-    output_entries,
     output_facts,
     spatial_entries,
-    words,
 )
 from viz.page.grid import grid_message
 from viz.page.messages import Column, MapEntry
@@ -29,45 +27,45 @@ TOP = 5
 INPUT_METHODS = tuple(name for name, info in METHODS.items() if info.layer != "tap")
 LAYER_METHODS = tuple(name for name, info in METHODS.items() if info.layer == "tap")
 NATIVE, CLASS_MAP = "native attention", "class map"
-_NEVER_BELOW = "never below 0, so it is silent on what speaks against the class"
-_SIGNED = "signed: below 0 speaks against the class"
+_UNSIGNED = "never below 0, so it does not show evidence against the class"
+_SIGNED = "signed: below 0 is evidence against the class"
 
 
-def cost(choice: MapSpec, size: tuple[int, int]) -> str:
-    """What a slow method costs a step for a network input of that size, in words; empty for the others."""
-    options, info = DEFAULT_OPTIONS, choice.method
-    if not info.slow:
-        return ""
+def method_offer(choice: MapSpec, size: tuple[int, int], per: str = "") -> str:
+    """A method's title, with the cost of a slow one.
+
+    Args:
+        size: of the network's input. per: unit of the cost, such as " per step".
+    """
+    options, title = DEFAULT_OPTIONS, method_words(choice)
+    if not choice.method.slow:
+        return title
     if choice.name == "occlusion":
         sides = [math.ceil((side - options.window) / options.stride) + 1 for side in size]
-        return f"slow: {1 + math.prod(sides)} passes"
-    return f"slow: {options.n_steps} passes forward and back"
+        return f"{title} (slow: {1 + math.prod(sides)} passes{per})"
+    return f"{title} (slow: {options.n_steps} forward and backward passes{per})"
 
 
 def method_choices(trace: Trace) -> list[tuple[str, str]]:
-    """(words, method) of the methods on the picture and the class features."""
-    return [(_offer(parse(m), trace), m) for m in INPUT_METHODS]
+    """(title, method) of the methods on the picture and on the class features."""
+    return _offers(trace, [parse(m) for m in INPUT_METHODS])
 
 
 def layer_choices(trace: Trace) -> list[tuple[str, str]]:
-    """(words, method) of the methods on the attention module: on its own map where that is a layer's output, and on
-    its input."""
+    """(title, method) of the methods on the attention module: on its own map, if it was captured, and on its input."""
     own = trace.family.own
     known = {r.label for r in trace.records if r.tap.is_map or r.tap.is_maps}
     labels = [label for label in (None if own is None else own.probe, "bottom") if label in known]
-    chosen = [parse(m.replace("TAP", label or "")) for label in labels for m in LAYER_METHODS]
-    return [(_offer(c, trace), str(c)) for c in chosen]
+    return _offers(trace, [parse(m.replace("TAP", label or "")) for label in labels for m in LAYER_METHODS])
 
 
-def _offer(choice: MapSpec, trace: Trace) -> str:
-    price = cost(choice, trace.geometry.network)
-    if not price:
-        return method_words(choice)
-    return f"{method_words(choice)} ({price}{' a step' if trace.steps > 1 else ''})"
+def _offers(trace: Trace, choices: Sequence[MapSpec]) -> list[tuple[str, str]]:
+    per = " per step" if trace.steps > 1 else ""
+    return [(method_offer(choice, trace.geometry.network, per), str(choice)) for choice in choices]
 
 
 def class_choices(trace: Trace, step: int = -1) -> list[tuple[str, int]]:
-    """(words, class) of the best classes: those of the step first, then those of the other steps."""
+    """(text, class) of the best classes: those of the step first, then those of the other steps."""
     number = trace.step_number(step)
     order = [number, *(s for s in range(trace.steps, 0, -1) if s != number)]
     found = dict.fromkeys(p.class_index for s in order for p in trace.top(s, TOP))
@@ -75,7 +73,7 @@ def class_choices(trace: Trace, step: int = -1) -> list[tuple[str, int]]:
 
 
 def own_map(trace: Trace) -> str | None:
-    """Full name of the family's own map, as it stands in the list of maps; None where nothing of it was captured."""
+    """Full name of the family's own map, as in the list of maps; None if it was not captured."""
     if trace.family.own is None:
         return None
     try:
@@ -84,22 +82,16 @@ def own_map(trace: Trace) -> str | None:
         return None
 
 
-def output_name(trace: Trace) -> str:
-    """What the column of the output's map is called."""
-    return output_facts(trace)["title"] or "output"
-
-
 def columns_of(trace: Trace, class_index: int | None, methods: Sequence[str]) -> list[Column]:
-    """Native attention where the network has any, the map of the output, and each method that the trace holds."""
+    """Columns of native attention, if the network has any, of the output's map, and of each computed method."""
     head = column_head(trace)
     columns: list[Column] = []
     native = [*spatial_entries(trace), *derived_entries(trace)]
     if native:
         pick = own_map(trace) or native[0]["name"]
         columns.append({**head, "name": NATIVE, "maps": native, "pick": pick, "note": ""})
-    for entry in output_entries(trace, class_index):
-        shown: MapEntry = entry if class_index is None else {**entry, "p": numbers_of(trace, class_index)}
-        columns.append({**head, "name": output_name(trace), "maps": [shown], "note": ""})
+    for entry in numbered_entries(trace, class_index):
+        columns.append({**head, "name": output_facts(trace)["title"] or "output", "maps": [entry], "note": ""})
     for text in methods:
         if (made := method_entry(trace, class_index, text)) is not None:
             entry, note = made
@@ -108,7 +100,7 @@ def columns_of(trace: Trace, class_index: int | None, methods: Sequence[str]) ->
 
 
 def method_entry(trace: Trace, class_index: int | None, text: str) -> tuple[MapEntry, str] | None:
-    """The maps of a method that the trace holds for a class, and how they were made; None where it holds none."""
+    """The computed maps of a method for a class, and their settings; None if there are none."""
     choice = parse(text)
     used = DEFAULT_OPTIONS.used(choice.method)
     asked = [replace(choice, cls=class_index, step=s) for s in range(1, trace.steps + 1)]
@@ -117,24 +109,24 @@ def method_entry(trace: Trace, class_index: int | None, text: str) -> tuple[MapE
     if not found:
         return None
     maps = [trace.attribution(text, a.step, class_index, options=used) for a in found]
-    entry = named(map_entry(maps, "attribution", method_words(choice), "attributions"), text)
+    entry: MapEntry = {**map_entry(maps, "attribution", method_words(choice), "attributions"), "name": text}
     note = found[0].settings if choice.tap is None else ", ".join(filter(None, [found[0].layer, found[0].settings]))
     return entry, note
 
 
 def method_line(text: str) -> str:
-    """What a method's number is."""
+    """What the numbers of a method are."""
     choice = parse(text)
     title = method_words(choice)
-    return f"{title[:1].upper()}{title[1:]}: {choice.method.unit}; {_SIGNED if choice.method.signed else _NEVER_BELOW}."
+    return f"{title[:1].upper()}{title[1:]}: {choice.method.unit}; {_SIGNED if choice.method.signed else _UNSIGNED}."
 
 
 def explanations(trace: Trace, columns: Sequence[Column], methods: Sequence[str]) -> list[str]:
-    """One line a column on what its number is, and what agreement between them does and does not mean."""
+    """One line per column on what its numbers are, and one on what agreement between them means."""
     names = {c["name"] for c in columns}
     lines = []
     if NATIVE in names:
-        lines.append("Native attention: what the module computed, whatever the class; its unit stands at the bar.")
+        lines.append("Native attention: what the module computed, whatever the class; the colour bar shows its unit.")
     else:
         lines.append(f"{trace.card.name} has no attention module, so there is no native attention to show.")
     if CLASS_MAP in names:
@@ -152,16 +144,16 @@ def attribution_message(trace: Trace, class_index: int | None, methods: Sequence
     columns = columns_of(trace, class_index, methods)
     label = trace.output.subject(class_index)
     if class_index is None:
-        chances = [trace.output.says(step) for step in range(1, trace.steps + 1)]
+        answers = [trace.output.says(step) for step in range(1, trace.steps + 1)]
     else:
-        chances = [f"{100 * p:.1f} %" for p in numbers_of(trace, class_index)]
-    said = chances[0] if trace.steps == 1 else ", ".join(f"{c} at step {s}" for s, c in enumerate(chances, 1))
+        answers = [f"{100 * p:.1f} %" for p in numbers_of(trace, class_index)]
+    answer = answers[0] if trace.steps == 1 else ", ".join(f"{a} at step {s}" for s, a in enumerate(answers, 1))
     return grid_message(
         trace.picture,
         columns,
         [label],
         "|".join([trace.card.name, trace.geometry.mode, str(class_index), *methods]),
         kind="maps",
-        about=f"{trace.card.name}, {words(label)}: {said}",
+        about=f"{trace.card.name}, {label_words(label)}: {answer}",
         explain=explanations(trace, columns, methods),
     )

@@ -1,4 +1,4 @@
-"""What the Compare tab sends: one column a model with its class maps, attributions and attention."""
+"""Messages of the Compare tab: one column per model with its class maps, attributions and attention."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from viz.core.map_spec import parse
 from viz.core.trace import Trace
 from viz.core.words import method_words
 from viz.errors import ModelError
-from viz.page.attribution_entries import INPUT_METHODS, cost, method_entry, method_line
-from viz.page.entries import column_head, derived_entries, numbers_of, output_entries, spatial_entries
+from viz.page.attribution_entries import INPUT_METHODS, method_entry, method_line, method_offer
+from viz.page.entries import column_head, derived_entries, numbered_entries, numbers_of, spatial_entries
 from viz.page.grid import grid_message
 from viz.page.messages import MESSAGE_VERSION, Column, MapEntry, MoreAttributions, packed
 
 TOP = 5
-# The cost is told before it is known which models are compared; almost all take inputs of this size.
+# The cost is shown before the models are known; almost all take inputs of this size.
 USUAL_INPUT = (224, 224)
 EACH_ITS_OWN = (
-    "Each model's attribution is of its own logit of the same class, at each of its own steps: how the maps are spread "
-    "can be compared; how large their numbers are depends on the model's logits."
+    "Each model's attribution is of its own logit of the same class, at each of its own steps. The spatial patterns "
+    "can be compared; the magnitudes depend on each model's logits."
 )
 
 
 def common_classes(traces: Sequence[Trace]) -> list[str]:
-    """Classes that the page offers: the best of every model's last step, best first, then of the other steps."""
+    """Classes that the page offers: the best of every model's last step, best first, then those of the other steps."""
     found: dict[str, None] = {}
     for rank in range(TOP):
         for trace in traces:
@@ -33,32 +33,28 @@ def common_classes(traces: Sequence[Trace]) -> list[str]:
                 if rank < len(top):
                     found[top[rank].label] = None
     first = [best.label for best in traces[0].top(-1, 1)]
-    return [*first, *(label for label in found if label not in first)]
+    return list(dict.fromkeys([*first, *found]))
 
 
 def class_index(trace: Trace, label: str) -> int | None:
-    """Number of the class of exactly that name, None where the model does not know it."""
+    """Number of the class with exactly this name, or None if the model does not know it."""
     try:
         index = class_number(trace.labels, label)
     except ModelError:
         return None
-    # A part of a name is not enough here: two classifiers must mean the same.
+    # Part of a name is not enough here: two classifiers must mean the same class.
     return index if trace.labels[index] == label else None
 
 
 def model_entry(trace: Trace, name: str, classes: Sequence[str], methods: Sequence[str] = ()) -> Column:
-    """One model's part of the message: geometry, steps, best classes, class maps, attributions of the first class that
-    the trace holds, spatial probes and derived maps."""
-    maps = [] if trace.labels else output_entries(trace, None)
-    for label in classes:
-        index = class_index(trace, label)
-        if index is not None:
-            maps += [{**entry, "p": numbers_of(trace, index)} for entry in output_entries(trace, index)]
+    """One model's column: class maps, attributions of the first class, spatial probes and derived maps."""
+    known = [class_index(trace, label) for label in classes]
+    numbers = [i for i in known if i is not None] if trace.labels else [None]
     return {
         "name": name,
         **column_head(trace),
         "maps": [
-            *maps,
+            *(e for i in numbers for e in numbered_entries(trace, i)),
             *(e for label in classes[:1] for e in attribution_entries(trace, label, methods)),
             *spatial_entries(trace),
             *derived_entries(trace),
@@ -67,7 +63,7 @@ def model_entry(trace: Trace, name: str, classes: Sequence[str], methods: Sequen
 
 
 def attribution_entries(trace: Trace, label: str, methods: Sequence[str]) -> list[MapEntry]:
-    """One entry for each method that the trace holds for a class; none where the model does not know the class."""
+    """One entry per method that was computed for a class; none if the model does not know the class."""
     index = class_index(trace, label)
     if index is None:
         return []
@@ -77,7 +73,7 @@ def attribution_entries(trace: Trace, label: str, methods: Sequence[str]) -> lis
 
 
 def more_message(traces: Mapping[str, Trace], label: str, methods: Sequence[str]) -> str:
-    """The JSON message with the attributions of one more class, model by model."""
+    """The JSON message with the attributions of one more class, by model."""
     message: MoreAttributions = {
         "message_version": MESSAGE_VERSION,
         "class": label,
@@ -87,20 +83,15 @@ def more_message(traces: Mapping[str, Trace], label: str, methods: Sequence[str]
 
 
 def method_offers() -> list[tuple[str, str]]:
-    """(words, method) that can be computed for every model, with what a slow one costs."""
-    offers = []
-    for text in INPUT_METHODS:
-        choice = parse(text)
-        price = cost(choice, USUAL_INPUT)
-        offers.append((f"{method_words(choice)} ({price} a step and model)" if price else method_words(choice), text))
-    return offers
+    """(title, method) of what can be computed for every model, with the cost of slow methods."""
+    return [(method_offer(parse(text), USUAL_INPUT, " per step and model"), text) for text in INPUT_METHODS]
 
 
 def compare_message(traces: Sequence[Trace], names: Sequence[str], methods: Sequence[str] = ()) -> str:
     """The JSON message for the grid.
 
     Args:
-        methods: attributions whose maps the traces hold for the first of `common_classes`.
+        methods: attributions that the traces hold for the first of `common_classes`.
     """
     classes = common_classes(traces)
     key = "|".join([*names, *(t.geometry.mode for t in traces), *methods])

@@ -168,7 +168,7 @@ def test_stop(person: Asker, server: Server, monkeypatch: pytest.MonkeyPatch) ->
     person.open_tab()
     person.tick("occlusion", "integrated")
     expect(person.page.locator("#attribution-stop")).to_be_hidden()
-    hold_until_stopped(monkeypatch, "viz.page.attribution_tab")
+    hold_until_stopped(monkeypatch)
     person.page.click("#attribution-start")
     expect(person.page.locator("#attribution-grid").get_by_text("%").first).to_be_visible()
     expect(person.page.locator("#attribution-start")).to_be_hidden()

@@ -421,7 +421,7 @@ def test_stop_ends_the_thread_and_the_next_computation_works(
     person.tick(*BOTH)
     person.also("occlusion")
     expect(person.page.locator("#compare-stop")).to_be_hidden()
-    hold_until_stopped(monkeypatch, "viz.page.compare_tab")
+    hold_until_stopped(monkeypatch)
     person.page.click("#compare-start")
     person.page.click("#compare-stop")
     person.told("Stopped")

@@ -173,7 +173,7 @@ def test_stop(person: Doubter, server: Server, source: str, monkeypatch: pytest.
     person.page.locator("li[role=option]", has_text=source).click()
     person.choose_parts("road" if source == "class map" else "stability")
     compute_quickly(monkeypatch)
-    hold_until_stopped(monkeypatch, "viz.page.faithfulness_tab")
+    hold_until_stopped(monkeypatch)
     person.page.click("#faithfulness-start")
     expect(person.page.locator("#faithfulness-note").get_by_text("%").first).to_be_visible()
     person.page.click("#faithfulness-stop")
