@@ -14,7 +14,7 @@ from viz.core.trace import Trace
 from viz.figures.comparison import compare, top_overlap
 from viz.figures.comparison.data import scale_group
 from viz.files import csv_text
-from viz.page.compare_entries import class_index, model_entry
+from viz.page.grid_entries import class_index, model_entry
 from viz.run.engine import Model
 
 

@@ -19,10 +19,8 @@ from viz.core.map_spec import parse
 from viz.core.trace import Trace
 from viz.geometry import Preprocessing
 from viz.page import messages
-from viz.page.attribution_entries import attribution_message
-from viz.page.compare_entries import compare_message, more_message
 from viz.page.entries import channel_entry, floats, kernel_entries, map_entry
-from viz.page.grid import stale_message
+from viz.page.grid_entries import attribution_message, compare_message, more_message, stale_message
 from viz.page.js_types import FILES, JS
 from viz.page.payload import (
     DISPLAY_SIDE,

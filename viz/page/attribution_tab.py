@@ -11,7 +11,9 @@ from viz.core.map_spec import parse
 from viz.core.words import method_words
 from viz.errors import VizError
 from viz.figures.comparison import FEWEST, MOST, Comparison
-from viz.page.attribution_entries import (
+from viz.page.components import class_update, grid
+from viz.page.grid import Computed, GridTab, viewed
+from viz.page.grid_entries import (
     INPUT_METHODS,
     NATIVE,
     attribution_message,
@@ -20,14 +22,10 @@ from viz.page.attribution_entries import (
     layer_choices,
     method_choices,
 )
-from viz.page.components import class_update, grid
-from viz.page.grid import Computed, GridTab, viewed
-from viz.page.running import Job, Tell, attributed, parts_of
+from viz.page.running import Job, Tell, parts_of
 from viz.page.session import Pictures, Shown
 from viz.page.tab import FOLLOWS, hidden, required, toast
 from viz.run.engine import Engine
-
-STOPPED = "Stopped. Finished maps are kept, so computing them again takes no time."
 
 
 @dataclass(frozen=True)
@@ -62,16 +60,16 @@ class AttributionTab(GridTab):
                 scale=3,
                 min_width=200,
             )
-        with gr.Row(equal_height=True):
-            self.methods = gr.CheckboxGroup(
-                [(method_words(parse(m)), m) for m in INPUT_METHODS],
-                value=["gradcam"],
-                label="Methods besides native attention and class map",
-                elem_id="attribution-methods",
-                scale=4,
-                min_width=240,
-            )
-            self.job = Job("attribution", "Compute", STOPPED)
+        self.job = Job(
+            "attribution",
+            "Compute",
+            "Stopped. Finished maps are kept, so computing them again takes no time.",
+            choices=[(method_words(parse(m)), m) for m in INPUT_METHODS],
+            value=["gradcam"],
+            label="Methods besides native attention and class map",
+            elem_id="attribution-methods",
+        )
+        self.methods = self.job.boxes
         self.add_grid("attribution", grid("maps", "attribution-grid"), "Attribution")
 
     def refresh(self, shown: Shown | None, methods: list[str] | None, now: Attributed | None) -> Any:
@@ -114,9 +112,7 @@ class AttributionTab(GridTab):
         parts = parts_of(tell, [method_words(parse(text)) for text in chosen])
         for text, part in zip(chosen, parts, strict=True):
             try:
-                trace = attributed(
-                    self.engine, trace.picture, shown.model, text, shown.geometry, class_index=index, tell=part
-                )
+                trace = self.attributed(shown, text, index, part)
                 done.append(text)
             except VizError as error:
                 toast(f"{method_words(parse(text))}: {error}")
@@ -127,11 +123,9 @@ class AttributionTab(GridTab):
 
     def comparison(self, now: Attributed, view: dict[str, Any]) -> Comparison:
         """The grid as a comparison of one model with itself."""
-        trace, shown = self.trace(now.shown), now.shown
+        trace = self.trace(now.shown)
         for text in now.methods:
-            trace = attributed(
-                self.engine, trace.picture, shown.model, text, shown.geometry, class_index=now.class_index
-            )
+            trace = self.attributed(now.shown, text, now.class_index)
         asked = view.get("maps")
         maps = []
         for column in columns_of(trace, now.class_index, now.methods):

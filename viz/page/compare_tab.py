@@ -14,18 +14,23 @@ from viz.core.trace import Trace
 from viz.core.words import method_words
 from viz.errors import VizError
 from viz.figures.comparison import FEWEST, MOST, Comparison
-from viz.page.attribution_entries import INPUT_METHODS
-from viz.page.compare_entries import class_index, common_classes, compare_message, method_offers, more_message
 from viz.page.components import grid, offered
 from viz.page.grid import Computed, GridTab, viewed
-from viz.page.running import Job, Tell, attributed, parts_of
+from viz.page.grid_entries import (
+    INPUT_METHODS,
+    class_index,
+    common_classes,
+    compare_message,
+    method_offers,
+    more_message,
+)
+from viz.page.running import Job, Tell, parts_of
 from viz.page.session import Pictures, Shown
 from viz.page.tab import FOLLOWS, hidden, required, toast
 from viz.run.engine import Engine
 
 # Longer than any class name.
 MAX_LABEL = 200
-STOPPED = "Stopped. Finished traces and maps are kept, so computing them again takes no time."
 
 
 @dataclass(frozen=True)
@@ -49,16 +54,16 @@ class CompareTab(GridTab):
     def __init__(self, engine: Engine, pictures: Pictures, shown: gr.State) -> None:
         super().__init__(engine, pictures, shown)
         names = offered(engine.catalogue.cards, engine.catalogue.files)
-        with gr.Row(equal_height=True):
-            self.models = gr.CheckboxGroup(
-                names,
-                value=names[:FEWEST],
-                label=f"Models, {FEWEST} to {MOST}",
-                elem_id="compare-models",
-                scale=4,
-                min_width=240,
-            )
-            self.job = Job("compare", "Compare", STOPPED)
+        self.job = Job(
+            "compare",
+            "Compare",
+            "Stopped. Finished traces and maps are kept, so computing them again takes no time.",
+            choices=names,
+            value=names[:FEWEST],
+            label=f"Models, {FEWEST} to {MOST}",
+            elem_id="compare-models",
+        )
+        self.models = self.job.boxes
         self.also = gr.CheckboxGroup(
             method_offers(),
             value=[],
@@ -113,9 +118,8 @@ class CompareTab(GridTab):
         Raises:
             VizError: the picture is no longer kept. Stopped: from `tell`.
         """
-        shown = now.shown
-        picture = self.pictures.get(shown.sha256)
-        traces = {name: self.engine.trace(picture, name, shown.geometry) for name in now.models}
+        shown = {name: replace(now.shown, model=name) for name in now.models}
+        traces = {name: self.trace(each) for name, each in shown.items()}
         plan = [(name, text) for text in now.methods for name in now.models] if plan is None else plan
         parts = parts_of(tell or (lambda share, words: None), [f"{method_words(parse(m))}, {n}" for n, m in plan])
         for (name, text), part in zip(plan, parts, strict=True):
@@ -123,9 +127,7 @@ class CompareTab(GridTab):
             if index is None:
                 continue
             try:
-                traces[name] = attributed(
-                    self.engine, picture, name, text, shown.geometry, class_index=index, tell=part
-                )
+                traces[name] = self.attributed(shown[name], text, index, part)
             except VizError as error:
                 toast(f"{name}, {method_words(parse(text))}: {error}")
         return traces

@@ -21,9 +21,9 @@ from viz.measures.faithfulness import PARTS, QUICK_PARTS, Report, faithful, samp
 from viz.measures.faithfulness.passes import Passes
 from viz.measures.faithfulness.sources import Source, source_of
 from viz.models.networks.base import StepNetwork
-from viz.page.attribution_entries import INPUT_METHODS, class_choices
 from viz.page.components import class_update
 from viz.page.faithfulness_text import curves_html, head_html, rest_html
+from viz.page.grid_entries import INPUT_METHODS, class_choices
 from viz.page.running import Job, Tell
 from viz.page.session import Pictures, Shown
 from viz.page.tab import FOLLOWS, QUIET, Tab, file_stem, filled, hidden, offered_files, required
@@ -32,7 +32,6 @@ from viz.run.engine import Engine
 EMPTY = "Choose a picture first."
 # Random weights and stability compute the map this often, so slow methods take minutes.
 SLOW = "minutes: about 40 maps"
-STOPPED = "Stopped. Nothing was measured; the results below stay."
 
 
 def source_choices(trace: Trace, step: int = -1) -> list[tuple[str, str]]:
@@ -103,16 +102,16 @@ class FaithfulnessTab(Tab):
                 label="Class", elem_id="faithfulness-class", filterable=False, min_width=260, scale=2
             )
             self.step = gr.Radio([], label="Step", elem_id="faithfulness-step", visible=False, min_width=120)
-        with gr.Row(equal_height=True):
-            self.parts = gr.CheckboxGroup(
-                [(words_for(p).title, p) for p in PARTS],
-                value=list(QUICK_PARTS),
-                label="Controls",
-                elem_id="faithfulness-parts",
-                scale=4,
-                min_width=240,
-            )
-            self.job = Job("faithfulness", "Measure", STOPPED)
+        self.job = Job(
+            "faithfulness",
+            "Measure",
+            "Stopped. Nothing was measured; the results below stay.",
+            choices=[(words_for(p).title, p) for p in PARTS],
+            value=list(QUICK_PARTS),
+            label="Controls",
+            elem_id="faithfulness-parts",
+        )
+        self.parts = self.job.boxes
         self.head = gr.HTML("", elem_id="faithfulness-result", apply_default_css=False, visible=False)
         self.curves = gr.Plot(visible=False, elem_id="faithfulness-curves", show_label=False)
         self.areas = gr.HTML("", elem_id="faithfulness-areas", apply_default_css=False, visible=False)

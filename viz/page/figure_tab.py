@@ -97,21 +97,23 @@ class FigureTab(Tab):
             label="Panels, in the order in which you choose them",
             elem_id="panels",
         )
+        # Controls by the field of `FigureSpec` that they set.
+        self.fields = fields = dict[str, Any]()
         menu: dict[str, Any] = {"filterable": False, "min_width": 150}
         with gr.Row():
             venues = [(p.title, p.name) for p in PRESETS.values()]
-            self.preset = gr.Dropdown(venues, value="cvpr", label="Venue", **menu)
-            self.columns = gr.Radio([("one column", 1), ("two columns", 2)], value=2, label="Width", min_width=150)
-            self.scale = gr.Dropdown(SCALE_WORDS, value="steps", label="Scale", **menu)
+            fields["preset"] = gr.Dropdown(venues, value="cvpr", label="Venue", **menu)
+            fields["columns"] = gr.Radio([("one column", 1), ("two columns", 2)], value=2, label="Width", min_width=150)
+            fields["scale"] = gr.Dropdown(SCALE_WORDS, value="steps", label="Scale", **menu)
             self.low = gr.Number(0, label="from", visible=False, min_width=80)
             self.high = gr.Number(1, label="to", visible=False, min_width=80)
         with gr.Row():
             palettes = [("fits the map", "auto"), *((p, p) for p in PALETTES)]
-            self.palette = gr.Dropdown(palettes, value="auto", label="Palette", elem_id="figure-palette", **menu)
+            fields["palette"] = gr.Dropdown(palettes, value="auto", label="Palette", elem_id="figure-palette", **menu)
             interpolations = [("cells (native)", "cells"), ("bilinear", "bilinear"), ("bicubic", "bicubic")]
-            self.interpolation = gr.Dropdown(interpolations, value="cells", label="Interpolation", **menu)
-            self.opacity = gr.Slider(0, 1, 0.55, step=0.05, label="Opacity", min_width=150)
-            self.threshold = gr.Slider(0, 1, 0.5, step=0.01, label="Box threshold", min_width=150)
+            fields["interpolation"] = gr.Dropdown(interpolations, value="cells", label="Interpolation", **menu)
+            fields["opacity"] = gr.Slider(0, 1, 0.55, step=0.05, label="Opacity", min_width=150)
+            fields["threshold"] = gr.Slider(0, 1, 0.5, step=0.01, label="Box threshold", min_width=150)
         self.options = gr.CheckboxGroup(DRAWN, value=[v for _, v in DRAWN if v != "seen"], label="Drawn")
         with gr.Accordion("Own titles", open=False):
             hint = "One line per panel; an empty line keeps the default title, - removes it"
@@ -119,7 +121,7 @@ class FigureTab(Tab):
         self.preview = gr.HTML("<p>Choose a picture first.</p>", elem_id="preview", apply_default_css=False)
         with gr.Row():
             self.format = gr.Radio(list(FORMATS), value="pdf", label="Format", min_width=150)
-            self.dpi = gr.Radio([300, 600], value=300, label="PNG resolution (dpi)", min_width=150)
+            fields["dpi"] = gr.Radio([300, 600], value=300, label="PNG resolution (dpi)", min_width=150)
             self.make = gr.Button("Create the files", variant="primary", elem_id="make-figure", min_width=150)
         self.files = gr.File(
             label="Figure, raw maps (npz), record (JSON), caption (LaTeX), and all of them in one zip",
@@ -129,10 +131,7 @@ class FigureTab(Tab):
         )
         # Created last, because Gradio orders a set of inputs by age and `ASK_IF_OPEN` fills in the last one.
         self.seen = gr.Checkbox(visible=False)
-        self._controls = [
-            self.panels, self.preset, self.columns, self.scale, self.low, self.high, self.palette, self.interpolation,
-            self.opacity, self.threshold, self.options, self.titles, self.dpi,
-        ]  # fmt: skip
+        self._controls = [self.panels, *self.fields.values(), self.low, self.high, self.options, self.titles]
 
     def _figure(self, values: dict[Any, Any]) -> Figure:
         """The figure that the controls describe.
@@ -143,25 +142,17 @@ class FigureTab(Tab):
         trace = self.trace(values[self.shown])
         if not values[self.panels]:
             raise FigureError("Choose at least one panel.")
-        scale, drawn = values[self.scale], values[self.options]
-        fixed = (float(values[self.low] or 0), float(values[self.high] or 0))
+        fields = {name: values[control] for name, control in self.fields.items()}
+        fields |= {name: float(fields[name]) for name in ("opacity", "threshold")}
+        fields |= {name: int(fields[name]) for name in ("columns", "dpi")}
+        drawn = values[self.options]
+        fields |= {name: name in drawn for name in ("titles", "letters", "colour_bar", "crop_frame")}
         spec = FigureSpec(
             tuple(titled([parse_panel(p) for p in values[self.panels]], values[self.titles])),
-            preset=values[self.preset],
-            columns=int(values[self.columns]),
-            palette=values[self.palette],
-            opacity=float(values[self.opacity]),
-            interpolation=values[self.interpolation],
-            scale=scale,
-            fixed=fixed if scale == "fixed" else None,
-            threshold=float(values[self.threshold]),
+            fixed=(float(values[self.low] or 0), float(values[self.high] or 0)) if fields["scale"] == "fixed" else None,
             view="seen" if "seen" in drawn else "picture",
-            dpi=int(values[self.dpi]),
-            titles="titles" in drawn,
-            letters="letters" in drawn,
-            colour_bar="colour_bar" in drawn,
-            shared_scale="shared_scale" in drawn and scale != "image",
-            crop_frame="crop_frame" in drawn,
+            shared_scale="shared_scale" in drawn and fields["scale"] != "image",
+            **fields,
         )
         return figure(trace, spec=spec)
 
@@ -211,16 +202,13 @@ class FigureTab(Tab):
         except VizError:
             return gr.skip()
         updates: dict[Any, Any] = {self.panels: [*(chosen or []), panel]}
-        for component, name, allowed in (
-            (self.palette, "palette", FIGURE_PALETTES),
-            (self.interpolation, "interpolation", INTERPOLATIONS),
-            (self.scale, "scale", SCALES),
-        ):
-            if isinstance(view.get(name), str) and view[name] in allowed:
-                updates[component] = view[name]
-        for component, name in ((self.opacity, "opacity"), (self.threshold, "threshold")):
+        allowed = {"palette": FIGURE_PALETTES, "interpolation": INTERPOLATIONS, "scale": SCALES}
+        for name, values in allowed.items():
+            if isinstance(view.get(name), str) and view[name] in values:
+                updates[self.fields[name]] = view[name]
+        for name in ("opacity", "threshold"):
             if isinstance(view.get(name), int | float) and 0 <= view[name] <= 1:
-                updates[component] = view[name]
+                updates[self.fields[name]] = view[name]
         is_fixed, fixed = view.get("scale") == "fixed", view.get("fixed")
         for i, component in enumerate((self.low, self.high)):
             updates[component] = gr.update(visible=is_fixed)
@@ -243,9 +231,8 @@ class FigureTab(Tab):
         tab.select(**{**preview, "js": "(...values) => [...values.slice(0, -1), true]"})
         for component in self._controls:
             component.input(**preview)
-        self.scale.input(
-            lambda s: [gr.update(visible=s == "fixed")] * 2, self.scale, [self.low, self.high], queue=False, **quiet
-        )
+        scale = self.fields["scale"]
+        scale.input(lambda s: [gr.update(visible=s == "fixed")] * 2, scale, [self.low, self.high], queue=False, **quiet)
         self.make.click(
             self.write,
             {self.shown, self.format, *self._controls},
@@ -253,5 +240,5 @@ class FigureTab(Tab):
             api_visibility="private",
             concurrency_id="figure",
         )
-        looks = [self.palette, self.interpolation, self.opacity, self.scale, self.low, self.high, self.threshold]
-        canvas.add_panel(self.add, self.panels, [self.panels, *looks], **quiet).then(**preview)
+        looks = [self.fields[name] for name in ("palette", "interpolation", "opacity", "scale", "threshold")]
+        canvas.add_panel(self.add, self.panels, [self.panels, *looks, self.low, self.high], **quiet).then(**preview)

@@ -1,12 +1,11 @@
-"""The grid of maps side by side, of several models or several maps of one model: its message, its tab, its files."""
+"""The grid of maps side by side, of several models or several maps of one model: its tab and its files."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Unpack
+from typing import Any, ClassVar
 
 import gradio as gr
 
@@ -14,47 +13,18 @@ from viz.core.boxes import DEFAULT_THRESHOLD
 from viz.core.heatmap import PALETTES
 from viz.core.map_spec import MapSpec
 from viz.core.trace import Trace
-from viz.errors import VizError
+from viz.errors import ProbeError, VizError
 from viz.figures.comparison import Comparison
 from viz.figures.comparison.build import compare_traces, user_box
 from viz.figures.comparison.text import BOXES
 from viz.files import as_json_bytes, write_whole
 from viz.geometry import INTERPOLATIONS
-from viz.page.messages import MESSAGE_VERSION, Column, GridMessage, GridMore, StaleMessage, packed
-from viz.page.payload import palette_entries, picture_entry
-from viz.page.running import Job
+from viz.page.grid_entries import stale_message
+from viz.page.running import Job, parts_of
 from viz.page.session import Shown
 from viz.page.tab import QUIET, Exports, Tab, file_stem, offered_files, toast
-from viz.picture import Picture
 
 FIGURES, TABLES = ("pdf", "svg", "png"), ("csv", "json")
-
-
-def grid_message(
-    picture: Picture, columns: Sequence[Column], classes: Sequence[str], key: str, **more: Unpack[GridMore]
-) -> str:
-    """The JSON message for a grid.
-
-    Args:
-        columns: one per panel. classes: names in the class list.
-        key: distinguishes this message from others of the same picture. more: optional fields.
-    """
-    message: GridMessage = {
-        "message_version": MESSAGE_VERSION,
-        "key": hashlib.sha256(f"{picture.sha256}|{key}".encode()).hexdigest()[:16],
-        "picture": picture_entry(picture),
-        "classes": list(classes),
-        "models": list(columns),
-        "palettes": palette_entries(),
-        **more,
-    }
-    return packed(message)
-
-
-def stale_message(sentence: str) -> str:
-    """The JSON message that says why the grid is out of date; "" if it is not."""
-    message: StaleMessage = {"message_version": MESSAGE_VERSION, "stale": sentence}
-    return packed(message)
 
 
 @dataclass(frozen=True)
@@ -92,6 +62,33 @@ class GridTab(Tab):
             VizError: an invalid view, or a picture that is no longer kept.
         """
         raise NotImplementedError
+
+    def attributed(
+        self, shown: Shown, method: str, class_index: int | None, tell: Callable[[float], None] = lambda share: None
+    ) -> Trace:
+        """The trace with a method's map at every step that has one. Maps that the engine holds are not computed again.
+
+        Args:
+            tell: called with the done share of all steps, 0 to 1; an exception from it ends the work.
+
+        Raises:
+            ProbeError: no step has a map. VizError: as from `Engine.attribute`.
+        """
+        picture = self.pictures.get(shown.sha256)
+        trace = self.engine.trace(picture, shown.model, shown.geometry)
+        parts = parts_of(lambda share, words: tell(share), [""] * trace.steps)
+        missing: list[ProbeError] = []  # of steps that do not use the probe
+        for step, part in enumerate(parts, 1):
+            part(0.0)
+            try:
+                trace = self.engine.attribute(
+                    picture, shown.model, method, shown.geometry, class_index=class_index, step=step, progress=part
+                )
+            except ProbeError as error:
+                missing.append(error)
+        if len(missing) == len(parts):
+            raise missing[-1]
+        return trace
 
     def is_current(self, shown: Shown, now: Computed) -> bool:
         """Whether what was computed is still shown above."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,13 +11,8 @@ from typing import Any
 import gradio as gr
 
 from viz.allocator import give_back
-from viz.core.map_spec import MapSpec, parse
-from viz.core.trace import Trace
-from viz.errors import ProbeError, VizError
-from viz.geometry import Mode
+from viz.errors import VizError
 from viz.page.tab import PROGRESS, QUIET, toast
-from viz.picture import Picture
-from viz.run.engine import Engine
 
 # Called with the done share, 0 to 1, and a short text; ends the work by raising `Stopped`.
 Tell = Callable[[float, str], None]
@@ -39,28 +34,28 @@ class Running:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: dict[str, deque[threading.Event]] = {}
-        self._running: dict[str, list[threading.Event]] = {}
+        # By session; an event is set when the computation is to stop.
+        self._waiting: defaultdict[str | None, deque[threading.Event]] = defaultdict(deque)
+        self._running: list[tuple[str | None, threading.Event]] = []
 
     def __len__(self) -> int:
         """How many are running."""
-        return sum(map(len, self._running.values()))
+        return len(self._running)
 
     def announce(self, session: str | None) -> None:
         """Register a visitor's computation that waits for its turn and can be stopped from now on."""
         with self._lock:
-            self._waiting.setdefault(session or "", deque()).append(threading.Event())
+            self._waiting[session].append(threading.Event())
 
     @contextmanager
     def started(self, session: str | None) -> Iterator[Callable[[], None]]:
         """While a visitor's computation runs; yields a check that raises `Stopped` once it is to stop."""
-        key = session or ""
         with self._lock:
-            waiting = self._waiting.get(key)
+            waiting = self._waiting[session]
             stop = waiting.popleft() if waiting else threading.Event()
             if not waiting:
-                self._waiting.pop(key, None)
-            self._running.setdefault(key, []).append(stop)
+                del self._waiting[session]
+            self._running.append((session, stop))
 
         def check() -> None:
             if stop.is_set():
@@ -70,35 +65,40 @@ class Running:
             yield check
         finally:
             with self._lock:
-                self._running[key].remove(stop)
-                if not self._running[key]:
-                    del self._running[key]
+                self._running.remove((session, stop))
             give_back()
 
     def stop(self, session: str | None) -> None:
         """Stop a visitor's running computations at their next progress call, and waiting ones when they start."""
         with self._lock:
-            for stop in (*self._waiting.get(session or "", ()), *self._running.get(session or "", ())):
+            running = [stop for owner, stop in self._running if owner == session]
+            for stop in (*self._waiting.get(session, ()), *running):
                 stop.set()
 
     def leave(self, session: str | None) -> None:
         """Stop and forget the computations of a visitor who has left."""
         self.stop(session)
         with self._lock:
-            self._waiting.pop(session or "", None)
+            self._waiting.pop(session, None)
 
 
 class Job:
-    """A button that starts a computation, and a Stop button that replaces it while the computation runs.
+    """A row with a group of checkboxes and a button that computes what is ticked.
+
+    A Stop button replaces the button while the computation runs.
 
     Args:
         name: prefix of the buttons' ids. words: on the start button. stopped: message after a stop.
+        boxes: arguments of the group of checkboxes.
     """
 
-    def __init__(self, name: str, words: str, stopped: str) -> None:
+    def __init__(self, name: str, words: str, stopped: str, **boxes: Any) -> None:
         self.stopped, self.running = stopped, Running()
-        self.start = gr.Button(words, variant="primary", elem_id=f"{name}-start", scale=1, min_width=120)
-        self.stop = gr.Button("Stop", variant="stop", elem_id=f"{name}-stop", scale=1, min_width=120, visible=False)
+        button: dict[str, Any] = {"scale": 1, "min_width": 120}
+        with gr.Row(equal_height=True):
+            self.boxes = gr.CheckboxGroup(scale=4, min_width=240, **boxes)
+            self.start = gr.Button(words, variant="primary", elem_id=f"{name}-start", **button)
+            self.stop = gr.Button("Stop", variant="stop", elem_id=f"{name}-stop", visible=False, **button)
         self._buttons = [self.start, self.stop]
 
     def run(
@@ -178,38 +178,3 @@ def parts_of(tell: Tell, words: Sequence[str]) -> list[Callable[[float], None]]:
         return lambda share: tell((index + share) / len(words), word)
 
     return [part(i, w) for i, w in enumerate(words)]
-
-
-def attributed(
-    engine: Engine,
-    picture: Picture,
-    model: str,
-    method: MapSpec | str,
-    geometry: Mode | None = None,
-    *,
-    class_index: int | None,
-    tell: Callable[[float], None] = lambda share: None,
-) -> Trace:
-    """The trace with a method's map at every step that has one. Maps that the engine holds are not computed again.
-
-    Args:
-        tell: called with the done share of all steps, 0 to 1; an exception from it ends the work.
-
-    Raises:
-        ProbeError: no step has a map. VizError: as from `Engine.attribute`.
-    """
-    choice = parse(method)
-    trace = engine.trace(picture, model, geometry)
-    parts = parts_of(lambda share, words: tell(share), [""] * trace.steps)
-    missing: list[ProbeError] = []  # of steps that do not use the probe
-    for step, part in enumerate(parts, 1):
-        part(0.0)
-        try:
-            trace = engine.attribute(
-                picture, model, choice, geometry, class_index=class_index, step=step, progress=part
-            )
-        except ProbeError as error:
-            missing.append(error)
-    if len(missing) == len(parts):
-        raise missing[-1]
-    return trace

@@ -21,7 +21,7 @@ from tests.page.browser.people import ASSETS, FOLDER, PHONE, Server
 from tests.page.browser.visiting import PATIENCE, Chrome, all_ended, compute_quickly, hold_until_stopped
 from viz.core.card import class_number
 from viz.figures.comparison import Comparison, compare
-from viz.page.attribution_entries import layer_choices, method_choices
+from viz.page.grid_entries import layer_choices, method_choices
 
 pytestmark = pytest.mark.browser
 

@@ -23,9 +23,9 @@ from viz.core.kernels import directions, kernel_at
 from viz.geometry import INTERPOLATIONS, Geometry, Preprocessing, fit
 from viz.measures.agreement import agreement, spearman
 from viz.measures.localization.tdam_rule import filter_steps
-from viz.page.compare_entries import compare_message
 from viz.page.components import GRIDS
 from viz.page.entries import floats
+from viz.page.grid_entries import compare_message
 from viz.page.payload import error_message, static, viewer_message
 from viz.page.server.modules import module_address, modules
 

@@ -107,7 +107,7 @@ def test_walking_a_story(walker: Walker, server: Server) -> None:
         walker.page.keyboard.press("ArrowRight")
         walker.settle()
     note = walker.text(".sl-stripnote")
-    assert ("Every stop shows another quantity" in note) == (walker.family == "psa")
+    assert ("Every stop shows a different quantity" in note) == (walker.family == "psa")
     assert [u for u in walker.requests if "heartbeat" not in u] == []
     assert server.engine.forwards == forwards
 
@@ -228,7 +228,7 @@ def test_any_map_can_be_chosen_and_the_story_taken_up_again(browser: Chrome, ser
         walker.go(2)
         assert "no value" in walker.text(".sl-readout")
         walker.choose("map", "story")
-        assert "story" in walker.rows()[0][0]
+        assert "walkthrough" in walker.rows()[0][0]
         walker.go(len(trace.stages))
         assert walker.rows()[0][0] == str(len(trace.stages)), "class maps of the story keep their boxes"
         # A model without a story falls back to its class maps.

@@ -1,11 +1,14 @@
-"""Choices, messages and explanations of the Attribution tab."""
+"""Messages of the grids: columns, choices and explanations of the Compare and Attribution tabs."""
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Unpack
 
+from viz.core.card import class_number
 from viz.core.map_spec import MapSpec, parse
 from viz.core.methods import DEFAULT_OPTIONS, METHODS
 from viz.core.trace import Trace
@@ -20,15 +23,57 @@ from viz.page.entries import (
     output_facts,
     spatial_entries,
 )
-from viz.page.grid import grid_message
-from viz.page.messages import Column, MapEntry
+from viz.page.messages import (
+    MESSAGE_VERSION,
+    Column,
+    GridMessage,
+    GridMore,
+    MapEntry,
+    MoreAttributions,
+    StaleMessage,
+    packed,
+)
+from viz.page.payload import TOP, palette_entries, picture_entry
+from viz.picture import Picture
 
-TOP = 5
 INPUT_METHODS = tuple(name for name, info in METHODS.items() if info.layer != "tap")
 LAYER_METHODS = tuple(name for name, info in METHODS.items() if info.layer == "tap")
 NATIVE, CLASS_MAP = "native attention", "class map"
 _UNSIGNED = "never below 0, so it does not show evidence against the class"
 _SIGNED = "signed: below 0 is evidence against the class"
+# The cost is shown before the models are known; almost all take inputs of this size.
+USUAL_INPUT = (224, 224)
+EACH_ITS_OWN = (
+    "Each model's attribution is of its own logit of the same class, at each of its own steps. The spatial patterns "
+    "can be compared; the magnitudes depend on each model's logits."
+)
+
+
+def grid_message(
+    picture: Picture, columns: Sequence[Column], classes: Sequence[str], key: str, **more: Unpack[GridMore]
+) -> str:
+    """The JSON message for a grid.
+
+    Args:
+        columns: one per panel. classes: names in the class list.
+        key: distinguishes this message from others of the same picture. more: optional fields.
+    """
+    message: GridMessage = {
+        "message_version": MESSAGE_VERSION,
+        "key": hashlib.sha256(f"{picture.sha256}|{key}".encode()).hexdigest()[:16],
+        "picture": picture_entry(picture),
+        "classes": list(classes),
+        "models": list(columns),
+        "palettes": palette_entries(),
+        **more,
+    }
+    return packed(message)
+
+
+def stale_message(sentence: str) -> str:
+    """The JSON message that says why the grid is out of date; "" if it is not."""
+    message: StaleMessage = {"message_version": MESSAGE_VERSION, "stale": sentence}
+    return packed(message)
 
 
 def method_offer(choice: MapSpec, size: tuple[int, int], per: str = "") -> str:
@@ -43,7 +88,7 @@ def method_offer(choice: MapSpec, size: tuple[int, int], per: str = "") -> str:
     if choice.name == "occlusion":
         sides = [math.ceil((side - options.window) / options.stride) + 1 for side in size]
         return f"{title} (slow: {1 + math.prod(sides)} passes{per})"
-    return f"{title} (slow: {options.n_steps} forward and backward passes{per})"
+    return f"{title} (slow: {options.n_steps} passes forward and backward{per})"
 
 
 def method_choices(trace: Trace) -> list[tuple[str, str]]:
@@ -157,3 +202,81 @@ def attribution_message(trace: Trace, class_index: int | None, methods: Sequence
         about=f"{trace.card.name}, {label_words(label)}: {answer}",
         explain=explanations(trace, columns, methods),
     )
+
+
+def common_classes(traces: Sequence[Trace]) -> list[str]:
+    """Classes that the page offers: the best of every model's last step, best first, then those of the other steps."""
+    found: dict[str, None] = {}
+    for rank in range(TOP):
+        for trace in traces:
+            for step in range(trace.steps, 0, -1):
+                top = trace.top(step, TOP)
+                if rank < len(top):
+                    found[top[rank].label] = None
+    first = [best.label for best in traces[0].top(-1, 1)]
+    return list(dict.fromkeys([*first, *found]))
+
+
+def class_index(trace: Trace, label: str) -> int | None:
+    """Number of the class with exactly this name, or None if the model does not know it."""
+    try:
+        index = class_number(trace.labels, label)
+    except ModelError:
+        return None
+    # Part of a name is not enough here: two classifiers must mean the same class.
+    return index if trace.labels[index] == label else None
+
+
+def model_entry(trace: Trace, name: str, classes: Sequence[str], methods: Sequence[str] = ()) -> Column:
+    """One model's column: class maps, attributions of the first class, spatial probes and derived maps."""
+    known = [class_index(trace, label) for label in classes]
+    numbers = [i for i in known if i is not None] if trace.labels else [None]
+    return {
+        "name": name,
+        **column_head(trace),
+        "maps": [
+            *(e for i in numbers for e in numbered_entries(trace, i)),
+            *(e for label in classes[:1] for e in attribution_entries(trace, label, methods)),
+            *spatial_entries(trace),
+            *derived_entries(trace),
+        ],
+    }
+
+
+def attribution_entries(trace: Trace, label: str, methods: Sequence[str]) -> list[MapEntry]:
+    """One entry per method that was computed for a class; none if the model does not know the class."""
+    index = class_index(trace, label)
+    if index is None:
+        return []
+    found = [method_entry(trace, index, text) for text in methods]
+    numbers = numbers_of(trace, index)
+    return [{**made[0], "cls": label, "p": numbers, "note": made[1]} for made in found if made is not None]
+
+
+def more_message(traces: Mapping[str, Trace], label: str, methods: Sequence[str]) -> str:
+    """The JSON message with the attributions of one more class, by model."""
+    message: MoreAttributions = {
+        "message_version": MESSAGE_VERSION,
+        "class": label,
+        "add": {name: attribution_entries(t, label, methods) for name, t in traces.items()},
+    }
+    return packed(message)
+
+
+def method_offers() -> list[tuple[str, str]]:
+    """(title, method) of what can be computed for every model, with the cost of slow methods."""
+    return [(method_offer(parse(text), USUAL_INPUT, " per step and model"), text) for text in INPUT_METHODS]
+
+
+def compare_message(traces: Sequence[Trace], names: Sequence[str], methods: Sequence[str] = ()) -> str:
+    """The JSON message for the grid.
+
+    Args:
+        methods: attributions that the traces hold for the first of `common_classes`.
+    """
+    classes = common_classes(traces)
+    key = "|".join([*names, *(t.geometry.mode for t in traces), *methods])
+    columns = [model_entry(t, n, classes, methods) for t, n in zip(traces, names, strict=True)]
+    explain = [*map(method_line, methods), EACH_ITS_OWN] if methods else []
+    offered = [(m, method_words(parse(m))) for m in methods]
+    return grid_message(traces[0].picture, columns, classes, key, explain=explain, methods=offered)
