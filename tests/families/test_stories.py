@@ -35,7 +35,7 @@ from viz.figures.shorthand import panel_text, parse_panel
 from viz.geometry import Geometry
 from viz.models.backbone import lite0_state
 from viz.models.networks.lite0_families import Lite0PAKA
-from viz.page.channels_tab import caveat, channel_records, choices_of, feature_probe, strongest, weakest
+from viz.page.channels_tab import caveat, channel_records, choices_of, feature_probe, ranked
 from viz.page.figure_tab import panel_choices
 from viz.page.payload import viewer_message
 
@@ -383,9 +383,9 @@ def test_channels_of_every_family(family: str) -> None:
     assert len({words for words, _ in choices}) == len(choices)
     assert any("mean over the cells" in words for words, _ in choices)
     for r in channel_records(trace):
-        top, low = strongest(r), weakest(r)
+        (_, top), *_, (_, low) = ranked(r)
         size = r.values if r.bounds[0] >= 0 else np.abs(r.values)
-        assert top[0][1] == int(np.argmax(size)) and size[low[0][1]] == size.min()
+        assert top == int(np.argmax(size)) and size[low] == size.min()
         probe = feature_probe(trace, r)
         if probe is not None:
             assert len(trace.record(probe).values) == len(r.values)

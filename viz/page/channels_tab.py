@@ -32,17 +32,13 @@ def channel_records(trace: Trace) -> list[Record]:
     return sorted(deepest_first, key=lambda r: r.label != "channel_gate")
 
 
-def joint_records(trace: Trace) -> list[Record]:
-    """Joint values, whose mean over the cells is one value per channel; deepest first."""
-    found = [r for r in trace.records if r.tap.is_maps and r.label not in _FLAT and r.values.shape[0] > 1]
-    return list(reversed(found))
-
-
 def choices_of(trace: Trace) -> list[tuple[str, str]]:
     """(text, value) of every channel vector and of every joint value's mean; the value is ``name:step``."""
-    only_gates = {r.label for r in channel_records(trace)} <= {"channel_gate"}
+    vectors = channel_records(trace)
+    joint = [r for r in reversed(trace.records) if r.tap.is_maps and r.label not in _FLAT and r.values.shape[0] > 1]
+    only_gates = {r.label for r in vectors} <= {"channel_gate"}
     choices = []
-    for r in [*channel_records(trace), *joint_records(trace)]:
+    for r in [*vectors, *joint]:
         what = "" if only_gates and r.tap.is_vector else f"{label_words(r.label)}, "
         what = f"{what}mean over the cells, " if r.tap.is_maps else what
         choices.append((f"{what}{group_title(trace, r.path)}, step {r.step}", f"{r.name}:{r.step}"))
@@ -58,17 +54,8 @@ def caveat(record: Record) -> str:
     return ""
 
 
-def strongest(record: Record, count: int = STRONGEST) -> list[tuple[str, int]]:
-    """(text, channel) of the largest values, largest first."""
-    return _ranked(record)[:count]
-
-
-def weakest(record: Record, count: int = WEAKEST) -> list[tuple[str, int]]:
-    """(text, channel) of the smallest values, smallest first."""
-    return _ranked(record)[::-1][:count]
-
-
-def _ranked(record: Record) -> list[tuple[str, int]]:
+def ranked(record: Record) -> list[tuple[str, int]]:
+    """(text, channel) of all channels, strongest first."""
     values = channel_vector(record).values
     # A non-negative value is a gain; a signed one acts by its magnitude.
     size = values if record.bounds[0] >= 0 else np.abs(values)
@@ -147,12 +134,12 @@ class ChannelsTab(Tab):
         if found is None:
             return ["", *[gr.update(visible=False)] * 4]
         trace, record, figure = found
-        has_maps = feature_probe(trace, record) is not None
+        channels, has_maps = ranked(record), feature_probe(trace, record) is not None
         return [
             caveat(record),
             filled(figure),
-            gr.update(choices=strongest(record), value=None, visible=has_maps),
-            gr.update(choices=weakest(record), value=None, visible=has_maps),
+            gr.update(choices=channels[:STRONGEST], value=None, visible=has_maps),
+            gr.update(choices=channels[::-1][:WEAKEST], value=None, visible=has_maps),
             gr.update(visible=True),
         ]
 

@@ -17,7 +17,8 @@ from viz.core.trace import Trace
 from viz.core.words import label_words
 from viz.core.words import words as map_words
 from viz.errors import FigureError, VizError
-from viz.figures import PRESETS, Figure, FigureSpec, Panel, defaults, figure
+from viz.figures import PRESETS, Figure, FigureSpec, Panel, figure
+from viz.figures.defaults import default_panels
 from viz.figures.shorthand import panel_text, parse_panel
 from viz.figures.spec import FIGURE_PALETTES, SCALES
 from viz.geometry import INTERPOLATIONS
@@ -46,11 +47,6 @@ DRAWN = [
     ("crop frame", "crop_frame"),
     ("only what the network saw", "seen"),
 ]
-
-
-def default_panels(trace: Trace) -> list[str]:
-    """The panels of a figure without a choice, the same as in Python and on the command line."""
-    return [panel_text(panel) for panel in defaults.default_panels(trace)]
 
 
 def panel_choices(trace: Trace) -> list[tuple[str, str]]:
@@ -191,8 +187,9 @@ class FigureTab(Tab):
         choices = panel_choices(trace)
         known = {value for _, value in choices}
         # A panel that names a class belonged to the previous picture, so it is not kept.
-        keeps = bool(chosen) and known.issuperset(chosen or ())
-        return gr.update(choices=choices, value=chosen if keeps else default_panels(trace)), hidden()
+        if not chosen or not known.issuperset(chosen):
+            chosen = [panel_text(panel) for panel in default_panels(trace)]
+        return gr.update(choices=choices, value=chosen), hidden()
 
     def add(self, event: gr.EventData, chosen: list[str] | None) -> Any:
         """Updates that add the viewer's present view as a panel, with its look."""
