@@ -136,7 +136,7 @@ def numbers_of(trace: Trace, class_index: int) -> list[float]:
 
 
 def numbered_entries(trace: Trace, class_index: int | None) -> list[MapEntry]:
-    """The same, with the number beside the class at every step."""
+    """The map of the output for one class, with the number beside the class at every step."""
     entries = output_entries(trace, class_index)
     if class_index is None:
         return entries
@@ -201,12 +201,8 @@ def _derived(trace: Trace, name: str, records: Sequence[Record], part: str, grou
 
 
 def channel_entry(trace: Trace, probe: str, channel: int) -> MapEntry | None:
-    """One channel of a joint value at every step, or None if it was not captured.
-
-    Args:
-        probe: full name of the joint value, or the path of a module, which means its ``bottom``, the gated input.
-    """
-    records = [r for r in trace.records if r.name == probe] or [r for r in trace.records if r.name == f"{probe}.bottom"]
+    """One channel of a joint value (by full name) at every step, or None if it was not captured."""
+    records = [r for r in trace.records if r.name == probe]
     if not records or not 0 <= channel < records[0].values.shape[0]:
         return None
     first = records[0]
