@@ -35,7 +35,7 @@ from viz.figures.shorthand import panel_text, parse_panel
 from viz.geometry import Geometry
 from viz.models.backbone import lite0_state
 from viz.models.networks.lite0_families import Lite0PAKA
-from viz.page.channels_tab import channel_records, choices_of, feature_probe, strongest, told, weakest
+from viz.page.channels_tab import caveat, channel_records, choices_of, feature_probe, ranked
 from viz.page.figure_tab import panel_choices
 from viz.page.payload import viewer_message
 
@@ -138,7 +138,7 @@ def test_ema_goes_group_by_group_and_never_draws_its_constant() -> None:
     constant = trace.record("channel_softmax_1x1")
     other = family_model("ema").trace(scene(200, 200, seed=9)).record("channel_softmax_1x1")
     np.testing.assert_array_equal(constant.values, other.values)
-    assert "nothing about this one" in told(constant) and told(trace.record("channel_softmax_3x3")) == ""
+    assert "nothing about this one" in caveat(constant) and caveat(trace.record("channel_softmax_3x3")) == ""
     assert feature_probe(trace, constant) is None
     many = with_module(EMA(64, 32), torch.randn(1, 64, 7, 7), family="ema")
     assert "gate" in [f.title for f in many.stages] and len(many.stages) <= 8
@@ -211,7 +211,7 @@ def test_published_vista_says_that_its_vectors_are_random() -> None:
     assert all("random draw, not learned" in f.caption for f in frames)
     assert "dilation 8" in frames[-1].caption
     vectors = [r for r in channel_records(trace) if r.label.startswith("channel_vector")]
-    assert vectors and all("random draws" in told(r) for r in vectors)
+    assert vectors and all("random draws" in caveat(r) for r in vectors)
     by_dilation = {r.label.rpartition("_")[2]: r.tap.dilation for r in trace.records if r.tap.is_kernel}
     assert by_dilation == {"1": 1, "2": 4, "3": 8}
 
@@ -383,9 +383,9 @@ def test_channels_of_every_family(family: str) -> None:
     assert len({words for words, _ in choices}) == len(choices)
     assert any("mean over the cells" in words for words, _ in choices)
     for r in channel_records(trace):
-        top, low = strongest(r), weakest(r)
+        (_, top), *_, (_, low) = ranked(r)
         size = r.values if r.bounds[0] >= 0 else np.abs(r.values)
-        assert top[0][1] == int(np.argmax(size)) and size[low[0][1]] == size.min()
+        assert top == int(np.argmax(size)) and size[low] == size.min()
         probe = feature_probe(trace, r)
         if probe is not None:
             assert len(trace.record(probe).values) == len(r.values)

@@ -15,7 +15,7 @@ from viz.figures.comparison import compare
 from viz.figures.comparison.data import scale_group
 from viz.files import csv_text
 from viz.measures.agreement import top_overlap
-from viz.page.compare_entries import class_index, model_entry
+from viz.page.grid_entries import class_index, model_entry
 from viz.run.engine import Model
 
 

@@ -19,10 +19,8 @@ from viz.core.map_spec import parse
 from viz.core.trace import Trace
 from viz.geometry import Preprocessing
 from viz.page import messages
-from viz.page.attribution_entries import attribution_message
-from viz.page.compare_entries import compare_message, more_message
 from viz.page.entries import channel_entry, floats, kernel_entries, map_entry
-from viz.page.grid import stale_message
+from viz.page.grid_entries import attribution_message, compare_message, more_message, stale_message
 from viz.page.js_types import FILES, JS
 from viz.page.payload import (
     DISPLAY_SIDE,
@@ -76,10 +74,8 @@ def test_classes_of_every_step_are_sent_best_first(oblong: Trace) -> None:
     logits[1, [21, 11, 23, 24, 25]] += [1005, 1004, 1003, 1002, 1001]
     changed = with_logits(oblong, logits)
     assert TOP == 5 and classes_of(changed) == [11, 21, 12, 13, 23, 14, 24, 15, 25]
-    assert classes_of(changed, (900, 11)) == [11, 21, 12, 13, 23, 14, 24, 15, 25, 900]
-    message = json.loads(viewer_message(changed, extra_classes=(900,), pick=900))
-    assert [m["class_index"] for m in message["maps"] if m["kind"] == "cam"] == classes_of(changed, (900,))
-    assert message["pick"] == 900
+    message = json.loads(viewer_message(changed))
+    assert [m["class_index"] for m in message["maps"] if m["kind"] == "cam"] == classes_of(changed)
     assert next(f["top"][0]["class_index"] for f in message["frames"] if f["step"] == 1) == 11
 
 

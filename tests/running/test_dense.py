@@ -30,8 +30,7 @@ from viz.files import npz_bytes
 from viz.geometry import prepare
 from viz.measures.faithfulness import faithful
 from viz.page import messages
-from viz.page.attribution_entries import attribution_message, class_choices
-from viz.page.compare_entries import compare_message
+from viz.page.grid_entries import attribution_message, class_choices, compare_message
 from viz.page.payload import viewer_message
 from viz.run.export import trace_json, trace_npz
 from viz.run.model import Model, model_of

@@ -1,4 +1,4 @@
-"""The page. Importing any part of it imports Gradio, set up to call nobody and to write no files."""
+"""The page. Importing any part of it imports Gradio, configured to make no requests and to write no files."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 def _import_gradio() -> None:
     """Import Gradio without its stub files.
 
-    On every import it would write one for each component, beside its own sources: more work than the rest of the import
-    (benchmarks/page_import.py). It writes none for a class whose source file cannot be found.
+    Each import would write one per component, beside Gradio's own sources, and take longer than the rest of the import
+    (benchmarks/page_import.py). A class without a source file gets none.
     """
-    found = inspect.getfile
+    original = inspect.getfile
 
     def getfile(thing: Any) -> str:
         if isinstance(thing, type) and thing.__module__.startswith("gradio."):
             raise OSError
-        return found(thing)
+        return original(thing)
 
     inspect.getfile = getfile  # type: ignore[assignment]
     try:
         import gradio  # noqa: F401
     finally:
-        inspect.getfile = found
+        inspect.getfile = original
 
 
 _import_gradio()

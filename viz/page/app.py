@@ -1,8 +1,7 @@
-"""The page: a picture in, the network's steps out. Layout and events only; the work is done by the rooms below."""
+"""The page: layout and events of the whole; the work is done by the rooms below."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -27,10 +26,9 @@ from viz.page.figure_tab import FigureTab
 from viz.page.payload import error_message, more_maps_message, static, viewer_message
 from viz.page.server.modules import module_links
 from viz.page.session import Pictures, Shown, Turns, trace_of
+from viz.page.tab import FOLLOWS, PROGRESS, QUIET
 from viz.picture import open_picture
 from viz.run.engine import Engine
-
-log = logging.getLogger(__name__)
 
 GEOMETRIES: list[tuple[str, str]] = [
     ("the model's own", "own"),
@@ -38,12 +36,10 @@ GEOMETRIES: list[tuple[str, str]] = [
     ("whole picture, squashed", "squash"),
     ("whole picture, letterbox", "letterbox"),
 ]
-# Gradio finds a handler's progress argument by a default of this type.
-PROGRESS = gr.Progress()
 
 
 def sample_paths() -> list[str]:
-    """The sample photographs that ship."""
+    """The bundled sample photographs."""
     return [str(p) for p in sorted(bundled("assets").glob("*.jpg"))]
 
 
@@ -62,29 +58,30 @@ def show(
     progress: gr.Progress | None = None,
     newest: Callable[[], bool] = lambda: True,
 ) -> tuple[Any, Any]:
-    """What follows a new picture, model or geometry: (viewer message, session).
+    """Updates for a new picture, model or geometry: (viewer message, what is shown).
 
     Args:
-        newest: whether the visitor has not asked for something else meanwhile; nothing is shown then.
+        newest: whether this is still the visitor's newest request; otherwise nothing is shown.
     """
+    nothing = gr.skip(), gr.skip()
     try:
         if path is None:
             now = None if shown is None else replace(shown, model=model, geometry=_mode(geometry))
             if now is None or now == shown:
-                return gr.skip(), gr.skip()
+                return nothing
         else:
             try:
                 picture = pictures.keep(open_picture(Path(path)))
             except PictureError as error:
-                return error_message(str(error), path) if newest() else gr.skip(), gr.skip()
+                return (error_message(str(error), path), gr.skip()) if newest() else nothing
             now = Shown(picture.sha256, model, _mode(geometry))
         if progress is not None:
             progress(0.1, desc=f"Running {model}")
         trace = trace_of(now, engine, pictures)
-        return (viewer_message(trace), now) if newest() else (gr.skip(), gr.skip())
+        return (viewer_message(trace), now) if newest() else nothing
     except VizError as error:
-        # What was shown before stays on the screen, and the picture, which another model may take, in the input.
-        return error_message(str(error)) if newest() else gr.skip(), gr.skip()
+        # The viewer keeps what it shows, and the input its picture, which another model may accept.
+        return (error_message(str(error)), gr.skip()) if newest() else nothing
 
 
 def another_class(index: int | None, shown: Shown | None, *, engine: Engine, pictures: Pictures) -> Any:
@@ -99,7 +96,7 @@ def another_class(index: int | None, shown: Shown | None, *, engine: Engine, pic
 
 
 def build(engine: Engine) -> gr.Blocks:
-    """The page over an engine."""
+    """Build the page for an engine."""
     pictures, turns = Pictures(), Turns()
     names = offered(engine.catalogue.cards, engine.catalogue.files)
     default = DEFAULT_MODEL if DEFAULT_MODEL in names else names[0]
@@ -136,25 +133,24 @@ def build(engine: Engine) -> gr.Blocks:
                 canvas = viewer()
                 with gr.Tabs():
                     with gr.Tab("Channels", elem_id="channels"):
-                        channels = ChannelsTab(engine, pictures)
+                        channels = ChannelsTab(engine, pictures, shown)
                     with gr.Tab("Compare", elem_id="compare"):
-                        comparison = CompareTab(engine, pictures)
+                        comparison = CompareTab(engine, pictures, shown)
                     with gr.Tab("Attribution", elem_id="attribution"):
-                        attributions = AttributionTab(engine, pictures)
+                        attributions = AttributionTab(engine, pictures, shown)
                     with gr.Tab("Faithfulness", elem_id="faithfulness"):
-                        faithfulness = FaithfulnessTab(engine, pictures)
+                        faithfulness = FaithfulnessTab(engine, pictures, shown)
                     with gr.Tab("Figure", elem_id="figure") as figure_tab:
-                        figures = FigureTab(engine, pictures)
+                        figures = FigureTab(engine, pictures, shown)
                     with gr.Tab("Model card", elem_id="card"):
                         card = gr.Markdown(card_markdown(engine.catalogue, default), elem_id="card-text")
 
-        run = partial(show, engine=engine, pictures=pictures)
         turn = gr.Number(0, visible=False)
 
         def on_change(values: dict[Any, Any], request: gr.Request, progress: gr.Progress = PROGRESS) -> tuple[Any, Any]:
             newest = turns.begin(request.session_hash, int(values[turn] or 0))
             asked = [values[c] for c in (picture, model, geometry, shown)]
-            return run(*asked, progress=progress, newest=newest)
+            return show(*asked, engine=engine, pictures=pictures, progress=progress, newest=newest)
 
         gr.on(
             [picture.change, model.change, geometry.change],
@@ -168,47 +164,34 @@ def build(engine: Engine) -> gr.Blocks:
             api_visibility="private",
         )
         # Plain values, not updates: an update would rebuild the input without its own preprocessing (see `components`).
-        samples.click(
-            lambda row: row[0], samples, picture, show_progress="hidden", queue=False, api_visibility="private"
-        )
+        samples.click(lambda row: row[0], samples, picture, queue=False, **QUIET)
         canvas.refused(None, picture, picture, js=FORGET_REFUSED, api_visibility="private")
         # The tabs follow what is shown: a refused file, or the same picture again, leaves them as they are.
-        channels.listen(shown, canvas)
-        figures.listen(shown, canvas, figure_tab)
+        channels.listen(canvas)
+        figures.listen(canvas, figure_tab)
         for tab in (comparison, attributions, faithfulness):
-            tab.listen(shown)
+            tab.listen()
 
         def left(request: gr.Request) -> None:
             turns.leave(request.session_hash)
             for tab in (comparison, attributions, faithfulness):
-                tab.stop.running.leave(request.session_hash)
+                tab.job.running.leave(request.session_hash)
 
         page.unload(left)
         model.change(
             lambda name: card_markdown(engine.catalogue, name), model, card, queue=False, api_visibility="private"
         )
-        # A brought file is known only after it was opened once.
+        # The card of the operator's own file is known only after its first use.
         shown.change(
-            lambda now: gr.skip() if now is None else card_markdown(engine.catalogue, now.model),
-            shown,
-            card,
-            show_progress="hidden",
-            api_visibility="private",
-            trigger_mode="always_last",
+            lambda now: gr.skip() if now is None else card_markdown(engine.catalogue, now.model), shown, card, **FOLLOWS
         )
-        other.change(
-            partial(another_class, engine=engine, pictures=pictures),
-            [other, shown],
-            canvas,
-            show_progress="hidden",
-            api_visibility="private",
-        )
-    # What the queue holds is bounded in `viz.page.server`; handlers that belong in the queue are not run past it.
+        other.change(partial(another_class, engine=engine, pictures=pictures), [other, shown], canvas, **QUIET)
+    # `viz.page.server` limits the queue; handlers that belong in the queue cannot be called around it.
     return page.queue(max_size=None, api_open=False)  # type: ignore[no-any-return]
 
 
 def theme() -> gr.themes.Base:
-    """Neutral greys and system fonts: a tinted ground falsifies colours, a web font would call out."""
+    """Neutral greys and system fonts: a tinted background distorts colours, a web font needs other servers."""
     return gr.themes.Base(
         primary_hue="blue",
         neutral_hue="neutral",
@@ -218,6 +201,6 @@ def theme() -> gr.themes.Base:
 
 
 def look() -> dict[str, Any]:
-    """Theme, style sheet and links, as `viz.page.server.start` takes them."""
+    """Theme, style sheet and links for `viz.page.server.start`."""
     css = static("style.css") + static("compare.css") + static("faithfulness.css")
     return {"theme": theme(), "css": css, "head": module_links()}

@@ -1,4 +1,4 @@
-"""The model card as the page shows it."""
+"""Model cards on the page."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from viz.models.paths import bundled
 
 
 def card_markdown(catalogue: Catalogue, name: str) -> str:
-    """Markdown of a model's card: the written card of a bundled model, what is known of a brought file."""
+    """Markdown of a model's card: the written card of a bundled model, or what is known of another checkpoint."""
     card = catalogue.cards.get(name) or catalogue.seen.get(name)
     if card is None:
         return (
             f"**{name}** is a checkpoint file from the operator's folder. Its configuration is read from its keys when "
-            "it is first used; its accuracy was not measured here."
+            "it is first used. Its accuracy was not measured here."
         )
     written = bundled("checkpoints") / f"{card.name}.md"
     if card.origin == "bundled" and written.is_file():

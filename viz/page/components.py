@@ -1,9 +1,9 @@
-"""The page's own components: a picture input that leaves judging a file to us, the viewer, and the grid of maps."""
+"""The page's own components: a picture input that leaves validation to us, the viewer, and the grid of maps."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
@@ -13,26 +13,25 @@ from viz.page.payload import static
 from viz.page.server.files import FileRefusedError, own_folder, uploaded_path
 from viz.page.server.modules import module_address
 
-# Plain networks first, then the families in the order in which the project tells of them.
-_MODELS = {
-    "what": "Comparison of models",
-    "empty": "Choose two to six models above and press Compare: their maps of the picture appear here side by side.",
-    "one": "model",
-    "pair": "models",
-    "boxes": "checked",
-    "boxwords": "show boxes of class maps",
+# Texts of the two grids: one panel per model, or one panel per map of one model.
+GRIDS: Mapping[str, Mapping[str, str]] = {
+    "models": {
+        "what": "Comparison of models",
+        "empty": "Choose two to six models above and press Compare: their maps appear here side by side.",
+        "one": "model",
+        "boxes": "checked",
+        "boxwords": "show boxes of class maps",
+    },
+    "maps": {
+        "what": "Attention, class map and attributions side by side",
+        "empty": "Press Compute: the attention, the class map and the chosen methods appear here side by side.",
+        "one": "map",
+        "boxes": "",
+        "boxwords": "show boxes",
+    },
 }
-_MAPS = {
-    "what": "Attention, class map and attributions side by side",
-    "empty": "Press Compute: the attention, the class map and the chosen methods appear here side by side.",
-    "one": "map",
-    "pair": "maps",
-    "boxes": "",
-    "boxwords": "show boxes",
-}
-
-# Runs in the browser after a refusal, between whose look at the input and its act nothing can come: a picture that was
-# chosen meanwhile, or is being uploaded, stays.
+# Runs in the browser after a refusal. Nothing can come between its look at the input and its reply, so a picture that
+# was chosen or is being uploaded meanwhile stays.
 FORGET_REFUSED = """(held) => {
   const refused = document.querySelector("#viewer .sl").dataset.refused;
   const same = held && held.path && held.path.replaceAll("\\\\", "/").endsWith("/" + refused);
@@ -46,10 +45,10 @@ COUNT_TURN = """(...values) => {
 
 
 def _uploaded_path(payload: Any) -> str | None:
-    """The path of an uploaded picture, which lies in this page's own folder.
+    """The path of an uploaded picture in this page's own folder.
 
     Raises:
-        gr.Error: it lies anywhere else, or is no file.
+        gr.Error: it is outside the folder, or not a file.
     """
     if payload is None:
         return None
@@ -60,7 +59,7 @@ def _uploaded_path(payload: Any) -> str | None:
 
 
 def picture_input(**arguments: Any) -> gr.Image:
-    """An image input that hands over the path of the uploaded file as it is, for `viz.open_picture` to judge.
+    """An image input that returns the path of the uploaded file unchanged, for `viz.open_picture` to validate.
 
     The stock preprocessing decodes without limits, drops alpha, clips 16-bit values and shows server paths in its
     errors. It is replaced on the instance: a subclass would make Gradio write a stub file beside this one.
@@ -70,48 +69,31 @@ def picture_input(**arguments: Any) -> gr.Image:
     return component
 
 
-def _attached(view: str, events: Iterable[str]) -> str:
-    """A component's script: it hands what Gradio gives to the page's module of that view.
-
-    Args:
-        events: what the view tells the server. Gradio knows them by their quoted names in this text.
-    """
-    address = f'new URL("{module_address("page")}", document.baseURI)'
-    told = "".join(f'// "{event}"\n' for event in events)
-    return f"{told}import({address}).then((page) => page.{view}({{ element, props, trigger, watch }}));"
-
-
 def viewer() -> gr.HTML:
     """The canvas viewer: `value` is a message of `viz.page.payload`, `extra` brings further maps for the same trace."""
-    return gr.HTML(
-        value="",
-        html_template=static("viewer.html"),
-        js_on_load=_attached("viewer", ("refused", "add_panel", "pick_channel")),
-        apply_default_css=False,
-        extra="",
-        elem_id="viewer",
-        padding=False,
-    )
+    return _view("viewer", static("viewer.html"), "viewer", ("refused", "add_panel", "pick_channel"))
 
 
-def model_grid(elem_id: str) -> gr.HTML:
-    """The grid with one panel a model: `value` is `viz.page.compare_tab.compare_message`."""
-    return _grid(_MODELS, elem_id)
-
-
-def map_grid(elem_id: str) -> gr.HTML:
-    """The grid with one panel a map of one model: `value` is `viz.page.attribution_entries.attribution_message`."""
-    return _grid(_MAPS, elem_id)
-
-
-def _grid(texts: Mapping[str, str], elem_id: str) -> gr.HTML:
+def grid(kind: Literal["models", "maps"], elem_id: str) -> gr.HTML:
+    """A grid: `value` is a message of `viz.page.grid`."""
     template = static("compare.html")
-    for name, text in texts.items():
+    for name, text in GRIDS[kind].items():
         template = template.replace(f"[[{name}]]", text)
+    return _view("grid", template, elem_id, ("ask_class", "export_grid"))
+
+
+def _view(view: str, template: str, elem_id: str, events: Iterable[str]) -> gr.HTML:
+    """A component whose script passes what Gradio gives it to the page's module of that view.
+
+    Args:
+        events: what the view sends to the server. Gradio finds them by their quoted names in the script.
+    """
+    address = f'new URL("{module_address("page")}", document.baseURI)'
+    named = "".join(f'// "{event}"\n' for event in events)
     return gr.HTML(
         value="",
         html_template=template,
-        js_on_load=_attached("grid", ("ask_class", "export_grid")),
+        js_on_load=f"{named}import({address}).then((page) => page.{view}({{ element, props, trigger, watch }}));",
         apply_default_css=False,
         extra="",
         elem_id=elem_id,
@@ -120,13 +102,12 @@ def _grid(texts: Mapping[str, str], elem_id: str) -> gr.HTML:
 
 
 def class_update(classes: Sequence[tuple[str, int]]) -> Any:
-    """A list of classes that offers these, the first chosen; away where the answer has none."""
+    """Update of a class list: offers these and chooses the first; hidden if there are none."""
     return gr.update(choices=classes, value=classes[0][1] if classes else None, visible=bool(classes))
 
 
 def offered(cards: Mapping[str, ModelCard], files: Iterable[str]) -> list[str]:
-    """Names for a list of models: the plain ones, then family by family, then brought files."""
-
+    """Names for a list of models: plain networks, then family by family, then files of the operator."""
     order = list(families())
 
     def place(name: str) -> int:

@@ -1,14 +1,14 @@
-"""What the viewer can draw, as entries of its message: maps, per-pixel kernels, channel vectors.
+"""Entries of the messages: maps, per-pixel kernels, channel vectors, stops.
 
-A joint tensor never travels whole: its channel mean does, single channels where there are few (groups), and any other
-channel when a person asks for it.
+A joint tensor is never sent whole. The page gets its channel mean, single channels where there are few (groups), and
+any other channel on request.
 """
 
 from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -22,11 +22,10 @@ from viz.core.map_spec import DERIVED, MapSpec
 from viz.core.record import Record
 from viz.core.stage import Stage, View
 from viz.core.trace import Trace
-from viz.core.words import derived_words
+from viz.core.words import derived_words, label_words
 from viz.core.words import words as map_words
 from viz.errors import ProbeError
 from viz.families.family import family_of
-from viz.geometry import Geometry
 from viz.page.messages import (
     Cells,
     ColumnHead,
@@ -42,28 +41,23 @@ from viz.page.messages import (
     VectorEntry,
 )
 
-# A joint value with at most that many channels (groups, say) sends each of them.
+# A joint value with at most this many channels (such as groups) sends each of them.
 MOST_CHANNELS = 32
-# Kernels larger than this stay on the server (a k x k kernel at every cell of a large map).
+# Larger kernels stay on the server (a k x k kernel at every cell of a large map).
 MOST_KERNEL_BYTES = 2**20
 _UNDRAWN = frozenset({"tap_logits"})
 
 
 def floats(values: NDArray[np.floating[Any]]) -> Floats:
-    """float32 little-endian bytes, base64. What is not finite is NaN there: the page draws no data."""
+    """float32 little-endian bytes, base64. Non-finite values become NaN, which the page draws as no data."""
     drawn = np.where(np.isfinite(values), values, np.nan)
     return Floats(base64.b64encode(np.ascontiguousarray(drawn, dtype="<f4").tobytes()).decode())
 
 
 def ends(bounds: tuple[float, float]) -> tuple[float | None, float | None]:
-    """Bounds as JSON has them: no bound is null, for there is no infinity."""
+    """Bounds for JSON, which has no infinity: null means unbounded."""
     low, high = (b if math.isfinite(b) else None for b in bounds)
     return low, high
-
-
-def words(label: str) -> str:
-    """A probe's label in words."""
-    return label.replace("_", " ")
 
 
 def block_title(path: str) -> str:
@@ -72,13 +66,8 @@ def block_title(path: str) -> str:
 
 
 def group_title(trace: Trace, path: str) -> str:
-    """The same, with what its family knows of it."""
+    """A module's title: the one of its family, or its path."""
     return family_of(trace.card.family).module_title(trace, path) or block_title(path)
-
-
-def geometry_entry(geometry: Geometry) -> GeometryEntry:
-    """Where the network's input lies in the picture."""
-    return cast(GeometryEntry, geometry.as_json())
 
 
 def top_entries(trace: Trace, step: int, count: int) -> list[PredictionEntry]:
@@ -87,17 +76,22 @@ def top_entries(trace: Trace, step: int, count: int) -> list[PredictionEntry]:
 
 
 def column_head(trace: Trace) -> ColumnHead:
-    """What a column of the grid says of its model."""
+    """The model of a grid's column."""
     return {
         "title": trace.card.title,
         "steps": trace.steps,
-        "geometry": geometry_entry(trace.geometry),
+        "geometry": geometry_entry(trace),
         "top": [next(iter(top_entries(trace, s, 1)), None) for s in range(1, trace.steps + 1)],
     }
 
 
+def geometry_entry(trace: Trace) -> GeometryEntry:
+    """Where the network's input lies in the picture."""
+    return cast(GeometryEntry, trace.geometry.as_json())
+
+
 def map_entry(maps: Sequence[Heatmap], kind: MapKind, title: str, group: str, *, share: str = "") -> MapEntry:
-    """One map at every step that has it. Entries with the same `share` hold the same quantity."""
+    """One map at every step that has it. The same `share` in two entries means the same quantity."""
     first = maps[0]
     steps: list[Cells] = [
         {"step": m.step, "h": m.native.shape[0], "w": m.native.shape[1], "data": floats(m.native)} for m in maps
@@ -118,7 +112,7 @@ def map_entry(maps: Sequence[Heatmap], kind: MapKind, title: str, group: str, *,
 
 
 def output_entries(trace: Trace, class_index: int | None) -> list[MapEntry]:
-    """The map of the output for one class at every step, see `Trace.output_map`; nothing where there is none."""
+    """The map of the output for one class at every step, see `Trace.output_map`; empty if there is none."""
     if trace.output_map is None:
         return []
     spec = replace(trace.output_map, cls=class_index)
@@ -127,7 +121,7 @@ def output_entries(trace: Trace, class_index: int | None) -> list[MapEntry]:
 
 
 def output_facts(trace: Trace) -> OutputEntry:
-    """What the page calls the output."""
+    """Names of the output on the page."""
     shown = trace.output_map
     return {
         "name": None if shown is None else shown.name,
@@ -141,38 +135,47 @@ def numbers_of(trace: Trace, class_index: int) -> list[float]:
     return [trace.output.number_of(step, class_index) for step in range(1, trace.steps + 1)]
 
 
+def numbered_entries(trace: Trace, class_index: int | None) -> list[MapEntry]:
+    """The map of the output for one class, with the number beside the class at every step."""
+    entries = output_entries(trace, class_index)
+    if class_index is None:
+        return entries
+    return [{**entry, "p": numbers_of(trace, class_index)} for entry in entries]
+
+
+def _by_name(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """Group the records of all steps by full name."""
+    found: dict[str, list[Record]] = {}
+    for r in records:
+        found.setdefault(r.name, []).append(r)
+    return found
+
+
 def spatial_entries(trace: Trace) -> list[MapEntry]:
-    """One entry for each spatial probe, deepest module first (it is the one that a person looks for)."""
+    """One entry per spatial probe, deepest module first: the one that most people look for."""
     entries = []
-    names = dict.fromkeys(r.name for r in trace.records if r.tap.is_map)
-    for name in reversed(list(names)):
-        records = [r for r in trace.records if r.name == name]
+    for name, records in reversed(_by_name(r for r in trace.records if r.tap.is_map).items()):
         maps = [trace.heatmap(name, r.step) for r in records]
         group = group_title(trace, records[0].path)
         label = records[0].label
-        entries.append(map_entry(maps, "spatial", f"{words(label)} ({group})", group, share=label))
-    # The gate is what multiplies the features: it stands before the score it comes from.
+        entries.append(map_entry(maps, "spatial", f"{label_words(label)} ({group})", group, share=label))
+    # The gate multiplies the features, so it precedes the score that it is computed from.
     return sorted(entries, key=lambda e: (e["group"] != entries[0]["group"], "score" in e["name"]))
 
 
 def derived_entries(trace: Trace) -> list[MapEntry]:
-    """Channel means, single groups, logarithms of shares, sums of ranks and messages, what a channel gate leaves,
-    departures and directions of kernels: every map of `viz.core.derived` that applies."""
+    """Every map of `viz.core.derived` that applies, and the single channels of joint values with few of them."""
     entries: list[MapEntry] = []
-    by_name: dict[str, list[Record]] = {}
-    for r in trace.records:
-        by_name.setdefault(r.name, []).append(r)
     totals: set[str] = set()
-    for name, records in by_name.items():
+    drawn = (r for r in trace.records if not r.tap.is_vector and r.label not in _UNDRAWN)
+    for name, records in _by_name(drawn).items():
         first = records[0]
-        if first.tap.is_vector or first.label in _UNDRAWN:
-            continue
         group = group_title(trace, first.path)
         for part in DERIVED:
             if part == "total" and (first.label != "structured" or first.label in totals):
                 continue  # one entry for all messages
             if part == "ranks" and first.label == "spatial_map_1":
-                continue  # the first of the sums is the map itself
+                continue  # the first sum is the map itself
             entry = _derived(trace, name, records, part, group)
             if entry is not None:
                 entries.append(entry)
@@ -182,7 +185,7 @@ def derived_entries(trace: Trace) -> list[MapEntry]:
             what = "group" if mean_over(first) == "groups" else "channel"
             for c in range(first.values.shape[0]):
                 maps = [trace.heatmap(name, r.step, channel=c) for r in records]
-                title = f"{words(first.label)}, {what} {c + 1 if what == 'group' else c}"
+                title = f"{label_words(first.label)}, {what} {c + 1 if what == 'group' else c}"
                 entries.append(map_entry(maps, "joint", title, group, share=first.label))
     return entries
 
@@ -197,31 +200,22 @@ def _derived(trace: Trace, name: str, records: Sequence[Record], part: str, grou
     return map_entry(maps, "derived", derived_words(label, part), group, share=f"{part}({label})")
 
 
-def named(entry: MapEntry, name: str) -> MapEntry:
-    """The entry under another name."""
-    return {**entry, "name": name}
-
-
 def channel_entry(trace: Trace, probe: str, channel: int) -> MapEntry | None:
-    """One channel of a joint value at every step, or None where it was not captured.
-
-    Args:
-        probe: full name of the joint value; of a module's path its ``bottom``, the gated input.
-    """
-    records = [r for r in trace.records if r.name == probe] or [r for r in trace.records if r.name == f"{probe}.bottom"]
+    """One channel of a joint value (by full name) at every step, or None if it was not captured."""
+    records = [r for r in trace.records if r.name == probe]
     if not records or not 0 <= channel < records[0].values.shape[0]:
         return None
     first = records[0]
     maps = [trace.heatmap(r.name, r.step, channel=channel) for r in records]
-    what = "channel" if first.label == "bottom" else f"{words(first.label)}, channel"
+    what = "channel" if first.label == "bottom" else f"{label_words(first.label)}, channel"
     return map_entry(maps, "feature", f"{what} {channel} ({block_title(first.path)})", "channels")
 
 
 def kernel_entries(trace: Trace) -> list[KernelEntry]:
-    """Per-pixel kernels: values of every step, tap by tap, with dilation and stride (in cells)."""
+    """Per-pixel kernels: values of every step, with dilation and stride (in cells)."""
     entries: list[KernelEntry] = []
-    for name in dict.fromkeys(r.name for r in trace.records if r.tap.is_kernel and r.label not in _UNDRAWN):
-        records = [r for r in trace.records if r.name == name]
+    drawn = (r for r in trace.records if r.tap.is_kernel and r.label not in _UNDRAWN)
+    for name, records in _by_name(drawn).items():
         first = records[0]
         if first.values.nbytes > MOST_KERNEL_BYTES:
             continue
@@ -236,9 +230,9 @@ def kernel_entries(trace: Trace) -> list[KernelEntry]:
             {
                 "name": name,
                 "path": first.path,
-                "title": f"{words(first.label)} ({group_title(trace, first.path)})",
+                "title": f"{label_words(first.label)} ({group_title(trace, first.path)})",
                 "group": group_title(trace, first.path),
-                "label": words(first.label),
+                "label": label_words(first.label),
                 "unit": first.unit,
                 "neutral": first.tap.centre,
                 "bounds": ends(first.bounds),
@@ -252,30 +246,26 @@ def kernel_entries(trace: Trace) -> list[KernelEntry]:
     return entries
 
 
-def frame_entries(trace: Trace, top: int) -> list[FrameEntry]:
-    """The stops of the slider."""
-    return [_frame(trace, s, top) for s in trace.stages]
-
-
-def _frame(trace: Trace, frame: Stage, top: int) -> FrameEntry:
-    view = frame.show or View()
+def frame_entry(trace: Trace, stage: Stage, top: int) -> FrameEntry:
+    """One stop of the slider, with the `top` best classes."""
+    view = stage.show or View()
     return {
-        "step": frame.step,
-        "title": frame.title,
-        "caption": frame.caption,
-        "top": top_entries(trace, frame.step, top),
-        "show": None if frame.show is None else trace.definite(frame.map).key,
+        "step": stage.step,
+        "title": stage.title,
+        "caption": stage.caption,
+        "top": top_entries(trace, stage.step, top),
+        "show": None if stage.show is None else trace.definite(stage.map).key,
         "kernel": view.kernel,
         "arrows": view.arrows,
-        "vector": None if view.vector is None else vector_entry(trace.record(view.vector, frame.step)),
+        "vector": None if view.vector is None else vector_entry(trace.record(view.vector, stage.step)),
     }
 
 
 def vector_entry(record: Record) -> VectorEntry:
-    """A channel vector for the small bars beside a map."""
+    """A channel vector, which the viewer draws as bars below the map."""
     return {
         "name": record.name,
-        "title": words(record.label),
+        "title": label_words(record.label),
         "unit": record.unit,
         "neutral": record.neutral,
         "bounds": ends(record.bounds),

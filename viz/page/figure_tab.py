@@ -1,12 +1,10 @@
-"""Figure tab: choose panels, see the figure, take it home with its numbers."""
+"""Figure tab: choose panels, see the figure, download it with its numbers."""
 
 from __future__ import annotations
 
 import base64
 import html
-import re
 import zipfile
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,274 +12,230 @@ from typing import Any
 import gradio as gr
 
 from viz.core.heatmap import PALETTES
+from viz.core.record import Record
 from viz.core.trace import Trace
+from viz.core.words import label_words
 from viz.core.words import words as map_words
 from viz.errors import FigureError, VizError
-from viz.figures import PRESETS, Figure, FigureSpec, Panel, defaults, figure
+from viz.figures import PRESETS, Figure, FigureSpec, Panel, figure
+from viz.figures.defaults import default_panels
 from viz.figures.shorthand import panel_text, parse_panel
 from viz.figures.spec import FIGURE_PALETTES, SCALES
 from viz.geometry import INTERPOLATIONS
 from viz.page.channels_tab import channel_records
-from viz.page.exports import Exports
-from viz.page.payload import block_title, words
-from viz.page.running import FOLLOWS
-from viz.page.session import Pictures, Shown, trace_of
+from viz.page.entries import block_title
+from viz.page.session import Pictures, Shown
+from viz.page.tab import FOLLOWS, Tab, file_stem, hidden, offered_files
 from viz.run.engine import Engine
 
 PREVIEW_DPI = 130
 FORMATS = ("pdf", "svg", "png")
-# Runs in the browser before the preview is asked for: says in the first input whether anyone can see it.
-ASK_IF_OPEN = """(seen, ...values) => [document.querySelector("#preview")?.checkVisibility() ?? false, ...values]"""
-
-
-def default_panels(trace: Trace) -> list[str]:
-    """The panels of a figure for which nothing was chosen, the same as in Python and on the command line."""
-    return [panel_text(panel) for panel in defaults.default_panels(trace)]
-
-
-def file_stem(trace: Trace) -> str:
-    """A file name that says which picture and which model: letters, digits, dots, dashes and underscores only."""
-    return (
-        re.sub(r"[^A-Za-z0-9._-]+", "_", f"{Path(trace.picture.name).stem}-{trace.card.name}")[:80].strip("._")
-        or "figure"
-    )
+# Runs in the browser before the preview is requested: says in the last input whether anyone can see it.
+ASK_IF_OPEN = """(...values) =>
+  [...values.slice(0, -1), document.querySelector("#preview")?.checkVisibility() ?? false]"""
+SCALE_WORDS = [
+    ("shared over the steps", "steps"),
+    ("each map alone", "image"),
+    ("range of the operation", "raw"),
+    ("fixed numbers", "fixed"),
+]
+DRAWN = [
+    ("titles", "titles"),
+    ("letters", "letters"),
+    ("colour bar", "colour_bar"),
+    ("same range for the same quantity (unless each map alone)", "shared_scale"),
+    ("crop frame", "crop_frame"),
+    ("only what the network saw", "seen"),
+]
 
 
 def panel_choices(trace: Trace) -> list[tuple[str, str]]:
-    """(words, shorthand) of every panel that can be offered without a question back."""
-    steps = range(1, trace.steps + 1)
+    """(text, shorthand) of every panel that needs no further choice."""
+
+    def record_choice(r: Record) -> tuple[str, str]:
+        return f"{label_words(r.label)}, {block_title(r.path)}, step {r.step}", f"{r.name}:{r.step}"
+
     choices = [("picture", "picture")]
     answer = trace.output_map
-    boxed = "boxes" if answer is None or answer.kind == "cam" else f"boxes({answer})"
-    for t in steps:
-        if answer is not None:
+    if answer is not None:
+        boxed = "boxes" if answer.kind == "cam" else f"boxes({answer})"
+        for t in range(1, trace.steps + 1):
             choices.append((f"{map_words(answer)}, step {t}", f"{answer}:{t}"))
             choices.append((f"boxes, step {t}", f"{boxed}:{t}"))
-    if answer is not None and trace.steps > 1:
-        choices.append(("boxes of all steps", f"{boxed}:all"))
-    for r in reversed([r for r in trace.records if r.tap.is_map]):
-        choices.append((f"{words(r.label)}, {block_title(r.path)}, step {r.step}", f"{r.name}:{r.step}"))
+        if trace.steps > 1:
+            choices.append(("boxes of all steps", f"{boxed}:all"))
+    choices += [record_choice(r) for r in reversed(trace.records) if r.tap.is_map]
     for stage in trace.stages:
         if stage.show is not None and stage.show.map != answer:
             choices.append((f"story: {stage.title}", str(stage.map)))
-    for r in channel_records(trace):
-        choices.append((f"{words(r.label)}, {block_title(r.path)}, step {r.step}", f"{r.name}:{r.step}"))
-    return choices
+    return choices + [record_choice(r) for r in channel_records(trace)]
 
 
 def titled(panels: list[Panel], titles: str) -> list[Panel]:
-    """Panels with the user's own titles, one a line; an empty line keeps the usual title, a dash takes it away."""
-    lines = (titles or "").splitlines()
-    out = []
-    for i, panel in enumerate(panels):
-        line = lines[i].strip() if i < len(lines) else ""
-        out.append(panel if not line else replace(panel, title="" if line == "-" else line))
+    """Panels with the user's own titles, one per line; an empty line keeps the default title, a dash removes it."""
+    lines = [line.strip() for line in (titles or "").splitlines()]
+    out = list(panels)
+    for i, (panel, line) in enumerate(zip(panels, lines, strict=False)):
+        if line:
+            out[i] = replace(panel, title="" if line == "-" else line)
     return out
 
 
-class FigureTab:
+class FigureTab(Tab):
     """Components and events of the tab."""
 
-    def __init__(self, engine: Engine, pictures: Pictures) -> None:
-        self.engine, self.pictures = engine, pictures
-        self.exports = Exports()
+    def __init__(self, engine: Engine, pictures: Pictures, shown: gr.State) -> None:
+        super().__init__(engine, pictures, shown)
         self.panels = gr.Dropdown(
-            [],
             value=[],
             multiselect=True,
             allow_custom_value=True,
             label="Panels, in the order in which you choose them",
             elem_id="panels",
         )
+        # Controls by the field of `FigureSpec` that they set.
+        self.fields = fields = dict[str, Any]()
+        menu: dict[str, Any] = {"filterable": False, "min_width": 150}
         with gr.Row():
-            names = [(p.title, p.name) for p in PRESETS.values()]
-            self.preset = gr.Dropdown(names, value="cvpr", label="Venue", filterable=False, min_width=150)
-            self.columns = gr.Radio([("one column", 1), ("two columns", 2)], value=2, label="Width", min_width=150)
-            self.scale = gr.Dropdown(
-                [
-                    ("shared over the steps", "steps"),
-                    ("each map alone", "image"),
-                    ("range of the operation", "raw"),
-                    ("fixed numbers", "fixed"),
-                ],
-                value="steps",
-                label="Scale",
-                filterable=False,
-                min_width=150,
-            )
+            venues = [(p.title, p.name) for p in PRESETS.values()]
+            fields["preset"] = gr.Dropdown(venues, value="cvpr", label="Venue", **menu)
+            fields["columns"] = gr.Radio([("one column", 1), ("two columns", 2)], value=2, label="Width", min_width=150)
+            fields["scale"] = gr.Dropdown(SCALE_WORDS, value="steps", label="Scale", **menu)
             self.low = gr.Number(0, label="from", visible=False, min_width=80)
             self.high = gr.Number(1, label="to", visible=False, min_width=80)
         with gr.Row():
-            self.palette = gr.Dropdown(
-                [("fits the map", "auto"), *((p, p) for p in PALETTES)],
-                value="auto",
-                label="Palette",
-                filterable=False,
-                min_width=150,
-                elem_id="figure-palette",
-            )
-            self.interpolation = gr.Dropdown(
-                [("cells (native)", "cells"), ("bilinear", "bilinear"), ("bicubic", "bicubic")],
-                value="cells",
-                label="Interpolation",
-                filterable=False,
-                min_width=150,
-            )
-            self.opacity = gr.Slider(0, 1, 0.55, step=0.05, label="Opacity", min_width=150)
-            self.threshold = gr.Slider(0, 1, 0.5, step=0.01, label="Box threshold", min_width=150)
-        self.options = gr.CheckboxGroup(
-            [
-                ("titles", "titles"),
-                ("letters", "letters"),
-                ("colour bar", "colour_bar"),
-                ("one range for one quantity (unless each map alone)", "shared_scale"),
-                ("crop frame", "crop_frame"),
-                ("only what the network saw", "seen"),
-            ],
-            value=["titles", "letters", "colour_bar", "shared_scale", "crop_frame"],
-            label="Drawn",
-        )
+            palettes = [("fits the map", "auto"), *((p, p) for p in PALETTES)]
+            fields["palette"] = gr.Dropdown(palettes, value="auto", label="Palette", elem_id="figure-palette", **menu)
+            interpolations = [("cells (native)", "cells"), ("bilinear", "bilinear"), ("bicubic", "bicubic")]
+            fields["interpolation"] = gr.Dropdown(interpolations, value="cells", label="Interpolation", **menu)
+            fields["opacity"] = gr.Slider(0, 1, 0.55, step=0.05, label="Opacity", min_width=150)
+            fields["threshold"] = gr.Slider(0, 1, 0.5, step=0.01, label="Box threshold", min_width=150)
+        self.options = gr.CheckboxGroup(DRAWN, value=[v for _, v in DRAWN if v != "seen"], label="Drawn")
         with gr.Accordion("Own titles", open=False):
-            self.titles = gr.Textbox(
-                "", lines=3, show_label=False, placeholder="One line a panel; empty keeps the usual title, - removes it"
-            )
+            hint = "One line per panel; an empty line keeps the default title, - removes it"
+            self.titles = gr.Textbox("", lines=3, show_label=False, placeholder=hint)
         self.preview = gr.HTML("<p>Choose a picture first.</p>", elem_id="preview", apply_default_css=False)
         with gr.Row():
             self.format = gr.Radio(list(FORMATS), value="pdf", label="Format", min_width=150)
-            self.dpi = gr.Radio([300, 600], value=300, label="PNG resolution (dpi)", min_width=150)
-            self.make = gr.Button("Make the files", variant="primary", elem_id="make-figure", min_width=150)
+            fields["dpi"] = gr.Radio([300, 600], value=300, label="PNG resolution (dpi)", min_width=150)
+            self.make = gr.Button("Create the files", variant="primary", elem_id="make-figure", min_width=150)
         self.files = gr.File(
             label="Figure, raw maps (npz), record (JSON), caption (LaTeX), and all of them in one zip",
             file_count="multiple",
             visible=False,
             elem_id="figure-files",
         )
-        self._inputs = [
-            self.panels, self.preset, self.columns, self.scale, self.low, self.high, self.palette, self.interpolation,
-            self.opacity, self.threshold, self.options, self.titles, self.dpi,
-        ]  # fmt: skip
+        # Created last, because Gradio orders a set of inputs by age and `ASK_IF_OPEN` fills in the last one.
+        self.seen = gr.Checkbox(visible=False)
+        self._controls = [self.panels, *self.fields.values(), self.low, self.high, self.options, self.titles]
 
-    def _figure(self, shown: Shown | None, values: tuple[Any, ...]) -> Figure:
-        if shown is None:
-            raise FigureError("Choose a picture first.")
-        panels, preset, columns, scale, low, high, palette, interpolation, *rest = values
-        opacity, threshold, drawn, own_titles, dpi = rest
-        if not panels:
+    def _figure(self, values: dict[Any, Any]) -> Figure:
+        """The figure that the controls describe.
+
+        Raises:
+            VizError: no picture, no panel, or options that do not go together.
+        """
+        trace = self.trace(values[self.shown])
+        if not values[self.panels]:
             raise FigureError("Choose at least one panel.")
+        fields = {name: values[control] for name, control in self.fields.items()}
+        fields |= {name: float(fields[name]) for name in ("opacity", "threshold")}
+        fields |= {name: int(fields[name]) for name in ("columns", "dpi")}
+        drawn = values[self.options]
+        fields |= {name: name in drawn for name in ("titles", "letters", "colour_bar", "crop_frame")}
         spec = FigureSpec(
-            tuple(titled([parse_panel(p) for p in panels], own_titles)),
-            preset=preset,
-            columns=int(columns),
-            palette=palette,
-            opacity=float(opacity),
-            interpolation=interpolation,
-            scale=scale,
-            fixed=(float(low or 0), float(high or 0)) if scale == "fixed" else None,
-            threshold=float(threshold),
+            tuple(titled([parse_panel(p) for p in values[self.panels]], values[self.titles])),
+            fixed=(float(values[self.low] or 0), float(values[self.high] or 0)) if fields["scale"] == "fixed" else None,
             view="seen" if "seen" in drawn else "picture",
-            dpi=int(dpi),
-            titles="titles" in drawn,
-            letters="letters" in drawn,
-            colour_bar="colour_bar" in drawn,
-            shared_scale="shared_scale" in drawn and scale != "image",
-            crop_frame="crop_frame" in drawn,
+            shared_scale="shared_scale" in drawn and fields["scale"] != "image",
+            **fields,
         )
-        return figure(trace_of(shown, self.engine, self.pictures), spec=spec)
+        return figure(trace, spec=spec)
 
-    def draw(self, seen: bool, shown: Shown | None, *values: Any) -> Any:
-        """The live preview, as an inline picture; nothing new while the tab is closed."""
-        if not seen:
+    def draw(self, values: dict[Any, Any]) -> Any:
+        """The live preview as an inline picture; unchanged while nobody can see it."""
+        if not values[self.seen]:
             return gr.skip()
         try:
-            data = self._figure(shown, values).to_bytes("png", PREVIEW_DPI)
+            data = self._figure(values).to_bytes("png", PREVIEW_DPI)
         except VizError as error:
             return f"<p>{html.escape(str(error))}</p>"
-        image = base64.b64encode(data).decode()
-        source = f"data:image/png;base64,{image}"
+        source = f"data:image/png;base64,{base64.b64encode(data).decode()}"
         return f'<img alt="Preview of the figure" src="{source}" style="max-width:100%;background:#fff">'
 
-    def write(self, shown: Shown | None, kind: str, *values: Any) -> tuple[Any, Any]:
-        """The figure and what belongs to it, as files."""
+    def write(self, values: dict[Any, Any]) -> tuple[Any, Any]:
+        """The figure and its accompanying files."""
+        kind = values[self.format]
         try:
-            made = self._figure(shown, values)
-            folder = self.exports.folder()
-            stem = file_stem(made.trace)
-            paths = made.save(folder / f"{stem}.{kind if kind in FORMATS else 'pdf'}")
+            made = self._figure(values)
+            stem = file_stem(Path(made.trace.picture.name).stem, made.trace.card.name, default="figure")
+            base = self.exports.folder() / stem
+            paths = made.save(base.with_name(f"{stem}.{kind if kind in FORMATS else 'pdf'}"))
         except VizError as error:
             return gr.update(visible=False), f"<p>{html.escape(str(error))}</p>"
-        bundle = folder / f"{stem}.zip"
+        bundle = base.with_name(f"{stem}.zip")
         with zipfile.ZipFile(bundle, "w", zipfile.ZIP_DEFLATED) as archive:
             for path in paths:
                 archive.write(path, path.name)
-        return gr.update(value=[str(p) for p in (*paths, bundle)], visible=True), gr.skip()
+        return offered_files([*paths, bundle]), gr.skip()
 
-    def refresh(self, shown: Shown | None, chosen: list[str]) -> tuple[Any, Any]:
-        """After a new trace: the panels that can be chosen, keeping the choice where it still holds; no old files."""
-        if shown is None:
-            return gr.skip(), gr.skip()
-        try:
-            trace = trace_of(shown, self.engine, self.pictures)
-        except VizError:
-            return gr.skip(), gr.skip()
+    def refresh(self, shown: Shown | None, chosen: list[str] | None) -> Any:
+        """Updates for a new trace: the panels to choose from, keeping the choice if it still holds; no old files."""
+        trace = self.trace_or_none(shown)
+        if trace is None:
+            return gr.skip()
         choices = panel_choices(trace)
         known = {value for _, value in choices}
-        # A class named in a panel belonged to the picture before; only panels without one are kept.
-        kept = [c for c in chosen or [] if c in known]
-        same = bool(kept) and len(kept) == len(chosen)
-        panels = gr.update(choices=choices, value=kept if same else default_panels(trace))
-        return panels, gr.update(value=None, visible=False)
+        # A panel that names a class belonged to the previous picture, so it is not kept.
+        if not chosen or not known.issuperset(chosen):
+            chosen = [panel_text(panel) for panel in default_panels(trace)]
+        return gr.update(choices=choices, value=chosen), hidden()
 
-    def listen(self, shown: gr.State, canvas: gr.HTML, tab: gr.Tab) -> None:
-        """Wire the events; `shown` is what the visitor looks at, `tab` holds this."""
-        # One after the other, so that nothing of an older picture comes after what a newer one brought.
+    def add(self, event: gr.EventData, chosen: list[str] | None) -> Any:
+        """Updates that add the viewer's present view as a panel, with its look."""
+        view = event._data if isinstance(event._data, dict) else {}
+        try:
+            panel = panel_text(parse_panel(str(view.get("panel"))))
+        except VizError:
+            return gr.skip()
+        updates: dict[Any, Any] = {self.panels: [*(chosen or []), panel]}
+        allowed = {"palette": FIGURE_PALETTES, "interpolation": INTERPOLATIONS, "scale": SCALES}
+        for name, values in allowed.items():
+            if isinstance(view.get(name), str) and view[name] in values:
+                updates[self.fields[name]] = view[name]
+        for name in ("opacity", "threshold"):
+            if isinstance(view.get(name), int | float) and 0 <= view[name] <= 1:
+                updates[self.fields[name]] = view[name]
+        is_fixed, fixed = view.get("scale") == "fixed", view.get("fixed")
+        for i, component in enumerate((self.low, self.high)):
+            updates[component] = gr.update(visible=is_fixed)
+            if is_fixed and isinstance(fixed, list) and len(fixed) == 2:
+                updates[component] = gr.update(value=fixed[i], visible=True)
+        return updates
+
+    def listen(self, canvas: gr.HTML, tab: gr.Tab) -> None:
+        """Wire the events; `tab` is the tab that holds all this."""
+        # One at a time, so that nothing of an older picture arrives after a newer one.
         quiet: dict[str, Any] = {**FOLLOWS, "concurrency_id": "figure"}
-        seen = gr.Checkbox(visible=False)
         preview: dict[str, Any] = {
-            "fn": self.draw, "inputs": [seen, shown, *self._inputs], "outputs": self.preview, "js": ASK_IF_OPEN, **quiet
-        }  # fmt: skip
-        shown.change(self.refresh, [shown, self.panels], [self.panels, self.files], **quiet).then(**preview)
-        tab.select(**{**preview, "js": "(seen, ...values) => [true, ...values]"})
-        for component in self._inputs:
+            "fn": self.draw,
+            "inputs": {self.shown, *self._controls, self.seen},
+            "outputs": self.preview,
+            "js": ASK_IF_OPEN,
+            **quiet,
+        }
+        self.shown.change(self.refresh, [self.shown, self.panels], [self.panels, self.files], **quiet).then(**preview)
+        tab.select(**{**preview, "js": "(...values) => [...values.slice(0, -1), true]"})
+        for component in self._controls:
             component.input(**preview)
-        self.scale.input(
-            lambda s: [gr.update(visible=s == "fixed")] * 2, self.scale, [self.low, self.high], queue=False, **quiet
-        )
+        scale = self.fields["scale"]
+        scale.input(lambda s: [gr.update(visible=s == "fixed")] * 2, scale, [self.low, self.high], queue=False, **quiet)
         self.make.click(
             self.write,
-            [shown, self.format, *self._inputs],
+            {self.shown, self.format, *self._controls},
             [self.files, self.preview],
             api_visibility="private",
             concurrency_id="figure",
         )
-
-        def added(event: gr.EventData, chosen: list[str]) -> list[Any]:
-            view = event._data if isinstance(event._data, dict) else {}
-            try:
-                panel = panel_text(parse_panel(str(view.get("panel"))))
-            except VizError:
-                return [gr.skip()] * 8
-            fixed = view.get("fixed")
-            low, high = fixed if isinstance(fixed, list) and len(fixed) == 2 else (gr.skip(), gr.skip())
-            return [
-                [*(chosen or []), panel],
-                _one_of(view.get("palette"), FIGURE_PALETTES),
-                _one_of(view.get("interpolation"), INTERPOLATIONS),
-                _share(view.get("opacity")),
-                _one_of(view.get("scale"), SCALES),
-                gr.update(value=low, visible=True) if view.get("scale") == "fixed" else gr.update(visible=False),
-                gr.update(value=high, visible=True) if view.get("scale") == "fixed" else gr.update(visible=False),
-                _share(view.get("threshold")),
-            ]
-
-        taken = [
-            self.panels, self.palette, self.interpolation, self.opacity, self.scale, self.low, self.high, self.threshold
-        ]  # fmt: skip
-        canvas.add_panel(added, self.panels, taken, **quiet).then(**preview)
-
-
-def _one_of(value: Any, allowed: Sequence[str]) -> Any:
-    return value if isinstance(value, str) and value in allowed else gr.skip()
-
-
-def _share(value: Any) -> Any:
-    return value if isinstance(value, int | float) and 0 <= value <= 1 else gr.skip()
+        looks = [self.fields[name] for name in ("palette", "interpolation", "opacity", "scale", "threshold")]
+        canvas.add_panel(self.add, self.panels, [self.panels, *looks, self.low, self.high], **quiet).then(**preview)

@@ -1,8 +1,8 @@
-"""What the page's JavaScript takes from Python: the types of the messages, and the names that a map can have.
+"""Generate what the page's JavaScript takes from Python: message types, and names of maps.
 
     python -m viz.page.js_types
 
-writes both files again. A test compares them with what this command writes.
+writes both files. A test compares them with the output of this command.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PLAIN = {str: "string", int: "number", float: "number", bool: "boolean", NoneTy
 
 
 def typescript(hint: Any) -> str:
-    """A type of Python as TypeScript writes it."""
+    """A Python type in TypeScript syntax."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Literal:
         return " | ".join(map(json.dumps, inner))
@@ -43,9 +43,9 @@ def typescript(hint: Any) -> str:
 
 
 def _interface(shape: type) -> Iterator[str]:
-    said = inspect.cleandoc(shape.__doc__ or "").partition("\n\nRaises:")[0]
-    if said:
-        yield "\n".join(["/**", *(f" * {line}".rstrip() for line in said.splitlines()), " */"])
+    doc = inspect.cleandoc(shape.__doc__ or "").partition("\n\nRaises:")[0]
+    if doc:
+        yield "\n".join(["/**", *(f" * {line}".rstrip() for line in doc.splitlines()), " */"])
     yield f"export interface {shape.__name__} {{"
     for name, hint in get_type_hints(shape, include_extras=True).items():
         inner = get_args(hint)[0] if get_origin(hint) is NotRequired else hint

@@ -1,6 +1,6 @@
-"""Messages to the browser: their shapes, described once.
+"""Shapes of the messages to the browser.
 
-`python -m viz.page.js_types` writes the JavaScript's types from this file. Values of maps travel as `Floats`.
+`python -m viz.page.js_types` generates the TypeScript types from this file. Values of maps are sent as `Floats`.
 """
 
 from __future__ import annotations
@@ -8,16 +8,16 @@ from __future__ import annotations
 import json
 from typing import Literal, NewType, NotRequired
 
-from typing_extensions import TypedDict  # with Python 3.11 pydantic takes no other
+from typing_extensions import TypedDict  # pydantic requires this one with Python 3.11
 
-# One more at each change of a shape: a page that was loaded before it then asks to be loaded again.
+# Raise it at each change of a shape: a page that was loaded earlier then asks to be loaded again.
 Version = Literal[1]
 MESSAGE_VERSION: Version = 1
 
 Floats = NewType("Floats", str)
 Bounds = tuple[float | None, float | None]
 Rect = tuple[float, float, float, float]
-# The browser makes the maps of the kind ``kernel`` itself, one of each tap.
+# The browser makes the maps of kind ``kernel`` itself, one per kernel element.
 MapKind = Literal["cam", "spatial", "derived", "joint", "feature", "attribution", "kernel"]
 
 
@@ -27,7 +27,7 @@ class GeometryEntry(TypedDict):
     Attributes:
         picture, network: height and width.
         seen: x0, y0, x1, y1 in picture pixels: what the network saw.
-        placed: x0, y0, x1, y1 in network pixels: where that lies in the input.
+        placed: the same region as x0, y0, x1, y1 in network pixels.
     """
 
     mode: str
@@ -47,7 +47,7 @@ class Cells(TypedDict):
 
 
 class KernelCells(TypedDict):
-    """Kernels of every cell at one step: k * k planes of `h` rows of `w`, or `same` as at the step before."""
+    """Kernels of all cells at one step: k * k planes of `h` rows of `w`, or `same` if equal to the step before."""
 
     step: int
     h: int
@@ -61,9 +61,9 @@ class MapEntry(TypedDict):
 
     Attributes:
         name: as `viz.core.map_spec` prints it, without class and step.
-        group: heading in the list of maps. share: entries with the same text hold the same quantity.
-        bounds: range of the operation; null is unbounded.
-        p: the number beside the class at each step. cls: class of an attribution. note: how that was made.
+        group: heading in the list of maps. share: the same text in entries that hold the same quantity.
+        bounds: range of the operation; null means unbounded.
+        p: the number beside the class at each step. cls: class of an attribution. note: its settings.
     """
 
     name: str
@@ -83,11 +83,11 @@ class MapEntry(TypedDict):
 
 
 class KernelEntry(TypedDict):
-    """A kernel at every cell and step.
+    """The kernels of a module at every cell and step.
 
     Attributes:
         path: of the module. dilation, stride: in cells.
-        reach: cells to each side that this and the levels before reach together.
+        reach: cells to each side that this level and those before it reach together.
     """
 
     name: str
@@ -106,8 +106,11 @@ class KernelEntry(TypedDict):
 
 
 class PredictionEntry(TypedDict):
-    """One class of one step: `number` is a classifier's probability, the share of the cells of a dense answer, or the
-    score of the best object."""
+    """One class at one step.
+
+    Attributes:
+        number: a probability, the share of the cells of a dense answer, or the score of the best object.
+    """
 
     class_index: int
     label: str
@@ -115,11 +118,11 @@ class PredictionEntry(TypedDict):
 
 
 class OutputEntry(TypedDict):
-    """What the page calls the output.
+    """Names of the output on the page.
 
     Attributes:
-        name: of its map, null where it has none. title: of that map, in words.
-        number: what the number beside a class is; empty where there are no classes.
+        name: of its map, null if it has none. title: of that map, in words.
+        number: meaning of the number beside a class; empty without classes.
     """
 
     name: str | None
@@ -142,7 +145,7 @@ class FrameEntry(TypedDict):
     """One stop of the slider; several may lie in one computation step.
 
     Attributes:
-        top: best class first. show: name of the story's map. kernel: name of the kernel that a click opens.
+        top: best class first. show: name of the map of this stop. kernel: name of the kernel that a click opens.
     """
 
     step: int
@@ -159,7 +162,7 @@ class PictureEntry(TypedDict):
     """The picture.
 
     Attributes:
-        src: data URI of the copy that is drawn on. width, height: of that copy.
+        src: data URI of the displayed copy. width, height: of that copy.
         full: height and width of the picture itself.
     """
 
@@ -173,14 +176,14 @@ class PictureEntry(TypedDict):
 
 
 class ModelEntry(TypedDict):
-    """The model that is looked at."""
+    """The model shown."""
 
     name: str
     title: str
 
 
 class Message(TypedDict):
-    """What every message has."""
+    """Fields of every message."""
 
     message_version: Version
 
@@ -189,7 +192,7 @@ class ViewerMessage(Message):
     """A picture with all maps of all its steps.
 
     Attributes:
-        missing: what is said where a map has no value at a step.
+        missing: text for a map without a value at a step.
         pick, show: class and map to show first. palettes: 256 RGB colours each, base64.
     """
 
@@ -209,7 +212,7 @@ class ViewerMessage(Message):
 
 
 class MoreMaps(Message):
-    """Further maps for what the viewer shows, which `key` names."""
+    """Further maps for the trace in the viewer, which `key` identifies."""
 
     key: str
     maps: list[MapEntry]
@@ -218,11 +221,11 @@ class MoreMaps(Message):
 
 
 class ErrorMessage(Message):
-    """A sentence; what was shown before stays.
+    """An error; the viewer keeps what it shows.
 
     Attributes:
-        refused: the uploaded file that cannot be shown, by the two last parts of its path.
-        mark: tells a second refusal of the same file from the first.
+        refused: the uploaded file that cannot be shown, by the last two parts of its path.
+        mark: distinguishes a second refusal of the same file from the first.
     """
 
     error: str
@@ -231,10 +234,10 @@ class ErrorMessage(Message):
 
 
 class ColumnHead(TypedDict):
-    """What a column says of its model.
+    """The model of a column.
 
     Attributes:
-        top: best class of each step, null where it names none. pick: map to show first.
+        top: best class of each step, null if there is none. pick: map to show first.
     """
 
     title: str
@@ -246,17 +249,17 @@ class ColumnHead(TypedDict):
 
 
 class Column(ColumnHead):
-    """A model of the grid or, where the message says `kind: "maps"`, one map of one model."""
+    """One model of the grid or, in a message with `kind: "maps"`, one map of one model."""
 
     name: str
     maps: list[MapEntry]
 
 
 class GridMore(TypedDict):
-    """What only some grids have.
+    """Fields of some grids only.
 
     Attributes:
-        methods: name and words of the attributions that were computed.
+        methods: name and title of the attributions that were computed.
     """
 
     kind: NotRequired[Literal["maps"]]
@@ -266,7 +269,7 @@ class GridMore(TypedDict):
 
 
 class GridMessage(Message, GridMore):
-    """A picture with the maps of several columns side by side."""
+    """A picture with the maps of several columns, side by side."""
 
     key: str
     picture: PictureEntry
@@ -275,18 +278,18 @@ class GridMessage(Message, GridMore):
     palettes: dict[str, str]
 
 
-# Attributions of one more class, by model. Written as a call, since `class` is a word of Python.
+# Attributions of one more class, by model. Written as a call because `class` is a Python keyword.
 MoreAttributions = TypedDict(
     "MoreAttributions", {"message_version": Version, "class": str, "add": dict[str, list[MapEntry]]}
 )
 
 
 class StaleMessage(Message):
-    """Why the grid no longer shows what stands above it; "" where it does."""
+    """Why the grid no longer matches the picture above it; "" if it does."""
 
     stale: str
 
 
 def packed(message: Message) -> str:
-    """A message as it is sent."""
+    """Serialize a message."""
     return json.dumps(message, allow_nan=False)

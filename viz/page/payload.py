@@ -1,4 +1,4 @@
-"""The messages that the viewer gets: the picture once, and every map of every step as its native cells."""
+"""Messages for the viewer: the picture once, and every map of every step as its native cells."""
 
 from __future__ import annotations
 
@@ -18,48 +18,20 @@ from viz.core.heatmap import PALETTES, palette
 from viz.core.trace import Trace
 from viz.families.family import family_of
 from viz.page.entries import (
-    block_title,
-    channel_entry,
     derived_entries,
-    frame_entries,
+    frame_entry,
     geometry_entry,
     kernel_entries,
     output_entries,
     output_facts,
     spatial_entries,
-    words,
 )
-from viz.page.messages import (
-    MESSAGE_VERSION,
-    ErrorMessage,
-    MapEntry,
-    MoreMaps,
-    PictureEntry,
-    ViewerMessage,
-    packed,
-)
+from viz.page.messages import MESSAGE_VERSION, ErrorMessage, MapEntry, MoreMaps, PictureEntry, ViewerMessage, packed
 from viz.picture import Picture
 
-# Longest side of the picture that the browser gets; maps are drawn on it, boxes stay in the picture's own pixels.
+# Longest side of the picture that the browser gets. Maps are drawn on it; boxes stay in the picture's own pixels.
 DISPLAY_SIDE = 1280
 TOP = 5
-
-__all__ = [
-    "block_title",
-    "channel_entry",
-    "classes_of",
-    "display_rgb",
-    "display_size",
-    "error_message",
-    "more_maps_message",
-    "palette_entries",
-    "picture_entry",
-    "spatial_entries",
-    "static",
-    "trace_key",
-    "viewer_message",
-    "words",
-]
 
 
 def display_size(picture: Picture) -> tuple[int, int]:
@@ -78,7 +50,7 @@ def display_rgb(picture: Picture) -> NDArray[np.uint8]:
 
 
 def picture_entry(picture: Picture, notes: Sequence[str] = ()) -> PictureEntry:
-    """The picture with its display copy (JPEG, without chroma loss) and what is to be said beside it."""
+    """The picture with its display copy (JPEG, full chroma resolution) and notes to show beside it."""
     height, width = display_size(picture)
     buffer = io.BytesIO()
     Image.fromarray(display_rgb(picture)).save(buffer, "JPEG", quality=95, subsampling=0)
@@ -98,41 +70,23 @@ def palette_entries() -> dict[str, str]:
     return {n: base64.b64encode(palette(n).tobytes()).decode() for n in PALETTES}
 
 
-def classes_of(trace: Trace, extra: Sequence[int] = ()) -> list[int | None]:
-    """Classes whose maps are sent: the best of every step, best first, and those asked for; None of an answer without
-    classes."""
-    found: dict[int | None, None] = {} if trace.labels else {None: None}
-    for rank in range(TOP):
-        for step in range(1, trace.steps + 1):
-            top = trace.top(step, TOP)
-            if rank < len(top):
-                found[top[rank].class_index] = None
-    return list(dict.fromkeys([*found, *extra]))
+def classes_of(trace: Trace) -> list[int | None]:
+    """Classes whose maps are sent: the best of every step, best first; None for an answer without classes."""
+    if not trace.labels:
+        return [None]
+    tops = [trace.top(step, TOP) for step in range(1, trace.steps + 1)]
+    return list(dict.fromkeys(top[rank].class_index for rank in range(TOP) for top in tops if rank < len(top)))
 
 
 def trace_key(trace: Trace) -> str:
-    """A short name of what the page shows."""
+    """A short id of what the page shows."""
     text = f"{trace.picture.sha256}|{trace.card.name}|{trace.geometry.mode}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def viewer_message(
-    trace: Trace,
-    *,
-    extra_classes: Sequence[int] = (),
-    pick: int | None = None,
-    channels: Sequence[tuple[str, int]] = (),
-    show: str | None = None,
-) -> str:
-    """The JSON message for the viewer.
-
-    Args:
-        extra_classes: classes beside the best of every step. pick: the class to show first.
-        channels: (probe, channel) pairs whose maps go along. show: name of the map to show first.
-    """
-    features = [e for e in (channel_entry(trace, path, c) for path, c in channels) if e is not None]
-    classes = [e for c in classes_of(trace, extra_classes) for e in output_entries(trace, c)]
-    maps = [*classes, *spatial_entries(trace), *derived_entries(trace), *features]
+def viewer_message(trace: Trace) -> str:
+    """The JSON message for the viewer."""
+    classes = [e for c in classes_of(trace) for e in output_entries(trace, c)]
     message: ViewerMessage = {
         "message_version": MESSAGE_VERSION,
         "key": trace_key(trace),
@@ -141,12 +95,12 @@ def viewer_message(
         "missing": family_of(trace.card.family).missing,
         "model": {"name": trace.card.name, "title": trace.card.title},
         "picture": picture_entry(trace.picture, trace.notes),
-        "geometry": geometry_entry(trace.geometry),
-        "frames": frame_entries(trace, TOP),
-        "maps": maps,
+        "geometry": geometry_entry(trace),
+        "frames": [frame_entry(trace, stage, TOP) for stage in trace.stages],
+        "maps": [*classes, *spatial_entries(trace), *derived_entries(trace)],
         "kernels": kernel_entries(trace),
-        "pick": pick,
-        "show": show,
+        "pick": None,
+        "show": None,
         "palettes": palette_entries(),
     }
     return packed(message)
@@ -155,7 +109,11 @@ def viewer_message(
 def more_maps_message(
     trace: Trace, entries: list[MapEntry], *, pick: int | None = None, show: str | None = None
 ) -> str:
-    """The JSON message with further maps of what the viewer shows; `pick` and `show` as in `viewer_message`."""
+    """The JSON message with further maps for the viewer.
+
+    Args:
+        pick: the class to show. show: name of the map to show.
+    """
     message: MoreMaps = {
         "message_version": MESSAGE_VERSION,
         "key": trace_key(trace),
@@ -170,9 +128,9 @@ def error_message(sentence: str, refused: str | Path | None = None) -> str:
     """A message that shows a sentence and leaves the picture as it is.
 
     Args:
-        refused: the uploaded file that cannot be shown. The browser takes it out of the input, unless another one is
-            there by then; it knows the file by the two last parts of its path, and a second refusal of the same file
-            by its own mark.
+        refused: the uploaded file that cannot be shown. The browser removes it from the input unless another file has
+            replaced it. It identifies the file by the last two parts of its path, and a second refusal of the same file
+            by a random mark.
     """
     message: ErrorMessage = {"message_version": MESSAGE_VERSION, "error": sentence}
     if refused is not None:
@@ -182,5 +140,5 @@ def error_message(sentence: str, refused: str | Path | None = None) -> str:
 
 
 def static(name: str) -> str:
-    """Text of a file of the viewer."""
+    """Text of a file in ``static/``."""
     return files("viz.page").joinpath("static").joinpath(name).read_text(encoding="utf-8")

@@ -1,9 +1,9 @@
-"""Long computations that a visitor can stop: the progress callback notices the wish and ends the thread's work."""
+"""Long computations that a visitor can stop: their progress callback notices the wish and ends the thread's work."""
 
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,144 +11,150 @@ from typing import Any
 import gradio as gr
 
 from viz.allocator import give_back
-from viz.core.map_spec import MapSpec, parse
-from viz.core.trace import Trace
-from viz.errors import ProbeError
-from viz.geometry import Mode
-from viz.picture import Picture
-from viz.run.engine import Engine
+from viz.errors import VizError
+from viz.page.tab import PROGRESS, QUIET, toast
 
-# Gradio finds a handler's progress argument by a default of this type.
-PROGRESS = gr.Progress()
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-# For what follows a new picture: while one run of it is under way, another is kept and not dropped.
-FOLLOWS: dict[str, Any] = {**QUIET, "trigger_mode": "always_last"}
-# Told the done share, 0 to 1, and a word; ends the work by raising `Stopped`.
+# Called with the done share, 0 to 1, and a short text; ends the work by raising `Stopped`.
 Tell = Callable[[float, str], None]
 
 
-class Stopped(Exception):  # noqa: N818 - a wish, no error
-    """The visitor wants no more of it. No `VizError`: nothing is wrong, and what skips a refused method must not skip
-    this."""
+class Stopped(Exception):  # noqa: N818 - a wish, not an error
+    """The visitor has stopped the computation.
+
+    Not a `VizError`: code that skips a failed method must not skip this.
+    """
 
 
 class Running:
-    """Which visitors' computations wait for their turn or run, and which of them are to end. Safe to share between
-    threads.
+    """Which visitors' computations are waiting or running, and which of them are to stop. Thread-safe.
 
-    Gradio's own `cancels` lets a running function go on, takes down the visitor's connection when it cancels, and so
-    loses what comes right after; a computation that is stopped here ends by itself.
+    Gradio's own `cancels` does not stop a running function. It also closes the visitor's connection, which loses what
+    comes next. A computation that is stopped here ends by itself.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: dict[str, deque[threading.Event]] = {}
-        self._running: dict[str, list[threading.Event]] = {}
+        # By session; an event is set when the computation is to stop.
+        self._waiting: defaultdict[str | None, deque[threading.Event]] = defaultdict(deque)
+        self._running: list[tuple[str | None, threading.Event]] = []
 
     def __len__(self) -> int:
-        """How many run."""
-        return sum(map(len, self._running.values()))
+        """How many are running."""
+        return len(self._running)
 
     def announce(self, session: str | None) -> None:
-        """A visitor's computation waits for its turn from now on and can be stopped."""
+        """Register a visitor's computation that waits for its turn and can be stopped from now on."""
         with self._lock:
-            self._waiting.setdefault(session or "", deque()).append(threading.Event())
+            self._waiting[session].append(threading.Event())
 
     @contextmanager
     def started(self, session: str | None) -> Iterator[Callable[[], None]]:
-        """While a visitor's computation runs; gives what raises `Stopped` once it is to end."""
-        key = session or ""
+        """While a visitor's computation runs; yields a check that raises `Stopped` once it is to stop."""
         with self._lock:
-            waiting = self._waiting.get(key)
-            wish = waiting.popleft() if waiting else threading.Event()
+            waiting = self._waiting[session]
+            stop = waiting.popleft() if waiting else threading.Event()
             if not waiting:
-                self._waiting.pop(key, None)
-            self._running.setdefault(key, []).append(wish)
+                del self._waiting[session]
+            self._running.append((session, stop))
 
         def check() -> None:
-            if wish.is_set():
+            if stop.is_set():
                 raise Stopped
 
         try:
             yield check
         finally:
             with self._lock:
-                self._running[key].remove(wish)
-                if not self._running[key]:
-                    del self._running[key]
+                self._running.remove((session, stop))
             give_back()
 
     def stop(self, session: str | None) -> None:
-        """End what the visitor runs at its next sign of progress, and what waits as soon as its turn comes."""
+        """Stop a visitor's running computations at their next progress call, and waiting ones when they start."""
         with self._lock:
-            for wish in (*self._waiting.get(session or "", ()), *self._running.get(session or "", ())):
-                wish.set()
+            running = [stop for owner, stop in self._running if owner == session]
+            for stop in (*self._waiting.get(session, ()), *running):
+                stop.set()
 
     def leave(self, session: str | None) -> None:
-        """The visitor is gone, and so is the wish for what runs."""
+        """Stop and forget the computations of a visitor who has left."""
         self.stop(session)
         with self._lock:
-            self._waiting.pop(session or "", None)
+            self._waiting.pop(session, None)
 
 
-class StopButton:
-    """A button that stands in the place of the one that starts, for as long as the computation runs.
+class Job:
+    """A row with a group of checkboxes and a button that computes what is ticked.
+
+    A Stop button replaces the button while the computation runs.
 
     Args:
-        said: what a visitor is told who pressed it.
+        name: prefix of the buttons' ids. words: on the start button. stopped: message after a stop.
+        boxes: arguments of the group of checkboxes.
     """
 
-    def __init__(self, start: gr.Button, elem_id: str, said: str) -> None:
-        self.start, self.said, self.running = start, said, Running()
-        self.button = gr.Button("Stop", variant="stop", elem_id=elem_id, scale=1, min_width=120, visible=False)
+    def __init__(self, name: str, words: str, stopped: str, **boxes: Any) -> None:
+        self.stopped, self.running = stopped, Running()
+        button: dict[str, Any] = {"scale": 1, "min_width": 120}
+        with gr.Row(equal_height=True):
+            self.boxes = gr.CheckboxGroup(scale=4, min_width=240, **boxes)
+            self.start = gr.Button(words, variant="primary", elem_id=f"{name}-start", **button)
+            self.stop = gr.Button("Stop", variant="stop", elem_id=f"{name}-stop", visible=False, **button)
+        self._buttons = [self.start, self.stop]
 
     def run(
         self,
         trigger: Callable[..., Any],
         work: Callable[..., Any],
-        inputs: Any,
-        outputs: Any,
+        inputs: Sequence[Any],
+        outputs: Sequence[Any],
         *,
-        noted: Callable[..., Any] | None = None,
-        note: gr.State | None = None,
+        note: tuple[Callable[..., Any], gr.State] | None = None,
         **more: Any,
     ) -> Any:
-        """Run `work` after an event, with the button shown meanwhile.
+        """Run `work` after an event, with the Stop button shown meanwhile.
+
+        `work` gets the inputs, and a `Tell` as `tell`. A `VizError` becomes a warning; the outputs stay as they are.
 
         Args:
-            noted: what of the event's own data `work` needs to know; it is put in `note`.
+            note: what reads the event's own data, and the state that keeps it, which may be one of the inputs.
 
         Returns:
-            the event of `work`, for what is to follow it.
+            the event of `work`, for whatever follows it.
         """
-        buttons = self._buttons
 
         def begin(request: gr.Request) -> list[Any]:
             self.running.announce(request.session_hash)
             return _shown(running=True)
 
-        if noted is None:
-            began = trigger(begin, None, buttons, queue=False, **QUIET)
-        else:
-            began = trigger(noted, None, [note], queue=False, **QUIET).then(begin, None, buttons, queue=False, **QUIET)
-        job = began.then(work, inputs, outputs, api_visibility="private", **more)
-        job.then(lambda: _shown(running=False), None, buttons, queue=False, **QUIET)
+        def run(values: dict[Any, Any], request: gr.Request, progress: gr.Progress = PROGRESS) -> Any:
+            with self.running.started(request.session_hash) as check:
+                try:
+                    return work(*(values[c] for c in inputs), tell=telling(progress, check))
+                except Stopped:
+                    return gr.skip()
+                except VizError as error:
+                    toast(str(error))
+                    return gr.skip()
+
+        if note is not None:
+            read, state = note
+            trigger = trigger(read, None, [state], queue=False, **QUIET).then
+        job = trigger(begin, None, self._buttons, queue=False, **QUIET).then(
+            run, set(inputs), outputs, api_visibility="private", **more
+        )
+        job.then(lambda: _shown(running=False), None, self._buttons, queue=False, **QUIET)
         return job
 
     def listen(self) -> None:
-        """Wire the button."""
+        """Wire the Stop button."""
 
-        def stopped(request: gr.Request) -> list[Any]:
+        def stop(request: gr.Request) -> list[Any]:
             self.running.stop(request.session_hash)
-            gr.Info(self.said, title="", duration=4)
+            gr.Info(self.stopped, title="", duration=4)
             return _shown(running=False)
 
-        # In the queue, for the sentence to reach the visitor, but never waiting there.
-        self.button.click(stopped, None, self._buttons, concurrency_limit=None, **QUIET)
-
-    @property
-    def _buttons(self) -> list[gr.Button]:
-        return [self.start, self.button]
+        # In the queue, so that the message reaches the visitor, but never waiting there.
+        self.stop.click(stop, None, self._buttons, concurrency_limit=None, **QUIET)
 
 
 def _shown(*, running: bool) -> list[Any]:
@@ -156,7 +162,7 @@ def _shown(*, running: bool) -> list[Any]:
 
 
 def telling(progress: gr.Progress, check: Callable[[], None]) -> Tell:
-    """A progress callback that shows and that stops."""
+    """A progress callback that shows the progress, and raises `Stopped` once the computation is to stop."""
 
     def tell(share: float, words: str) -> None:
         check()
@@ -166,46 +172,9 @@ def telling(progress: gr.Progress, check: Callable[[], None]) -> Tell:
 
 
 def parts_of(tell: Tell, words: Sequence[str]) -> list[Callable[[float], None]]:
-    """For each of several equal parts of the work, its own progress callback."""
+    """Progress callbacks for equal parts of the work, one per text."""
 
     def part(index: int, word: str) -> Callable[[float], None]:
         return lambda share: tell((index + share) / len(words), word)
 
     return [part(i, w) for i, w in enumerate(words)]
-
-
-def attributed(
-    engine: Engine,
-    picture: Picture,
-    model: str,
-    method: MapSpec | str,
-    geometry: Mode | None = None,
-    *,
-    class_index: int | None,
-    tell: Callable[[float], None] | None = None,
-) -> Trace:
-    """The trace with a method's map at every step that has one; those that the engine holds are not computed again.
-
-    Args:
-        tell: called with the done share of all steps, 0 to 1; what it raises ends the work.
-
-    Raises:
-        ProbeError: no step has one. VizError: as from `Engine.attribute`.
-    """
-    choice = parse(method)
-    trace = engine.trace(picture, model, geometry)
-    steps, made, why = trace.steps, 0, None
-    for step in range(1, steps + 1):
-        part = None if tell is None else (lambda share, step=step: tell((step - 1 + share) / steps))
-        if part is not None:
-            part(0.0)
-        try:
-            trace = engine.attribute(
-                picture, model, choice, geometry, class_index=class_index, step=step, progress=part
-            )
-            made += 1
-        except ProbeError as error:  # a step that makes no use of the probe has no map
-            why = error
-    if why is not None and not made:
-        raise why
-    return trace

@@ -1,4 +1,4 @@
-"""What the page remembers between two events: opened pictures, bounded, by their sha256."""
+"""What the page remembers between two events: what each visitor sees, and a limited number of opened pictures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from viz.run.engine import Engine
 
 @dataclass(frozen=True)
 class Shown:
-    """What one visitor is looking at: a few words, so that a session holds no picture and no tensor."""
+    """What one visitor is looking at. Names only: a session holds no picture and no tensor."""
 
     sha256: str
     model: str
@@ -24,10 +24,10 @@ class Shown:
 
 
 class Turns:
-    """Which of a visitor's requests to show something is the newest. Safe to share between threads.
+    """Which of a visitor's requests to show something is the newest. Thread-safe.
 
-    While a file is uploaded the page may ask several times, and these requests arrive and run side by side, in any
-    order: the answer to the newest counts, whichever is ready last.
+    During an upload the page may send several requests, which arrive and run concurrently and in any order. The answer
+    to the newest one counts, whichever is ready last.
     """
 
     def __init__(self) -> None:
@@ -35,24 +35,23 @@ class Turns:
         self._newest: dict[str, int] = {}
 
     def begin(self, session: str | None, turn: int) -> Callable[[], bool]:
-        """A request begins, which the visitor's browser counts as its `turn`-th; gives what tells whether no later one
-        has begun."""
+        """Register the `turn`-th request of a visitor's browser; returns a check of whether it is still the newest."""
         key = session or ""
         with self._lock:
             self._newest[key] = max(turn, self._newest.get(key, 0))
         return lambda: self._newest.get(key) == turn
 
     def leave(self, session: str | None) -> None:
-        """The visitor is gone."""
+        """Forget a visitor who has left."""
         with self._lock:
             self._newest.pop(session or "", None)
 
 
 class Pictures:
-    """The newest opened pictures of all visitors. Safe to share between threads.
+    """The most recently used pictures of all visitors, by sha256. Thread-safe.
 
     Args:
-        max_count, max_bytes: the oldest go first; the newest always stays.
+        max_count, max_bytes: the oldest are dropped first; the newest always stays.
     """
 
     def __init__(self, max_count: int = 48, max_bytes: int = 384 * 2**20) -> None:
@@ -61,7 +60,7 @@ class Pictures:
         self._lock = threading.Lock()
 
     def keep(self, picture: Picture) -> Picture:
-        """Remember a picture; the same bytes again give the one already kept."""
+        """Keep a picture; if the same bytes are already kept, return that copy."""
         with self._lock:
             known = self._kept.pop(picture.sha256, picture)
             # The same bytes under a new name keep their pixels but show the new name.
@@ -75,10 +74,10 @@ class Pictures:
         return sum(int(p.rgb.nbytes) for p in self._kept.values())
 
     def get(self, sha256: str) -> Picture:
-        """A remembered picture.
+        """Return a kept picture.
 
         Raises:
-            VizError: it has been dropped to make room.
+            VizError: it was dropped to make room.
         """
         with self._lock:
             picture = self._kept.get(sha256)
@@ -89,5 +88,5 @@ class Pictures:
 
 
 def trace_of(shown: Shown, engine: Engine, pictures: Pictures) -> Trace:
-    """The trace that a visitor looks at; from the cache unless it was dropped."""
+    """The trace that a visitor looks at; computed again if the engine has dropped it."""
     return engine.trace(pictures.get(shown.sha256), shown.model, shown.geometry)

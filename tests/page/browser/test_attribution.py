@@ -18,10 +18,10 @@ from playwright.sync_api import expect
 import viz
 from tests.page.browser.asking import Asker
 from tests.page.browser.people import ASSETS, FOLDER, PHONE, Server
-from tests.page.browser.visiting import PATIENCE, Chrome, all_ended, compute_quickly, hold_until_stopped
+from tests.page.browser.visiting import PATIENCE, Chrome, all_ended, compute_quickly, hold_until_stopped, until
 from viz.core.card import class_number
 from viz.figures.comparison import Comparison, compare
-from viz.page.attribution_entries import layer_choices, method_choices
+from viz.page.grid_entries import layer_choices, method_choices
 
 pytestmark = pytest.mark.browser
 
@@ -111,7 +111,7 @@ def pointer(person: Asker) -> tuple[int, int]:
     return int(x.removeprefix("x ")), int(y.removeprefix("y "))
 
 
-def test_each_map_is_computed_once(person: Asker, server: Server) -> None:
+def test_each_map_is_computed_once_and_a_new_picture_is_said(person: Asker, server: Server) -> None:
     person.upload(ASSETS / "china.jpg")
     person.open_tab()
     person.tick("Grad-CAM")
@@ -123,6 +123,9 @@ def test_each_map_is_computed_once(person: Asker, server: Server) -> None:
     person.compute()
     after = server.engine.trace(picture, TDAM).attributions
     assert len(after) == 4 and {id(a) for a in before} <= {id(a) for a in after}
+    expect(person.grid.locator(".cmp-stale")).to_be_hidden()
+    person.upload(ASSETS / "rocket.jpg")
+    expect(person.grid.locator(".cmp-stale")).to_be_visible()
 
 
 def test_another_class_and_a_layer(person: Asker, server: Server) -> None:
@@ -168,7 +171,7 @@ def test_stop(person: Asker, server: Server, monkeypatch: pytest.MonkeyPatch) ->
     person.open_tab()
     person.tick("occlusion", "integrated")
     expect(person.page.locator("#attribution-stop")).to_be_hidden()
-    hold_until_stopped(monkeypatch, "viz.page.attribution_tab")
+    hold_until_stopped(monkeypatch)
     person.page.click("#attribution-start")
     expect(person.page.locator("#attribution-grid").get_by_text("%").first).to_be_visible()
     expect(person.page.locator("#attribution-start")).to_be_hidden()
@@ -203,21 +206,14 @@ def kept_class(server: Server) -> int:
     return int(server.engine.trace(viz.open_picture(ASSETS / "flower.jpg"), TDAM).top(-1, 1)[0].class_index)
 
 
-def test_nothing_to_do_is_said(person: Asker) -> None:
-    person.open_tab()
-    assert "Compute" in person.grid.locator(".cmp-empty").inner_text()
-    person.page.click("#attribution-start")
-    person.told("Choose a picture first.")
-
-
-def test_a_new_picture_above_is_said(person: Asker) -> None:
-    person.upload(ASSETS / "coffee.jpg")
-    person.open_tab()
-    person.tick("Grad-CAM")
-    person.compute()
-    expect(person.grid.locator(".cmp-stale")).to_be_hidden()
-    person.upload(ASSETS / "rocket.jpg")
-    expect(person.grid.locator(".cmp-stale")).to_be_visible()
+def test_every_tab_asks_for_a_picture_first(person: Asker) -> None:
+    for number, tab in enumerate(("Attribution", "Compare", "Faithfulness"), 1):
+        person.open_tab(tab)
+        person.page.click(f"#{tab.lower()}-start")
+        until(person.page, lambda: sum("Choose a picture first." in n for n in person.notices()) == number)  # noqa: B023
+    for tab, button in (("Attribution", "Compute"), ("Compare", "Compare")):
+        person.open_tab(tab)
+        assert f"ress {button}" in person.page.inner_text(f"#{tab.lower()}-grid .cmp-empty")
 
 
 def test_phone(browser: Chrome, server: Server) -> None:

@@ -421,7 +421,7 @@ def test_stop_ends_the_thread_and_the_next_computation_works(
     person.tick(*BOTH)
     person.also("occlusion")
     expect(person.page.locator("#compare-stop")).to_be_hidden()
-    hold_until_stopped(monkeypatch, "viz.page.compare_tab")
+    hold_until_stopped(monkeypatch)
     person.page.click("#compare-start")
     person.page.click("#compare-stop")
     person.told("Stopped")
@@ -439,13 +439,6 @@ def test_stop_ends_the_thread_and_the_next_computation_works(
     person.also("Grad-CAM")
     person.compare(*BOTH)
     same_numbers(person.table("pairs"), pair_rows(python(server, "chelsea.jpg", BOTH), 2))
-
-
-def test_nothing_yet_and_what_cannot_be_done(person: Comparer) -> None:
-    person.open_tab()
-    assert "press Compare" in person.text(".cmp-empty")
-    person.page.click("#compare-start")
-    person.told("Choose a picture first.")
 
 
 def test_one_model_and_a_broken_one(person: Comparer) -> None:
@@ -467,17 +460,16 @@ def test_one_model_and_a_broken_one(person: Comparer) -> None:
     assert person.page.get_attribute(".cmp", "data-models") == " ".join(BOTH)
 
 
-def test_a_new_picture_above_is_said(person: Comparer) -> None:
-    person.upload(ASSETS / "coffee.jpg")
-    person.open_tab()
-    person.compare(*BOTH)
-    assert person.page.locator(".cmp-stale").is_hidden()
-    person.upload(ASSETS / "rocket.jpg")
-    expect(person.page.locator(".cmp-stale")).to_be_visible()
-    assert "coffee.jpg" in person.text(".cmp-about")
-    person.compare(*BOTH)
-    assert "rocket.jpg" in person.text(".cmp-about")
-    assert person.page.locator(".cmp-stale").is_hidden()
+def test_a_new_picture_above_is_said(stayer: Stayer) -> None:
+    stayer.see("coffee.jpg", *BOTH)
+    assert stayer.page.locator(".cmp-stale").is_hidden()
+    stayer.upload(ASSETS / "rocket.jpg")
+    expect(stayer.page.locator(".cmp-stale")).to_be_visible()
+    assert "coffee.jpg" in stayer.text(".cmp-about")
+    stayer.compare(*BOTH)
+    stayer.compared = ("rocket.jpg", *BOTH)
+    assert "rocket.jpg" in stayer.text(".cmp-about")
+    assert stayer.page.locator(".cmp-stale").is_hidden()
 
 
 def test_phone(browser: Chrome, server: Server) -> None:
@@ -497,19 +489,22 @@ def test_phone(browser: Chrome, server: Server) -> None:
             phone.page.screenshot(path=f"{FOLDER}/compare-phone.png", full_page=True)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_desktop(browser: Chrome, server: Server, scheme: Any) -> None:
-    with Comparer(browser, server, size=(1280, 900), scheme=scheme) as desk:
-        desk.upload(ASSETS / "china.jpg")
-        desk.open_tab()
-        desk.compare(*BOTH, PUBLISHED)
-        desk.page.locator(".cmp-map").nth(1).select_option(GATE)
-        box = desk.page.locator(".cmp-frame").first.bounding_box()
+def test_desktop(stayer: Stayer) -> None:
+    stayer.see("china.jpg", *BOTH, PUBLISHED)
+    stayer.page.locator(".cmp-map").nth(1).select_option(GATE)
+    before = stayer.page.viewport_size
+    assert before is not None
+    stayer.page.set_viewport_size({"width": 1280, "height": 900})
+    for scheme in ("light", "dark"):
+        stayer.page.evaluate("(dark) => document.body.classList.toggle('dark', dark)", scheme == "dark")
+        box = stayer.page.locator(".cmp-frame").first.bounding_box()
         assert box is not None
-        desk.page.locator(".cmp-frame").first.hover()
-        assert desk.page.evaluate("() => document.documentElement.scrollWidth") <= 1280
+        stayer.page.locator(".cmp-frame").first.hover()
+        assert stayer.page.evaluate("() => document.documentElement.scrollWidth") <= 1280
         if FOLDER:
-            desk.page.screenshot(path=f"{FOLDER}/compare-{scheme}.png", full_page=True)
+            stayer.page.screenshot(path=f"{FOLDER}/compare-{scheme}.png", full_page=True)
+    stayer.page.evaluate("() => document.body.classList.remove('dark')")
+    stayer.page.set_viewport_size(before)
 
 
 def test_the_page_carries_no_object_of_ours(server: Server) -> None:

@@ -173,7 +173,7 @@ def test_stop(person: Doubter, server: Server, source: str, monkeypatch: pytest.
     person.page.locator("li[role=option]", has_text=source).click()
     person.choose_parts("road" if source == "class map" else "stability")
     compute_quickly(monkeypatch)
-    hold_until_stopped(monkeypatch, "viz.page.faithfulness_tab")
+    hold_until_stopped(monkeypatch)
     person.page.click("#faithfulness-start")
     expect(person.page.locator("#faithfulness-note").get_by_text("%").first).to_be_visible()
     person.page.click("#faithfulness-stop")
@@ -192,12 +192,6 @@ def test_stop(person: Doubter, server: Server, source: str, monkeypatch: pytest.
     person.choose_parts("reliance")
     person.measure()
     check_reliance(person.cells("reliance"), faithful(model, ASSETS / "coffee.jpg", parts=("reliance",)))
-
-
-def test_nothing_to_measure_is_said(person: Doubter) -> None:
-    person.open_tab("Faithfulness")
-    person.page.click("#faithfulness-start")
-    person.told("Choose a picture first.")
 
 
 def test_phone_and_a_plain_network(browser: Chrome, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,9 +23,9 @@ from viz.core.kernels import directions, kernel_at
 from viz.geometry import INTERPOLATIONS, Geometry, Preprocessing, fit
 from viz.measures.agreement import agreement, spearman
 from viz.measures.localization.tdam_rule import filter_steps
-from viz.page.compare_entries import compare_message
-from viz.page.components import _MODELS
+from viz.page.components import GRIDS
 from viz.page.entries import floats
+from viz.page.grid_entries import compare_message
 from viz.page.payload import error_message, static, viewer_message
 from viz.page.server.modules import module_address, modules
 
@@ -460,7 +460,7 @@ def test_the_grid_needs_a_message_and_a_host(stage: Modules, server: Server) -> 
     names = ["lite0", "lite0-tdam"]
     traces = [server.engine.trace(viz.open_picture(ASSETS / "chelsea.jpg"), name) for name in names]
     template = static("compare.html")
-    for name, text in _MODELS.items():
+    for name, text in GRIDS["models"].items():
         template = template.replace(f"[[{name}]]", text)
     put_on(stage, "grid", template, json.loads(compare_message(traces, names)))
     found = stage.page.evaluate(

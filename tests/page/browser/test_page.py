@@ -10,6 +10,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
@@ -123,8 +124,7 @@ class Gate:
     """Holds the calls of a function that are asked about, from their beginning until it is opened."""
 
     def __init__(self, patch: pytest.MonkeyPatch, target: str, stops: Callable[..., bool]) -> None:
-        module, _, name = target.rpartition(".")
-        function = getattr(__import__(module, fromlist=[name]), name)
+        function = resolve_name(target)
         self.waiting, self.opened = threading.Event(), threading.Event()
 
         def gated(*arguments: Any, **more: Any) -> Any:
@@ -320,8 +320,8 @@ def test_the_preview_is_drawn_when_it_is_seen(person: Hasty, monkeypatch: pytest
 def test_every_tab_follows_the_newest_picture(person: Hasty, monkeypatch: pytest.MonkeyPatch) -> None:
     """All tabs still work on the first picture while the second one is shown."""
     gates = [
-        Gate(monkeypatch, f"viz.page.{tab}.trace_of", held_first())
-        for tab in ("channels_tab", "attribution_tab", "faithfulness_tab", "figure_tab")
+        Gate(monkeypatch, f"viz.page.{name.lower()}_tab.{name}Tab.trace", held_first())
+        for name in ("Channels", "Attribution", "Faithfulness", "Figure")
     ]
     person.choose_file(ASSETS / "coffee.jpg")
     for gate in gates:

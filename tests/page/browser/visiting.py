@@ -7,7 +7,6 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from playwright.sync_api import BrowserContext, Page, Request, expect, sync_play
 
 from viz.core.methods import DEFAULT_OPTIONS
 from viz.measures.faithfulness.report import QUICK
-from viz.page.running import Running
+from viz.page import running
 
 # Milliseconds. No test is right because something took less than this: it only ends a test that would wait for ever.
 PATIENCE = 240_000
@@ -207,13 +206,12 @@ def compute_quickly(patch: pytest.MonkeyPatch) -> None:
             patch.setitem(vars(options), name, value)
 
 
-def hold_until_stopped(patch: pytest.MonkeyPatch, tab: str, signs: int = 3) -> None:
-    """Keep a tab's computation where it is after some signs of progress, until the visitor stops it.
+def hold_until_stopped(patch: pytest.MonkeyPatch, signs: int = 3) -> None:
+    """Keep a computation where it is after some signs of progress, until the visitor stops it.
 
     However fast the machine computes and however slowly it shows a button, the button is pressed while it computes.
     """
-    module = import_module(tab)
-    telling = module.telling
+    telling = running.telling
 
     def held(progress: Any, check: Callable[[], None]) -> Callable[[float, str], None]:
         tell, told = telling(progress, check), 0
@@ -229,14 +227,14 @@ def hold_until_stopped(patch: pytest.MonkeyPatch, tab: str, signs: int = 3) -> N
 
         return wait
 
-    patch.setattr(module, "telling", held)
+    patch.setattr(running, "telling", held)
 
 
 def all_ended() -> bool:
     """Whether all visitors' computations come to an end."""
     deadline = time.monotonic() + PATIENCE / 1000
     while time.monotonic() < deadline:
-        if not any(len(found) for found in gc.get_objects() if type(found) is Running):
+        if not any(len(found) for found in gc.get_objects() if type(found) is running.Running):
             return True
         time.sleep(0.1)
     return False

@@ -11,7 +11,7 @@ import pytest
 from tests.page.server.client import API, Client
 from viz.errors import VizError
 from viz.page.server.access import Access, address_of, origin_of
-from viz.page.server.headers import policy, script_hashes
+from viz.page.server.answers import policy, script_hashes
 from viz.page.server.start import Running, start
 
 EVIL = [

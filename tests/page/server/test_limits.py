@@ -23,14 +23,15 @@ import pytest
 from starlette.formparsers import MultiPartException
 
 from tests.page.server.client import API, PANDA, Client
-from viz.page.server.bodies import BodyError, read_json, watched_upload
+from viz.page.server.access import Access
+from viz.page.server.bodies import read_json, watched_upload
 from viz.page.server.connections import Connection
-from viz.page.server.jobs import BusyError, Jobs
-from viz.page.server.limits import Limits
+from viz.page.server.files import make_room
+from viz.page.server.guard import Guard, kind_of
+from viz.page.server.jobs import Jobs
+from viz.page.server.limits import Limits, RefusedError
 from viz.page.server.log import BoundedLog, bounded_stderr
-from viz.page.server.routes import kind_of
 from viz.page.server.start import Running, start
-from viz.page.server.storage import make_room
 from viz.run.engine import Engine
 
 SMALL = Limits(session_jobs=3, jobs=8, stall_seconds=0.5, stored_bytes=600_000)
@@ -203,7 +204,7 @@ def test_jobs_of_a_listener_are_never_dropped() -> None:
         now[0] = 101.0
         await jobs.admit("next")
         assert queue.cleaned == ["gone", "reader"]
-        with pytest.raises(BusyError):
+        with pytest.raises(RefusedError, match="waiting for too many answers"):
             for _ in range(SMALL.session_jobs):
                 await jobs.admit("next")
 
@@ -220,7 +221,7 @@ def test_a_full_queue_drops_sessions_that_nobody_listens_to() -> None:
             await jobs.admit(f"greedy{i}")
             jobs.joined(f"greedy{i}")
             queue.pending_event_ids_session[f"greedy{i}"] = {str(i)}
-        with pytest.raises(BusyError, match="Too many visitors"):
+        with pytest.raises(RefusedError, match="Too many visitors"):
             await jobs.admit("other")
         now[0] = 1.5
         with jobs.listening("greedy0"):
@@ -380,11 +381,11 @@ def test_bodies_that_break_off() -> None:
         await asyncio.sleep(60)
         raise AssertionError
 
-    with pytest.raises(BodyError):
+    with pytest.raises(RefusedError, match="broke off"):
         asyncio.run(read_json(gone, SMALL))
-    with pytest.raises(BodyError, match="stalled"):
+    with pytest.raises(RefusedError, match="stalled"):
         asyncio.run(read_json(silent, SMALL))
-    with pytest.raises(BodyError):
+    with pytest.raises(RefusedError, match="multipart"):
         watched_upload("application/json", gone, SMALL)
     with pytest.raises(MultiPartException):
         asyncio.run(watched_upload("multipart/form-data; boundary=b", gone, SMALL)())
@@ -465,9 +466,6 @@ def test_limits_are_positive_and_stated_in_the_documentation() -> None:
 
 
 def test_the_guard_counts_requests(running: Running) -> None:
-    from viz.page.server.access import Access
-    from viz.page.server.guard import Guard
-
     sent: list[dict[str, Any]] = []
     hold = asyncio.Event()
 
@@ -501,9 +499,6 @@ def test_the_guard_counts_requests(running: Running) -> None:
 
 
 def test_a_failure_inside_is_one_sentence(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    from viz.page.server.access import Access
-    from viz.page.server.guard import Guard
-
     sent: list[dict[str, Any]] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -1,4 +1,4 @@
-// How far two maps agree: pure functions, the lines of viz/measures/agreement.py, so that the page and the files agree.
+// Agreement of two maps: pure functions with the operations of viz/measures/agreement.py, so that page and files agree.
 import { cellPositions, rangeOf, resample, roundEven, tapsAt } from "./numbers.js";
 
 /** @typedef {import("./types").GeometryEntry} Geometry */
@@ -9,10 +9,10 @@ const LEAST_POINTS = 3;
 
 /**
  * @typedef {object} Agreement
- * @property {number} spearman Rank correlation; NaN, as the others, where there is none.
- * @property {number} iou Of the strongest cells of both.
- * @property {number} share Of the smaller set of strongest cells that both have.
- * @property {number} rows Of the grid of points.
+ * @property {number} spearman Rank correlation; like the others, NaN if undefined.
+ * @property {number} iou IoU of the strongest cells.
+ * @property {number} share Shared part of the smaller set of strongest cells.
+ * @property {number} rows Rows of the grid of points.
  * @property {number} columns
  * @property {string} reason Why there are no numbers.
  */
@@ -31,7 +31,7 @@ function ranksOf(values) {
 }
 
 /**
- * Rank correlation; NaN where a map is constant or there are fewer than three values.
+ * Rank correlation; NaN for a constant map or fewer than three values.
  * @type {(a: Float32Array, b: Float32Array) => number}
  */
 export function spearmanOf(a, b) {
@@ -82,7 +82,7 @@ export function topOverlap(a, b) {
  * @param {number[]} xs
  */
 function sampleAt(map, geometry, ys, xs) {
-  // At a cell's centre rounding would leave its neighbour a weight of some 1e-16, which breaks ties.
+  // At a cell's centre, rounding would leave its neighbour a weight of about 1e-16, which breaks ties.
   const at = (axis, cells, points) => (
     tapsAt(cellPositions(geometry, axis, cells, points).map((p) => Math.round(p * 1e9) / 1e9), cells, "bilinear")
   );

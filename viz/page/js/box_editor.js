@@ -1,26 +1,26 @@
-// The reading point under the pointer, and the user's own box: drawn on a frame, typed, cleared.
+// The reading point under the pointer, and the user's own box: drawn on a frame, typed or cleared.
 import { boxBetween, clamp } from "./numbers.js";
 
 /** @typedef {import("./numbers.js").Box} Box */
 /** @typedef {import("./numbers.js").Point} Point */
 
 /**
- * @typedef {object} BoxState What the editor reads and writes of a view's state.
+ * @typedef {object} BoxState The part of a view's state that the editor reads and writes.
  * @property {{ picture: { full: [number, number] } } | null} data
  * @property {ImageData | null} photo
  * @property {Box | null} own The box.
  * @property {Point | null} cursor The reading point.
- * @property {Point | null} drag Where drawing began, while it lasts.
+ * @property {Point | null} drag Where drawing began; null when not drawing.
  * @property {boolean} draw Whether pressing draws.
  */
 
-/** Changes of the state that concern the overlay alone: what is below it need not be drawn anew. */
+/** Changes of the state that affect the overlay only: the maps below it are not redrawn. */
 export const LIGHT = ["own", "cursor", "drag"];
 
 export class BoxEditor {
   /**
    * @param {import("./store.js").Store<BoxState>} store
-   * @param {HTMLInputElement[]} inputs One for each of x0, y0, x1, y1, named by `data-k`.
+   * @param {HTMLInputElement[]} inputs One per edge: x0, y0, x1, y1, named by `data-k`.
    * @param {HTMLElement} clear
    */
   constructor(store, inputs, clear) {
@@ -40,7 +40,7 @@ export class BoxEditor {
   }
 
   /**
-   * Largest number that an input takes.
+   * Largest number that an input accepts.
    * @param {HTMLInputElement} input
    */
   limit(input) {
@@ -58,7 +58,7 @@ export class BoxEditor {
     }
   }
 
-  /** Typed numbers count once all four are there; they are put in order and kept inside the picture. */
+  /** Typed numbers apply once all four are given; they are sorted and clipped to the picture. */
   typed() {
     if (!this.store.get().data || this.inputs.some((input) => input.value === "")) return;
     const typed = Object.fromEntries(
@@ -68,8 +68,8 @@ export class BoxEditor {
   }
 
   /**
-   * Follow the pointer on a frame whose canvas shows the picture. `pressed` gives further changes of the state where a
-   * press does not draw.
+   * Follow the pointer on a frame whose canvas shows the picture. `pressed` returns further changes of the state for a
+   * press that does not draw.
    * @type {(frame: HTMLElement, canvas: HTMLCanvasElement, pressed?: (point: Point) => object) => void}
    */
   watch(frame, canvas, pressed = () => ({})) {

@@ -58,7 +58,7 @@ export function gradient(lut) {
   return stops.join(",");
 }
 
-/** Draws on an emptied overlay. `unit` is a screen pixel in pixels of the canvas. */
+/** Clears an overlay and draws on it. `unit` is the size of a screen pixel in canvas pixels. */
 export class Pen {
   /**
    * @param {HTMLCanvasElement} canvas
@@ -82,7 +82,7 @@ export class Pen {
   }
 
   /**
-   * The edges of a box on a dark ground; width and dashes in screen pixels.
+   * The edges of a box with a dark outline; width and dashes in screen pixels.
    * @type {(box: Box, colour: string, width: number, dashes?: number[]) => void}
    */
   outline(box, colour, width, dashes = []) {
@@ -97,7 +97,7 @@ export class Pen {
   }
 
   /**
-   * The frame of what the network saw.
+   * The frame of the input crop.
    * @param {[number, number, number, number]} rectangle
    */
   seen([x0, y0, x1, y1]) {
@@ -114,7 +114,7 @@ export class Pen {
   }
 
   /**
-   * Text at the upper left corner of a box, on a ground of a colour.
+   * Text at the upper left corner of a box, on a coloured background.
    * @type {(text: string, box: Box, colour: string) => void}
    */
   tag(text, box, colour) {
@@ -132,7 +132,7 @@ export class Pen {
   }
 
   /**
-   * Text in the middle of a box, as large as fits; none where that is too small to read.
+   * Text in the middle of a box, as large as fits; omitted if too small to read.
    * @type {(text: string, box: Box, colour: string) => void}
    */
   label(text, box, colour) {
@@ -164,7 +164,7 @@ export class Pen {
   }
 
   /**
-   * An arrow round the middle of a box. `part` is the share of the box that it fills; its angle is counted clockwise
+   * An arrow centred in a box. `part` is the share of the box that it fills; its angle is counted clockwise
    * from the right.
    * @type {(box: Box, part: number, angle: number) => void}
    */

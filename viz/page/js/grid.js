@@ -1,5 +1,5 @@
 // The grid: one message brings the picture and all maps of all columns; everything after that happens here. A column is
-// a model or, where the message says `kind: "maps"`, one source of maps of one model.
+// a model or, in a message with `kind: "maps"`, one source of maps of one model.
 import { agreementOf } from "./agreement.js";
 import { COLOURS, drawPicture, gradient, OWN, Pen } from "./canvas.js";
 import { CLASS_MAP } from "./map_spec.js";
@@ -53,7 +53,7 @@ export class Grid extends View {
    * @param {Host} host
    */
   constructor(element, host) {
-    // `maps` is the name of the map that each column shows; `stale` says that the picture above has changed since.
+    // `maps` holds the name of the map in each column; `stale` says that the picture above has changed since.
     super(element, "cmp", host, CONTROLS, { maps: {}, stale: "" }, 96);
     this.light.add("stale");
     /** @type {Panel[]} */
@@ -74,7 +74,7 @@ export class Grid extends View {
   // -------------------------------------------------------------- messages
 
   /**
-   * Take a message of the server.
+   * Receive a message from the server.
    * @param {GridMessage | null} message
    */
   receive(message) {
@@ -85,7 +85,7 @@ export class Grid extends View {
   }
 
   /**
-   * Take the attributions of one more class, or the news that the picture above has changed.
+   * Receive the attributions of one more class, or the note that the picture above has changed.
    * @param {MoreAttributions | StaleMessage | null} message
    */
   extend(message) {
@@ -172,7 +172,7 @@ export class Grid extends View {
     select.setAttribute("aria-label", `Map of ${model.name}`);
     const others = model.maps.filter((map) => map.kind !== CLASS_MAP);
     if (!ofMaps || others.length < model.maps.length) select.append(new Option("class map", CLASS_MAP));
-    // A closed list shows no group: a title that several modules or levels have needs theirs.
+    // A closed list shows no group, so a title shared by several modules or levels needs its group.
     const isCommon = (/** @type {MapEntry} */ map) => others.filter((other) => other.title === map.title).length > 1;
     select.append(...groupedOptions(others, (map) => (isCommon(map) ? `${map.title} (${map.group})` : map.title)));
     select.hidden = select.options.length < 2;
@@ -192,7 +192,7 @@ export class Grid extends View {
     return this.data.kind === "maps";
   }
 
-  /** What a column is. */
+  /** What a column stands for. */
   get one() {
     return this.ofMaps ? "map" : "model";
   }
@@ -215,8 +215,8 @@ export class Grid extends View {
   }
 
   /**
-   * The map that a panel shows, at all its steps. An attribution is of one class; those of other classes may not have
-   * been computed.
+   * The map that a panel shows, at all its steps. An attribution belongs to one class; those of other classes may not
+   * have been computed.
    * @type {(panel: Panel) => MapEntry | undefined}
    */
   entryOf(panel) {
@@ -228,7 +228,7 @@ export class Grid extends View {
   }
 
   /**
-   * Whether a panel shows an attribution that could be there, had it been computed for the chosen class.
+   * Whether a panel shows an attribution that could be computed for the chosen class, but has not been.
    * @param {Panel} panel
    */
   isUncomputed(panel) {
@@ -239,8 +239,7 @@ export class Grid extends View {
   }
 
   /**
-   * The map that a panel shows. After the last value that the model has, that one stands; before the first there is
-   * none.
+   * The map that a panel shows. Steps after the last value repeat it; steps before the first have none.
    * @type {(panel: Panel) => Drawn | null}
    */
   mapAt(panel) {
@@ -263,7 +262,7 @@ export class Grid extends View {
   // -------------------------------------------------------------- scale and palette
 
   /**
-   * Panels that share a range: those that measure in one unit.
+   * Panels that share a range: those with the same unit.
    * @param {Panel} panel
    */
   mates(panel) {
@@ -298,7 +297,7 @@ export class Grid extends View {
   // -------------------------------------------------------------- boxes and agreement
 
   /**
-   * A box of a gate or of a total spans the crop more often than not: by default class maps alone have theirs drawn.
+   * The box of a gate or of a total usually spans the crop, so by default only class maps have theirs drawn.
    * @param {Panel} panel
    */
   isBoxed(panel) {
@@ -392,7 +391,7 @@ export class Grid extends View {
     const isOther = map && entry.p && best?.label !== label;
     const chance = isOther ? `, ${percent(entry.p[own - 1])} for ${label}` : "";
     const made = entry && entry.note ? `; ${entry.note}` : "";
-    const says = best ? `; says ${best.label} ${percent(best.number)}${chance}` : "";
+    const says = best ? `; top-1: ${best.label} ${percent(best.number)}${chance}` : "";
     return `${which}${says}${made}`;
   }
 
@@ -484,22 +483,22 @@ export class Grid extends View {
     }));
   }
 
-  /** Sentences about what the panels have in common and what not. */
+  /** Notes on what the panels have in common and where they differ. */
   notes() {
     const steps = this.last();
     const out = this.panels.filter(({ model }) => model.steps < steps).map(({ model }) => {
       const its = model.steps === 1 ? "1 step" : `${model.steps} steps`;
-      return `${model.name} has ${its}; at later steps its last one stands.`;
+      return `${model.name} has ${its}; later steps repeat the last one.`;
     });
     out.push(this.scaleNote(steps));
     if (new Set(this.panels.map((panel) => panel.model.geometry.seen.join())).size > 1) {
-      out.push("The networks saw different parts of the picture; agreement counts only what both of a pair saw.");
+      out.push("The networks saw different parts of the picture; agreement covers only what both of a pair saw.");
     }
     const dark = this.panels.filter((panel) => this.isSparse(panel)).map((panel) => panel.model.name);
     if (dark.length) {
       out.push(
-        `${dark.join(", ")}: 99 % of the cells lie in the lowest quarter of the range, so the map looks dark;`,
-        "it is a few strong cells. A higher opacity shows them alone; the rank correlation and the top 10 % do not",
+        `${dark.join(", ")}: 99 % of the cells lie in the lowest quarter of the range, so the map looks dark`,
+        "except for a few strong cells. A higher opacity isolates them; the rank correlation and the top 10 % do not",
         "depend on the range.",
       );
     }
@@ -523,7 +522,7 @@ export class Grid extends View {
   }
 
   /**
-   * Whether a panel shows an attribution with a few cells far above all others, as those to the input have them.
+   * Whether a panel shows an attribution with a few cells far above all others, as input attributions often do.
    * @param {Panel} panel
    */
   isSparse(panel) {

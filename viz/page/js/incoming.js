@@ -1,5 +1,5 @@
-// Files on their way into the picture input. The host's own check goes by the ending of a name: without one that it
-// knows a picture would be turned away in the browser. Here such a file passes, and the server looks at what is in it.
+// Files on their way into the picture input. Gradio checks the extension of a file name and would reject a picture
+// without a known one in the browser. Here such a file passes, and the server checks its content.
 
 /** @param {Iterable<File>} files */
 function transfer(files) {
@@ -12,7 +12,7 @@ function transfer(files) {
 const hasPicture = (files) => [...files].some((file) => file.type.startsWith("image/"));
 
 /**
- * The files as they are to be handed on.
+ * The files to pass on.
  * @param {FileList | File[]} files
  */
 function passing(files) {
@@ -29,8 +29,8 @@ const drop = (target, dataTransfer) => (
 );
 
 /**
- * Look at every file that is chosen, dropped or pasted.
- * @param {(sentence: string) => void} say Tell the person why something cannot be shown.
+ * Watch every file that is chosen, dropped or pasted.
+ * @param {(sentence: string) => void} say Show why something cannot be shown.
  */
 export function watchFiles(say) {
   document.addEventListener("change", (event) => {
@@ -39,8 +39,8 @@ export function watchFiles(say) {
     input.files = passing(input.files).files;
   }, true);
 
-  // A drop is always handed on as a copy: over a shown picture the host looks at the files only after it has cleared
-  // the picture, when the browser has already taken them back.
+  // A drop is always passed on as a copy. Over a shown picture, Gradio reads the files only after it has cleared the
+  // picture, when the browser has already released them.
   document.addEventListener("drop", (event) => {
     const target = /** @type {Element} */ (event.target);
     if (!event.isTrusted || !target.closest("#picture") || !event.dataTransfer.files.length) return;
@@ -52,7 +52,7 @@ export function watchFiles(say) {
     else drop(target, passing(event.dataTransfer.files));
   }, true);
 
-  // Ctrl+V: a copied picture, or a file that was copied in a folder. Text goes where the cursor is.
+  // Ctrl+V: a copied picture, or a file that was copied in a folder. Text is pasted at the cursor.
   document.addEventListener("paste", (event) => {
     const files = event.clipboardData ? [...event.clipboardData.files] : [];
     const target = /** @type {Element} */ (event.target);

@@ -1,5 +1,5 @@
-// What lies beside a map: the kernel of a chosen cell at its true reach, the directions of all kernels, and the bars of
-// a channel vector.
+// What accompanies a map: the kernel of a chosen cell at its true extent, the directions of all kernels, and the bars
+// of a channel vector.
 import { isInside } from "./map_spec.js";
 import {
   cellAt, cellsBox, clamp, kernelPulls, kernelTaps, lutColour, numberText, rangeOf, symmetric,
@@ -17,7 +17,7 @@ import { make } from "./view.js";
 /** @typedef {[number, number]} Cell Row and column. */
 
 /**
- * The kernel that belongs to a stop: that of the module whose map, of this name, is shown, or the stop's own.
+ * The kernel of a stop: that of the module whose map (of this name) is shown, or the stop's own.
  * @type {(data: ViewerMessage, frame: import("./types").FrameEntry, name: string) => KernelNow | null}
  */
 export function kernelOf(data, frame, name) {
@@ -74,7 +74,7 @@ export function drawKernel(pen, geometry, now, cell, lut) {
 }
 
 /**
- * Draw where all kernels pull, one arrow or hue a cell; the longest arrow fills its cell.
+ * Draw the directions of all kernels, one arrow or hue per cell; the longest arrow fills its cell.
  * @type {(pen: Pen, geometry: Geometry, now: KernelNow, how: "arrows" | "hue") => void}
  */
 export function drawDirections(pen, geometry, { kernel, map }, how) {
@@ -113,12 +113,12 @@ export function kernelWords(geometry, { kernel, map }, cell) {
   const [low, high] = rangeOf(kernelTaps(geometry, kernel, map, cell).map((tap) => tap.value));
   const [least, most] = kernel.bounds;
   const bounds = least === null || most === null ? "" : ` of ${numberText(least)} to ${numberText(most)}`;
-  const middle = neutral === 1 ? "1 is plain convolution" : "0 weighs nothing";
+  const middle = neutral === 1 ? "1 is plain convolution" : "0 is no weight";
   const what = low === neutral && high === neutral ? `exactly ${numberText(neutral)}` : middle;
   const place = `cell row ${cell[0] + 1}, column ${cell[1] + 1}`;
   const range = `${numberText(low)} to ${numberText(high)}${bounds} (${unit})`;
   const together = reach !== null && reach > dilation
-    ? ` Dashed: what this and the levels before reach together, ${reach} cells to each side.` : "";
+    ? ` Dashed: joint reach of this and the previous levels, ${reach} cells to each side.` : "";
   return `${lead}: ${place} has ${range}; ${what}.${together}`;
 }
 
@@ -139,7 +139,7 @@ export function kernelSquares(geometry, now, cell, lut) {
 }
 
 /**
- * The middle of the cell beside a point's, or of the middle cell where there is no point yet. The move is to the right
+ * The centre of the cell beside a point's, or of the middle cell if there is no point yet. The move is to the right
  * and down, -1, 0 or 1 each.
  * @type {(geometry: Geometry, map: Cells, point: Point | null, move: [number, number]) => Point}
  */
@@ -165,7 +165,7 @@ function baseOf({ neutral, values }) {
 }
 
 /**
- * Draw a vector as bars, by index and sorted, as many screen pixels wide.
+ * Draw a vector as bars, by index and sorted, on a canvas of that many screen pixels.
  * @type {(canvas: HTMLCanvasElement, vector: Vector, wide: number, ink: string) => void}
  */
 export function drawVector(canvas, vector, wide, ink) {
@@ -212,5 +212,5 @@ export function vectorWords(vector) {
   const [low, high] = rangeOf(values).map(numberText);
   const dashed = `dashed: ${neutral === null ? "" : "neutral "}${numberText(baseOf(vector))}`;
   const lists = `${values.length} channels, left by index, right sorted`;
-  return `${title} (${unit}), ${lists}: ${low} to ${high}; ${dashed}. The tab Channels below has each channel.`;
+  return `${title} (${unit}), ${lists}: ${low} to ${high}; ${dashed}. See the tab Channels below for each channel.`;
 }

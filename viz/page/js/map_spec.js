@@ -1,16 +1,16 @@
-// Map specifications: the grammar of viz/core/map_spec.py, and the one place that takes names of maps apart.
+// Map specifications: the grammar of viz/core/map_spec.py, and the only place that parses names of maps.
 import { BASELINES, DERIVED, LONGEST, METHODS, OUTPUTS } from "./known.js";
 
 /** @typedef {import("./types").MapSpec} MapSpec */
 
 /** The map of the output for the chosen class: of a classifier its class map. */
 export const CLASS_MAP = "cam";
-/** What the list of maps offers beside maps: at each stop the map that the story shows there. */
+/** An entry of the list of maps besides maps: at each stop, the map of the guided walkthrough. */
 export const STORY = "story";
 
 const OWN_NAMES = [CLASS_MAP, "attention", "feature"];
 
-// A word's character is a letter, a digit or "_" of any script, as in Python; a tap is not of digits alone.
+// A word character is a letter, a digit or "_" of any script, as in Python; a tap is never digits only.
 const WORD = "[\\p{L}\\p{N}_]";
 const MORE = "[\\p{L}\\p{N}_.-]*";
 const TAP = `(?=${MORE}(?!\\p{Nd})${WORD})${WORD}${MORE}`;
@@ -125,7 +125,7 @@ export function labelOf(text) {
 }
 
 /**
- * Whether a map was captured inside a module, or follows from what was.
+ * Whether a map was captured inside a module, or is derived from such a value.
  * @type {(text: string, path: string) => boolean}
  */
 export function isInside(text, path) {
@@ -134,7 +134,7 @@ export function isInside(text, path) {
 }
 
 /**
- * What the figure builder calls a map at a step. The map of the output, a class map or another, is of the chosen class:
+ * The figure builder's name for a map at a step. The map of the output, a class map or another, is of the chosen class:
  * its number, or "best".
  * @type {(text: string, step: number, chosen: string, output: string) => string}
  */

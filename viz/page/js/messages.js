@@ -1,4 +1,4 @@
-// How the messages from the server are decoded. Their shapes are those of viz/page/messages.py.
+// Decoding of messages from the server. Their shapes are defined in viz/page/messages.py.
 import { tapName } from "./map_spec.js";
 
 /** @typedef {import("./types").KernelEntry} Kernel */
@@ -40,7 +40,7 @@ export function decodePalettes(palettes) {
 }
 
 /**
- * Fill in all values of a viewer's message and add every tap of its kernels as a map.
+ * Fill in all values of a viewer's message and add every kernel element as a map.
  * @param {ViewerMessage} message
  */
 export function decodeViewer(message) {
@@ -50,7 +50,7 @@ export function decodeViewer(message) {
 }
 
 /**
- * Every tap of a kernel as a map of its own, a view of values that were sent once.
+ * Every element of a kernel as a map of its own, a view of the values of the kernel.
  * @type {(kernel: Kernel) => MapEntry[]}
  */
 function tapMaps(kernel) {

@@ -1,6 +1,6 @@
 // Sampling, scales, colours, boxes, kernels: pure functions, no DOM. They repeat the operations of viz/geometry.py,
 // viz/core/heatmap.py, viz/core/kernels.py and viz/measures/localization/boxes.py, so that the screen and an exported
-// figure show the same picture; tests compare the two.
+// figure show the same picture. Tests compare the two.
 
 /** @typedef {import("./types").GeometryEntry} Geometry */
 /** @typedef {import("./types").Cells} Cells */
@@ -48,7 +48,7 @@ export function numberText(value) {
 export const percent = (share) => (100 * share).toFixed(1) + " %";
 
 /**
- * Smallest and largest value; [0, 0] where there is none. NaN does not count.
+ * Smallest and largest value, ignoring NaN; [0, 0] if there is none.
  * @type {(values: ArrayLike<number>) => Scale}
  */
 export function rangeOf(values) {
@@ -77,7 +77,7 @@ export function rangeOver(arrays) {
 const EDGES = [[1, 3], [0, 2]];
 
 /**
- * A coordinate of the picture in the network's input; axis 0 is y, 1 is x.
+ * Map a picture coordinate to the network's input; axis 0 is y, 1 is x.
  * @type {(geometry: Geometry, axis: number, value: number) => number}
  */
 export function toNetwork({ seen, placed }, axis, value) {
@@ -86,7 +86,7 @@ export function toNetwork({ seen, placed }, axis, value) {
 }
 
 /**
- * A coordinate of the network's input in the picture.
+ * Map a coordinate of the network's input to the picture.
  * @type {(geometry: Geometry, axis: number, value: number) => number}
  */
 export function toPicture({ seen, placed }, axis, value) {
@@ -109,7 +109,7 @@ export const seesAll = ({ seen, picture }) => (
 );
 
 /**
- * [row, column] of the cell of an h x w map under a point; null where the network saw nothing.
+ * [row, column] of the cell of an h x w map under a point; null outside the input crop.
  * @type {(geometry: Geometry, point: Point, h: number, w: number) => [number, number] | null}
  */
 export function cellAt(geometry, point, h, w) {
@@ -135,8 +135,8 @@ export function cellsBox(geometry, r0, c0, r1, c1, rows, columns) {
 }
 
 /**
- * A point moved by arrow keys (-1, 0 or 1 to the right and down), a fortieth of the picture at a time and inside it;
- * from its middle at first. `full` is the picture's height and width.
+ * A point moved by arrow keys (-1, 0 or 1 to the right and down) by a fortieth of the picture, clipped to it; starts at
+ * its centre. `full` is the picture's height and width.
  * @type {(point: Point | null, move: [number, number], full: [number, number]) => Point}
  */
 export function movedPoint(point, move, full) {
@@ -146,7 +146,7 @@ export function movedPoint(point, move, full) {
 }
 
 /**
- * The rectangle between two corners on whole pixels; null where it is empty.
+ * The rectangle between two corners, on whole pixels; null if empty.
  * @type {(a: Point, b: Point) => Box | null}
  */
 export function boxBetween(a, b) {
@@ -168,7 +168,7 @@ function cubic(d) {
 }
 
 /**
- * Places of picture coordinates among the cells of one axis of a map; the centre of the first cell is 0.
+ * Positions of picture coordinates in cells along one axis of a map; the centre of the first cell is 0.
  * @type {(geometry: Geometry, axis: number, cells: number, points: ArrayLike<number>) => Float64Array}
  */
 export function cellPositions({ seen, placed, network }, axis, cells, points) {
@@ -179,7 +179,7 @@ export function cellPositions({ seen, placed, network }, axis, cells, points) {
 }
 
 /**
- * Cells and weights that sample these places; edges are repeated.
+ * Cells and weights that sample these positions; edges are repeated.
  * @type {(positions: Float64Array, cells: number, interpolation: Interpolation) => Taps}
  */
 export function tapsAt(positions, cells, interpolation) {
@@ -232,10 +232,10 @@ export function axisTaps(geometry, axis, cells, pixels, interpolation) {
  * @param {Cells} map
  * @param {Taps} rows
  * @param {Taps} columns
- * @param {Float32Array} out Takes the samples, from `start` on, `stride` from row to row.
+ * @param {Float32Array} out Receives the samples, from `start` on, with `stride` from row to row.
  * @param {number} start
  * @param {number} stride
- * @param {Scale} range Results are kept inside.
+ * @param {Scale} range Results are clipped to it.
  */
 export function resample({ values, w }, rows, columns, out, start, stride, [low, high]) {
   const line = new Float64Array(w);
@@ -257,7 +257,7 @@ export function resample({ values, w }, rows, columns, out, start, stride, [low,
 }
 
 /**
- * The map at the pixel centres of a width x height rendering; NaN where the network saw nothing.
+ * The map at the pixel centres of a width x height rendering; NaN outside the input crop.
  * @param {Cells} map
  * @param {Geometry} geometry
  * @param {number} width
@@ -268,7 +268,7 @@ export function sampleMap(map, geometry, width, height, interpolation) {
   const rows = axisTaps(geometry, 0, map.h, height, interpolation);
   const columns = axisTaps(geometry, 1, map.w, width, interpolation);
   const out = new Float32Array(width * height).fill(NaN);
-  // Cubic overshoot is clipped: a colour never stands for a value that no cell has.
+  // Cubic overshoot is clipped, so that no colour shows a value beyond those of the cells.
   const range = interpolation === "bicubic" ? rangeOf(map.values) : [-Infinity, Infinity];
   resample(map, rows, columns, out, rows.first * width + columns.first, width, /** @type {Scale} */ (range));
   return out;
@@ -277,7 +277,7 @@ export function sampleMap(map, geometry, width, height, interpolation) {
 // ---------------------------------------------------------------- scales and colours
 
 /**
- * The numbers between which the colours of a map run.
+ * The values at the ends of a map's colour scale.
  * @param {{ values: Float32Array, bounds: [number | null, number | null] }} map
  * @param {"raw" | "image" | "steps" | "fixed"} mode
  * @param {{ values: Float32Array }[]} together Maps that share the scale, for "steps".
@@ -292,7 +292,7 @@ export function scaleFor(map, mode, together, fixed) {
 }
 
 /**
- * A diverging palette has its middle on the neutral value: the scale reaches equally far to both sides.
+ * Centre a scale on the neutral value, for a diverging palette.
  * @type {(scale: Scale, neutral: number) => Scale}
  */
 export function symmetric(scale, neutral) {
@@ -301,7 +301,7 @@ export function symmetric(scale, neutral) {
 }
 
 /**
- * Lay sampled values over RGBA pixels of the photo.
+ * Blend sampled values over RGBA pixels of the photo.
  * @param {Uint8ClampedArray} photo
  * @param {Float32Array} values NaN leaves the photo.
  * @param {Scale} scale
@@ -331,7 +331,7 @@ export function blend(photo, values, scale, lut, opacity, out) {
 }
 
 /**
- * Colour of one value; the middle of the palette where the scale has no extent.
+ * Colour of one value; the middle of the palette if the scale is empty.
  * @type {(lut: Uint8Array, scale: Scale, value: number) => [number, number, number]}
  */
 export function lutColour(lut, scale, value) {
@@ -344,7 +344,7 @@ export function lutColour(lut, scale, value) {
 // ---------------------------------------------------------------- boxes
 
 /**
- * Mask of the values at or above a threshold (0..1 of their range); null where the map is flat.
+ * Mask of the values at or above a threshold (0..1 of their range); null for a constant map.
  * @type {(values: Float32Array, threshold: number) => Uint8Array | null}
  */
 export function maskAt(values, threshold) {
@@ -357,7 +357,7 @@ export function maskAt(values, threshold) {
 }
 
 /**
- * The connected part (8 neighbours) of a mask round a pixel, in pixels of the mask; the part's pixels become 2.
+ * Bounds of the connected component (8 neighbours) of a mask at a pixel, in mask pixels; its pixels are set to 2.
  * @type {(mask: Uint8Array, values: Float32Array, width: number, start: number) => PartBox}
  */
 function partAt(mask, values, width, start) {
@@ -388,7 +388,7 @@ function partAt(mask, values, width, start) {
 }
 
 /**
- * Rectangles round the connected parts of a map where it is at least a threshold, largest first, in picture pixels.
+ * Bounding boxes of the connected components of a map at or above a threshold, largest first, in picture pixels.
  * @param {Float32Array} values width x height samples.
  * @param {number} width
  * @param {number} height
@@ -459,7 +459,7 @@ export function iouFilter(entries) {
  * @property {number} column
  * @property {number} value
  * @property {Box} box
- * @property {boolean} inside Whether it lies in the input, not in the padding.
+ * @property {boolean} inside Whether it lies in the input rather than in the padding.
  */
 
 /**
@@ -489,7 +489,7 @@ export function kernelTaps(geometry, { k, dilation, stride }, { h, w, values }, 
 }
 
 /**
- * Which way each cell's kernel pulls: 2 x h x w, x to the right and y down.
+ * Direction of each cell's kernel: 2 x h x w, x to the right and y down.
  * @type {(kernel: Pick<Kernel, "k" | "neutral">, map: Cells) => Float32Array}
  */
 export function kernelPulls({ k, neutral }, { h, w, values }) {

@@ -1,4 +1,4 @@
-// Where the views meet the page: the only module that knows what Gradio's HTML component gives to a script.
+// Connects the views with the page: the only module that knows what Gradio's HTML component passes to a script.
 import { mount as mountGrid } from "./grid.js";
 import { watchFiles } from "./incoming.js";
 import { MESSAGE_VERSION } from "./known.js";
@@ -7,7 +7,7 @@ import { mount as mountViewer } from "./viewer.js";
 /** @typedef {import("./view.js").Host} Host */
 
 /**
- * @typedef {object} Component What Gradio gives.
+ * @typedef {object} Component What Gradio passes.
  * @property {HTMLElement} element
  * @property {{ value: string, extra: string }} props
  * @property {(event: string, detail: object) => void} trigger
@@ -15,7 +15,7 @@ import { mount as mountViewer } from "./viewer.js";
  */
 
 /**
- * A message, or null where there is none.
+ * A message, or null if there is none.
  * @param {string} text
  */
 function parsed(text) {
@@ -27,7 +27,7 @@ function parsed(text) {
 }
 
 /**
- * What the page gives to a view.
+ * The host of a view.
  * @type {(component: Component) => Host}
  */
 const hostOf = ({ trigger }) => ({
@@ -46,14 +46,14 @@ const hostOf = ({ trigger }) => ({
 });
 
 /**
- * Show a view in a component and hand it what the server sends.
+ * Show a view in a component and pass it the messages of the server.
  * @param {Component} component
  * @param {typeof mountViewer | typeof mountGrid} mount
  */
 function attach(component, mount) {
   const { element, props, watch } = component;
   const view = mount(element, null, hostOf(component));
-  // The server may have been renewed since this page was loaded.
+  // The server may have been updated since this page was loaded.
   const current = (/** @type {string} */ text) => {
     const message = parsed(text);
     if (!message || message.message_version === MESSAGE_VERSION) return message;
@@ -77,7 +77,7 @@ export function viewer(component) {
   const view = attach(component, mountViewer);
   watchChannels(component.trigger);
   const { dataset } = document.documentElement;
-  if (dataset.incoming) return; // once, however often the viewer is built
+  if (dataset.incoming) return; // only once, however often the viewer is built
   dataset.incoming = "watched";
   watchFiles((sentence) => view.say(sentence));
 }

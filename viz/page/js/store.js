@@ -1,17 +1,17 @@
 // All state of a mounted view, and values that are computed once.
 
-/** @typedef {(changed: Set<string>) => void} Listener Called with the names of what has changed. */
+/** @typedef {(changed: Set<string>) => void} Listener Called with the names of the changed values. */
 
 /**
  * @template {Record<string, any>} State
  * @typedef {object} Store
- * @property {() => Readonly<State>} get The state now; a later change makes another object.
+ * @property {() => Readonly<State>} get The current state; a later change creates a new object.
  * @property {(changes: Partial<State>) => void} set Change values and call the listeners, once for all of them.
  * @property {(listener: Listener) => (() => void)} subscribe Listen; the returned function stops it.
  */
 
 /**
- * A store with these values; no other names can be set later.
+ * Create a store with these values; no other names can be set later.
  * @template {Record<string, any>} State
  * @param {State} initial
  * @returns {Store<State>}
@@ -40,12 +40,12 @@ export function createStore(initial) {
 
 /**
  * @typedef {object} Memo
- * @property {<Value>(key: string, compute: () => Value) => Value} of The value of a key, computed where it is not held.
+ * @property {<Value>(key: string, compute: () => Value) => Value} of The value of a key, computed if missing.
  * @property {() => void} clear Forget all values.
  */
 
 /**
- * Values by key; of more than `limit` the oldest goes.
+ * Values by key; beyond `limit` the oldest is dropped.
  * @type {(limit: number) => Memo}
  */
 export function createMemo(limit) {

@@ -9,7 +9,7 @@ export type Floats = string;
  * Attributes:
  *     picture, network: height and width.
  *     seen: x0, y0, x1, y1 in picture pixels: what the network saw.
- *     placed: x0, y0, x1, y1 in network pixels: where that lies in the input.
+ *     placed: the same region as x0, y0, x1, y1 in network pixels.
  */
 export interface GeometryEntry {
   mode: string;
@@ -31,7 +31,7 @@ export interface Cells {
 }
 
 /**
- * Kernels of every cell at one step: k * k planes of `h` rows of `w`, or `same` as at the step before.
+ * Kernels of all cells at one step: k * k planes of `h` rows of `w`, or `same` if equal to the step before.
  */
 export interface KernelCells {
   step: number;
@@ -47,9 +47,9 @@ export interface KernelCells {
  *
  * Attributes:
  *     name: as `viz.core.map_spec` prints it, without class and step.
- *     group: heading in the list of maps. share: entries with the same text hold the same quantity.
- *     bounds: range of the operation; null is unbounded.
- *     p: the number beside the class at each step. cls: class of an attribution. note: how that was made.
+ *     group: heading in the list of maps. share: the same text in entries that hold the same quantity.
+ *     bounds: range of the operation; null means unbounded.
+ *     p: the number beside the class at each step. cls: class of an attribution. note: its settings.
  */
 export interface MapEntry {
   name: string;
@@ -69,11 +69,11 @@ export interface MapEntry {
 }
 
 /**
- * A kernel at every cell and step.
+ * The kernels of a module at every cell and step.
  *
  * Attributes:
  *     path: of the module. dilation, stride: in cells.
- *     reach: cells to each side that this and the levels before reach together.
+ *     reach: cells to each side that this level and those before it reach together.
  */
 export interface KernelEntry {
   name: string;
@@ -92,8 +92,10 @@ export interface KernelEntry {
 }
 
 /**
- * One class of one step: `number` is a classifier's probability, the share of the cells of a dense answer, or the
- * score of the best object.
+ * One class at one step.
+ *
+ * Attributes:
+ *     number: a probability, the share of the cells of a dense answer, or the score of the best object.
  */
 export interface PredictionEntry {
   class_index: number;
@@ -102,11 +104,11 @@ export interface PredictionEntry {
 }
 
 /**
- * What the page calls the output.
+ * Names of the output on the page.
  *
  * Attributes:
- *     name: of its map, null where it has none. title: of that map, in words.
- *     number: what the number beside a class is; empty where there are no classes.
+ *     name: of its map, null if it has none. title: of that map, in words.
+ *     number: meaning of the number beside a class; empty without classes.
  */
 export interface OutputEntry {
   name: string | null;
@@ -131,7 +133,7 @@ export interface VectorEntry {
  * One stop of the slider; several may lie in one computation step.
  *
  * Attributes:
- *     top: best class first. show: name of the story's map. kernel: name of the kernel that a click opens.
+ *     top: best class first. show: name of the map of this stop. kernel: name of the kernel that a click opens.
  */
 export interface FrameEntry {
   step: number;
@@ -148,7 +150,7 @@ export interface FrameEntry {
  * The picture.
  *
  * Attributes:
- *     src: data URI of the copy that is drawn on. width, height: of that copy.
+ *     src: data URI of the displayed copy. width, height: of that copy.
  *     full: height and width of the picture itself.
  */
 export interface PictureEntry {
@@ -162,7 +164,7 @@ export interface PictureEntry {
 }
 
 /**
- * The model that is looked at.
+ * The model shown.
  */
 export interface ModelEntry {
   name: string;
@@ -170,7 +172,7 @@ export interface ModelEntry {
 }
 
 /**
- * What every message has.
+ * Fields of every message.
  */
 export interface Message {
   message_version: 1;
@@ -180,7 +182,7 @@ export interface Message {
  * A picture with all maps of all its steps.
  *
  * Attributes:
- *     missing: what is said where a map has no value at a step.
+ *     missing: text for a map without a value at a step.
  *     pick, show: class and map to show first. palettes: 256 RGB colours each, base64.
  */
 export interface ViewerMessage {
@@ -201,7 +203,7 @@ export interface ViewerMessage {
 }
 
 /**
- * Further maps for what the viewer shows, which `key` names.
+ * Further maps for the trace in the viewer, which `key` identifies.
  */
 export interface MoreMaps {
   message_version: 1;
@@ -212,11 +214,11 @@ export interface MoreMaps {
 }
 
 /**
- * A sentence; what was shown before stays.
+ * An error; the viewer keeps what it shows.
  *
  * Attributes:
- *     refused: the uploaded file that cannot be shown, by the two last parts of its path.
- *     mark: tells a second refusal of the same file from the first.
+ *     refused: the uploaded file that cannot be shown, by the last two parts of its path.
+ *     mark: distinguishes a second refusal of the same file from the first.
  */
 export interface ErrorMessage {
   message_version: 1;
@@ -226,10 +228,10 @@ export interface ErrorMessage {
 }
 
 /**
- * What a column says of its model.
+ * The model of a column.
  *
  * Attributes:
- *     top: best class of each step, null where it names none. pick: map to show first.
+ *     top: best class of each step, null if there is none. pick: map to show first.
  */
 export interface ColumnHead {
   title: string;
@@ -241,7 +243,7 @@ export interface ColumnHead {
 }
 
 /**
- * A model of the grid or, where the message says `kind: "maps"`, one map of one model.
+ * One model of the grid or, in a message with `kind: "maps"`, one map of one model.
  */
 export interface Column {
   title: string;
@@ -255,10 +257,10 @@ export interface Column {
 }
 
 /**
- * What only some grids have.
+ * Fields of some grids only.
  *
  * Attributes:
- *     methods: name and words of the attributions that were computed.
+ *     methods: name and title of the attributions that were computed.
  */
 export interface GridMore {
   kind?: "maps";
@@ -268,7 +270,7 @@ export interface GridMore {
 }
 
 /**
- * A picture with the maps of several columns side by side.
+ * A picture with the maps of several columns, side by side.
  */
 export interface GridMessage {
   message_version: 1;
@@ -290,7 +292,7 @@ export interface MoreAttributions {
 }
 
 /**
- * Why the grid no longer shows what stands above it; "" where it does.
+ * Why the grid no longer matches the picture above it; "" if it does.
  */
 export interface StaleMessage {
   message_version: 1;

@@ -1,4 +1,4 @@
-// What the viewer and the grid have in common: their state and its controls, the picture, steps, keys, the own box.
+// What the viewer and the grid have in common: state and controls, picture, steps, keys, and the user's own box.
 import { BoxEditor, LIGHT } from "./box_editor.js";
 import { pixelsOf } from "./canvas.js";
 import { decodePalettes } from "./messages.js";
@@ -13,21 +13,21 @@ import { createMemo, createStore } from "./store.js";
 /** @typedef {HTMLInputElement | HTMLSelectElement} Control */
 
 /**
- * @typedef {object} Host What the page gives to a view.
- * @property {(event: string, detail: object) => void} send Tell the server of an event.
+ * @typedef {object} Host What the page provides to a view.
+ * @property {(event: string, detail: object) => void} send Report an event to the server.
  * @property {(src: string, done: (image: CanvasImageSource) => void, failed: () => void) => void} picture Decode one.
  * @property {(call: () => void) => void} frame Call before the next frame is drawn.
- * @property {(milliseconds: number, call: () => void) => (() => void)} every Call again and again, until stopped.
+ * @property {(milliseconds: number, call: () => void) => (() => void)} every Call repeatedly, until stopped.
  */
 
-/** @typedef {Cells & { entry: MapEntry, key: string }} Drawn A map at a step; `key` tells it from all others. */
+/** @typedef {Cells & { entry: MapEntry, key: string }} Drawn A map at a step; `key` is unique. */
 
 const MOVES = /** @type {Record<string, [number, number]>} */ (
   { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }
 );
 
 /**
- * An element of a class and a text.
+ * An element with a class and a text.
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag
  * @param {string} name Class, "" for none.
@@ -76,9 +76,9 @@ export class View {
    * @param {HTMLElement} element Holds the view's template.
    * @param {string} prefix Of the template's class names.
    * @param {Host} host
-   * @param {string[]} controls Names of the inputs and lists that hold a value of the state, which the template sets.
+   * @param {string[]} controls Names of the inputs and lists that hold values of the state, set by the template.
    * @param {Record<string, any>} state Further state.
-   * @param {number} remembered Values that are kept once they are computed.
+   * @param {number} remembered How many computed values are kept.
    */
   constructor(element, prefix, host, controls, state, remembered) {
     this.host = host;
@@ -91,7 +91,7 @@ export class View {
     this.store = createStore(/** @type {Record<string, any>} */ ({ ...common, ...chosen, ...state }));
     this.memo = createMemo(remembered);
     this.queued = false;
-    /** Names of state whose change leaves the drawn maps as they are. */
+    /** Names of state values that do not affect the drawn maps. */
     this.light = new Set(["awaited", "luts", ...LIGHT]);
     this.store.subscribe((changed) => this.changed(changed));
     for (const name of controls) {
@@ -161,7 +161,7 @@ export class View {
   // -------------------------------------------------------------- a picture and its maps
 
   /**
-   * Show a message with decoded maps as soon as its picture is decoded, unless another one comes meanwhile.
+   * Show a message with decoded maps once its picture is decoded, unless a newer one has come by then.
    * @param {any} data
    */
   load(data) {
@@ -199,7 +199,7 @@ export class View {
   }
 
   /**
-   * Prepare the page for a message; returns what changes of the state. `before` is the message shown so far, or null,
+   * Prepare the page for a message; returns changes of the state. `before` is the message shown so far, or null,
    * and `isSame` says whether it had the same picture.
    * @type {(data: any, before: any, isSame: boolean) => object}
    */
@@ -208,7 +208,7 @@ export class View {
   }
 
   /**
-   * Tell the person something.
+   * Show a sentence.
    * @param {string} text
    */
   say(text) {
@@ -253,7 +253,7 @@ export class View {
   }
 
   /**
-   * Act on a key, which is a move where it is an arrow; returns whether it means something here.
+   * Act on a key; `move` is that of an arrow key. Returns whether the key was handled.
    * @type {(event: KeyboardEvent, move: [number, number] | undefined) => boolean}
    */
   pressed(event, move) {
@@ -279,8 +279,8 @@ export class View {
   /**
    * Boxes of a map at the threshold, computed once.
    * @param {Drawn} map
-   * @param {(width: number, height: number) => Float32Array} bilinear Samples at the size of the large copy: boxes are
-   *   those of `viz.boxes`, whatever is drawn.
+   * @param {(width: number, height: number) => Float32Array} bilinear Samples at the size of the large copy, so that
+   *   boxes equal those of `viz.boxes`, whatever is drawn.
    * @param {"largest" | "all"} components
    * @param {number} minArea Smallest part, as a share of the picture.
    */
@@ -302,7 +302,7 @@ export class View {
   }
 
   /**
-   * Draw what lies over the maps at once: it follows the pointer.
+   * Draw the overlay immediately: it follows the pointer.
    * @param {Set<string>} changed
    */
   touched(changed) {}

@@ -1,5 +1,5 @@
 // The viewer: one message brings the picture and all maps of all steps; everything after that happens here, without a
-// call to the server. A stop is one place of the slider, counted from 1; several may lie in one computation step.
+// call to the server. A stop is one position of the slider, counted from 1; several may lie in one computation step.
 import { COLOURS, drawPicture, gradient, OWN, Pen, shrunk } from "./canvas.js";
 import {
   drawDirections, drawKernel, drawVector, kernelOf, kernelSquares, kernelWords, nextCell, vectorWords,
@@ -25,9 +25,9 @@ const CONTROLS = [
   "map", "class", "scale", "low", "high", "palette", "interp", "opacity", "crop", "showkernel", "directions",
   "showbox", "threshold", "components", "minarea", "outline", "allsteps", "filter", "draw",
 ];
-/** The list of classes offers each step's best beside the classes. */
+/** An entry of the list of classes besides classes: the best class of each step. */
 const BEST = "best";
-/** What the strip of small pictures depends on. */
+/** State that the strip of thumbnails depends on. */
 const STRIP = ["map", "class", "scale", "palette", "interp", "opacity", "low", "high"];
 const PLAY_MILLISECONDS = 900;
 
@@ -35,13 +35,13 @@ const PLAY_MILLISECONDS = 900;
 const hasStory = (data) => data.frames.some((frame) => frame.show);
 
 /**
- * Number of a stop's best class; null of an output without classes.
+ * Number of a stop's best class; null for an output without classes.
  * @param {Frame} frame
  */
 const bestOf = (frame) => frame.top[0]?.class_index ?? null;
 
 /**
- * Whether a map is one of a class, and not of an output without classes.
+ * Whether a map belongs to a class, rather than to an output without classes.
  * @param {MapEntry} map
  */
 const hasClass = (map) => map.kind === CLASS_MAP && map.class_index !== null;
@@ -62,7 +62,7 @@ export class Viewer extends View {
    * @param {Host} host
    */
   constructor(element, host) {
-    // `wish` is the map that the person chose last: a model without it shows its class map; the next may have it.
+    // `wish` is the map that the user chose last. A model without it shows its class map; the next may have it.
     super(element, "sl", host, CONTROLS, { wish: null, point: null, playing: false }, 48);
     this.light.add("point");
     this.drawnStrip = "";
@@ -82,7 +82,7 @@ export class Viewer extends View {
   // -------------------------------------------------------------- messages
 
   /**
-   * Take a message of the server.
+   * Receive a message from the server.
    * @param {ViewerMessage | ErrorMessage | null} message
    */
   receive(message) {
@@ -98,7 +98,7 @@ export class Viewer extends View {
   }
 
   /**
-   * Take further maps for what is already shown: another class, a channel's feature maps.
+   * Receive further maps for what is already shown: another class, a channel's feature maps.
    * @param {MoreMaps | ErrorMessage | null} message
    */
   extend(message) {
@@ -122,7 +122,7 @@ export class Viewer extends View {
     this.root.scrollIntoView({ block: "start", behavior: "smooth" });
   }
 
-  /** @param {string} text A sentence about a refused file; "" takes it away. */
+  /** @param {string} text A sentence about a refused file; "" removes it. */
   say(text) {
     this.write({ banner: text });
     this.hide({ banner: !text });
@@ -148,19 +148,19 @@ export class Viewer extends View {
     return {
       stop: Math.min(isAgain ? this.state.stop : first, stops),
       ...(isSame ? {} : { point: null }),
-      // A model's own story comes first.
+      // A model's own walkthrough comes first.
       ...this.offerMaps(data, !isAgain && hasStory(data) ? STORY : this.state.map),
     };
   }
 
   /**
-   * Offer the maps and classes of a message; returns which of them are chosen, after the map chosen last.
+   * List the maps and classes of a message; returns which of them are chosen, given the map chosen last.
    * @type {(data: ViewerMessage, last: string) => { map: string, class: string, palette: string }}
    */
   offerMaps(data, last) {
     const classes = data.maps.filter((map) => map.kind === CLASS_MAP);
     const others = data.maps.filter((map) => map.kind !== CLASS_MAP);
-    const story = hasStory(data) ? [new Option("as the story goes", STORY)] : [];
+    const story = hasStory(data) ? [new Option("guided walkthrough", STORY)] : [];
     const outputs = classes.length ? [new Option(data.output.title, CLASS_MAP)] : [];
     const list = this.find("map");
     list.replaceChildren(...story, ...outputs, ...groupedOptions(others, (m) => m.title));
@@ -216,7 +216,7 @@ export class Viewer extends View {
   }
 
   /**
-   * The map that a stop shows; null where it has no value there.
+   * The map that a stop shows; null if it has no value there.
    * @returns {Drawn | null}
    */
   mapAt(stop = this.state.stop) {
@@ -247,7 +247,7 @@ export class Viewer extends View {
   // -------------------------------------------------------------- scale and palette
 
   /**
-   * The two numbers of a fixed scale, or null while they are not a range.
+   * The two numbers of a fixed scale, or null if they are not a range.
    * @returns {Scale | null}
    */
   fixedRange() {
@@ -256,7 +256,7 @@ export class Viewer extends View {
   }
 
   /**
-   * Every map that shares a colour scale with this one: all steps of all classes that are shown; in a story the stops
+   * Every map that shares a colour scale with this one: all steps of all shown classes; in a walkthrough, the stops
    * that show the same quantity.
    * @param {Drawn} map
    */
@@ -274,7 +274,7 @@ export class Viewer extends View {
   /** @type {(map: Drawn, mode?: "raw" | "image" | "steps" | "fixed") => Scale} */
   scaleOf(map, mode = this.state.scale) {
     const fixed = this.fixedRange();
-    // Without two good numbers the shared range stands in, and the readout says so.
+    // Without two valid numbers the shared range is used, and the readout says so.
     const usable = mode === "fixed" && !fixed ? "steps" : mode;
     const scale = scaleFor({ ...map, bounds: map.entry.bounds }, usable, this.sharing(map), fixed);
     return this.paletteOf(map) === "diverging" ? symmetric(scale, map.entry.neutral) : scale;
@@ -300,7 +300,7 @@ export class Viewer extends View {
   // -------------------------------------------------------------- boxes
 
   /**
-   * Boxes say where something is: in a story the class maps do; any map that a person chooses has boxes.
+   * Boxes say where something is: in a walkthrough only class maps have them; a map that the user chooses always has.
    * @param {Drawn} map
    */
   isUnboxed(map) {
@@ -317,7 +317,7 @@ export class Viewer extends View {
   }
 
   /**
-   * Boxes with the number of their stop, which without a story is the step.
+   * Boxes with the number of their stop; without a walkthrough that is the step.
    * @returns {{ stop: number, box: PartBox }[]}
    */
   shownBoxes() {
@@ -441,7 +441,7 @@ export class Viewer extends View {
   }
 
   /**
-   * The chosen cell of a kernel; null where none is shown.
+   * The chosen cell of a kernel; null if none is shown.
    * @param {import("./kernel.js").KernelNow} now
    */
   cellOf({ map }) {
@@ -491,14 +491,14 @@ export class Viewer extends View {
     if (drawn !== this.drawnStrip) this.drawStrip(strip);
     this.drawnStrip = drawn;
     data.frames.forEach((_, i) => strip.children[i].setAttribute("aria-pressed", String(i + 1 === stop)));
-    const now = strip.children[stop - 1]; // where the strip is one row that scrolls, the stop comes into view
+    const now = strip.children[stop - 1]; // scrolls the stop into view if the strip is one scrolling row
     if (strip.scrollWidth > strip.clientWidth) {
       strip.scrollLeft = now.offsetLeft - (strip.clientWidth - now.offsetWidth) / 2;
     }
   }
 
   /**
-   * The strip always has shared scales; a range of the operation serves where the operation has both bounds.
+   * The strip always has shared scales; the range of the operation is used if it has both bounds.
    * @param {Drawn} map
    */
   stripScale(map) {
@@ -531,14 +531,14 @@ export class Viewer extends View {
       canvas.height = h;
       drawPicture(canvas, photo, maps[i] && this.look(maps[i], w, h, scales[i]));
       const short = story ? `${i + 1} ${frame.title}` : frame.title;
-      const full = story || !frame.top.length ? short : `${frame.title} says ${frame.top[0].label}`;
+      const full = story || !frame.top.length ? short : `${frame.title}: ${frame.top[0].label}`;
       words.textContent = maps[i] ? full : `${short}: no value here`;
     });
     this.write({ stripnote: this.stripNote(maps, scales) });
   }
 
   /**
-   * Which scales the strip has.
+   * A note on the scales of the strip.
    * @type {(maps: (Drawn | null)[], scales: (Scale | null)[]) => string}
    */
   stripNote(maps, scales) {
@@ -586,10 +586,10 @@ export class Viewer extends View {
   }
 
   noBox() {
-    if (!this.state.showbox) return "Boxes are switched off.";
+    if (!this.state.showbox) return "Boxes are hidden.";
     const map = this.mapAt();
     if (!map) return "No map at this step.";
-    if (this.isUnboxed(map)) return "In a story the class maps have boxes; choose this map in the list to box it.";
+    if (this.isUnboxed(map)) return "The walkthrough boxes only class maps; choose this map in the list for its boxes.";
     const [low, high] = rangeOf(map.values);
     return high > low ? `No part is as large as ${this.state.minarea} % of the picture.` : "The map is flat: no box.";
   }
@@ -605,7 +605,7 @@ export class Viewer extends View {
     if (!cursor) {
       const [low, high] = rangeOf(map.values).map(numberText);
       const isBad = scale === "fixed" && !this.fixedRange();
-      const bad = isBad ? " The fixed numbers need the lower one first; the shared range is drawn." : "";
+      const bad = isBad ? " The fixed numbers need the lower one first; the shared range is used." : "";
       const range = `${title}: ${low} to ${high} (${unit}), ${map.h} x ${map.w} cells.`;
       return `${range}${bad} Point at the picture to read a cell.`;
     }
@@ -646,7 +646,7 @@ export class Viewer extends View {
     this.find("play").setAttribute("aria-pressed", String(playing));
   }
 
-  /** Hand the view to the figure builder. */
+  /** Pass the view to the figure builder. */
   addPanel() {
     const { palette, interp, opacity, scale, threshold } = this.state;
     const fixed = this.fixedRange();
@@ -664,7 +664,7 @@ export class Viewer extends View {
 }
 
 /**
- * Which stops of a story share a scale: those that show the same quantity.
+ * Which stops of a walkthrough share a scale: those that show the same quantity.
  * @param {(Drawn | null)[]} maps
  * @param {(Scale | null)[]} scales
  */
@@ -678,8 +678,8 @@ function storyScales(maps, scales) {
     const [low, high] = scales[stops[0]].map(numberText);
     return `${stops.map((i) => i + 1).join(", ")}: ${low} to ${high}`;
   });
-  if (!told.length) return "Every stop shows another quantity and has its own scale.";
-  return `Stops that show the same quantity share one scale (${told.join("; ")}); each other stop has its own.`;
+  if (!told.length) return "Every stop shows a different quantity and has its own scale.";
+  return `Stops that show the same quantity share one scale (${told.join("; ")}); every other stop has its own.`;
 }
 
 /**

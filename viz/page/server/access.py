@@ -1,4 +1,4 @@
-"""Which addresses the page answers to and which sites may ask it: against DNS rebinding and foreign requests."""
+"""Accepted host names and origins: protection against DNS rebinding and cross-site requests."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*",
 
 @dataclass(frozen=True)
 class Address:
-    """Host, in small letters, without brackets and in the one form of an IP address; port, None where none is given."""
+    """A lower-case host name or a normalized IP address without brackets, and the port, if one is given."""
 
     host: str
     port: int | None
 
 
 def address_of(text: str) -> Address | None:
-    """The address in a Host header or an authority such as ``[::1]:7860``; None where there is none."""
+    """Return the address in a Host header or an authority such as ``[::1]:7860``, or None if it is not valid."""
     try:
         parts = urlsplit(f"//{text}")
         host, port = parts.hostname, parts.port
@@ -31,14 +31,14 @@ def address_of(text: str) -> Address | None:
         return None
     if not host or parts.netloc != text or "@" in text or text.endswith(":"):
         return None
-    known = _ip(host)
-    if known is None and not _NAME.fullmatch(host):
+    ip = _ip(host)
+    if ip is None and not _NAME.fullmatch(host):
         return None
-    return Address(host if known is None else str(known), port)
+    return Address(host if ip is None else str(ip), port)
 
 
 def origin_of(text: str) -> Address | None:
-    """The address of an Origin header with its port, which its scheme implies; None for ``null`` and other texts."""
+    """Return the address of an Origin header, with the default port of its scheme; None for ``null`` and others."""
     scheme, _, rest = text.partition("://")
     if scheme not in _DEFAULT_PORTS or "/" in rest:
         return None
@@ -56,11 +56,11 @@ def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 @dataclass(frozen=True)
 class Access:
-    """Who may ask.
+    """Who may send requests.
 
     Attributes:
-        hosts: names that the page answers to, beside the loopback ones and the address that a visitor has reached.
-        frames: origins whose pages may show this one in a frame, such as a notebook's.
+        hosts: accepted host names, in addition to the loopback names and the address that the visitor reached.
+        frames: origins whose pages may embed this one in a frame, such as a notebook's.
     """
 
     hosts: frozenset[str] = frozenset()
@@ -68,16 +68,16 @@ class Access:
 
     @classmethod
     def of(cls, hosts: Iterable[str] = (), frames: Iterable[str] = ()) -> Access:
-        """Checked names and origins.
+        """Check names and origins.
 
         Raises:
-            VizError: a text that is no host name, or no origin.
+            VizError: a text that is not a host name, or not an origin.
         """
         names = set()
         for text in hosts:
             found = address_of(text.lower())
             if found is None or found.port is not None:
-                raise VizError(f"{text!r} is not a host name; give a name such as viz.example.org, without port.")
+                raise VizError(f"{text!r} is not a host name; give a name such as viz.example.org, without a port.")
             names.add(found.host)
         for text in frames:
             if origin_of(text.lower()) is None:
@@ -88,7 +88,7 @@ class Access:
         """Whether a Host header names this page.
 
         Args:
-            host: the header. reached: the own address at which the request came in.
+            host: the header. reached: the local address at which the request came in.
         """
         found = address_of(host.lower())
         if found is None:
@@ -96,15 +96,15 @@ class Access:
         if found.host == "localhost" or found.host in self.hosts:
             return True
         literal, own = _ip(found.host), _ip(reached or "")
-        # A rebinding attack needs a name: an address that was typed is the one that was reached.
+        # Rebinding needs a name. A typed address is the one that was reached.
         return literal is not None and (literal.is_loopback or literal == own)
 
     def accepts(self, origin: str, host: str) -> bool:
-        """Whether a page of an origin may ask: this page's own, or one of a name that the operator allowed."""
-        asking, asked = origin_of(origin.lower()), address_of(host.lower())
-        if asking is None or asked is None:
+        """Whether a page of an origin may send requests: this page itself, or a host that the operator allowed."""
+        sender, target = origin_of(origin.lower()), address_of(host.lower())
+        if sender is None or target is None:
             return False
-        if asking.host in self.hosts:
+        if sender.host in self.hosts:
             return True
         scheme = origin.lower().partition("://")[0]
-        return asking == Address(asked.host, asked.port or _DEFAULT_PORTS[scheme])
+        return sender == Address(target.host, target.port or _DEFAULT_PORTS[scheme])

@@ -1,4 +1,4 @@
-"""Bodies of requests: read up to a limit, given up when they stall, counted while they stream."""
+"""Request bodies: read up to a limit, given up when they stall, counted while they stream."""
 
 from __future__ import annotations
 
@@ -11,40 +11,27 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.formparsers import MultiPartException
 from starlette.types import Message, Receive
 
-from viz.errors import VizError
-from viz.page.server.limits import Limits
+from viz.page.server.limits import Limits, RefusedError
 
 
-class BodyError(VizError):
-    """A body that is not read to its end.
-
-    Attributes:
-        status: of the response.
-    """
-
-    def __init__(self, status: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status = status
-
-
-def too_long(limits: Limits) -> BodyError:
-    """What is said of a message that is too long; the browser sends a drawing as a message, not as a file."""
+def too_long(limits: Limits) -> RefusedError:
+    """The error for a message that is too long: usually an SVG drawing, which the browser sends inside a message."""
     most = limits.json_bytes // 1024
-    return BodyError(413, f"A message may hold {most} KiB; this one holds more. Export an SVG drawing as PNG.")
+    return RefusedError(413, f"The message is too long; the limit is {most} KiB. Export an SVG drawing as PNG.")
 
 
 async def read_json(receive: Receive, limits: Limits) -> dict[str, Any]:
-    """The JSON object that a request brings.
+    """Read the JSON object in a request's body.
 
     Raises:
-        BodyError: it is too long, stalls, breaks off, or is no JSON object.
+        RefusedError: it is too long, stalls, breaks off, or is not a JSON object.
     """
     body = bytearray()
     more = True
     while more:
         message = await _next(receive, limits)
         if message["type"] == "http.disconnect":
-            raise BodyError(400, "The request broke off.")
+            raise RefusedError(400, "The request broke off.")
         body += message.get("body", b"")
         if len(body) > limits.json_bytes:
             raise too_long(limits)
@@ -54,7 +41,7 @@ async def read_json(receive: Receive, limits: Limits) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise BodyError(400, "The request is not a JSON object.")
+        raise RefusedError(400, "The request is not a JSON object.")
     return found
 
 
@@ -62,37 +49,33 @@ async def _next(receive: Receive, limits: Limits) -> Message:
     try:
         return await asyncio.wait_for(receive(), limits.stall_seconds)
     except TimeoutError:
-        raise BodyError(408, "The request stalled.") from None
+        raise RefusedError(408, "The request stalled.") from None
 
 
 def replayed(data: dict[str, Any], receive: Receive) -> tuple[bytes, Receive]:
-    """A body that was read, as bytes and as what the application receives."""
+    """A body that was already read: as bytes, and as the `receive` of the application."""
     body = json.dumps(data).encode()
-    given = False
+    pending = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
+        return pending.pop() if pending else await receive()
 
     return body, again
 
 
 def watched_upload(content_type: str, receive: Receive, limits: Limits) -> Receive:
-    """What an upload receives, checked as it streams.
+    """The `receive` of an upload, checked as it streams.
 
-    Too many files, too many bytes, a stall and a visitor who leaves all end it with the error on which Gradio's parser
-    removes what it has written; left alone, it would keep the half of a file for ever.
+    Too many files, too many bytes, a stall and a visitor who leaves raise the error on which Gradio's parser removes
+    what it has written. Otherwise it would keep the partial file forever.
 
     Raises:
-        BodyError: no multipart body.
+        RefusedError: the body is not a multipart form.
     """
     kind, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
-        raise BodyError(400, "An upload is a multipart form.")
+        raise RefusedError(400, "An upload must be a multipart form.")
     files = total = 0
     ended = False
 
@@ -100,7 +83,7 @@ def watched_upload(content_type: str, receive: Receive, limits: Limits) -> Recei
         nonlocal files
         files += 1
         if files > limits.files:
-            raise MultiPartException(f"Too many files: at most {limits.files} may be sent at once.")
+            raise MultiPartException(f"Too many files: at most {limits.files} per upload.")
 
     parser = MultipartParser(boundary, {"on_part_begin": part_begins})
 
@@ -110,13 +93,14 @@ def watched_upload(content_type: str, receive: Receive, limits: Limits) -> Recei
             return await receive()
         try:
             message = await _next(receive, limits)
-        except BodyError as error:
+        except RefusedError as error:
             raise MultiPartException(str(error)) from None
         if message["type"] == "http.disconnect":
             raise MultiPartException("The upload broke off.")
         body = message.get("body", b"")
         total += len(body)
         if total > limits.upload_bytes:
+            # Gradio answers 413 where the sentence says "maximum allowed size".
             raise MultiPartException("The upload exceeds the maximum allowed size.")
         try:
             parser.write(body)

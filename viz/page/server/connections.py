@@ -1,4 +1,4 @@
-"""Connections on which nothing is asked for: they are closed, so that nobody can hold all that the system gives."""
+"""Idle connections are closed, so that no visitor can use up the system's connections."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from viz.page.server.limits import Limits
 
 
 class Connection(H11Protocol):
-    """One connection. uvicorn alone gives up one that was answered and asks nothing more, but waits for ever for a
-    first request, and for the rest of a request's head.
+    """One connection.
+
+    uvicorn closes a connection that stays idle after a response. It waits forever for a first request, and for the rest
+    of a request's head.
 
     Args:
-        limits: how long, and how many connections together.
+        limits: how long to wait, and for how many connections.
     """
 
     def __init__(self, *arguments: Any, limits: Limits, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self._limits = limits
-        self._look: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self.began = 0.0
 
     @property
     def idle(self) -> bool:
-        """Whether no head of a request has come whole since the last one was answered."""
+        """Whether no complete request head has come since the last response."""
         return self.conn.their_state is h11.IDLE
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin; the longest waiting one gives way where there are too many."""
+        """Begin; close the oldest idle connection if there are too many."""
         super().connection_made(transport)
         self._watch()
         # uvicorn forgets a connection only some time after it was closed: of many made at once, each closes another.
@@ -42,8 +44,8 @@ class Connection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
-        if self._look is not None:
-            self._look.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
@@ -52,12 +54,12 @@ class Connection(H11Protocol):
         self._watch()
 
     def _watch(self) -> None:
-        if self._look is not None:
-            self._look.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self.began = self.loop.time()
-        self._look = self.loop.call_later(self._limits.head_seconds, self._looked)
+        self._timer = self.loop.call_later(self._limits.head_seconds, self._close_idle)
 
-    def _looked(self) -> None:
+    def _close_idle(self) -> None:
         if self.idle:
             self.transport.close()
         else:

@@ -1,30 +1,31 @@
-"""Which files of this machine a visitor may name: those in the page's own folder, and no others."""
+"""Uploads and exports: which files a visitor may name, and how much room they take."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from viz.errors import VizError
+from viz.page.server.limits import RefusedError
 
-# Stands for the page's folder in everything that leaves the server: its true place concerns nobody.
+# Replaces the path of the page's folder in everything that leaves the server.
 ALIAS = "/searchlight-files"
-REFUSED = "This file is not one that was uploaded to this page; drop the picture on the page again."
+REFUSED = "This file was not uploaded to this page; drop the picture on the page again."
 
 
-class FileRefusedError(VizError):
-    """A file that a visitor may not name. One sentence for all reasons: it must not tell what exists on the machine."""
+class FileRefusedError(RefusedError):
+    """A file that a visitor may not name. One sentence for all reasons, so as not to reveal what exists here."""
 
     def __init__(self) -> None:
-        super().__init__(REFUSED)
+        super().__init__(403, REFUSED)
 
 
 def own_folder() -> Path:
-    """The folder of uploads and exports of the page that runs in this process.
+    """Return the folder of uploads and exports of the page that runs in this process.
 
     Raises:
         FileRefusedError: no page runs.
@@ -36,14 +37,13 @@ def own_folder() -> Path:
 
 
 def uploaded_path(text: object, folder: Path) -> Path:
-    """The file below the page's folder that a visitor's message names.
+    """Return the file below the page's folder that a visitor's message names.
 
     Args:
-        text: a path, also one that begins with `ALIAS`.
-        folder: the page's own.
+        text: a path, which may begin with `ALIAS`. folder: the page's own.
 
     Raises:
-        FileRefusedError: it is no text, or resolves, links followed, to anything but a file below the folder.
+        FileRefusedError: it is not a text, or does not resolve, following links, to a file below the folder.
     """
     if not isinstance(text, str) or not text or len(text) > 4096:
         raise FileRefusedError
@@ -53,7 +53,7 @@ def uploaded_path(text: object, folder: Path) -> Path:
         named = root / text[len(ALIAS) :].lstrip("/") if aliased else Path(text)
         if not named.is_absolute():
             raise FileRefusedError
-        # What lies elsewhere is not even looked at: the time that it takes would tell whether it exists.
+        # Other places are not even looked at: the time that it takes would reveal what exists there.
         lexical = Path(os.path.normpath(named))
         if not (lexical.is_relative_to(root) or lexical.is_relative_to(folder)):
             raise FileRefusedError
@@ -63,12 +63,6 @@ def uploaded_path(text: object, folder: Path) -> Path:
     except (OSError, ValueError, RuntimeError):
         raise FileRefusedError from None
     return found
-
-
-def _is_file_data(value: dict[str, Any]) -> bool:
-    meta = value.get("meta")
-    marked = isinstance(meta, dict) and str(meta.get("_type", "")).startswith("gradio.")
-    return marked or "path" in value or "url" in value or "orig_name" in value
 
 
 @dataclass(frozen=True)
@@ -83,12 +77,12 @@ class MessageFiles:
     own: Callable[[str], bool]
 
     def checked(self, value: Any, depth: int = 0) -> Any:
-        """A message with true paths, for every handler, whatever component it is meant for.
+        """Return a message with real paths, for any handler and component.
 
-        Every dictionary that could be taken for a file is one: with a ``path``, a ``url`` or Gradio's mark.
+        Every dictionary with a ``path``, a ``url`` or Gradio's mark counts as a file.
 
         Raises:
-            FileRefusedError: a file outside the folder, or a URL of another place.
+            FileRefusedError: a file outside the folder, or a URL of another site.
         """
         if depth > 64:
             raise FileRefusedError
@@ -97,13 +91,15 @@ class MessageFiles:
         if not isinstance(value, dict):
             return value
         made = {k: v if k in ("path", "url") else self.checked(v, depth + 1) for k, v in value.items()}
-        if not _is_file_data(value):
+        meta = value.get("meta")
+        marked = isinstance(meta, dict) and str(meta.get("_type", "")).startswith("gradio.")
+        if not marked and value.keys().isdisjoint(("path", "url", "orig_name")):
             return made
         if value.get("path") is not None:
             made["path"] = str(uploaded_path(value["path"], self.folder))
         if value.get("url") is not None:
             self._check_url(value["url"])
-            made["url"] = None  # Gradio writes it anew from the path
+            made["url"] = None  # Gradio derives it from the path
         return made
 
     def _check_url(self, url: object) -> None:
@@ -115,6 +111,42 @@ class MessageFiles:
             raise FileRefusedError from None
         here = parts.scheme in ("http", "https") and self.own(parts.netloc)
         relative = not parts.scheme and not parts.netloc and "\\" not in url
-        # What the browser itself holds, such as a drawing as a data URL, is nothing that a server would look up.
+        # The browser's own data, such as a drawing as a data URI, is never fetched by a server.
         if not (here or relative or parts.scheme in ("blob", "data")):
             raise FileRefusedError
+
+
+def entries(folder: Path) -> frozenset[str]:
+    """Names in the page's folder, such as the samples that were put there when the page was built."""
+    return frozenset(p.name for p in folder.iterdir())
+
+
+def make_room(folder: Path, limit: int, keep: frozenset[str]) -> int:
+    """Remove the oldest entries of a folder until the rest takes at most `limit` bytes; the newest one stays.
+
+    Args:
+        keep: names that are never removed.
+
+    Returns:
+        How many were removed.
+    """
+    found: list[tuple[float, int, Path]] = []
+    for path in folder.iterdir():
+        if path.name in keep:
+            continue
+        try:
+            inside = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+            found.append((path.stat().st_mtime, sum(p.stat().st_size for p in inside), path))
+        except OSError:  # another request removed it
+            continue
+    found.sort()
+    total, removed = sum(size for _, size, _ in found), 0
+    for _, size, path in found[:-1]:
+        if total <= limit:
+            break
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        total, removed = total - size, removed + 1
+    return removed

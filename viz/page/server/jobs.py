@@ -1,4 +1,4 @@
-"""What one session and all of them may have in the queue, counted where Gradio keeps it."""
+"""Gradio's queue: how many jobs it takes, and which of its messages reach the page."""
 
 from __future__ import annotations
 
@@ -8,22 +8,36 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from viz.errors import VizError
-from viz.page.server.limits import Limits
+from gradio.queueing import Event, Queue
+from gradio.server_messages import EstimationMessage, EventMessage, ProcessStartsMessage
+
+from viz.page.server.limits import Limits, RefusedError
 
 
-class BusyError(VizError):
-    """No further job is taken now."""
+def send_visible_only(queue: Queue) -> None:
+    """Drop messages on an event's place in the queue if the page does not show its progress.
+
+    Gradio's page copies the state of every component that any event reads or shows at each such message, and an upload
+    triggers many hidden events.
+    """
+    send = queue.send_message
+
+    def send_visible(event: Event, message: EventMessage) -> None:
+        hidden = event.fn.show_progress == "hidden"
+        if not (hidden and isinstance(message, EstimationMessage | ProcessStartsMessage)):
+            send(event, message)
+
+    queue.send_message = send_visible  # type: ignore[method-assign]
 
 
 class Jobs:
-    """Admits jobs to a page's queue. Used from the server's own event loop only.
+    """Admits jobs to a page's queue. To be used from the server's event loop only.
 
-    A job counts until its answer was delivered, so that answers that nobody fetches do not gather in memory: those of a
-    session to which nobody listens are dropped after a while, and at once when the queue is full.
+    A job counts until its answer was delivered, so that unread answers cannot pile up in memory. Those of a session
+    without a listener are dropped after a while, and at once when the queue is full.
 
     Args:
-        queue: Gradio's, of the page. clock: seconds.
+        queue: Gradio's queue of the page. clock: seconds.
     """
 
     def __init__(self, queue: Any, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
@@ -31,10 +45,6 @@ class Jobs:
         self._joining: Counter[str] = Counter()
         self._listening: Counter[str] = Counter()
         self._seen: dict[str, float] = {}
-
-    def of(self, session: str) -> int:
-        """Unanswered jobs of a session."""
-        return len(self._queue.pending_event_ids_session.get(session, ())) + self._joining[session]
 
     def __len__(self) -> int:
         """Unanswered jobs of all sessions."""
@@ -44,38 +54,37 @@ class Jobs:
         """Count a job in, until `joined` is called.
 
         Raises:
-            BusyError: the session, or the page, has as many as it may have.
+            RefusedError: the session, or the page, has too many jobs.
         """
         await self._drop(self._limits.orphan_seconds)
-        if self.of(session) >= self._limits.session_jobs:
-            raise BusyError("This page already waits for several answers; try again when they are there.")
+        own = len(self._queue.pending_event_ids_session.get(session, ())) + self._joining[session]
+        if own >= self._limits.session_jobs:
+            raise RefusedError(429, "This page is waiting for too many answers; try again when they have arrived.")
         if len(self) >= self._limits.jobs:
             await self._drop(1.0)
         if len(self) >= self._limits.jobs:
-            raise BusyError("Too many visitors wait for answers just now; try again in a minute.")
+            raise RefusedError(429, "Too many visitors are waiting for answers; try again in a minute.")
         self._joining[session] += 1
         self._seen[session] = self._clock()
 
     def joined(self, session: str) -> None:
-        """The job is in Gradio's own count now, or was refused there."""
+        """Count the job out: Gradio counts it now, or has refused it."""
         self._joining[session] -= 1
-        if not self._joining[session]:
-            del self._joining[session]
+        self._joining += Counter()  # drops zeros
 
     @contextmanager
     def listening(self, session: str) -> Iterator[None]:
-        """While a visitor fetches a session's answers."""
+        """While a visitor reads a session's answers."""
         self._listening[session] += 1
         try:
             yield
         finally:
             self._listening[session] -= 1
-            if not self._listening[session]:
-                del self._listening[session]
+            self._listening += Counter()
             self._seen[session] = self._clock()
 
     async def _drop(self, after: float) -> None:
-        """Drop the jobs and answers of sessions to which nobody has listened for that many seconds."""
+        """Drop the jobs and answers of sessions without a listener for that many seconds."""
         now = self._clock()
         held = self._queue.pending_event_ids_session
         for session in [s for s in self._seen if s not in held and not self._joining[s] and not self._listening[s]]:

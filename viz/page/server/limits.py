@@ -1,31 +1,36 @@
-"""What one request, one session and all visitors together may take; docs/serving.md repeats it and a test compares."""
+"""Limits of one request, of one session and of all visitors, and the error of a request that is refused.
+
+docs/serving.md repeats the numbers, and a test compares them.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from viz.errors import VizError
 
 MIB = 2**20
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of the page.
+    """Limits of the page.
 
     Attributes:
-        json_bytes: body of a request that is no upload.
-        upload_bytes: body of an upload: one picture, and what surrounds it.
+        json_bytes: body of a request that is not an upload.
+        upload_bytes: body of an upload: one picture and the form around it.
         file_bytes: one uploaded picture.
-        files: files of one upload.
-        uploads: uploads that come in at the same time, of all visitors.
-        connections: open ones; of those that ask for nothing the oldest goes first.
-        head_seconds: a connection on which no head of a request comes whole for that long is closed.
-        stall_seconds: a body that brings nothing for that long is given up.
-        session_jobs: unanswered jobs of one session; session_name: characters of a session's name.
+        files: files per upload.
+        uploads: concurrent uploads of all visitors.
+        connections: open connections; beyond that the oldest idle one is closed.
+        head_seconds: time for a complete request head; the connection is closed after it.
+        stall_seconds: time without data after which a request body is given up.
+        session_jobs: unanswered jobs per session. session_name: characters of a session's name.
         jobs: unanswered jobs of all sessions.
-        orphan_seconds: jobs of a session to which nobody listens are dropped after that time.
-        requests: requests that are answered at the same time; open pages count, each holds one or two.
-        stored_bytes: uploads and exports on the disk; the oldest go first.
-        log_bytes, log_seconds: what the log takes of a burst of messages.
+        orphan_seconds: time after which the jobs of a session without a listener are dropped.
+        requests: concurrent requests; every open page holds one or two.
+        stored_bytes: uploads and exports on disk; the oldest are removed first.
+        log_bytes, log_seconds: bytes that are logged in so many seconds.
     """
 
     json_bytes: int = 256 * 1024
@@ -44,3 +49,15 @@ class Limits:
     stored_bytes: int = 2048 * MIB
     log_bytes: int = 64 * 1024
     log_seconds: float = 60.0
+
+
+class RefusedError(VizError):
+    """A request that is not served.
+
+    Attributes:
+        status: HTTP status of the response.
+    """
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status

@@ -1,6 +1,6 @@
 """The page's own scripts: ES modules, sent as they are.
 
-Their address holds a digest of all of them: a browser may keep them for ever, and modules of two versions never meet.
+Their address holds a digest of all modules. A browser may cache them forever, and modules of two versions never meet.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-_FOREVER = "public, max-age=31536000, immutable"
-
 
 @cache
 def modules() -> dict[str, bytes]:
@@ -26,20 +24,17 @@ def modules() -> dict[str, bytes]:
 
 @cache
 def _digest() -> str:
-    return hashlib.sha256(b"\0".join(b"\0".join(item) for item in _named())).hexdigest()[:16]
-
-
-def _named() -> list[tuple[bytes, bytes]]:
-    return [(name.encode(), text) for name, text in modules().items()]
+    named = [part for name, text in modules().items() for part in (name.encode(), text)]
+    return hashlib.sha256(b"\0".join(named)).hexdigest()[:16]
 
 
 @cache
-def _packed(name: str) -> bytes:
+def _compressed(name: str) -> bytes:
     return gzip.compress(modules()[name], mtime=0)
 
 
 def module_address(name: str) -> str:
-    """Address of a module below the page's own, which may be a part of a proxy's.
+    """Address of a module, relative to the page's own, which a proxy may have moved.
 
     Args:
         name: without ending, such as ``numbers``.
@@ -48,22 +43,20 @@ def module_address(name: str) -> str:
 
 
 def module_links() -> str:
-    """For the document's head: all modules are fetched at once, while the page is built."""
+    """Links for the document's head, which load all modules at once while the page is built."""
     addresses = [module_address(name.removesuffix(".js")) for name in modules()]
     return "".join(f'<link rel="modulepreload" href="{address}">' for address in addresses)
 
 
-async def _answer(request: Request) -> Response:
+async def _send(request: Request) -> Response:
     name, digest = request.path_params["name"], request.path_params["digest"]
     if digest != _digest() or name not in modules():
         return Response("This page has no such script; load it again.", status_code=404, media_type="text/plain")
-    headers = {"cache-control": _FOREVER, "vary": "accept-encoding"}
-    packed = "gzip" in request.headers.get("accept-encoding", "")
-    if packed:
-        headers["content-encoding"] = "gzip"
-    return Response(_packed(name) if packed else modules()[name], media_type="text/javascript", headers=headers)
+    headers = {"cache-control": "public, max-age=31536000, immutable", "vary": "accept-encoding"}
+    text = modules()[name]
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        headers["content-encoding"], text = "gzip", _compressed(name)
+    return Response(text, media_type="text/javascript", headers=headers)
 
 
-def module_route() -> Route:
-    """Where the server sends them."""
-    return Route("/js/{digest}/{name}", _answer, methods=["GET"])
+MODULE_ROUTE = Route("/js/{digest}/{name}", _send, methods=["GET"])

@@ -1,8 +1,7 @@
-"""Starting and stopping the page: its own folder, its own server, no request to anywhere."""
+"""Starting and stopping the page: its own folder, its own server, no request to any other machine."""
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import socket
@@ -14,37 +13,35 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import fastapi
 import gradio as gr
 import uvicorn
+from gradio import routes
 from starlette.middleware import Middleware
 
 from viz.errors import FileError, VizError
 from viz.page.server.access import Access
 from viz.page.server.answers import Answers
 from viz.page.server.connections import Connection
+from viz.page.server.files import entries
 from viz.page.server.guard import Guard
-from viz.page.server.jobs import Jobs
+from viz.page.server.jobs import Jobs, send_visible_only
 from viz.page.server.limits import Limits
-from viz.page.server.messages import say_what_is_seen
-from viz.page.server.modules import module_route
-from viz.page.server.storage import entries
+from viz.page.server.modules import MODULE_ROUTE
 from viz.run.engine import Engine, pick_device
 
 FIRST_PORT, PORTS = 7860, 100
 _ANYWHERE = ("0.0.0.0", "::")
-log = logging.getLogger(__name__)
 
 
 @dataclass
 class Running:
-    """A page that runs.
+    """A running page.
 
     Attributes:
-        url: where. engine: what it runs on. page: the Blocks. folder: of uploads and exports; goes with `close`.
+        url: address. engine: what it runs on. page: the Blocks. folder: of uploads and exports, removed by `close`.
     """
 
     url: str
@@ -64,16 +61,14 @@ class Running:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def wait(self) -> None:
-        """Stay until the page stops."""
+        """Wait until the page stops."""
         while self._thread.is_alive():
             self._thread.join(timeout=1)
 
     def __enter__(self) -> Running:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -87,17 +82,17 @@ def start(
     limits: Limits | None = None,
     **look: Any,
 ) -> Running:
-    """Start a page in a thread of its own.
+    """Start a page in its own thread.
 
     Args:
-        build: makes the page over the engine; called when the page's folder is there.
+        build: makes the page for the engine; called once the page's folder exists.
         host: address to listen on, with or without the brackets of IPv6.
         port: None takes the first free one from `FIRST_PORT`, 0 any free one.
-        access: who may ask; default the machine itself, and the address that a visitor reached.
+        access: who may send requests; default this machine, and the address that a visitor reached.
         look: theme and style sheet, for Gradio.
 
     Raises:
-        VizError: no such device, an address that cannot be listened on, no room for the folder.
+        VizError: unknown device, an address that cannot be listened on, or no room for the folder.
     """
     access, limits = access or Access(), limits or Limits()
     pick_device(engine.device)
@@ -106,15 +101,15 @@ def start(
         folder = Path(tempfile.mkdtemp(prefix="searchlight-")).resolve()
     except OSError:
         listening.close()
-        raise FileError("The system's temporary folder cannot be written to; set TMPDIR to one that can.") from None
+        raise FileError("The system's temporary folder is not writable; set TMPDIR to one that is.") from None
     before = os.environ.get("GRADIO_TEMP_DIR")
     _set_folder(str(folder))
     page = build(engine)
     page.state_session_capacity = 200
-    # Gradio would put all past events in a table after each one, for a page of statistics that is off.
+    # Gradio would tabulate all past events after each one, for a page of statistics that is off.
     page._queue.compute_analytics_summary = lambda records: {}  # type: ignore[method-assign]
-    say_what_is_seen(page._queue)
-    app = fastapi.FastAPI(openapi_url=None, docs_url=None, redoc_url=None, routes=[module_route()])
+    send_visible_only(page._queue)
+    app = fastapi.FastAPI(openapi_url=None, docs_url=None, redoc_url=None, routes=[MODULE_ROUTE])
     gr.mount_gradio_app(
         app,
         page,
@@ -131,7 +126,7 @@ def start(
         mcp_server=False,
         **look,
     )
-    # Only a page that "has launched" makes Gradio check the files that it is asked to hand out.
+    # Gradio checks the files that it serves only for a page that "has launched".
     page.has_launched = True
     guard = Guard(app, folder, access, limits, Jobs(page._queue, limits), page.fns, entries(folder))
     config = uvicorn.Config(
@@ -156,9 +151,7 @@ def start(
 
 
 def _set_folder(folder: str | None) -> None:
-    """Tell Gradio where uploads and exports go: by its variable, and where it read that when it was imported."""
-    from gradio import routes
-
+    """Set Gradio's folder of uploads and exports: its variable, and the copy that Gradio made of it when imported."""
     if folder is None:
         os.environ.pop("GRADIO_TEMP_DIR", None)
     else:
@@ -167,22 +160,21 @@ def _set_folder(folder: str | None) -> None:
 
 
 def listen(host: str, port: int | None) -> socket.socket:
-    """A socket that listens.
+    """Return a listening socket.
 
     Raises:
-        VizError: no such address, or no port of it is free.
+        VizError: unknown address, or no port of it is free.
     """
     if port is not None and not 0 <= port <= 65535:
         raise VizError(f"{port} is not a port; choose one from 1 to 65535.")
-    bare = host.strip().removeprefix("[").removesuffix("]")
+    bare = bare_host(host)
+    flags = socket.AI_PASSIVE if bare else 0
     try:
-        family, _, _, _, place = socket.getaddrinfo(
-            bare, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE if bare else 0
-        )[0]
+        family, _, _, _, place = socket.getaddrinfo(bare, 0, type=socket.SOCK_STREAM, flags=flags)[0]
     except (OSError, UnicodeError):
         raise VizError(f"{host!r} is not an address of this machine; use 127.0.0.1, ::1 or 0.0.0.0.") from None
     for number in [port] if port is not None else range(FIRST_PORT, FIRST_PORT + PORTS):
-        # Named TCP, so that asyncio sends at once: the two parts of an answer otherwise wait 40 ms for each other.
+        # Named TCP, so that asyncio sends at once. Otherwise the two parts of a response wait 40 ms for each other.
         made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             if sys.platform != "win32":  # there it would let two pages share a port
@@ -197,9 +189,12 @@ def listen(host: str, port: int | None) -> socket.socket:
     raise VizError(f"The page cannot listen on {host}, {tried}; choose another with --host and --port.")
 
 
+def bare_host(host: str) -> str:
+    """An address without the brackets of IPv6."""
+    return host.strip().removeprefix("[").removesuffix("]")
+
+
 def _url(listening: socket.socket, host: str) -> str:
     number = listening.getsockname()[1]
-    bare = host.strip().removeprefix("[").removesuffix("]")
-    if bare in _ANYWHERE:
-        bare = "localhost"
+    bare = "localhost" if bare_host(host) in _ANYWHERE else bare_host(host)
     return f"http://{f'[{bare}]' if ':' in bare else bare}:{number}/"
