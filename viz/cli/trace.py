@@ -1,4 +1,4 @@
-"""``searchlight trace``: every captured value of pictures, as files."""
+"""``searchlight trace``: write every captured value of pictures to files."""
 
 from __future__ import annotations
 
