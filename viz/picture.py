@@ -81,7 +81,10 @@ def open_picture(
     if isinstance(source, np.ndarray):
         return _from_array(source, limits, text_name(name or "array"))
     if isinstance(source, Image.Image):
-        return _from_image(source, limits, name)
+        rgb, notes = decode_image(source, limits)
+        if isinstance(source, ImageFile.ImageFile):
+            name = name or _file_name(source.filename)
+        return Picture(rgb, _digest(rgb), text_name(name or "picture"), tuple(notes))
     if isinstance(source, bytes | bytearray | memoryview):
         data = bytes(source)
     elif isinstance(source, str | os.PathLike):
@@ -146,13 +149,6 @@ def _read_open(file: IO[bytes], limits: Limits) -> bytes:
 def _file_name(name: object) -> str:
     """The last part of an open file's name, which may be missing or a number."""
     return Path(name).name if isinstance(name, str | os.PathLike) else ""
-
-
-def _from_image(image: Image.Image, limits: Limits, name: str | None) -> Picture:
-    rgb, notes = decode_image(image, limits)
-    if isinstance(image, ImageFile.ImageFile):
-        name = name or _file_name(image.filename)
-    return Picture(rgb, _digest(rgb), text_name(name or "picture"), tuple(notes))
 
 
 def _digest(array: NDArray[Any]) -> str:

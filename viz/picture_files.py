@@ -138,8 +138,9 @@ def is_own_figure(path: Path) -> bool:
         with path.open("rb") as file:
             head = file.read(24)
             fits = head.startswith(b"\x89PNG\r\n\x1a\n") and abs(int.from_bytes(head[16:20], "big") - width) <= 1
+            file.seek(0)
             # The record may belong to another figure, of which this file is the picture.
-            return fits and _sha256(path) != record["picture"]["sha256"]
+            return fits and hashlib.file_digest(file, "sha256").hexdigest() != record["picture"]["sha256"]
     except (OSError, KeyError, TypeError, ValueError):
         return False
 
@@ -155,11 +156,6 @@ def _record(path: Path) -> dict[str, Any]:
     return data if isinstance(data, dict) and any(v in data for v in versions) else {}
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _lies_in(path: Path, folder: Path | None) -> bool:
     return folder is not None and Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
@@ -171,15 +167,3 @@ def _count(found: list[Any], noun: str) -> str:
 def _listed(names: list[str]) -> str:
     shown = ["".join(c if c.isprintable() else "?" for c in name) for name in names[:_MOST_NAMED]]
     return ", ".join([*shown, *(["..."] if len(names) > _MOST_NAMED else [])])
-
-
-__all__ = [
-    "PICTURE_ENDINGS",
-    "FolderPictures",
-    "is_hidden",
-    "is_own_figure",
-    "is_picture_name",
-    "pictures_below",
-    "skipped",
-    "walk",
-]

@@ -195,7 +195,8 @@ def _check(
     if classes and output_type(network.output) is not ClassScores:
         raise ModelError("Class numbers are targets only for a classifier; give one target per picture.")
     weights = network.class_weights() if classes else None
-    if weights is not None and not (int(columns.min()) >= 0 and int(columns.max()) < len(weights)):
-        raise ModelError(f"This network has classes 0 to {len(weights) - 1}, not {columns.tolist()}.")
+    low, high = int(columns.min()), int(columns.max())
+    if weights is not None and not 0 <= low <= high < len(weights):
+        raise ModelError(f"This network has classes 0 to {len(weights) - 1}, not {low} to {high}.")
     if choice.name == "occlusion" and options.window > min(x.shape[2:]):
         raise VizError(f"The window of occlusion must fit into the input of {x.shape[2]} x {x.shape[3]} pixels.")

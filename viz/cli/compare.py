@@ -8,19 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from viz.cli.options import (
-    ATTRIBUTION,
-    MAPS,
-    RUN,
-    SEVERAL,
-    add,
-    add_attribution_options,
-    attribution_options,
-    given,
-    pictures_of,
-    say,
-    usage,
-)
+from viz.cli.common import attribution_options, given, pictures_of, say, usage
+from viz.cli.options import ATTRIBUTION, MAPS, RUN, SEVERAL, add, add_attribution_options
 from viz.errors import FigureError, FileError, VizError
 from viz.files import as_json_bytes, as_text_bytes, make_folder, write_whole
 
@@ -45,8 +34,8 @@ def add_compare(commands: Any) -> None:
         description="Compare two to six models. For each picture, write the grid as a figure (with raw maps, record "
         "and LaTeX snippet), and agreement of maps and IoU of boxes as .csv and .json; for several pictures also "
         "summary.csv and summary.json with mean and standard deviation.",
-        epilog=f"{MAPS} Agreement: Spearman rank correlation and overlap of the strongest 10 %, on a grid as fine as "
-        "the finer of two maps, inside what both networks saw. For a model with fewer steps, its last one is repeated.",
+        epilog=f"{MAPS} Agreement: Spearman rank correlation and overlap of the strongest 10 %, on the finer grid "
+        "of the two maps, inside what both networks saw. A model with fewer steps repeats its last one.",
     )
     pictures = p.add_argument(
         "pictures", nargs="+", metavar="PICTURE|FOLDER", help="picture files, or folders (searched recursively)"
@@ -55,7 +44,7 @@ def add_compare(commands: Any) -> None:
     p.add_argument("--out", required=True, metavar="DIR", help="output folder; created if it does not exist")
     add(p, "--model", **SEVERAL, help="two to six names listed by `searchlight models`, or checkpoint files")
     add(p, "--from")
-    add(p, "--map", help="one for all models, or one per model; default cam")
+    add(p, "--map", help="one map for all models, or one per model; default cam")
     first = "class of the class maps; default: the first model's best"
     add(p, "--class", dest="class_index", metavar="CLASS", help=first)
     add(p, "--scale", choices=("shared", "each"), default="shared", help="one range per unit (default), or per column")

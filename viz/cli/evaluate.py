@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from viz.cli.options import MAPS, MODELS, RUN, SEVERAL, add, add_attribution_options, attribution_options, say, usage
+from viz.cli.common import attribution_options, say, usage
+from viz.cli.options import MAPS, MODELS, RUN, SEVERAL, add, add_attribution_options
 from viz.cli.sets import ROWS_SUFFIX, check_outputs, open_data, progress_bar, write_reports
 from viz.errors import VizError
 from viz.files import write_whole

@@ -9,18 +9,8 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from viz.cli.options import (
-    MAPS,
-    MODELS,
-    RUN,
-    SEVERAL,
-    add,
-    add_attribution_options,
-    attribution_options,
-    given,
-    say,
-    usage,
-)
+from viz.cli.common import attribution_options, given, say, usage
+from viz.cli.options import MAPS, MODELS, RUN, SEVERAL, add, add_attribution_options
 from viz.cli.sets import ROWS_SUFFIX, check_outputs, open_data, progress_bar, write_reports
 from viz.errors import ModelError
 from viz.files import write_whole
@@ -42,16 +32,16 @@ def add_faithfulness(commands: Any) -> None:
     """Add the command to a parser's commands."""
     p = commands.add_parser(
         "faithfulness",
-        help="whether the network uses what is shown: reliance, deletion, insertion, ROAD, random weights, stability",
-        description="Controls of maps over the pictures of a data set, with bootstrap intervals. An interrupted run is "
-        "resumed by the same command; under torchrun the work is shared by all processes.",
+        help="test whether the network uses its maps: reliance, deletion, insertion, ROAD, randomisation, stability",
+        description="Test over a data set whether the network uses what its maps show, with bootstrap intervals. An "
+        "interrupted run is resumed by the same command; under torchrun the work is shared by all processes.",
         epilog=f"{MAPS} The result states what each control shows and what it does not.",
     )
     add(p, "--data", help="data set: CSV index, VOC, COCO, ILSVRC, CUB, folders")
     add(p, "--split", "--layout")
     add(p, "--model", **SEVERAL, required=True, help=MODELS)
     add(p, "--map", help="maps to test; default cam")
-    add(p, "--controls", choices=CONTROLS, help=f"default: all of {', '.join(CONTROLS)}")
+    add(p, "--controls", choices=CONTROLS, help=f"controls to run; default: {', '.join(CONTROLS)}")
     add(p, "--json")
     add(p, "--csv", help="the means as a table")
     add(p, "--markdown")

@@ -6,19 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from viz.cli.options import (
-    ATTRIBUTION,
-    MAPS,
-    add,
-    add_attribution_options,
-    add_model_options,
-    attribution_options,
-    given,
-    load_model,
-    model_named,
-    say,
-    usage,
-)
+from viz.cli.common import attribution_options, given, load_model, model_named, say, usage
+from viz.cli.options import ATTRIBUTION, MAPS, add, add_attribution_options, add_model_options
 from viz.errors import FileError, VizError
 
 if TYPE_CHECKING:
@@ -44,8 +33,8 @@ def add_figure(commands: Any) -> None:
     p.add_argument(
         "--out",
         metavar="FILE",
-        help="output file, .pdf, .svg or .png; optional with --from: then the record's name with -again added, in the "
-        "format of the figure beside it (else .pdf), in the current folder; existing files are not overwritten",
+        help="output file, .pdf, .svg or .png; default with --from: the record's name with -again added, in the "
+        "current folder and in the format of the figure beside the record (else .pdf), without overwriting files",
     )
     add(p, "--from")
     add_model_options(p)

@@ -1,20 +1,11 @@
-"""All options of the commands, each with one spelling; what is read from them; messages to the user."""
+"""All options of the commands in one table, each with one spelling."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import sys
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
-from viz.errors import PictureError, VizError
 from viz.models import DEFAULT_MODEL
-
-if TYPE_CHECKING:
-    from viz.core.methods import AttributionOptions
-    from viz.run.engine import Model
 
 # The grammar is that of `viz.core.map_spec`; docs/maps.md has all of it.
 MAPS = (
@@ -37,6 +28,7 @@ _SHARE: dict[str, Any] = {"type": float, "metavar": "0..1"}
 _FILE: dict[str, Any] = {"metavar": "FILE"}
 _FORMATS = ("float32", "bfloat16", "float16")
 _FITS = ("center_crop", "squash", "letterbox")
+_PALETTES = ("viridis", "inferno", "cividis", "grey", "diverging")
 _FIGURE_SCALES = ("raw", "image", "steps", "fixed")
 # Every option, by subject. Entries without a help text get one from each command, see `add`.
 _OPTIONS: dict[str, dict[str, Any]] = {
@@ -52,7 +44,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "--map": {**SEVERAL, "dest": "maps", "metavar": "MAP"},
     "--class": {},
     "--step": {},
-    "--box": {"metavar": "X0,Y0,X1,Y1", "help": "your own box in picture pixels, far edges exclusive"},
+    "--box": {"metavar": "X0,Y0,X1,Y1", "help": "your own box in picture pixels; X1 and Y1 are exclusive"},
     "--threshold": {**_SHARE, "help": "threshold of the boxes; default 0.5"},
     "--components": {"choices": ("largest", "all"), "help": "components that get a box; default largest"},
     # figures
@@ -65,11 +57,14 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "--scale": {"choices": _FIGURE_SCALES, "help": "range that the colours cover"},
     "--fixed": {"nargs": 2, "type": float, "metavar": ("LOW", "HIGH"), "help": "limits of a fixed range"},
     "--shared-scale": {**_SWITCH, "help": "one range and one colour bar for all panels of a quantity (default)"},
-    "--palette": {"choices": ("viridis", "inferno", "cividis", "grey", "diverging")},
-    "--interpolation": {"choices": ("cells", "bilinear", "bicubic")},
+    "--palette": {"choices": _PALETTES, "help": "colours of the maps"},
+    "--interpolation": {
+        "choices": ("cells", "bilinear", "bicubic"),
+        "help": "interpolation between the cells of a map",
+    },
     "--opacity": {**_SHARE, "help": "opacity of the maps over the photo"},
     "--view": {"choices": ("picture", "seen"), "help": "the whole picture, or the network's input crop"},
-    "--font": {"choices": ("serif", "sans")},
+    "--font": {"choices": ("serif", "sans"), "help": "font of all text"},
     "--letters": {**_SWITCH, "help": "letter of each panel; drawn by default"},
     "--titles": {**_SWITCH, "help": "title of each panel; drawn by default"},
     "--colour-bar": {**_SWITCH, "help": "colour bars; drawn by default"},
@@ -90,7 +85,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "--data": {"required": True, "metavar": "DIR"},
     "--split": {"metavar": "S", "help": "split to evaluate"},
     "--layout": {"default": "auto", "help": "layout of the data set; default: detected"},
-    "--limit": {**_NUMBER, "help": "use N samples only, chosen by a hash of their names"},
+    "--limit": {**_NUMBER, "help": "use only N samples, chosen by a hash of their names"},
     "--leave-out": {**_IDS, "help": "samples of the evaluated split to leave out, as paths within the data set"},
     # localization
     "--tune-on": {"metavar": "S2", "help": "split on which thresholds are tuned; default: cross-validation"},
@@ -101,7 +96,11 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     # faithfulness
     "--controls": {**SEVERAL, "metavar": "CONTROL"},
     "--probe": {**SEVERAL, "metavar": "PROBE", "help": "gates to replace; default: those of the family"},
-    "--unit": {"choices": ("pixels", "cells"), "default": "pixels", "help": "what the curves remove; default pixels"},
+    "--unit": {
+        "choices": ("pixels", "cells"),
+        "default": "pixels",
+        "help": "unit that the curves remove; default pixels",
+    },
     "--points": {**_NUMBER, "help": "points of the deletion and insertion curves; default 8"},
     "--road-points": {**_NUMBER, "help": "points of the ROAD curves; default 4"},
     "--random-maps": {**_NUMBER, "dest": "seeds", "help": "random maps per curve; default 2"},
@@ -153,82 +152,13 @@ def add(p: argparse._ActionsContainer, *names: str, **changes: Any) -> None:
 
 
 def add_model_options(p: argparse.ArgumentParser) -> None:
-    """Add the options that `load_model` reads."""
+    """Add the options that `viz.cli.common.load_model` reads."""
     model = p.add_argument_group("model")
     add(model, "--model", help=f"{_OPTIONS['--model']['help']}; default {DEFAULT_MODEL}")
     add(model, "--checkpoint", "--geometry", *RUN)
 
 
 def add_attribution_options(p: argparse.ArgumentParser) -> None:
-    """Add the options that `attribution_options` reads."""
+    """Add the options that `viz.cli.common.attribution_options` reads."""
     group = p.add_argument_group("attribution methods", "each option changes only the methods that use it")
     add(group, "--baseline", "--ig-steps", "--window", "--stride")
-
-
-def model_named(args: argparse.Namespace) -> str | Path | None:
-    """The value of ``--model``, or of its earlier spelling."""
-    if args.model and args.checkpoint:
-        usage("Use either --model or --checkpoint, not both.")
-    return Path(args.checkpoint) if args.checkpoint else args.model
-
-
-def load_model(args: argparse.Namespace) -> Model:
-    """The model of ``--model``, or the default one."""
-    from viz.run.engine import load
-
-    name = model_named(args) or DEFAULT_MODEL
-    return load(name, args.device, args.geometry, precision=args.precision, models=args.models)
-
-
-def attribution_options(args: argparse.Namespace) -> AttributionOptions:
-    """The options of the attribution methods; a value out of range ends the program."""
-    from viz.core.methods import AttributionOptions
-
-    try:
-        return AttributionOptions(**given(args, ATTRIBUTION))
-    except VizError as error:
-        usage(str(error))
-
-
-def given(args: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
-    """The options that were given, by name."""
-    return {name: value for name in names if (value := getattr(args, name)) is not None}
-
-
-def say(message: object) -> None:
-    """Print one line for the user on stderr, apart from the results."""
-    print(f"searchlight: {message}", file=sys.stderr)
-
-
-def usage(message: str) -> NoReturn:
-    """Report a usage error and end the program."""
-    say(message)
-    raise SystemExit(2)
-
-
-def pictures_of(named: Iterable[str], out: str | None = None) -> list[Path]:
-    """The picture files named, or found in the folders named, in a fixed order without duplicates.
-
-    Skipped files are reported.
-    """
-    from viz.picture_files import pictures_below, skipped
-
-    found: dict[str, Path] = {}
-    others: dict[str, Path] = {}
-    for item in named:
-        inside: Sequence[Path] = (Path(item),)
-        if Path(item).is_dir():
-            below = pictures_below(Path(item), None if out is None else Path(out))
-            inside = below.pictures
-            others |= {os.path.realpath(p): p for p in below.others}
-            for note in below.notes:
-                say(note)
-            if not inside:
-                why = f"; {skipped(below.others)}" if below.others else ""
-                raise PictureError(f"The folder {item} contains no pictures{why}.")
-        for one in inside:
-            found.setdefault(os.path.realpath(one), one)
-    # A file that was also named itself is not skipped.
-    if left := [path for real, path in others.items() if real not in found]:
-        say(f"{skipped(left)}.")
-    return list(found.values())

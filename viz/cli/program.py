@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pkgutil import iter_modules
 
-from viz.cli.options import say
+from viz.cli.common import say
 from viz.errors import VizError
 from viz.version import __version__
 

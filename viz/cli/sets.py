@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from viz.cli.options import say, usage
+from viz.cli.common import say, usage
 from viz.errors import VizError
 from viz.files import as_text_bytes, write_whole
 

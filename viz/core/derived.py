@@ -119,7 +119,7 @@ def one_of(record: Record, channel: int) -> str:
 def _log(records: Sequence[Record], record: Record, channel: int | None) -> _Made:
     values = record.values
     if record.tap.is_maps:
-        values = values.mean(axis=0) if channel is None else _one(record, channel)
+        values = values.mean(axis=0) if channel is None else channel_of(record, channel)
     if not (record.tap.is_maps or record.tap.is_map) or not _are_shares(record, values):
         raise _refused(record, "log", "shares that sum to 1 over the cells")
     share = np.maximum(values.astype(np.float64), _LEAST_SHARE) * values.size
@@ -140,7 +140,7 @@ def _gated(records: Sequence[Record], record: Record, channel: int | None) -> _M
         beside = r.path == record.path and r.step == record.step
         if beside and r.label == "channel_gate" and len(r.values) == len(record.values):
             if channel is not None:
-                return _one(record, channel) * r.values[channel], record.unit, _ENDLESS, None
+                return channel_of(record, channel) * r.values[channel], record.unit, _ENDLESS, None
             gated = np.tensordot(r.values, record.values, axes=1) / len(r.values)
             return gated, f"{record.unit} x gate, mean over the channels", _ENDLESS, None
     raise ProbeError(f"No channel gate for {record.name} was captured at step {record.step}.")
@@ -197,7 +197,12 @@ def _total(records: Sequence[Record], record: Record, channel: int | None) -> _M
     return total, unit, (float(ends[0]), float(ends[1])), None
 
 
-def _one(record: Record, channel: int) -> Floats:
+def channel_of(record: Record, channel: int) -> Floats:
+    """One channel, group or tap of a record.
+
+    Raises:
+        ProbeError: no such channel.
+    """
     if not 0 <= channel < record.values.shape[0]:
         raise ProbeError(f"{record.name} has channels 0 to {record.values.shape[0] - 1}, not {channel}.")
     return record.values[channel]

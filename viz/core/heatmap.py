@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
 from typing import Literal
@@ -50,7 +50,6 @@ class Heatmap:
     neutral: float | None = None
     interpolation: Interpolation = "bilinear"
     spec: MapSpec | None = None
-    _cache: dict[str, Floats] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         native = np.asarray(self.native, dtype=np.float32)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from viz.core.attribution import Attribution
 from viz.core.card import ModelCard, class_number, step_number
-from viz.core.derived import baseline, derive
+from viz.core.derived import baseline, channel_of, derive
 from viz.core.finite import notes_on
 from viz.core.heatmap import Heatmap, overlay, scale_for
 from viz.core.kernels import KernelTap, cell_at, kernel_at
@@ -329,9 +329,7 @@ class Trace(ReadOnlyArrays):
         r = self.record(spec.probe or "", spec.step)
         values, title = r.values, f"{r.label}, step {r.step}"
         if (r.tap.is_maps or r.tap.is_kernel) and spec.channel is not None:
-            if not spec.channel < values.shape[0]:
-                raise ProbeError(f"{r.name} has channels 0 to {values.shape[0] - 1}, not {spec.channel}.")
-            values, title = values[spec.channel], f"{r.label} {spec.channel}, step {r.step}"
+            values, title = channel_of(r, spec.channel), f"{r.label} {spec.channel}, step {r.step}"
         elif not r.tap.is_map:
             several = f"; choose one, as in {r.label}#0, or their mean, mean({r.label})" if r.values.ndim == 3 else ""
             raise ProbeError(f"{r.name} is of kind {r.kind} with shape {r.values.shape}, not one map{several}.")
