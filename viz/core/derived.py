@@ -26,7 +26,7 @@ from viz.core.map_spec import BASELINES, DERIVED, MapSpec
 from viz.core.record import Record
 from viz.core.words import RANK, derived_words
 from viz.errors import MapError, ProbeError
-from viz.geometry import Geometry, Interpolation
+from viz.geometry import Geometry
 
 Floats = NDArray[np.float32]
 # Far below any float32 softmax share on a map; keeps the logarithm of 0 finite.
@@ -52,13 +52,7 @@ def baseline(spec: MapSpec, geometry: Geometry) -> Heatmap:
 
 
 def derive(
-    records: Sequence[Record],
-    record: Record,
-    name: str,
-    geometry: Geometry,
-    *,
-    channel: int | None = None,
-    interpolation: Interpolation = "bilinear",
+    records: Sequence[Record], record: Record, name: str, geometry: Geometry, *, channel: int | None = None
 ) -> Heatmap:
     """A derived map of one record; `records` are all those of its trace.
 
@@ -79,7 +73,6 @@ def derive(
         unit=unit,
         bounds=bounds,
         neutral=neutral,
-        interpolation=interpolation,
         spec=MapSpec(name, tap, channel, step=record.step),
     )
 

@@ -198,10 +198,10 @@ class Trace(ReadOnlyArrays):
         }
         return replace(makers[found.kind](found), interpolation=interpolation)
 
-    def has(self, spec: MapSpec, *, options: Mapping[str, Any] | None = None) -> bool:
+    def has(self, spec: MapSpec) -> bool:
         """Whether a map exists at its step."""
         try:
-            self.heatmap(spec, options=options)
+            self.heatmap(spec)
         except (ModelError, ProbeError):
             return False
         return True
