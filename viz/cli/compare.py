@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from viz.run.engine import Engine
 
 _LOOK = ("palette", "opacity", "interpolation", "dpi")
-# Options that a record answers, with their defaults.
+# Options that a record determines, with their defaults.
 _RECORDED = (
     *((name, None) for name in ("maps", "box", "class_index", "steps", "geometry", "columns", *_LOOK, *ATTRIBUTION)),
     *(("no_figure", False), ("no_boxes", False), ("resume", False)),
@@ -89,9 +89,9 @@ def _compare(args: argparse.Namespace) -> int:
     from viz.run.engine import Engine
 
     if args.record:
-        return _again(args, pictures, out)
+        return _redraw(args, pictures, out)
     if not args.no_figure:
-        _spare([out / f"{stem}.{args.format}" for stem in stems(pictures)], pictures)
+        _refuse_overwriting([out / f"{stem}.{args.format}" for stem in stems(pictures)], pictures)
     engine = Engine(args.device, args.precision, args.models, max_traces=2 * len(args.model))
     # Loaded before the first picture, so that a model that cannot be loaded is not reported as a failed picture.
     checkpoints = [engine.model(name).card.sha256 for name in args.model]
@@ -103,7 +103,7 @@ def _compare(args: argparse.Namespace) -> int:
         try:
             picture = open_picture(path)
             key = _key(args, [picture.sha256, *checkpoints])
-            data = _earlier(args, out / stem, key)
+            data = _resumed(args, out / stem, key)
             if data is None:
                 data, written = _one(args, picture, out / stem, engine=engine, box=box, key=key)
             folder.add(data)
@@ -141,8 +141,8 @@ def _checked(args: argparse.Namespace) -> tuple[float, ...] | None:
     if args.maps and len(args.maps) not in (1, len(args.model)):
         usage(f"Give one map, or one per model ({len(args.model)}), not {len(args.maps)}.")
     try:
-        for one in args.maps or ():
-            parse(one)
+        for text in args.maps or ():
+            parse(text)
         FigureSpec((Panel("picture"),), args.preset, threshold=args.threshold, **given(args, _LOOK))
     except VizError as error:
         usage(str(error))
@@ -161,7 +161,7 @@ def _pictures(args: argparse.Namespace) -> list[str]:
     return found or usage("Name at least one picture or folder.")
 
 
-def _again(args: argparse.Namespace, pictures: list[Path], out: Path) -> int:
+def _redraw(args: argparse.Namespace, pictures: list[Path], out: Path) -> int:
     """Redraw a recorded figure; the same picture and models give the same bytes."""
     from viz.figures.comparison.record import comparison_from_record
     from viz.run.engine import Engine
@@ -169,7 +169,7 @@ def _again(args: argparse.Namespace, pictures: list[Path], out: Path) -> int:
     if len(pictures) != 1:
         usage(f"--from needs one picture, not {len(pictures)}.")
     target = out / f"{Path(args.record).stem}.{args.format}"
-    _spare([target], pictures)
+    _refuse_overwriting([target], pictures)
     engine = Engine(args.device, args.precision, args.models)
     figure = comparison_from_record(args.record, pictures[0], engine=engine)
     for file in figure.save(target):
@@ -177,7 +177,7 @@ def _again(args: argparse.Namespace, pictures: list[Path], out: Path) -> int:
     return 0
 
 
-def _spare(figures: Sequence[Path], pictures: Sequence[Path]) -> None:
+def _refuse_overwriting(figures: Sequence[Path], pictures: Sequence[Path]) -> None:
     """Refuse to write a figure over one of the pictures (also on disks that ignore case)."""
     own = {str(p.resolve()).casefold() for p in pictures}
     lost = [f for f in figures if str(f.resolve()).casefold() in own]
@@ -194,7 +194,7 @@ def _key(args: argparse.Namespace, contents: list[str]) -> str:
     return request_key({"options": options, "contents": contents, "version": __version__})
 
 
-def _earlier(args: argparse.Namespace, base: Path, key: str) -> dict[str, Any] | None:
+def _resumed(args: argparse.Namespace, base: Path, key: str) -> dict[str, Any] | None:
     """The result of an earlier run with the same request, if all of its files exist and its two tables agree."""
     from viz.figures.comparison.folder import SUFFIX
     from viz.figures.comparison.tables import same_numbers

@@ -55,7 +55,7 @@ def add_figure(commands: Any) -> None:
 def _figure(args: argparse.Namespace) -> int:
     if args.out is None and not args.record:
         usage("Give the output file with --out.")
-    out = Path(args.out or _again(Path(args.record), args.picture))
+    out = Path(args.out or _redrawn_name(Path(args.record), args.picture))
     if out.suffix.lower() not in _FORMATS:
         usage(f"--out must end in .pdf, .svg or .png, not {out.suffix!r}.")
     if args.picture is not None and out.resolve() == Path(args.picture).resolve():
@@ -107,7 +107,7 @@ def _drawn(args: argparse.Namespace) -> Figure:
     return figure(trace, panels, class_index=args.class_index, **options)
 
 
-def _again(record: Path, picture: str | None) -> str:
+def _redrawn_name(record: Path, picture: str | None) -> str:
     """The file for a redrawn figure: named after the record, in the format of the figure that lies beside it."""
     beside = [s for s in _FORMATS if record.with_suffix(s).is_file()]
     # The photo itself can have the record's name.
