@@ -86,6 +86,8 @@ def open_picture(
             name = name or _file_name(source.filename)
         return Picture(rgb, _digest(rgb), text_name(name or "picture"), tuple(notes))
     if isinstance(source, bytes | bytearray | memoryview):
+        if memoryview(source).nbytes > limits.max_bytes:
+            raise _too_large(limits)
         data = bytes(source)
     elif isinstance(source, str | os.PathLike):
         path = Path(source)
@@ -99,7 +101,7 @@ def open_picture(
             f"A picture is a path, bytes, an open file, an array or a PIL picture, not {type(source).__name__}."
         )
     if len(data) > limits.max_bytes:
-        raise PictureError(f"The file is larger than {limits.max_bytes / 2**20:.0f} MiB; save a smaller copy.")
+        raise _too_large(limits)
     rgb, notes = decode(data, limits, upright=upright)
     return Picture(rgb, hashlib.sha256(data).hexdigest(), text_name(name or "picture"), tuple(notes))
 
@@ -107,6 +109,10 @@ def open_picture(
 def text_name(name: str) -> str:
     """A file name that can be written as UTF-8: bytes that are not Unicode become U+FFFD."""
     return re.sub("[\ud800-\udfff]", "\ufffd", name)
+
+
+def _too_large(limits: Limits) -> PictureError:
+    return PictureError(f"The file is larger than {limits.max_bytes / 2**20:.0f} MiB; save a smaller copy.")
 
 
 def _shown(path: Path) -> str:
@@ -119,8 +125,11 @@ def _read(path: Path, limits: Limits) -> bytes:
     """The bytes of a file, at most one more than allowed."""
     try:
         # Devices and pipes may never end or wait for a writer, so they are not opened.
-        if not stat.S_ISREG(path.stat().st_mode):
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
             raise PictureError(f"{_shown(path) or 'This path'} is not a file.")
+        if status.st_size > limits.max_bytes:
+            raise _too_large(limits)
         with path.open("rb") as file:
             return file.read(limits.max_bytes + 1)
     except (OSError, ValueError) as error:
