@@ -20,7 +20,7 @@ SEVERAL: dict[str, Any] = {"nargs": "+", "action": "extend"}
 _IDS: dict[str, Any] = {**SEVERAL, "metavar": "ID"}
 _LIST: dict[str, Any] = {"action": "append", "default": []}
 _FLAG: dict[str, Any] = {"action": "store_true"}
-# Drawn unless `--no-NAME` is given.
+# `--NAME` or `--no-NAME`; None if neither is given.
 _SWITCH: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
 _NUMBER: dict[str, Any] = {"type": int, "metavar": "N"}
 _PIXELS: dict[str, Any] = {"type": int, "metavar": "PX"}
