@@ -20,17 +20,9 @@ if TYPE_CHECKING:  # for type checkers; a test compares these names with the tab
     from viz.core.record import Record as Record
     from viz.core.stage import Stage as Stage
     from viz.core.trace import Trace as Trace
-    from viz.errors import (
-        CheckpointError as CheckpointError,
-        FigureError as FigureError,
-        FileError as FileError,
-        MapError as MapError,
-        ModelError as ModelError,
-        NotFiniteError as NotFiniteError,
-        PictureError as PictureError,
-        ProbeError as ProbeError,
-        VizError as VizError,
-    )
+    from viz.errors import CheckpointError as CheckpointError, FigureError as FigureError, FileError as FileError
+    from viz.errors import MapError as MapError, ModelError as ModelError, NotFiniteError as NotFiniteError
+    from viz.errors import PictureError as PictureError, ProbeError as ProbeError, VizError as VizError
     from viz.figures import Figure as Figure, figure as figure
     from viz.figures.comparison import Comparison as Comparison, compare as compare
     from viz.geometry import Geometry as Geometry, Preprocessing as Preprocessing
@@ -38,7 +30,7 @@ if TYPE_CHECKING:  # for type checkers; a test compares these names with the tab
     from viz.picture import Limits as Limits, Picture as Picture, open_picture as open_picture
     from viz.run.engine import Engine as Engine, Model as Model, load as load
 
-# Where each public name is defined. It is imported when first used, so that `import viz` needs no other library.
+# The modules of the public names. They are imported on first use, so that `import viz` needs no other library.
 _PUBLIC = {
     "viz.attribution": ("AttributionOptions", "attribute"),
     "viz.core.boxes": ("Box", "boxes", "iou"),

@@ -1,7 +1,7 @@
-"""From a file's bytes, or a picture that Pillow opened, to RGB pixels: bounded, and the same for every door.
+"""Decoding of pictures to RGB pixels, from a file's bytes or from a picture that Pillow opened, within limits.
 
-Every picture, shown or evaluated, goes through `decode` or `decode_image`; whether an orientation tag turns it is an
-argument, so that the pixels cannot differ in anything else.
+Every picture, shown or evaluated, goes through `decode` or `decode_image`. Whether its orientation tag is applied is an
+argument; its pixels differ in nothing else.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from viz.errors import PictureError
 
 RGB = NDArray[np.uint8]
 
-# Formats that Pillow decodes itself; none of them runs another program or fetches anything. JPEG includes MPO.
+# Formats that Pillow decodes itself, without other programs or downloads. JPEG includes MPO.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -33,14 +33,14 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# What undoes a turn, where that is another one.
+# Inverse rotations; all other orientations are their own inverse.
 _BACK = {6: 8, 8: 6}
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What is refused before pixels are allocated: `max_bytes` of file, `max_pixels` of header width x height."""
+    """Limits checked before pixels are allocated: bytes of the file, and width x height of its header."""
 
     max_bytes: int = 40 * 2**20
     max_pixels: int = 50_000_000
@@ -50,50 +50,50 @@ def decode(data: bytes, limits: Limits, *, upright: bool = True) -> tuple[RGB, l
     """RGB uint8 (H, W, 3), read-only, of a file's bytes, and notes on what decoding changed.
 
     Args:
-        upright: apply the orientation tag (EXIF, TIFF, or XMP where those have none); False gives the pixels as stored.
+        upright: apply the orientation tag (EXIF or TIFF, else XMP); False gives the pixels as stored.
 
     Raises:
         PictureError: not a picture, damaged, or above the limits.
     """
     _refuse_non_pixels(data)
-    with _one_sentence(limits), Image.open(io.BytesIO(data), formats=_formats()) as image:
+    with _picture_errors(limits), Image.open(io.BytesIO(data), formats=_formats()) as image:
         check_size(image.height, image.width, limits)
         frames = _frames_note(image, data)
         return _rgb(image, [frames] if frames else [], upright)
 
 
 def decode_image(image: Image.Image, limits: Limits) -> tuple[RGB, list[str]]:
-    """RGB uint8 (H, W, 3), read-only, of a picture that Pillow holds, and notes. The picture is not changed.
+    """RGB uint8 (H, W, 3), read-only, of a Pillow picture, which is not changed, and notes.
 
-    One straight from a file is turned upright, as its file would be. Any other was made by the caller, who may have
-    turned it: Pillow keeps the tag of a picture that it rotates. Its pixels are taken as they stand.
+    A picture straight from a file is turned upright. Any other was made by the caller, who may have turned it: Pillow
+    keeps the tag of a picture that it rotates. Its pixels are used as they are.
 
     Raises:
         PictureError: damaged, closed, or above the limits.
     """
-    with _one_sentence(limits):
+    with _picture_errors(limits):
         check_size(image.height, image.width, limits)
         notes = [f"frame {image.tell() + 1} of an animation"] if image.tell() else []
         try:
             if isinstance(image, ImageFile.ImageFile) and _is_mapped_wrongly(image):
-                with _again(image, limits) as same:
+                with _reopened(image, limits) as same:
                     return _rgb(same, notes, upright=True)
             return _rgb(image, notes, upright=isinstance(image, ImageFile.ImageFile))
         except Exception as error:
-            # Closed before its pixels were read, or afterwards: Pillow raises different things.
+            # Pillow raises different errors for pictures closed before and after their pixels were read.
             unread = getattr(image, "fp", None) is None and getattr(image, "tile", None)
             if unread or str(error) == "Operation on closed image":
-                raise PictureError("The PIL picture is closed; hand it over while it is open.") from None
+                raise PictureError("The PIL picture is closed; pass it while it is open.") from None
             raise
 
 
 def _is_mapped_wrongly(image: ImageFile.ImageFile) -> bool:
-    """Pillow maps an uncompressed TIFF that it opened by its path into memory, with sides that it has exchanged."""
+    """Whether Pillow memory-maps the picture with swapped sides: an uncompressed TIFF opened by its path."""
     unread = image.format == "TIFF" and image.tile and image.fp is not None
     return bool(unread and image.filename and _orientation(image) in (5, 6, 7, 8))
 
 
-def _again(image: ImageFile.ImageFile, limits: Limits) -> ImageFile.ImageFile:
+def _reopened(image: ImageFile.ImageFile, limits: Limits) -> ImageFile.ImageFile:
     """The same frame of the same file, opened from its bytes."""
     assert image.fp is not None
     image.fp.seek(0)
@@ -103,12 +103,12 @@ def _again(image: ImageFile.ImageFile, limits: Limits) -> ImageFile.ImageFile:
 
 
 def as_stored(image: Image.Image) -> Image.Image:
-    """An opened picture with the pixels that its file stores: Pillow turns a TIFF, and nothing else, while it loads it.
+    """An opened picture with its pixels as stored: Pillow turns a TIFF, but no other format, while loading it.
 
-    It must have been opened from bytes, not by its path: see `_is_mapped_wrongly`.
+    It must have been opened from bytes, not by its path, see `_is_mapped_wrongly`.
 
     Raises:
-        OSError: a turned TIFF that is damaged.
+        OSError: a damaged TIFF.
     """
     orientation = _orientation(image) if image.format == "TIFF" else 1
     if orientation not in _UPRIGHT:
@@ -118,8 +118,8 @@ def as_stored(image: Image.Image) -> Image.Image:
 
 
 @contextmanager
-def _one_sentence(limits: Limits) -> Iterator[None]:
-    """What decoders raise, as one `PictureError`."""
+def _picture_errors(limits: Limits) -> Iterator[None]:
+    """Turn all errors of decoders into a `PictureError`."""
     try:
         yield
     except PictureError:
@@ -131,14 +131,14 @@ def _one_sentence(limits: Limits) -> Iterator[None]:
             "This is not a picture that can be read; use JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF."
         ) from None
     except (MemoryError, RecursionError):
-        raise PictureError("The picture needs more memory than there is; save a smaller copy.") from None
-    except Exception:  # decoders raise many types on damaged files: all mean the same to a person
+        raise PictureError("The picture needs more memory than is available; save a smaller copy.") from None
+    except Exception:  # decoders raise many types on damaged files, which mean the same to the user
         raise PictureError("The picture is damaged or cut off; save or download it again.") from None
 
 
 def _rgb(image: Image.Image, notes: list[str], upright: bool) -> tuple[RGB, list[str]]:
     depth = _png_depth(image)
-    # Pillow's TIFF reader turns the pixels while it loads them, and then forgets the tag.
+    # Pillow's TIFF reader turns the pixels while it loads them, and then drops the tag.
     turned = _orientation(image) if image.format == "TIFF" else 1
     tag = _tag(image) if turned in _UPRIGHT else ""
     image.load()
@@ -147,7 +147,7 @@ def _rgb(image: Image.Image, notes: list[str], upright: bool) -> tuple[RGB, list
         tag = tag or _tag(image)
         notes.append(f"turned upright by its {tag} tag" if upright else f"not turned by its {tag} tag")
     rgb = _to_rgb(image, depth, notes)
-    # Pixels are turned last: nothing before depends on it.
+    # Pixels are turned last, because nothing before depends on it.
     if orientation in _UPRIGHT and upright != (turned in _UPRIGHT):
         way = orientation if upright else _BACK.get(orientation, orientation)
         rgb = _pixels(Image.fromarray(rgb).transpose(_UPRIGHT[way]))
@@ -169,23 +169,23 @@ def _refuse_non_pixels(data: bytes) -> None:
     if not data:
         raise PictureError("The file is empty.")
     if _is_svg(data):
-        raise PictureError("SVG drawings hold no pixels; export the drawing as PNG and open that.")
+        raise PictureError("SVG drawings have no pixels; export the drawing as PNG.")
     if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS and b"avif" not in data[8:64]:
         raise PictureError("HEIC pictures cannot be read here; convert the picture to JPEG or PNG.")
 
 
 def _formats() -> tuple[str, ...]:
     Image.init()
-    return tuple(f for f in FORMATS if f in Image.OPEN)  # a Pillow without libavif has no AVIF
+    return tuple(f for f in FORMATS if f in Image.OPEN)  # Pillow without libavif has no AVIF
 
 
 def _frames_note(image: ImageFile.ImageFile, data: bytes) -> str:
-    """What is said of further frames. Nothing is counted that would need a walk through the whole file."""
+    """A note on further frames, which are not counted where that needs a scan of the whole file."""
     if image.format == "GIF":
-        try:  # looking for a second frame spoils the first one's state, so another reader looks
+        try:  # looking for a second frame changes the state of the first, so this uses another reader
             with Image.open(io.BytesIO(data), formats=("GIF",)) as other:
                 return "first frame of an animation" if getattr(other, "is_animated", False) else ""
-        except Exception:  # what follows a sound first frame does not matter
+        except Exception:  # damage after the first frame does not matter
             return ""
     if image.format == "TIFF":
         return "first of several pages" if getattr(image, "is_animated", False) else ""
@@ -194,9 +194,9 @@ def _frames_note(image: ImageFile.ImageFile, data: bytes) -> str:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The orientation, 1 where it is missing or unreadable: a broken tag is no reason to refuse sound pixels.
+    """The orientation; 1 if its tag is missing or unreadable, which is no reason to refuse intact pixels.
 
-    Pillow looks into EXIF (TIFF's own tags are the same) and, where that has none, into XMP.
+    Pillow looks into EXIF (which includes TIFF tags), and then into XMP.
     """
     try:
         value = image.getexif().get(_ORIENTATION, 1)
@@ -206,7 +206,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _tag(image: Image.Image) -> str:
-    """Where a picture's orientation stands: EXIF (of which TIFF's own tag is one) or XMP."""
+    """The source of a picture's orientation: EXIF (which includes TIFF tags) or XMP."""
     if _ORIENTATION in getattr(image, "tag_v2", ()) or "Raw profile type exif" in image.info:
         return "EXIF"
     exif = Image.Exif()
@@ -226,7 +226,7 @@ def check_size(height: int, width: int, limits: Limits) -> None:
 
 
 def _to_rgb(image: Image.Image, depth: int, notes: list[str]) -> RGB:
-    """A loaded picture as RGB, not turned; `depth` as from `_png_depth`."""
+    """A loaded picture as RGB, not turned; `depth` is that of `_png_depth`."""
     mode = image.mode
     transparent = _transparent_grey(image, depth)
     if mode in ("I", "F") or mode.startswith("I;16"):
@@ -253,12 +253,12 @@ def _pixels(image: Image.Image) -> RGB:
 
 
 def immutable(rgb: NDArray[np.uint8]) -> RGB:
-    """A copy that nothing can make writable again."""
+    """A copy that cannot be made writable again."""
     return np.frombuffer(rgb.tobytes(), dtype=np.uint8).reshape(rgb.shape)
 
 
 def _png_depth(image: Image.Image) -> int:
-    """Bits a sample of a PNG whose pixels are not yet loaded; 8 for everything else."""
+    """Bits per sample of a PNG whose pixels are not yet loaded; 8 for everything else."""
     tiles = getattr(image, "tile", None) if image.format == "PNG" else None
     if not tiles:
         return 8
@@ -271,7 +271,7 @@ def _png_depth(image: Image.Image) -> int:
 def _transparent_grey(image: Image.Image, depth: int) -> NDArray[np.bool_] | None:
     """Where a grey picture has its one transparent value.
 
-    A PNG gives it in its own bit depth while Pillow widens 1, 2 and 4 bits to 8, so the two are brought together here.
+    A PNG states it in its own bit depth, while Pillow widens 1, 2 and 4 bits to 8.
     """
     value = image.info.get("transparency")
     if image.mode not in ("1", "L", "I;16", "I;16B", "I") or not isinstance(value, int):
@@ -286,7 +286,7 @@ def _transparent_grey(image: Image.Image, depth: int) -> NDArray[np.bool_] | Non
 def _over_white(image: Image.Image, depth: int, notes: list[str]) -> RGB:
     key = image.info.get("transparency")
     if image.mode == "RGB" and isinstance(key, tuple) and (depth == 16 or max(key) > 255):
-        # Pillow keeps the high bytes of 16-bit samples; the transparent colour is cut the same way.
+        # Pillow keeps the high bytes of 16-bit samples, so the transparent colour is reduced to its high bytes, too.
         image = image.copy()
         image.info["transparency"] = tuple(int(v) >> 8 for v in key)
     if image.mode == "La":
@@ -302,7 +302,7 @@ def _over_white(image: Image.Image, depth: int, notes: list[str]) -> RGB:
 
 
 def _outside_first_gif_frame(image: Image.Image, rgb: RGB, notes: list[str]) -> RGB:
-    """A first GIF frame may cover a part of the canvas only; the rest is empty, not the palette's first colour."""
+    """White outside a first GIF frame that covers only a part of the canvas, instead of the palette's first colour."""
     extent = getattr(image, "dispose_extent", None) if image.format == "GIF" and image.tell() == 0 else None
     if extent is None or tuple(extent) == (0, 0, image.width, image.height):
         return rgb
@@ -333,18 +333,18 @@ def _cmyk_to_rgb(image: Image.Image, notes: list[str]) -> Image.Image:
 
 
 def _deep_grey(image: Image.Image, notes: list[str]) -> NDArray[np.uint8]:
-    """uint8 (H, W) of grey with more than 8 bits: integers by their full range, float by [0, 1] or [0, 255]."""
+    """uint8 (H, W) of grey with more than 8 bits: integers by their full range, floats by [0, 1] or [0, 255]."""
     values = np.asarray(image)
     if image.mode == "F":
         if not np.isfinite(values).all():
-            raise PictureError("The picture holds values that are not numbers; save it as 8- or 16-bit.")
+            raise PictureError("The picture has values that are not finite; save it as 8- or 16-bit.")
         top, kind = 1.0 if float(values.max()) <= 1.0 else 255.0, "floating-point"
     else:
         tags = getattr(image, "tag_v2", {})
         bits = 12 if tags.get(258) == (12,) else 16
         top, kind = float(2**bits - 1), f"{bits}-bit"
     if values.min() < 0 or values.max() > top:
-        raise PictureError("The picture's values have no known white point; save it as 8- or 16-bit.")
+        raise PictureError("The range of the picture's values is unknown; save it as 8- or 16-bit.")
     notes.append(f"{kind} values scaled to 8 bits")
     grey = np.rint(values.astype(np.float32) * np.float32(255.0 / top)).astype(np.uint8)
     # Pillow inverts white-is-zero grey of 8 bits, but not of more.

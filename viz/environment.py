@@ -1,8 +1,7 @@
-"""Torch's ambient settings, as they must be while Searchlight computes, whatever the caller has set.
+"""Torch's global settings while Searchlight computes, independent of the caller's.
 
-A record says in which number format a pass ran, and a model that is loaded once is used for all that follows. So the
-caller's ``inference_mode``, ``no_grad``, ``autocast``, default device and default number format are left for as long as
-a public function runs, and are the caller's again afterwards. What the function itself asks for is entered inside.
+A record states the number format of its pass, and a loaded model is reused. While they run, public functions therefore
+leave the caller's ``inference_mode``, ``no_grad``, ``autocast``, default device and default dtype.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 
-# Where this module was imported. A forked child has another number, and none of the threads that OpenMP started before:
-# a computation with more than one thread would wait for them for ever.
+# The process that imported this module. A forked child lacks the OpenMP threads that were started before the fork, and
+# a computation with more than one thread would wait for them forever.
 _PROCESS = os.getpid()
 _AUTOCAST = ("cpu", "cuda", "mps", "xpu")
 
 
 class _DefaultFloat32:
-    """Keeps the default number format float32 while at least one thread is inside: torch has one for the process."""
+    """Keeps the default dtype float32 while at least one thread is inside; torch has one for the whole process."""
 
     def __init__(self) -> None:
         self._lock, self._inside, self._before = threading.Lock(), 0, torch.float32
@@ -50,7 +49,7 @@ _default_float32 = _DefaultFloat32()
 def plain_torch() -> Iterator[None]:
     """Leave the caller's settings while the block runs; also a decorator (``@plain_torch()``).
 
-    In a forked process torch is set to one thread, and stays so.
+    In a forked process torch is limited to one thread for good.
     """
     if os.getpid() != _PROCESS and torch.get_num_threads() > 1:
         torch.set_num_threads(1)

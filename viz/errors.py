@@ -1,4 +1,4 @@
-"""The errors that Searchlight raises for what a user gave or for the machine it runs on: one tree.
+"""All errors that Searchlight raises because of its inputs or the machine it runs on.
 
     VizError
     ├── PictureError        a file or array that cannot be opened as a picture
@@ -6,22 +6,22 @@
     ├── CheckpointError     a weights file that cannot be used
     ├── ModelError          an unknown model, device, step or class
     │   └── NotFiniteError  NaN or infinity in a network's output
-    ├── ProbeError          a probe that does not exist or did not fire
-    ├── MapError            a map specification that cannot be read
-    ├── FigureError         a figure, panel or record that cannot be drawn as requested
+    ├── ProbeError          a captured value that is unknown or was not computed
+    ├── MapError            a map specification that cannot be parsed
+    ├── FigureError         a figure, panel or record that cannot be drawn
     ├── FileError           a file or folder that cannot be read or written
     ├── BusyError           the page's queue is full (viz.page.server)
     ├── BodyError           a malformed request to the page (viz.page.server)
-    └── FileRefusedError    a file that a visitor of the page may not name (viz.page.server)
+    └── FileRefusedError    a file that visitors of the page may not use (viz.page.server)
 
-Each message is one sentence that a person can act on; it never holds a path of the server that the user did not give.
+Each message is one sentence that says what to do. It contains no path of the server that the user did not give.
 """
 
 from __future__ import annotations
 
 
 class VizError(Exception):
-    """Base of all errors; `str(error)` is fit to be shown."""
+    """Base of all errors; `str(error)` can be shown to users."""
 
 
 class PictureError(VizError):
@@ -33,11 +33,11 @@ class CheckpointError(VizError):
 
 
 class ProbeError(VizError):
-    """A probe that does not exist or did not fire."""
+    """A captured value that is unknown or was not computed."""
 
 
 class MapError(VizError):
-    """A map specification that cannot be read."""
+    """A map specification that cannot be parsed."""
 
 
 class ModelError(VizError):
@@ -49,7 +49,7 @@ class NotFiniteError(ModelError):
 
 
 class FigureError(VizError):
-    """A figure, panel or record that cannot be drawn as requested."""
+    """A figure, panel or record that cannot be drawn."""
 
 
 class FileError(VizError):

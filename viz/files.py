@@ -1,4 +1,4 @@
-"""Writing files: whole or not at all, and with the same bytes for the same values. Imports nothing heavy."""
+"""Atomic writing of files with reproducible bytes. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ if TYPE_CHECKING:
 
 
 def as_json_bytes(data: Mapping[str, Any]) -> bytes:
-    """Readable JSON, the same for the same values; every number must be finite."""
+    """Readable, reproducible JSON; every number must be finite."""
     text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
-    # Lists of numbers and words go on one line. JSON writes a line break inside a text as two characters, so only
-    # layout is touched.
+    # Lists of numbers and strings go on one line. JSON escapes line breaks inside strings, so only layout changes.
     text = re.sub(
         r"\[\n[^\[\]{}]*\]", lambda m: re.sub(r"\n\s*", " ", m[0]).replace("[ ", "[").replace(" ]", "]"), text
     )
@@ -31,14 +30,14 @@ def as_json_bytes(data: Mapping[str, Any]) -> bytes:
 
 
 def as_text_bytes(text: str) -> bytes:
-    """UTF-8; characters of a file name that are not valid Unicode become question marks, so that no run ends on one."""
+    """UTF-8; characters of a file name that are not valid Unicode become question marks instead of an error."""
     return text.encode("utf-8", "replace")
 
 
 def csv_text(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> str:
     """Rows as CSV with a header; None and missing values become empty cells.
 
-    A text that begins like a formula gets a leading apostrophe, so that no spreadsheet evaluates a file name.
+    Text that starts like a formula gets a leading apostrophe, so that no spreadsheet evaluates a file name.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -52,7 +51,7 @@ def _safe(value: Any) -> Any:
 
 
 def npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """A compressed .npz whose bytes depend on names and values only (NumPy's own would be free to add the time)."""
+    """A compressed .npz whose bytes depend on names and values only (NumPy's may contain the time)."""
     import numpy as np
 
     buffer = io.BytesIO()
@@ -66,7 +65,7 @@ def npz_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
 
 def make_folder(path: str | Path) -> Path:
-    """Create a folder and its parents where they do not exist yet.
+    """Create a folder and its parents if they do not exist.
 
     Raises:
         FileError: it cannot be created.
@@ -79,14 +78,14 @@ def make_folder(path: str | Path) -> Path:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file at once: a reader sees the old one or the new one, never half of one.
+    """Write a file atomically: a reader sees the old or the new file, never a part.
 
     Raises:
         FileError: the folder does not exist or cannot be written to, or the disk is full.
     """
     part = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}")
     try:
-        # Exclusive, and with the permissions of any other new file of this user.
+        # Exclusive, with the permissions of any new file of this user.
         handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     except OSError:
         raise FileError(f"The folder of {path.name} does not exist or cannot be written to.") from None

@@ -1,7 +1,7 @@
 """Geometry: the exact map between picture pixels and network input pixels, and the preparation of network inputs.
 
-The one place where sizes are converted. Coordinates are continuous (see `viz.picture`): the network sees the rectangle
-`seen` of the picture, placed on the rectangle `placed` of its input; both axes are affine and independent.
+Sizes are converted only here. Coordinates are continuous (see `viz.picture`): the network sees the rectangle `seen` of
+the picture, mapped onto the rectangle `placed` of its input by an affine function per axis.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ Mode = Literal["center_crop", "squash", "letterbox"]
 MODES: tuple[Mode, ...] = ("center_crop", "squash", "letterbox")
 Interpolation = Literal["cells", "bilinear", "bicubic"]
 INTERPOLATIONS: tuple[Interpolation, ...] = ("cells", "bilinear", "bicubic")
-# The cubic convolution constant of OpenCV and PyTorch, so that protocol maps and ours agree.
+# The cubic convolution constant of OpenCV and PyTorch, for the same maps as in the protocol.
 CUBIC_A = -0.75
-# Pictures longer than this are not resized whole before the crop: a strip of 1 x 100,000 pixels would become gigabytes.
+# Longer pictures are not resized as a whole before the crop: a strip of 1 x 100,000 pixels would become gigabytes.
 MAX_ASPECT = 8
 Rect = tuple[float, float, float, float]
 
@@ -44,7 +44,7 @@ class Preprocessing:
         mean, std: per channel in units of 0..255; input = (value - mean) / std.
 
     Raises:
-        VizError: numbers that would cut outside the picture or stretch it silently.
+        VizError: a crop beyond the picture, or one that would stretch it.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -57,22 +57,22 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         if min(self.size) < 1 or min(self.std) <= 0:
-            raise VizError("Preprocessing needs a size of at least one pixel and positive deviations.")
+            raise VizError(f"Preprocessing needs a positive size and std, not {self.size} and {self.std}.")
         if self.crop == "fraction" and not (0 < self.crop_fraction <= 1 and self.size[0] == self.size[1]):
-            raise VizError("A fraction crop needs a share above 0 and up to 1, and a square input.")
+            raise VizError("A fraction crop needs a crop_fraction above 0 and up to 1, and a square input.")
         if self.crop == "resize" and self.resize_to < max(self.size):
-            raise VizError("The short side must be resized to at least the input's size.")
+            raise VizError(f"resize_to must be at least the input size {self.size}, not {self.resize_to}.")
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where the network's input lies in the picture, exactly.
+    """The exact position of the network's input in the picture.
 
     Attributes:
         mode: how the picture was fitted.
         picture: picture (height, width). network: input (height, width).
         seen: (x0, y0, x1, y1) in picture pixels: what the network saw.
-        placed: (x0, y0, x1, y1) in network pixels: where that lies in the input (all of it, but for letterbox).
+        placed: (x0, y0, x1, y1) in network pixels: its place in the input (all of it, except for letterbox).
     """
 
     mode: Mode
@@ -101,14 +101,13 @@ class Geometry:
         """Rows and columns of a (height, width) rendering of the picture whose centres the network saw."""
         height, width = size or self.picture
         x0, y0, x1, y1 = self.seen
-        return (
-            _centres_inside(y0, y1, height, self.picture[0]),
-            _centres_inside(x0, x1, width, self.picture[1]),
-        )
+        return _centres_inside(y0, y1, height, self.picture[0]), _centres_inside(x0, x1, width, self.picture[1])
 
     def cells_inside(self, box: ArrayLike, size: tuple[int, int]) -> NDArray[np.bool_]:
-        """bool (h, w): cells of a network map of that size whose middle lies in a box (x0, y0, x1, y1) of network
-        pixels; where none does, the cell of the box's own middle."""
+        """bool (h, w): cells of a network map whose centre lies in a box (x0, y0, x1, y1) of network pixels.
+
+        If there is none, the cell of the box's centre.
+        """
         x0, y0, x1, y1 = (float(v) for v in np.asarray(box, dtype=np.float64))
         rows, cols = ((np.arange(size[axis]) + 0.5) * self.network[axis] / size[axis] for axis in (0, 1))
         inside: NDArray[np.bool_] = ((rows >= y0) & (rows < y1))[:, None] & ((cols >= x0) & (cols < x1))[None]
@@ -128,7 +127,7 @@ class Geometry:
             pixels: pixels of the rendering along the axis (the picture's own, or those of a smaller copy).
             interpolation: ``cells`` (nearest), ``bilinear`` or ``bicubic``; edges are replicated.
 
-        Rows of pixels that the network did not see are zero.
+        Rows of pixels outside what the network saw are zero.
         """
         lo, hi = (1, 3) if axis == 0 else (0, 2)
         inside = _centres_inside(self.seen[lo], self.seen[hi], pixels, self.picture[axis])
@@ -143,27 +142,22 @@ class Geometry:
         return weights
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values for a record file."""
+        """Plain values, for a record."""
         return asdict(self)
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Geometry:
-        """The inverse of `as_json`."""
+        """The inverse of `as_json`.
+
+        Raises:
+            VizError: entries are missing or of a wrong type.
+        """
+        from pydantic import TypeAdapter, ValidationError
+
         try:
-            return Geometry(
-                data["mode"],
-                (int(data["picture"][0]), int(data["picture"][1])),
-                (int(data["network"][0]), int(data["network"][1])),
-                _rect(data["seen"]),
-                _rect(data["placed"]),
-            )
-        except (KeyError, TypeError, ValueError, IndexError):
-            raise VizError("The record's geometry cannot be read; was the file edited?") from None
-
-
-def _rect(values: Any) -> Rect:
-    x0, y0, x1, y1 = (float(v) for v in values)
-    return (x0, y0, x1, y1)
+            return TypeAdapter(Geometry).validate_python(data)
+        except ValidationError:
+            raise VizError("The geometry of the record cannot be read; was the file edited?") from None
 
 
 def _affine(points: ArrayLike, source: Rect, target: Rect) -> NDArray[np.float64]:
@@ -192,7 +186,7 @@ def _kernel(
         return [(base, 1 - f), (base + 1, f)]
     if interpolation == "bicubic":
         return [(base + k, _cubic(np.abs(f - k))) for k in (-1, 0, 1, 2)]
-    raise VizError(f"Interpolation must be one of {', '.join(INTERPOLATIONS)}, not {interpolation!r}.")
+    raise VizError(f"Unknown interpolation {interpolation!r}. Choose one of: {', '.join(INTERPOLATIONS)}.")
 
 
 def _cubic(d: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -217,11 +211,11 @@ def fit(picture: tuple[int, int], preprocessing: Preprocessing, mode: Mode) -> G
         w = min(net_w, max(1, round(width * scale)))
         y, x = (net_h - h) // 2, (net_w - w) // 2
         return Geometry(mode, picture, preprocessing.size, whole, (float(x), float(y), float(x + w), float(y + h)))
-    raise VizError(f"Geometry must be one of {', '.join(MODES)}, not {mode!r}.")
+    raise VizError(f"Unknown geometry {mode!r}. Choose one of: {', '.join(MODES)}.")
 
 
 def _resized(picture: tuple[int, int], short: int) -> tuple[int, int]:
-    """(height, width) after the short side becomes `short`; the long side is cut to an integer, as timm does."""
+    """(height, width) with a short side of `short`; the long side is truncated to an integer, as timm does."""
     height, width = picture
     if height <= width:
         return short, max(short, int(short * width / height))
@@ -254,7 +248,7 @@ def network_rgb(picture: Picture, preprocessing: Preprocessing, mode: Mode) -> t
         y, x = round((h - net_h) / 2), round((w - net_w) / 2)
         if max(h, w) <= MAX_ASPECT * min(h, w):
             image = image.resize((w, h), resample).crop((x, y, x + net_w, y + net_h))
-        else:  # the same pixels to a level or two, without the long strips on both sides of the crop
+        else:  # the same pixels within a level or two, without the strips on both sides of the crop
             image = image.resize((net_w, net_h), resample, box=geometry.seen)
     elif mode == "letterbox":
         px0, py0, px1, py1 = (int(v) for v in geometry.placed)
@@ -269,11 +263,11 @@ def network_rgb(picture: Picture, preprocessing: Preprocessing, mode: Mode) -> t
 
 
 def prepare(picture: Picture, preprocessing: Preprocessing, mode: Mode) -> tuple[Tensor, Geometry]:
-    """The network's input (1, 3, h, w), float32, and the Geometry that belongs to it."""
-    import torch  # only here, so that a model's card can be read without it
+    """The network's input, float32 (1, 3, h, w), and its Geometry."""
+    import torch  # here, so that model cards can be read without it
 
     pixels, geometry = network_rgb(picture, preprocessing, mode)
-    # Turned to channels first while it is still one byte a value: a quarter of the copying.
+    # Channels first while values are single bytes: a quarter of the copying.
     x = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None].to(torch.float32)
     mean = torch.tensor(preprocessing.mean, dtype=torch.float32).view(1, 3, 1, 1)
     std = torch.tensor(preprocessing.std, dtype=torch.float32).view(1, 3, 1, 1)

@@ -1,4 +1,4 @@
-"""Which files of a folder are pictures: one list of endings and one walk, for every door that takes a folder."""
+"""The picture files of a folder: the list of file extensions, and the walk through subfolders."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Of all formats that `viz.open_picture` reads; .pfm is left out, as it mostly holds depth.
+# Of all formats that `viz.open_picture` reads, except .pfm, which mostly contains depth.
 PICTURE_ENDINGS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib"),
     *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".avifs"),
 )
-# What an earlier run writes beside or instead of pictures.
+# Files that an earlier run may have written.
 _WRITTEN = (".json", ".npz", ".tex", ".csv", ".pdf", ".svg")
-# Bins, thumbnails and settings that systems and network disks leave in folders.
-_OF_SYSTEMS = (
+# Trash, thumbnails and settings of operating systems and network drives.
+_SYSTEM_FILES = (
     *(
         "__macosx",
         "thumbs.db",
@@ -36,28 +36,28 @@ _MOST_NAMED = 8
 
 
 def is_picture_name(name: str) -> bool:
-    """Whether a file's name has the ending of a picture, in any case."""
+    """Whether a file name has the extension of a picture, in upper or lower case."""
     return name.lower().endswith(PICTURE_ENDINGS)
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is what systems leave beside data: ``.name``, ``._name`` (macOS), ``Thumbs.db``."""
-    return name.startswith(".") or name.casefold() in _OF_SYSTEMS
+    """Whether a file or folder is hidden or a system file: ``.name``, ``._name`` (macOS), ``Thumbs.db``."""
+    return name.startswith(".") or name.casefold() in _SYSTEM_FILES
 
 
-def walk(folder: Path, depth: int | None = None, told: Callable[[Path, str], None] | None = None) -> Iterator[Path]:
-    """The files in a folder and its subfolders, in no order; those that are hidden are passed over.
+def walk(folder: Path, depth: int | None = None, report: Callable[[Path, str], None] | None = None) -> Iterator[Path]:
+    """The files in a folder and its subfolders, in no particular order, without hidden ones.
 
-    Links to folders are followed, save those to a folder that holds them.
+    Links to folders are followed, except those to a folder that contains them.
 
     Args:
-        depth: subfolders deeper than this are left out; None for no bound.
-        told: called with each folder that is left out, and why.
+        depth: subfolders deeper than this are skipped; None for no limit.
+        report: called with each skipped folder and the reason.
     """
 
     def unreadable(error: OSError) -> None:
-        if told is not None:
-            told(Path(error.filename), "cannot be read")
+        if report is not None:
+            report(Path(error.filename), "cannot be read")
 
     above = {folder: frozenset({os.path.realpath(folder)})}
     for base, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
@@ -69,25 +69,25 @@ def walk(folder: Path, depth: int | None = None, told: Callable[[Path, str], Non
             real = os.path.realpath(child)
             why = ""
             if any(Path(held).is_relative_to(real) for held in chain):
-                why = "is a link to a folder that holds it"
+                why = "is a link to a folder that contains it"
             elif depth is not None and len(here.relative_to(folder).parts) >= depth:
-                why = f"lies more than {depth} folders deep"
+                why = f"is more than {depth} folders deep"
             if not why:
                 kept.append(name)
                 above[child] = chain | {real}
-            elif told is not None:
-                told(child, why)
+            elif report is not None:
+                report(child, why)
         folders[:] = kept
         yield from (here / name for name in names if not is_hidden(name))
 
 
 @dataclass(frozen=True)
 class FolderPictures:
-    """What a folder holds.
+    """The contents of a folder.
 
     Attributes:
-        pictures: in the order of their paths. others: files whose endings are not those of pictures.
-        notes: what else was left out and why, in sentences.
+        pictures: sorted by path. others: files with other extensions.
+        notes: sentences on what else was skipped, and why.
     """
 
     pictures: tuple[Path, ...]
@@ -96,13 +96,13 @@ class FolderPictures:
 
 
 def pictures_below(folder: Path, out: Path | None = None) -> FolderPictures:
-    """The pictures in a folder and its subfolders; figures that an earlier run wrote there are none.
+    """The pictures in a folder and its subfolders, without the figures of an earlier run.
 
     Args:
-        out: where the results go; results of an earlier run in it are not counted as other files.
+        out: output folder; results of an earlier run in it do not count as other files.
     """
     notes: list[str] = []
-    files = sorted(walk(folder, told=lambda path, why: notes.append(f"The folder {path} {why}; it is left out.")))
+    files = sorted(walk(folder, report=lambda path, why: notes.append(f"The folder {path} {why}; it is skipped.")))
     pictures, others, own, lost = [], [], [], []
     for path in files:
         if not is_picture_name(path.name):
@@ -117,20 +117,19 @@ def pictures_below(folder: Path, out: Path | None = None) -> FolderPictures:
     if own:
         notes.append(f"{_count(own, 'figure')} of an earlier run skipped: {_listed(own)}.")
     if lost:
-        notes.append(f"Skipped, because no file is behind the name: {_listed(lost)}.")
+        notes.append(f"Skipped broken links and other names without a file: {_listed(lost)}.")
     return FolderPictures(tuple(pictures), tuple(others), tuple(notes))
 
 
 def skipped(others: Iterable[Path]) -> str:
-    """How many files were skipped because of their endings, and which endings, in words."""
+    """The files that were skipped because of their extensions, in words."""
     found = list(others)
     endings = sorted({path.suffix.lower() or "none" for path in found})
-    verb = "whose ending is not that of a picture" if len(found) == 1 else "whose endings are not those of pictures"
-    return f"{_count(found, 'file')} skipped {verb}: {_listed(endings)}"
+    return f"{_count(found, 'file')} skipped because of the file extension: {_listed(endings)}"
 
 
 def is_own_figure(path: Path) -> bool:
-    """Whether a PNG is a figure of Searchlight: its record lies beside it, and says that width and another picture."""
+    """Whether a PNG is a figure of Searchlight: the record beside it has this width, and another picture."""
     if path.suffix.lower() != ".png":
         return False
     record = _record(path.with_suffix(".json"))
@@ -139,14 +138,15 @@ def is_own_figure(path: Path) -> bool:
         with path.open("rb") as file:
             head = file.read(24)
             fits = head.startswith(b"\x89PNG\r\n\x1a\n") and abs(int.from_bytes(head[16:20], "big") - width) <= 1
-            # The record may be that of another figure, of which this file is the picture.
-            return fits and _sha256(path) != record["picture"]["sha256"]
+            file.seek(0)
+            # The record may belong to another figure, of which this file is the picture.
+            return fits and hashlib.file_digest(file, "sha256").hexdigest() != record["picture"]["sha256"]
     except (OSError, KeyError, TypeError, ValueError):
         return False
 
 
 def _record(path: Path) -> dict[str, Any]:
-    """The record of a figure; empty where there is none."""
+    """The record of a figure; empty if there is none."""
     try:
         with path.open("rb") as file:
             data = json.loads(file.read(2**24))
@@ -154,11 +154,6 @@ def _record(path: Path) -> dict[str, Any]:
         return {}
     versions = ("record_version", "comparison_figure_version")
     return data if isinstance(data, dict) and any(v in data for v in versions) else {}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _lies_in(path: Path, folder: Path | None) -> bool:
@@ -172,15 +167,3 @@ def _count(found: list[Any], noun: str) -> str:
 def _listed(names: list[str]) -> str:
     shown = ["".join(c if c.isprintable() else "?" for c in name) for name in names[:_MOST_NAMED]]
     return ", ".join([*shown, *(["..."] if len(names) > _MOST_NAMED else [])])
-
-
-__all__ = [
-    "PICTURE_ENDINGS",
-    "FolderPictures",
-    "is_hidden",
-    "is_own_figure",
-    "is_picture_name",
-    "pictures_below",
-    "skipped",
-    "walk",
-]

@@ -1,4 +1,4 @@
-"""Arrays that stay read-only in another process: numpy forgets the flag when it is pickled or copied."""
+"""Arrays that stay read-only in another process: numpy forgets the flag when an array is pickled or copied."""
 
 from __future__ import annotations
 
@@ -8,18 +8,14 @@ import numpy as np
 
 
 class ReadOnlyArrays:
-    """Base of dataclasses whose arrays, also those in tuples, nobody may change; a copy keeps that."""
+    """Base of dataclasses whose arrays, also those in tuples, are read-only from the start and in every copy."""
+
+    def __post_init__(self) -> None:
+        _lock(vars(self))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         _lock(state)
         self.__dict__.update(state)
-
-
-class LockedArrays(ReadOnlyArrays):
-    """The same, locked as soon as one is made."""
-
-    def __post_init__(self) -> None:
-        _lock(vars(self))
 
 
 def _lock(values: dict[str, Any]) -> None:

@@ -447,7 +447,7 @@ def test_the_engine_computes_each_map_once_and_counts_its_bytes() -> None:
     assert engine.held_bytes - before == sum(a.values.nbytes for a in kept.attributions) > 0
     assert engine.forwards == 1 and kept.records is plain.records
     assert engine.attribute(picture, "tiny", "occlusion") is not plain
-    assert not engine._attributing
+    assert not engine._making
     engine.attribute(picture, "tiny", "gradcam", class_index=4)
     assert len(engine.trace(picture, "tiny").attributions) == 4
 

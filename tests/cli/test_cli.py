@@ -16,7 +16,7 @@ from PIL import Image
 import viz.run.engine
 from tests.tiny import scene, tiny_model
 from viz.cli import main
-from viz.cli.options import pictures_of
+from viz.cli.common import pictures_of
 from viz.cli.trace import stems
 
 

@@ -93,7 +93,7 @@ def test_other_files_are_counted_and_told(
     assert main([door, str(folder), *more, "--out", str(tmp_path / "out")]) == 0
     err = capfd.readouterr().err
     assert err.count("searchlight: ") == 1
-    assert "searchlight: 4 files skipped whose endings are not those of pictures: .heic, .xcf, none.\n" in err
+    assert "searchlight: 4 files skipped because of the file extension: .heic, .xcf, none.\n" in err
     names = {p.stem.removesuffix("-agreement") for p in (tmp_path / "out").iterdir()}
     assert names - {"summary"} == {"a", "b"}
 
@@ -111,7 +111,7 @@ def test_a_folder_without_pictures_says_what_is_there(
     (tmp_path / "a.heic").write_bytes(b"?")
     assert main(["trace", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
     err = capfd.readouterr().err
-    assert " contains no pictures; " in err and "; 1 file skipped whose ending is not that of a picture: .heic." in err
+    assert " contains no pictures; " in err and "; 1 file skipped because of the file extension: .heic." in err
 
 
 @pytest.mark.parametrize("where", ["", "out"])
@@ -128,7 +128,7 @@ def test_figures_of_an_earlier_run_are_no_pictures(
     assert main(command) == 0
     assert sorted(p for p in tmp_path.rglob("*") if p.is_file()) == first
     err = capfd.readouterr().err
-    assert "searchlight: 2 figures of an earlier run skipped: a.png, b.c.png.\n" in err and "endings" not in err
+    assert "searchlight: 2 figures of an earlier run skipped: a.png, b.c.png.\n" in err and "extension" not in err
     summary = json.loads((tmp_path / where / "summary.json").read_text())
     assert summary["pictures"] == 2
 
@@ -169,8 +169,8 @@ def test_links(loads: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
     assert main(["trace", str(folder), "--out", str(tmp_path / "out")]) == 0
     assert traced(tmp_path / "out") == ["a", "b"]
     err = capfd.readouterr().err
-    assert "round is a link to a folder that holds it; it is left out." in err
-    assert "Skipped, because no file is behind the name: loop.png, lost.png." in err
+    assert "round is a link to a folder that contains it; it is skipped." in err
+    assert "Skipped broken links and other names without a file: loop.png, lost.png." in err
     assert main(["trace", str(folder / "loop.png"), "--out", str(tmp_path / "out")]) == 1
     assert "The file loop.png cannot be read." in capfd.readouterr().err
 
@@ -187,7 +187,7 @@ def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(os, "scandir", refuse)
     told: list[tuple[Path, str]] = []
-    assert list(walk(tmp_path, told=lambda path, why: told.append((path, why)))) == [tmp_path / "a.png"]
+    assert list(walk(tmp_path, report=lambda path, why: told.append((path, why)))) == [tmp_path / "a.png"]
     assert told == [(tmp_path / "shut", "cannot be read")]
 
 
@@ -221,7 +221,7 @@ def test_data_sets_find_the_same_pictures(tmp_path: Path) -> None:
     data = open_dataset(tmp_path)
     assert [s.id for s in data] == ["images/a.jfif", "images/b.jpe", "images/c.pgm"]
     assert data.counts == {"files skipped": 1}
-    assert "1 file skipped whose ending is not that of a picture: .heic" in str(data.problems[0])
+    assert "1 file skipped because of the file extension: .heic" in str(data.problems[0])
 
 
 def test_an_index_may_name_a_jpeg_by_another_of_its_endings(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_models_and_maps_are_listed_repeated_or_both(command: str) -> None:
 
 @pytest.mark.parametrize("command", ["trace", "figure"])
 def test_a_checkpoint_is_named_like_any_model(command: str) -> None:
-    from viz.cli.options import model_named
+    from viz.cli.common import model_named
 
     assert str(model_named(argparse.Namespace(**parse(command, "--checkpoint", "a.pth")))) == "a.pth"
     assert model_named(argparse.Namespace(**parse(command, "--model", "a.pth"))) == "a.pth"

@@ -506,7 +506,7 @@ SVGS = [
 
 @pytest.mark.parametrize("data", SVGS)
 def test_svg_is_refused_by_name(data: bytes) -> None:
-    assert refused(data).startswith("SVG drawings hold no pixels")
+    assert refused(data).startswith("SVG drawings have no pixels")
 
 
 @pytest.mark.parametrize(

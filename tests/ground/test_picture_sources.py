@@ -209,7 +209,7 @@ def test_pil_pictures_that_cannot_be_read(tmp_path: Path) -> None:
     for image in (read, made):
         image.close()
     for closed in (unread, read, made):
-        assert refused(closed) == "The PIL picture is closed; hand it over while it is open."
+        assert refused(closed) == "The PIL picture is closed; pass it while it is open."
     (tmp_path / "cut.png").write_bytes(FILES["png"][:-400])
     with Image.open(tmp_path / "cut.png") as cut:
         assert "damaged or cut off" in refused(cut)

@@ -213,8 +213,7 @@ def test_errors_are_not_cached(loads: Loads) -> None:
             engine.trace(picture(), "bad", wrong)
     assert engine.forwards == 0
     assert engine.held_bytes == 0
-    assert not engine._loading
-    assert not engine._tracing
+    assert not engine._making
 
 
 # --- threads -----------------------------------------------------------------------------------------------------
@@ -229,7 +228,7 @@ def test_eight_threads_load_a_model_once(loads: Loads) -> None:
         models = [a.result(30) for a in asked]
     assert loads.names == ["a"]
     assert len({id(m) for m in models}) == 1
-    assert not engine._loading
+    assert not engine._making
 
 
 def test_one_picture_from_eight_threads_costs_one_forward(loads: Loads) -> None:
@@ -244,7 +243,7 @@ def test_one_picture_from_eight_threads_costs_one_forward(loads: Loads) -> None:
         traces = list(pool.map(ask, range(8)))
     assert engine.forwards == loads.forwards == 1
     assert all(t.features[0] is traces[0].features[0] for t in traces)
-    assert not engine._tracing
+    assert not engine._making
 
 
 def test_threads_never_see_each_others_records(loads: Loads) -> None:

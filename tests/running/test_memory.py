@@ -14,7 +14,7 @@ import viz
 from viz import allocator
 from viz.core.methods import AttributionOptions
 from viz.models.paths import bundled
-from viz.run import attributed as of_trace
+from viz.run import model as of_trace
 from viz.run.engine import Engine
 
 PANDA = bundled("assets") / "panda.jpg"

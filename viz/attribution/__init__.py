@@ -1,4 +1,4 @@
-"""Attribution methods of Captum on a network, beside the class map and the attention itself."""
+"""Attribution methods of Captum."""
 
 from viz.attribution.run import attribute
 from viz.core.methods import BASELINES, METHODS, AttributionOptions, Method

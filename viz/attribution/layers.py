@@ -1,7 +1,7 @@
-"""Which module Captum attributes to.
+"""The module that Captum attributes to.
 
-A probe passes its value through a module of our own while the block runs (an edit of this context): Captum's hooks
-stand on that module and never on the shared network, and of several firings only the one that counts goes through it.
+For a probe, an edit passes its value through a module of our own while the block runs. Captum's hooks are on that
+module, never on the shared network, and of several firings only the relevant one passes through it.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from viz.models.networks.base import StepNetwork
 
 
 class Steps(nn.Module):
-    """The network up to one step, as Captum wants it: one number for each question, (N, questions).
+    """The network up to one step, as Captum needs it: one number per target, (N, targets).
 
     Args:
-        targets: the questions; None asks for every class of a classifier. passed: called after each pass.
+        passed: called after each pass. targets: None for the classes of a classifier.
     """
 
     def __init__(
@@ -45,33 +45,33 @@ class Steps(nn.Module):
         return self.asked(answer)
 
     def asked(self, answer: Tensor) -> Tensor:
-        """The numbers of an answer."""
+        """The targets' numbers of an answer."""
         return answer if self.targets is None else torch.stack([t(answer) for t in self.targets], dim=1)
 
 
 def method_of(text: str | MapSpec) -> MapSpec:
-    """An attribution method from its text.
+    """The map specification of an attribution method.
 
     Raises:
-        MapError: not a map, or not an attribution.
+        MapError: not an attribution.
     """
     spec = parse(text)
     if spec.kind != "attribution":
-        raise MapError(f"Unknown attribution method {str(spec)[:60]!r}; choose one of {', '.join(METHODS)}.")
+        raise MapError(f"Unknown attribution method {str(spec)[:60]!r}. Choose one of: {', '.join(METHODS)}.")
     return spec
 
 
 def find_probe(network: nn.Module, pattern: str) -> tuple[str, Probe]:
-    """Full name and probe of a full name or a label (then the deepest module that has it).
+    """The probe of a full name or a label (of the deepest module that has it), with its full name.
 
     Raises:
-        ProbeError: unknown, or its values are no maps.
+        ProbeError: unknown probe, or its values are not maps.
     """
     known = probes_of(network)
     names = match(list(known), pattern)
     if not names:
         have = ", ".join(sorted({p.label for p in known.values() if p.tap.is_map or p.tap.is_maps})) or "none"
-        raise ProbeError(f"This network has no probe {pattern!r} to attribute to; it has: {have}.")
+        raise ProbeError(f"This network has no probe {pattern!r} to attribute to. Choose one of: {have}.")
     probe = known[names[-1]]
     if not (probe.tap.is_map or probe.tap.is_maps):
         raise ProbeError(
@@ -82,14 +82,14 @@ def find_probe(network: nn.Module, pattern: str) -> tuple[str, Probe]:
 
 @contextmanager
 def tapped(model: Steps, name: str, x: Tensor, target: Tensor) -> Iterator[nn.Module]:
-    """A module through which the probe's last firing that the logits use passes; channels second, (N, C, h, w).
+    """A module that passes on the probe's last firing on which the target depends, with channels second (N, C, h, w).
 
     Args:
-        name: full name of the probe; a value that is one map gets a channel for Captum.
-        x, target: pictures and questions; the first one finds out which firing is used.
+        name: full name of the probe; a single map gets a channel axis for Captum.
+        x, target: pictures and target indices; the first pair determines the firing.
 
     Raises:
-        ProbeError: the step makes no use of the probe.
+        ProbeError: the step does not use the probe.
     """
     one_map = probes_of(model.network)[name].tap.is_map
     wanted = _used_firing(model, name, x[:1], target[:1])
@@ -117,11 +117,11 @@ def tapped(model: Steps, name: str, x: Tensor, target: Tensor) -> Iterator[nn.Mo
 
 
 def _used_firing(model: Steps, name: str, x: Tensor, target: Tensor) -> int:
-    """Index of the last firing of the probe in one pass on which the asked number depends."""
+    """Index of the probe's last firing in one pass on which the target depends."""
     seen: list[Tensor] = []
 
     def note(value: Tensor, step: int) -> Tensor:
-        # A copy for each firing: a module may report one tensor at several steps.
+        # A copy per firing, because a module may report one tensor at several steps.
         copy = value.clone() if value.requires_grad else value.detach().clone().requires_grad_()
         seen.append(copy)
         return copy

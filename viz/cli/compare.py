@@ -8,19 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from viz.cli.options import (
-    ATTRIBUTION,
-    MAPS,
-    SEVERAL,
-    add,
-    add_attribution_options,
-    add_run_options,
-    attribution_options,
-    given,
-    pictures_of,
-    say,
-    usage,
-)
+from viz.cli.common import attribution_options, given, pictures_of, say, usage
+from viz.cli.options import ATTRIBUTION, MAPS, RUN, SEVERAL, add, add_attribution_options
 from viz.errors import FigureError, FileError, VizError
 from viz.files import as_json_bytes, as_text_bytes, make_folder, write_whole
 
@@ -29,7 +18,7 @@ if TYPE_CHECKING:
     from viz.run.engine import Engine
 
 _LOOK = ("palette", "opacity", "interpolation", "dpi")
-# Options that a record answers, with their defaults.
+# Options that a record determines, with their defaults.
 _RECORDED = (
     *((name, None) for name in ("maps", "box", "class_index", "steps", "geometry", "columns", *_LOOK, *ATTRIBUTION)),
     *(("no_figure", False), ("no_boxes", False), ("resume", False)),
@@ -45,8 +34,8 @@ def add_compare(commands: Any) -> None:
         description="Compare two to six models. For each picture, write the grid as a figure (with raw maps, record "
         "and LaTeX snippet), and agreement of maps and IoU of boxes as .csv and .json; for several pictures also "
         "summary.csv and summary.json with mean and standard deviation.",
-        epilog=f"{MAPS} Agreement: Spearman rank correlation and overlap of the strongest 10 %, on a grid as fine as "
-        "the finer of two maps, inside what both networks saw. For a model with fewer steps, its last one is repeated.",
+        epilog=f"{MAPS} Agreement: Spearman rank correlation and overlap of the strongest 10 %, on the finer grid "
+        "of the two maps, inside what both networks saw. A model with fewer steps repeats its last one.",
     )
     pictures = p.add_argument(
         "pictures", nargs="+", metavar="PICTURE|FOLDER", help="picture files, or folders (searched recursively)"
@@ -55,43 +44,24 @@ def add_compare(commands: Any) -> None:
     p.add_argument("--out", required=True, metavar="DIR", help="output folder; created if it does not exist")
     add(p, "--model", **SEVERAL, help="two to six names listed by `searchlight models`, or checkpoint files")
     add(p, "--from")
-    add(
-        p,
-        "--map",
-        help="one for all models, or one per model; default cam",
-    )
-    add(
-        p,
-        "--class",
-        dest="class_index",
-        metavar="CLASS",
-        help="class of the class maps; default: the first model's best",
-    )
-    p.add_argument(
-        "--scale", choices=("shared", "each"), default="shared", help="one range per unit (default), or one per column"
-    )
-    p.add_argument(
-        "--step",
-        action="append",
-        type=int,
-        dest="steps",
-        metavar="N",
-        help="step shown as a row of the figure; may be repeated; default: all",
-    )
-    p.add_argument("--box", metavar="X0,Y0,X1,Y1", help="your own box in picture pixels, far edges exclusive")
+    add(p, "--map", help="one map for all models, or one per model; default cam")
+    first = "class of the class maps; default: the first model's best"
+    add(p, "--class", dest="class_index", metavar="CLASS", help=first)
+    add(p, "--scale", choices=("shared", "each"), default="shared", help="one range per unit (default), or per column")
+    steps = "step shown as a row of the figure; may be repeated; default: all"
+    add(p, "--step", action="append", type=int, dest="steps", metavar="N", help=steps)
+    add(p, "--box")
     add(p, "--threshold", default=0.5)
     add(p, "--components", default="largest")
     add(p, "--geometry", help="how a picture is fitted to the network input; default: each model's own")
-    p.add_argument("--resume", action="store_true", help="keep the files of an earlier run with the same request")
+    add(p, "--resume")
     look = p.add_argument_group("figure")
-    look.add_argument("--format", choices=("pdf", "svg", "png"), default="pdf", help="file format; default pdf")
-    look.add_argument("--no-figure", action="store_true", help="write the tables only")
-    look.add_argument("--no-boxes", action="store_true", help="draw no boxes")
+    add(look, "--format", "--no-figure", "--no-boxes")
     add(look, "--preset", default="cvpr")
     add(look, "--columns", help="text columns that the figure spans; default 1 for up to three models, else 2")
     add(look, "--palette", "--interpolation", "--opacity", "--dpi")
     add_attribution_options(p)
-    add_run_options(p)
+    add(p, *RUN)
     p.set_defaults(run=_compare)
 
 
@@ -103,7 +73,7 @@ def _box(text: str | None) -> tuple[float, ...] | None:
     except ValueError:
         values = ()
     if len(values) != 4:
-        usage("--box needs four numbers, for example 20,30,180,200.")
+        usage(f"--box needs four numbers, as in 20,30,180,200, not {text!r}.")
     return values
 
 
@@ -119,11 +89,11 @@ def _compare(args: argparse.Namespace) -> int:
     from viz.run.engine import Engine
 
     if args.record:
-        return _again(args, pictures, out)
+        return _redraw(args, pictures, out)
     if not args.no_figure:
-        _spare([out / f"{stem}.{args.format}" for stem in stems(pictures)], pictures)
+        _refuse_overwriting([out / f"{stem}.{args.format}" for stem in stems(pictures)], pictures)
     engine = Engine(args.device, args.precision, args.models, max_traces=2 * len(args.model))
-    # Loaded before the first picture: a model that cannot be loaded is no picture's fault.
+    # Loaded before the first picture, so that a model that cannot be loaded is not reported as a failed picture.
     checkpoints = [engine.model(name).card.sha256 for name in args.model]
     folder = Folder()
     written: list[Path] = []
@@ -133,7 +103,7 @@ def _compare(args: argparse.Namespace) -> int:
         try:
             picture = open_picture(path)
             key = _key(args, [picture.sha256, *checkpoints])
-            data = _earlier(args, out / stem, key)
+            data = _resumed(args, out / stem, key)
             if data is None:
                 data, written = _one(args, picture, out / stem, engine=engine, box=box, key=key)
             folder.add(data)
@@ -155,7 +125,7 @@ def _compare(args: argparse.Namespace) -> int:
 
 
 def _checked(args: argparse.Namespace) -> tuple[float, ...] | None:
-    """The user's box; usage errors are reported before a model is loaded."""
+    """Report usage errors before a model is loaded; returns the user's box."""
     from viz.core.map_spec import parse
     from viz.figures import FigureSpec, Panel
     from viz.figures.comparison import FEWEST, MOST
@@ -167,12 +137,12 @@ def _checked(args: argparse.Namespace) -> tuple[float, ...] | None:
             usage("--from redraws a recorded figure; options of models, maps or appearance do not apply.")
         return None
     if not FEWEST <= len(args.model) <= MOST:
-        usage(f"Name {FEWEST} to {MOST} models with --model, not {len(args.model)}.")
+        usage(f"Give {FEWEST} to {MOST} models with --model, not {len(args.model)}.")
     if args.maps and len(args.maps) not in (1, len(args.model)):
-        usage(f"Name one map, or one per model ({len(args.model)}), not {len(args.maps)}.")
+        usage(f"Give one map, or one per model ({len(args.model)}), not {len(args.maps)}.")
     try:
-        for one in args.maps or ():
-            parse(one)
+        for text in args.maps or ():
+            parse(text)
         FigureSpec((Panel("picture"),), args.preset, threshold=args.threshold, **given(args, _LOOK))
     except VizError as error:
         usage(str(error))
@@ -191,15 +161,15 @@ def _pictures(args: argparse.Namespace) -> list[str]:
     return found or usage("Name at least one picture or folder.")
 
 
-def _again(args: argparse.Namespace, pictures: list[Path], out: Path) -> int:
-    """Redraw the figure of a record; the same picture and models give the same bytes."""
+def _redraw(args: argparse.Namespace, pictures: list[Path], out: Path) -> int:
+    """Redraw a recorded figure; the same picture and models give the same bytes."""
     from viz.figures.comparison.record import comparison_from_record
     from viz.run.engine import Engine
 
     if len(pictures) != 1:
         usage(f"--from needs one picture, not {len(pictures)}.")
     target = out / f"{Path(args.record).stem}.{args.format}"
-    _spare([target], pictures)
+    _refuse_overwriting([target], pictures)
     engine = Engine(args.device, args.precision, args.models)
     figure = comparison_from_record(args.record, pictures[0], engine=engine)
     for file in figure.save(target):
@@ -207,7 +177,7 @@ def _again(args: argparse.Namespace, pictures: list[Path], out: Path) -> int:
     return 0
 
 
-def _spare(figures: Sequence[Path], pictures: Sequence[Path]) -> None:
+def _refuse_overwriting(figures: Sequence[Path], pictures: Sequence[Path]) -> None:
     """Refuse to write a figure over one of the pictures (also on disks that ignore case)."""
     own = {str(p.resolve()).casefold() for p in pictures}
     lost = [f for f in figures if str(f.resolve()).casefold() in own]
@@ -216,7 +186,7 @@ def _spare(figures: Sequence[Path], pictures: Sequence[Path]) -> None:
 
 
 def _key(args: argparse.Namespace, contents: list[str]) -> str:
-    """What was asked for: options, picture and checkpoints, but not where the files go."""
+    """The key of a request: options, picture and checkpoints, but not where the files go."""
     from viz.figures.comparison.folder import request_key
     from viz.version import __version__
 
@@ -224,8 +194,8 @@ def _key(args: argparse.Namespace, contents: list[str]) -> str:
     return request_key({"options": options, "contents": contents, "version": __version__})
 
 
-def _earlier(args: argparse.Namespace, base: Path, key: str) -> dict[str, Any] | None:
-    """What an earlier run wrote for the same request, where all of its files are there and its two tables agree."""
+def _resumed(args: argparse.Namespace, base: Path, key: str) -> dict[str, Any] | None:
+    """The result of an earlier run with the same request, if all of its files exist and its two tables agree."""
     from viz.figures.comparison.folder import SUFFIX
     from viz.figures.comparison.tables import same_numbers
 
@@ -265,7 +235,7 @@ def _one(
         attribution=attribution_options(args),
     )
     written: list[Path] = []
-    if args.no_figure:  # a figure says it itself
+    if args.no_figure:  # a figure prints these notes itself
         for note in made.lost:
             say(f"{picture.name}: {note}")
     else:

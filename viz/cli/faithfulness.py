@@ -1,25 +1,16 @@
-"""``searchlight faithfulness``: does the network use what the maps show, over a data set."""
+"""``searchlight faithfulness``: does the network use what the maps show? Measured over a data set."""
 
 from __future__ import annotations
 
 import argparse
 import math
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from viz.cli.options import (
-    MAPS,
-    SEVERAL,
-    add,
-    add_attribution_options,
-    add_run_options,
-    attribution_options,
-    given,
-    say,
-    usage,
-)
+from viz.cli.common import attribution_options, given, say, usage
+from viz.cli.options import MAPS, MODELS, RUN, SEVERAL, add, add_attribution_options
 from viz.cli.sets import ROWS_SUFFIX, check_outputs, open_data, progress_bar, write_reports
 from viz.errors import ModelError
 from viz.files import write_whole
@@ -41,45 +32,26 @@ def add_faithfulness(commands: Any) -> None:
     """Add the command to a parser's commands."""
     p = commands.add_parser(
         "faithfulness",
-        help="whether the network uses what is shown: reliance, deletion, insertion, ROAD, random weights, stability",
-        description="Controls of maps over the pictures of a data set, with bootstrap intervals. An interrupted run is "
-        "resumed by the same command; under torchrun the work is shared by all processes.",
+        help="test whether the network uses its maps: reliance, deletion, insertion, ROAD, randomisation, stability",
+        description="Test over a data set whether the network uses what its maps show, with bootstrap intervals. An "
+        "interrupted run is resumed by the same command; under torchrun the work is shared by all processes.",
         epilog=f"{MAPS} The result states what each control shows and what it does not.",
     )
     add(p, "--data", help="data set: CSV index, VOC, COCO, ILSVRC, CUB, folders")
     add(p, "--split", "--layout")
-    add(p, "--model", **SEVERAL, required=True, help="names listed by `searchlight models`, or checkpoint files")
+    add(p, "--model", **SEVERAL, required=True, help=MODELS)
     add(p, "--map", help="maps to test; default cam")
-    p.add_argument(
-        "--controls", **SEVERAL, choices=CONTROLS, metavar="CONTROL", help=f"default: all of {', '.join(CONTROLS)}"
-    )
+    add(p, "--controls", choices=CONTROLS, help=f"controls to run; default: {', '.join(CONTROLS)}")
     add(p, "--json")
-    p.add_argument("--csv", metavar="FILE", help="the means as a table")
-    p.add_argument("--markdown", metavar="FILE", help="a short table for a README")
+    add(p, "--csv", help="the means as a table")
+    add(p, "--markdown")
     how = p.add_argument_group("controls")
-    add(
-        how,
-        "--class",
-        dest="classes",
-        choices=("predicted", "label"),
-        default="predicted",
-        help="class of the class maps; default predicted",
-    )
-    how.add_argument("--step", type=int, default=-1, metavar="N", help="computation step; default: the last")
-    how.add_argument("--probe", **SEVERAL, metavar="PROBE", help="gates to replace; default: those of the family")
-    how.add_argument(
-        "--unit", choices=("pixels", "cells"), default="pixels", help="what the curves remove; default pixels"
-    )
-    how.add_argument("--points", type=int, metavar="N", help="points of the deletion and insertion curves; default 8")
-    how.add_argument("--road-points", type=int, metavar="N", help="points of the ROAD curves; default 4")
-    how.add_argument("--random-maps", type=int, metavar="N", dest="seeds", help="random maps per curve; default 2")
-    how.add_argument("--draws", type=int, metavar="N", help="draws of the noise; default 4")
-    how.add_argument("--samples", type=int, metavar="N", help="samples of sensitivity_max and infidelity; default 8")
-    how.add_argument("--seed", type=int, metavar="N", help="seed of everything random; default 0")
+    whose = "class of the class maps; default predicted"
+    add(how, "--class", dest="classes", choices=("predicted", "label"), default="predicted", help=whose)
+    add(how, "--step", type=int, default=-1, metavar="N", help="computation step; default: the last")
+    add(how, "--probe", "--unit", "--points", "--road-points", "--random-maps", "--draws", "--samples", "--seed")
     add_attribution_options(p)
-    work = p.add_argument_group("work")
-    add(work, "--limit", "--leave-out", "--threads", "--geometry", "--fresh")
-    add_run_options(work)
+    add(p.add_argument_group("work"), "--limit", "--leave-out", "--threads", "--geometry", "--fresh", *RUN)
     p.set_defaults(run=_faithfulness)
 
 
@@ -89,11 +61,10 @@ def _faithfulness(args: argparse.Namespace) -> int:
     for name, least in (("points", 2), ("road_points", 2), ("seeds", 1), ("draws", 1), ("samples", 1), ("threads", 1)):
         value = getattr(args, name)
         if value is not None and not least <= value <= 1000:
-            usage(
-                f"--{'random-maps' if name == 'seeds' else name.replace('_', '-')} must lie between {least} and 1000."
-            )
+            option = "random-maps" if name == "seeds" else name.replace("_", "-")
+            usage(f"--{option} must lie between {least} and 1000, not {value}.")
     if len(set(args.model)) != len(args.model):
-        usage("Name each model only once.")
+        usage("Give each model only once.")
     from viz.allocator import keep_memory
     from viz.measures.jobs.processes import joined
 
@@ -140,7 +111,7 @@ def _measured(args: argparse.Namespace, me: Processes) -> list[SetResult]:
 
 
 def _planned(args: argparse.Namespace, data: Dataset, opened: Callable[[str], Model]) -> list[tuple[str, Request]]:
-    """What is asked of each model; an unknown name, or a map that no model has, is reported before hours of work."""
+    """The request to each model; an unknown name, or a map that no model has, is reported before hours of work."""
     from viz.core.map_spec import parse
     from viz.families.family import family_of
     from viz.measures.faithfulness.task import FaithfulnessTask
@@ -149,8 +120,7 @@ def _planned(args: argparse.Namespace, data: Dataset, opened: Callable[[str], Mo
     for name in args.model:
         model = opened(name)
         own = family_of(model.network.family).own
-        has = [own is not None or parse(s).kind != "attention" for s in request.sources]
-        kept = tuple(s for s, there in zip(request.sources, has, strict=True) if there)
+        kept = tuple(s for s in request.sources if own is not None or parse(s).kind != "attention")
         for left in (s for s in request.sources if s not in kept):
             say(f"{model.card.name} has no {left}; skipped.")
         if kept:
@@ -171,24 +141,15 @@ def _write(args: argparse.Namespace, found: list[SetResult]) -> int:
     write_whole(Path(args.json), to_bytes(result))
     _say(found)
     print(args.json)
-    reports: list[tuple[str, Callable[[], str]]] = []
-    if args.csv:
-        reports.append((args.csv, lambda: _csv(result)))
-    if args.markdown:
-        reports.append((args.markdown, lambda: _markdown(result)))
-    return write_reports(Path(args.json), reports)
+    return write_reports(args, ("csv", "markdown"), partial(_report, result))
 
 
-def _csv(result: Result) -> str:
-    from viz.measures.faithfulness.tables import to_csv
+def _report(result: Result, kind: str) -> str:
+    """The text of one table; its import stands here, so that one that fails costs no other."""
+    from viz.measures.faithfulness import tables
 
-    return to_csv(result)
-
-
-def _markdown(result: Result) -> str:
-    from viz.measures.faithfulness.tables import to_markdown
-
-    return to_markdown(result)
+    text: str = getattr(tables, f"to_{kind}")(result)
+    return text
 
 
 def _say(found: list[SetResult]) -> None:
@@ -200,7 +161,7 @@ def _say(found: list[SetResult]) -> None:
             if s.measure in SHOWN and s.control != "randomisation":
                 name = " ".join(part for part in (s.control, s.source, s.variant, s.measure) if part)
                 if not s.n:
-                    continue  # not finite for every picture: the result says so
-                # One picture has no interval.
+                    continue  # not finite for any picture, as the result reports
+                # There is no interval for one picture.
                 between = f"{s.low:.4f} to {s.high:.4f}, " if math.isfinite(s.low) else ""
                 print(f"{result.model}: {name} {s.mean:.4f} ({between}n {s.n})")

@@ -1,4 +1,4 @@
-"""``searchlight figure``: a figure for a paper, drawn anew or from its record."""
+"""``searchlight figure``: draw a figure for a paper, or redraw one from its record."""
 
 from __future__ import annotations
 
@@ -6,31 +6,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from viz.cli.options import (
-    ATTRIBUTION,
-    MAPS,
-    add,
-    add_attribution_options,
-    add_model_options,
-    attribution_options,
-    given,
-    load_model,
-    model_named,
-    say,
-    usage,
-)
+from viz.cli.common import attribution_options, given, load_model, model_named, say, usage
+from viz.cli.options import ATTRIBUTION, MAPS, add, add_attribution_options, add_model_options
 from viz.errors import FileError, VizError
 
 if TYPE_CHECKING:
     from viz.figures import Figure
 
 _FORMATS = (".pdf", ".svg", ".png")
-_SWITCHES = {
-    "letters": "letter of each panel",
-    "titles": "title of each panel",
-    "colour-bar": "colour bars",
-    "crop-frame": "frame of the network's input crop",
-}
 _LOOK = (
     *("preset", "columns", "per_row", "palette", "scale", "shared_scale", "interpolation", "opacity", "threshold"),
     *("components", "view", "font", "letters", "titles", "colour_bar", "crop_frame"),
@@ -50,50 +33,31 @@ def add_figure(commands: Any) -> None:
     p.add_argument(
         "--out",
         metavar="FILE",
-        help="output file, .pdf, .svg or .png; optional with --from: then the record's name with -again added, in the "
-        "format of the figure beside it (else .pdf), in the current folder; existing files are not overwritten",
+        help="output file, .pdf, .svg or .png; default with --from: the record's name with -again added, in the "
+        "current folder and in the format of the figure beside the record (else .pdf), without overwriting files",
     )
     add(p, "--from")
     add_model_options(p)
     look = p.add_argument_group("appearance")
-    look.add_argument("--panels", action="append", metavar="LIST", help="comma-separated; may be repeated")
-    add(
-        look,
-        "--class",
-        dest="class_index",
-        metavar="CLASS",
-        help="class of the class maps: a name, whole words of one, or a number",
-    )
+    add(look, "--panels")
+    whose = "class of the class maps: a name, whole words of one, or a number"
+    add(look, "--class", dest="class_index", metavar="CLASS", help=whose)
     add(look, "--preset")
     add(look, "--columns", help="text columns that the figure spans; default 1 for up to four panels, else 2")
-    look.add_argument("--per-row", type=int, metavar="N", help="panels per row; default: as many as fit")
-    look.add_argument("--scale", choices=("raw", "image", "steps", "fixed"), help="range that the colours cover")
-    look.add_argument("--fixed", nargs=2, type=float, metavar=("LOW", "HIGH"), help="a fixed range")
-    look.add_argument(
-        "--shared-scale",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="one range and one colour bar for the panels of one quantity; default",
-    )
-    add(look, "--palette", "--interpolation", "--opacity", "--threshold", "--components")
-    look.add_argument("--view", choices=("picture", "seen"), help="the whole picture, or the network's input crop")
-    look.add_argument("--font", choices=("serif", "sans"))
-    for name, what in _SWITCHES.items():
-        look.add_argument(
-            f"--{name}", action=argparse.BooleanOptionalAction, default=None, help=f"{what}; drawn by default"
-        )
-    add(look, "--dpi")
+    add(look, "--per-row", "--scale", "--fixed", "--shared-scale", "--palette", "--interpolation", "--opacity")
+    add(look, "--threshold", "--components", "--view", "--font", "--letters", "--titles", "--colour-bar")
+    add(look, "--crop-frame", "--dpi")
     add_attribution_options(p)
-    p.add_argument("--no-sidecars", action="store_true", help="write the figure only")
+    add(p, "--no-sidecars")
     p.set_defaults(run=_figure)
 
 
 def _figure(args: argparse.Namespace) -> int:
     if args.out is None and not args.record:
-        usage("Name the output file with --out.")
-    out = Path(args.out or _again(Path(args.record), args.picture))
+        usage("Give the output file with --out.")
+    out = Path(args.out or _redrawn_name(Path(args.record), args.picture))
     if out.suffix.lower() not in _FORMATS:
-        usage("--out must end in .pdf, .svg or .png.")
+        usage(f"--out must end in .pdf, .svg or .png, not {out.suffix!r}.")
     if args.picture is not None and out.resolve() == Path(args.picture).resolve():
         usage("--out would overwrite the picture.")
     if args.out is None:
@@ -125,7 +89,7 @@ def _drawn(args: argparse.Namespace) -> Figure:
     from viz.figures.shorthand import parse_panels, with_class
 
     if not args.picture:
-        usage("Name a picture, or a record with --from.")
+        usage("Give a picture, or a record with --from.")
     options = given(args, (*_LOOK, "dpi"))
     if args.fixed is not None:
         options |= {"fixed": tuple(args.fixed), "scale": options.get("scale", "fixed")}
@@ -143,16 +107,16 @@ def _drawn(args: argparse.Namespace) -> Figure:
     return figure(trace, panels, class_index=args.class_index, **options)
 
 
-def _again(record: Path, picture: str | None) -> str:
+def _redrawn_name(record: Path, picture: str | None) -> str:
     """The file for a redrawn figure: named after the record, in the format of the figure that lies beside it."""
     beside = [s for s in _FORMATS if record.with_suffix(s).is_file()]
-    # A photo can have the record's name too.
+    # The photo itself can have the record's name.
     kept = [s for s in beside if picture is None or record.with_suffix(s).resolve() != Path(picture).resolve()]
     return f"{record.stem}-again{(kept or ['.pdf'])[0]}"
 
 
 def _refuse_existing(out: Path, *, sidecars: bool) -> None:
-    """A name that nobody typed must not cost anybody a file."""
+    """Refuse to overwrite files under a name that the user did not type."""
     for suffix in (out.suffix, ".json", ".npz", ".tex") if sidecars else (out.suffix,):
         if out.with_suffix(suffix).exists():
             raise FileError(f"{out.with_suffix(suffix)} already exists; choose another file with --out.")

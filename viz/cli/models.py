@@ -1,4 +1,4 @@
-"""``searchlight models``: which models can be loaded. Their cards are read, no network is built."""
+"""``searchlight models``: list the models that can be loaded, from their cards; no network is built."""
 
 from __future__ import annotations
 

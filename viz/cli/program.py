@@ -1,7 +1,7 @@
 """The command line: ``searchlight COMMAND``, the same as ``python -m viz COMMAND``.
 
-Exit codes: 0 done, 1 something could not be done (one sentence on stderr says what), 2 wrong use, 130 interrupted.
-Each command imports what it needs when it runs: ``--help`` answers at once.
+Exit codes: 0 success, 1 failure (one sentence on stderr says why), 2 usage error, 130 interrupted.
+Each command imports what it needs when it runs, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from collections.abc import Sequence
 from importlib import import_module
 from pkgutil import iter_modules
 
-from viz.cli.options import say
+from viz.cli.common import say
 from viz.errors import VizError
 from viz.version import __version__
 
-# In the order of a first visit; further ones follow by name.
+# In the order in which a new user needs them; others follow by name.
 _FIRST = ("models", "trace", "figure", "compare", "evaluate", "faithfulness", "serve")
 
 
 def command_names() -> list[str]:
-    """The commands: files of this folder with a function ``add_NAME``."""
+    """Names of the commands: the files of this folder with a function ``add_NAME``."""
     files = {
         m.name: import_module(f"viz.cli.{m.name}")
         for m in iter_modules(import_module(__package__).__path__)
@@ -36,7 +36,7 @@ def command_names() -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program on a list of arguments (default: those of the process) and return its exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A file name that the terminal's encoding lacks must not end the program; stderr does the same.
+        # A file name that the terminal cannot encode must not end the program; stderr escapes such names by default.
         sys.stdout.reconfigure(errors="backslashreplace")
     parser = _parser()
     args = parser.parse_args(arguments)
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say("interrupted.")
         return 130
     except BrokenPipeError:
-        # The reader of a pipe left (as in `searchlight models | head`): nothing to complain about.
+        # The reader closed the pipe, as in `searchlight models | head`: not an error.
         sys.stderr.close()
         return 0
 
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="searchlight",
-        description="Show what attention modules inside CNNs really do to a picture, step by step.",
+        description="Show what attention modules inside CNNs do to a picture, step by step.",
     )
     parser.add_argument("--version", action="version", version=f"searchlight {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")

@@ -1,4 +1,4 @@
-"""What the commands over whole data sets share: output files, samples, reports, the progress bar."""
+"""Shared parts of the commands over data sets: output files, samples, reports, the progress bar."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from viz.cli.options import say, usage
+from viz.cli.common import say, usage
 from viz.errors import VizError
 from viz.files import as_text_bytes, write_whole
 
@@ -35,7 +35,7 @@ def check_outputs(args: argparse.Namespace) -> None:
 
 
 def open_data(args: argparse.Namespace, split: str | None) -> Dataset:
-    """The data set of ``--data`` and ``--layout``, cut to ``--limit``; the reported split without ``--leave-out``."""
+    """``--limit`` samples of the data set of ``--data``; the reported split is without those of ``--leave-out``."""
     from viz.datasets import open_dataset
     from viz.measures.localization.run import some_of
 
@@ -45,30 +45,33 @@ def open_data(args: argparse.Namespace, split: str | None) -> Dataset:
     return found if args.limit is None else some_of(found, args.limit)
 
 
-def write_reports(result: Path, reports: Iterable[tuple[str, Callable[[], str]]]) -> int:
-    """Write the reports of a result that is already saved: a report that fails costs neither it nor the others.
+def write_reports(args: argparse.Namespace, kinds: Iterable[str], make: Callable[[str], str]) -> int:
+    """Write the reports that the options named `kinds` ask for. One that fails costs neither the others nor the result.
 
     Args:
-        result: its file, for the sentence. reports: each report's file name, and what makes its text.
+        args: their ``json`` is the result's file, which is already saved. make: the text of a kind of report.
 
     Returns:
-        The exit code: 1 where a report failed.
+        The exit code: 1 if a report failed.
     """
     code = 0
-    for name, make in reports:
+    for kind in kinds:
+        name = getattr(args, kind)
+        if name is None:
+            continue
         try:
-            write_whole(Path(name), as_text_bytes(make()))
+            write_whole(Path(name), as_text_bytes(make(kind)))
             print(name)
         except Exception as error:  # whatever it is, hours of work are in the result's file
             why = str(error) if isinstance(error, VizError) else f"{name} could not be made ({type(error).__name__})."
-            say(f"{why} The result itself is complete: {result}")
+            say(f"{why} The result itself is complete: {args.json}")
             code = 1
     return code
 
 
 @contextmanager
 def progress_bar(title: str | None, *, shown: bool) -> Iterator[Begin]:
-    """Make the progress bar with rate and remaining time of `viz.measures.jobs.runner.run`, and close it."""
+    """A progress bar for `viz.measures.jobs.runner.run`, closed at the end."""
     from tqdm import tqdm
 
     bars: list[Any] = []

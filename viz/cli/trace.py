@@ -1,4 +1,4 @@
-"""``searchlight trace``: every captured value of pictures, as files."""
+"""``searchlight trace``: write every captured value of pictures to files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from viz.cli.options import add_model_options, load_model, pictures_of, say
+from viz.cli.common import load_model, pictures_of, say
+from viz.cli.options import add_model_options
 from viz.errors import FileError, VizError
 from viz.files import as_json_bytes, make_folder, write_whole
 

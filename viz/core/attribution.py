@@ -1,4 +1,4 @@
-"""An attribution map as it was computed, with all that makes it repeatable."""
+"""A computed attribution map, with everything needed to reproduce it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ FloatArray = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Attribution(ReadOnlyArrays):
-    """What speaks for a class, as `Model.attribute` found it: values and all that makes them repeatable.
+    """The evidence for a class that `Model.attribute` computed, with everything needed to reproduce it.
 
     Attributes:
-        method: e.g. ``gradcam`` or ``gradcam(PROBE)`` with the probe's full name. words: it in words.
-        step, class_index: of the answer; class_index is None where it has no classes. region: of the picture, or None.
+        method: e.g. ``gradcam`` or ``gradcam(PROBE)`` with the probe's full name. words: its title.
+        step, class_index: of the output; class_index is None if it has no classes. region: of the picture, or None.
         layer: ``input``, ``class features`` or the probe's full name.
-        values: float32 (h, w). unit, bounds, neutral: of them, see `Heatmap`.
-        options: those that the method uses. settings: them in words. captum: its version.
+        values: float32 (h, w). unit, bounds, neutral: see `Heatmap`.
+        options: those that the method uses. settings: the same in words. captum: version of Captum.
     """
 
     method: str
@@ -44,13 +44,13 @@ class Attribution(ReadOnlyArrays):
 
     @property
     def key(self) -> str:
-        """The map specification of these values: a name in files."""
+        """The map specification, which names the values in files."""
         spec = parse(self.method)
         return str(replace(spec, cls=self.class_index, region=self.region, step=self.step))
 
     def is_asked(self, spec: MapSpec) -> bool:
-        """Whether a method as it is asked for, its tap by label or full name, means this one."""
-        mine = parse(self.method)
-        if spec.name != mine.name or (spec.tap is None) != (mine.tap is None):
-            return False
-        return spec.tap is None or mine.tap is None or bool(match([mine.tap], spec.tap))
+        """Whether a specification, with its tap's label or full name, means this method."""
+        own = parse(self.method)
+        if spec.name != own.name or spec.tap is None or own.tap is None:
+            return spec.name == own.name and spec.tap == own.tap
+        return bool(match([own.tap], spec.tap))

@@ -1,7 +1,6 @@
-"""Display boxes: rectangles round the strong parts of a map, in picture pixels, for looking at.
+"""Display boxes: rectangles around the strong parts of a map, in picture pixels and with a threshold per picture.
 
-These are ``display`` boxes: the picture's own pixels and this picture's own threshold. Numbers for papers follow a
-protocol (one threshold for a whole set) and never come from here.
+Numbers for papers follow a protocol with one threshold for the whole data set, see `viz.measures.localization`.
 """
 
 from __future__ import annotations
@@ -21,10 +20,9 @@ Components = Literal["largest", "all"]
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle in picture pixels.
+    """A rectangle in picture pixels; `x1` and `y1` are exclusive.
 
-    `x0`, `y0` are inclusive, `x1`, `y1` exclusive; `area` counts the pixels of the component inside it; `peak` is the
-    largest map value there.
+    `area` is the number of pixels of its component, `peak` the largest map value there.
     """
 
     x0: int
@@ -47,30 +45,30 @@ def boxes(
     min_area: float = 0.0,
     size: tuple[int, int] | None = None,
 ) -> list[Box]:
-    """Boxes round the connected parts (8 neighbours) where the map is at least a threshold.
+    """Boxes around the connected components (8 neighbours) of a map at or above a threshold.
 
     Args:
-        threshold: 0..1 of the way from the map's smallest to its largest value inside what the network saw.
+        threshold: 0 is the smallest and 1 the largest value of the map inside what the network saw.
         components: ``largest`` (by pixels) or ``all``, largest first.
-        min_area: smallest component kept, as a share (0..1) of the picture.
-        size: (height, width) to compute at, for speed; boxes are always in the picture's own pixels.
+        min_area: of a component, as a share (0..1) of the picture.
+        size: (height, width) to compute at, for speed; boxes are always in picture pixels.
 
     Returns:
-        Boxes; empty when the map is constant or nothing is finite: a flat map points nowhere.
+        Boxes; none if the map is constant or has no finite value.
 
     Raises:
-        VizError: no map, or an argument out of its range.
+        VizError: not a map, or an argument out of range.
     """
     given: object = heatmap
     if not isinstance(given, Heatmap):
         what = type(given).__name__
-        raise VizError(f"Boxes are drawn round the parts of a Heatmap, as trace.class_map() gives, not of a {what}.")
+        raise VizError(f"Boxes need a Heatmap, such as trace.class_map(), not a {what}.")
     if not 0 <= threshold <= 1:
         raise VizError(f"The threshold must lie between 0 and 1, not {threshold}.")
     if components not in ("largest", "all"):
-        raise VizError(f"Components must be 'largest' or 'all', not {components!r}.")
+        raise VizError(f"Unknown components {components!r}. Choose 'largest' or 'all'.")
     if not 0 <= min_area <= 1:
-        raise VizError(f"The minimal area is a share of the picture, 0 to 1, not {min_area}.")
+        raise VizError(f"The minimum area must be a share of the picture between 0 and 1, not {min_area}.")
     values = heatmap.values if size is None else heatmap.at(size)
     low, high = finite_range([values])
     if not high > low:
@@ -96,7 +94,7 @@ def boxes(
 
 
 def iou(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
-    """Intersection over union of two boxes (x0, y0, x1, y1), exclusive far edges; 0 for empty boxes."""
+    """Intersection over union of two boxes (x0, y0, x1, y1) with exclusive x1, y1; 0 for empty boxes."""
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
     if width <= 0 or height <= 0:

@@ -1,4 +1,4 @@
-"""What is known of a model, and its classes by number or name."""
+"""Model cards, and the lookup of classes and steps."""
 
 from __future__ import annotations
 
@@ -16,27 +16,26 @@ Origin = Literal["bundled", "published", "own"]
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What is known of one model.
+    """The description of a model.
 
     Attributes:
-        name: the name that a person types.
+        name: the name that users type.
         title: one line for a list.
         family: attention family, or None for a plain network.
-        network: builder in the catalogue.
-        arguments: its arguments.
+        network, arguments: builder in the catalogue, and its arguments.
         preprocessing: the model's own evaluation preprocessing. geometry: default way to fit a picture.
-        origin: ``bundled`` (in checkpoints/) or ``published`` (a file that the user brought) or ``own`` (a card in
-            the user's models folder).
-        file: checkpoint file name, or None when a package carries the weights.
-        sha256: of that file (of the package's file when `file` is None).
-        output: what it answers, a file of `viz.core.outputs`. quantity, unit: of dense values.
-        labels: of its classes; by default ImageNet's for 1000 classes, numbers for others.
+        origin: ``bundled`` (in checkpoints/), ``published`` (a file of the user), or ``own`` (a card in the user's
+            models folder).
+        file: checkpoint file name, or None if a package contains the weights.
+        sha256: of that file, or of the package's file.
+        output: type of its output, a file of `viz.core.outputs`. quantity, unit: of dense values.
+        labels: class names; default ImageNet's for 1000 classes, else numbers.
         task: what the attention was trained to do, in words.
         steps: computation steps.
         source, licence: of the weights.
-        deviations: points where code and paper differ and which is followed.
-        notes: what a reader must know before trusting a picture.
-        figures: measured figures as written by the card command.
+        deviations: points where code and paper differ, and which of them is followed.
+        notes: caveats for the reader.
+        figures: measured figures, as written by the card command.
     """
 
     name: str
@@ -62,15 +61,14 @@ class ModelCard:
     figures: tuple[Mapping[str, Any], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The fields as plain values."""
         return asdict(self)
 
 
 def class_number(labels: Sequence[str], wanted: int | str) -> int:
-    """The index of a class among `labels`, from its number or its name.
+    """The index of a class in `labels`, from its number or its name.
 
-    A name counts in any case; where classes differ by their case alone, in its own. A part of a name will do when it
-    consists of whole words and only one class has it.
+    Case matters only if labels differ by nothing else. Whole words of a name are enough if only one class has them.
 
     Raises:
         ModelError: no such class, or several.
@@ -91,14 +89,26 @@ def class_number(labels: Sequence[str], wanted: int | str) -> int:
     if text in names and names.count(text) == 1:
         return names.index(text)
     if text.isascii() and text.isdigit():
-        # Cut before it is read: Python refuses to read thousands of digits.
+        # Shortened first, because Python refuses to parse thousands of digits.
         return class_number(labels, int(text[:9]))
-    # Words stand whole: "cat" is in "tiger cat", not in "catamaran".
+    # Whole words: "cat" matches "tiger cat", not "catamaran".
     inside = re.compile(rf"(?<!\w){re.escape(text)}(?!\w)")
     found = [i for i, name in enumerate(names) if text and inside.search(name)]
     if not found:
-        raise ModelError(f"This network has no class {wanted[:60]!r}; give its name or its number.")
+        raise ModelError(f"This network has no class {wanted[:60]!r}; give a class name or number.")
     if len(found) > 1:
         some = ", ".join(f"{labels[i]} ({i})" for i in found[:5]) + (", ..." if len(found) > 5 else "")
-        raise ModelError(f"Several classes fit {wanted[:60]!r}: {some}; give the whole name or the number.")
+        raise ModelError(f"Several classes match {wanted[:60]!r}: {some}; give the whole name or the number.")
     return found[0]
+
+
+def step_number(step: int, steps: int, whose: str) -> int:
+    """The 1-based step for a step from 1 to `steps`, or from -1 (the last); `whose` names what has the steps.
+
+    Raises:
+        ModelError: no such step.
+    """
+    number = step if step > 0 else steps + 1 + step
+    if step == 0 or not 1 <= number <= steps:
+        raise ModelError(f"{whose} has steps 1 to {steps}; there is no step {step}.")
+    return number

@@ -1,20 +1,20 @@
-"""Maps that are not captured but follow from captured values: means, logarithms, sums. Pure functions of records.
+"""Maps that are not captured: derived maps (means, logarithms and sums of captured values), and baselines.
 
 - ``mean``: mean over the channels or groups of maps, or over the taps of a kernel.
-- ``log``: log2 of a share times the number of cells: 0 is the even share. For values that sum to 1 over the cells.
+- ``log``: log2 of a share times the number of cells, so that 0 is the uniform share. For values that sum to 1 over the
+  cells.
 - ``gated``: the module's input after its channel gate, mean over the channels.
 - ``departure``: mean over the taps of \\|A - 1\\| of a kernel attention A (0 everywhere is plain convolution);
   of other kernels \\|A\\|.
-- ``directions``: length of the pull of each cell's kernel, see `viz.core.kernels.directions`.
+- ``directions``: length of each cell's kernel pull, see `viz.core.kernels.directions`.
 - ``ranks``: sum of the outer products of the ranks up to this one (``ranks(spatial_map_2)`` adds v1 m1 + v2 m2), mean
   over the channels or one channel.
-- ``total``: sum over all modules that have the value at this step of its mean over the channels, each times the learned
-  strength of its module where it has one.
+- ``total``: the value's mean over the channels, summed over all modules that have it at this step, each times the
+  learned strength of its module if it has one.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,41 +22,49 @@ from numpy.typing import NDArray
 
 from viz.core.heatmap import Heatmap
 from viz.core.kernels import directions, kernel_size
-from viz.core.map_spec import DERIVED, MapSpec
+from viz.core.map_spec import BASELINES, DERIVED, MapSpec
 from viz.core.record import Record
-from viz.core.words import derived_words
+from viz.core.words import RANK, derived_words
 from viz.errors import MapError, ProbeError
-from viz.geometry import Geometry, Interpolation
+from viz.geometry import Geometry
 
 Floats = NDArray[np.float32]
-_RANK = re.compile(r"spatial_map_(\d{1,4})")
-# Far below any share that float32 softmax gives on a map; keeps a zero finite.
+# Far below any float32 softmax share on a map; keeps the logarithm of 0 finite.
 _LEAST_SHARE = 1e-30
-# Shares that bfloat16 rounded, all of them alike, add up to 1 within 0.4 %.
+# Shares rounded to bfloat16 sum to 1 within 0.4 %.
 _SUM_TOLERANCE = 5e-3
 
 
+# Cells per side of a baseline map, and the standard deviation of its Gaussian as a share of the side.
+_CELLS, _DEVIATION = 28, 0.25
+
+
+def baseline(spec: MapSpec, geometry: Geometry) -> Heatmap:
+    """A centre Gaussian, or a map whose level sets are centred squares: 1 in the centre, 0 at the edge."""
+    axis = (np.arange(_CELLS) + 0.5) / _CELLS - 0.5
+    if spec.name == "centre_gaussian":
+        bell = np.exp(-((axis / _DEVIATION) ** 2) / 2)
+        native = bell[:, None] * bell[None, :]
+    else:
+        native = 1 - 2 * np.maximum(np.abs(axis)[:, None], np.abs(axis)[None, :])
+    title = BASELINES[spec.name]
+    return Heatmap(native.astype(np.float32), geometry, title, "ignores the image", (0.0, 1.0), spec=spec.at(1))
+
+
 def derive(
-    records: Sequence[Record],
-    record: Record,
-    name: str,
-    geometry: Geometry,
-    *,
-    channel: int | None = None,
-    interpolation: Interpolation = "bilinear",
+    records: Sequence[Record], record: Record, name: str, geometry: Geometry, *, channel: int | None = None
 ) -> Heatmap:
-    """A derived map of one record; `records` are all of its trace.
+    """A derived map of one record; `records` are all those of its trace.
 
     Raises:
-        MapError: an unknown derived map. ProbeError: it does not apply to this tap, or values that it needs were not
-            captured.
+        MapError: unknown derived map. ProbeError: it does not apply to this tap, or needs values not captured.
     """
     if name not in DERIVED:
-        raise MapError(f"Unknown derived map {name[:60]!r}; choose one of {', '.join(DERIVED)}.")
+        raise MapError(f"Unknown derived map {name[:60]!r}. Choose one of: {', '.join(DERIVED)}.")
     if channel is not None and name not in ("ranks", "log", "gated"):
-        raise ProbeError(f"{name} of {record.name} is one map; it takes no channel.")
+        raise ProbeError(f"{name} of {record.name} is a single map; it takes no channel.")
     values, unit, bounds, neutral = _DERIVED[name](records, record, channel)
-    # A total belongs to all modules, whichever of them named it.
+    # A total belongs to all modules, not to the one that was named.
     tap = record.label if name == "total" else record.name
     return Heatmap(
         values.astype(np.float32),
@@ -65,11 +73,11 @@ def derive(
         unit=unit,
         bounds=bounds,
         neutral=neutral,
-        interpolation=interpolation,
         spec=MapSpec(name, tap, channel, step=record.step),
     )
 
 
+# Values, unit, bounds, neutral value.
 _Made = tuple[NDArray[np.floating], str, tuple[float, float], float | None]
 _ENDLESS = (-np.inf, np.inf)
 
@@ -86,12 +94,12 @@ def _mean(records: Sequence[Record], record: Record, channel: int | None) -> _Ma
 
 
 def mean_over(record: Record) -> str:
-    """What the first axis counts: ``channels``, ``groups`` or ``taps``."""
+    """The plural of the first axis: ``channels``, ``groups`` or ``taps``."""
     return f"{record.axes[0]}s"
 
 
 def one_of(record: Record, channel: int) -> str:
-    """One map of several in words: ``channel 17``; groups and taps are counted from 1."""
+    """One map of several, in words: ``channel 17``; groups and taps count from 1."""
     first = record.axes[0]
     if first == "group":
         return f"group {channel + 1}"
@@ -104,7 +112,7 @@ def one_of(record: Record, channel: int) -> str:
 def _log(records: Sequence[Record], record: Record, channel: int | None) -> _Made:
     values = record.values
     if record.tap.is_maps:
-        values = values.mean(axis=0) if channel is None else _one(record, channel)
+        values = values.mean(axis=0) if channel is None else channel_of(record, channel)
     if not (record.tap.is_maps or record.tap.is_map) or not _are_shares(record, values):
         raise _refused(record, "log", "shares that sum to 1 over the cells")
     share = np.maximum(values.astype(np.float64), _LEAST_SHARE) * values.size
@@ -112,7 +120,7 @@ def _log(records: Sequence[Record], record: Record, channel: int | None) -> _Mad
 
 
 def _are_shares(record: Record, values: Floats) -> bool:
-    """Whether values sum to 1 over the cells; of a pass that overflowed, whether they should."""
+    """Whether values sum to 1 over the cells; if the pass overflowed, whether they should."""
     if not np.isfinite(values).all():
         return record.tap.shares
     return bool(values.min() >= 0) and abs(float(values.sum(dtype=np.float64)) - 1) <= _SUM_TOLERANCE
@@ -125,10 +133,10 @@ def _gated(records: Sequence[Record], record: Record, channel: int | None) -> _M
         beside = r.path == record.path and r.step == record.step
         if beside and r.label == "channel_gate" and len(r.values) == len(record.values):
             if channel is not None:
-                return _one(record, channel) * r.values[channel], record.unit, _ENDLESS, None
+                return channel_of(record, channel) * r.values[channel], record.unit, _ENDLESS, None
             gated = np.tensordot(r.values, record.values, axes=1) / len(r.values)
             return gated, f"{record.unit} x gate, mean over the channels", _ENDLESS, None
-    raise ProbeError(f"No channel gate that fits {record.name} was captured at step {record.step}.")
+    raise ProbeError(f"No channel gate for {record.name} was captured at step {record.step}.")
 
 
 def _departure(records: Sequence[Record], record: Record, channel: int | None) -> _Made:
@@ -148,7 +156,7 @@ def _directions(records: Sequence[Record], record: Record, channel: int | None) 
 
 
 def _ranks(records: Sequence[Record], record: Record, channel: int | None) -> _Made:
-    rank = _RANK.fullmatch(record.label)
+    rank = RANK.fullmatch(record.label)
     if rank is None:
         raise _refused(record, "ranks", "a map of one rank (spatial_map_1, spatial_map_2, ...)")
     here = {r.label: r for r in records if r.path == record.path and r.step == record.step}
@@ -157,7 +165,7 @@ def _ranks(records: Sequence[Record], record: Record, channel: int | None) -> _M
         try:
             vector, spatial = here[f"channel_vector_{t}"].values, here[f"spatial_map_{t}"].values
         except KeyError:
-            raise ProbeError(f"Map or vector of rank {t} of {record.path} was not captured.") from None
+            raise ProbeError(f"The map or vector of rank {t} of {record.path} was not captured.") from None
         if channel is not None and not 0 <= channel < len(vector):
             raise ProbeError(f"{record.path} has channels 0 to {len(vector) - 1}, not {channel}.")
         total = total + spatial.astype(np.float64) * (vector.mean() if channel is None else vector[channel])
@@ -170,7 +178,7 @@ def _total(records: Sequence[Record], record: Record, channel: int | None) -> _M
     alike = [r for r in records if r.label == record.label and r.step == record.step and r.tap.is_maps]
     shape = record.values.shape[1:]
     if any(r.values.shape[1:] != shape for r in alike):
-        raise ProbeError(f"The maps of {record.label!r} have different sizes and cannot be added.")
+        raise ProbeError(f"The maps of {record.label!r} differ in size and cannot be added.")
     weights = [1.0 if r.tap.strength is None else r.tap.strength for r in alike]
     total = np.zeros(shape)
     ends = np.zeros(2)
@@ -182,7 +190,12 @@ def _total(records: Sequence[Record], record: Record, channel: int | None) -> _M
     return total, unit, (float(ends[0]), float(ends[1])), None
 
 
-def _one(record: Record, channel: int) -> Floats:
+def channel_of(record: Record, channel: int) -> Floats:
+    """One channel, group or tap of a record.
+
+    Raises:
+        ProbeError: no such channel.
+    """
     if not 0 <= channel < record.values.shape[0]:
         raise ProbeError(f"{record.name} has channels 0 to {record.values.shape[0] - 1}, not {channel}.")
     return record.values[channel]

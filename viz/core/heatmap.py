@@ -1,7 +1,7 @@
 """Heat maps: values in picture coordinates, the scales that turn them into colours, and the one blending rule.
 
-Everything drawn, on the page and in a figure, goes through the same three operations in the same order: interpolate the
-values, scale them, colour them. The viewer's JavaScript repeats these lines number for number.
+The page and the figures draw every map by the same three operations in the same order: interpolate the values, scale
+them, colour them. The viewer's JavaScript gives the same numbers.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
 from typing import Literal
@@ -32,15 +32,14 @@ class Heatmap:
     """One map in picture coordinates.
 
     Attributes:
-        native: float32 (h, w): the values as the network computed them, one a cell.
+        native: float32 (h, w): one value per cell, as the network computed them.
         geometry: where the cells lie in the picture.
-        title: what is drawn, e.g. ``spatial_gate, step 2``.
-        unit: unit in words.
-        bounds: range the operation can take, infinite where unbounded.
-        neutral: middle of a diverging palette, if there is one: of a gate the value that leaves the network plain, of a
-            kernel attention plain convolution, of shares the even one, of attributions no part in the answer.
+        title: of the map, e.g. ``spatial_gate, step 2``. unit: in words.
+        bounds: range of the operation, infinite if unbounded.
+        neutral: middle of a diverging palette, or None: a gate that changes nothing, plain convolution, the uniform
+            share, no contribution to the answer.
         interpolation: used by `values`.
-        spec: which map it is, with full tap name, class number and step.
+        spec: the map's specification, with full tap name, class number and step.
     """
 
     native: Floats
@@ -51,12 +50,11 @@ class Heatmap:
     neutral: float | None = None
     interpolation: Interpolation = "bilinear"
     spec: MapSpec | None = None
-    _cache: dict[str, Floats] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         native = np.asarray(self.native, dtype=np.float32)
         if native.ndim != 2 or native.size == 0:
-            raise VizError(f"A heat map needs a (h, w) array of values, not one of shape {native.shape}.")
+            raise VizError(f"A heat map needs an array of shape (h, w), not {native.shape}.")
         object.__setattr__(self, "native", native)
 
     @property
@@ -66,29 +64,29 @@ class Heatmap:
 
     @property
     def name(self) -> str:
-        """Which map, whatever the class and the step: ``cam``, ``mean(attention.bottom)``."""
+        """The map without class and step: ``cam``, ``mean(attention.bottom)``."""
         return "" if self.spec is None else self.spec.key
 
     @property
     def class_index(self) -> int | None:
-        """The class of a class map or an attribution."""
+        """The class of a class map or an attribution, or None."""
         return self.spec.cls if self.spec is not None and isinstance(self.spec.cls, int) else None
 
     @property
     def raw_range(self) -> tuple[float, float]:
-        """Smallest and largest native value (finite ones)."""
+        """Smallest and largest finite native value."""
         return finite_range([self.native])
 
     @cached_property
     def values(self) -> Floats:
-        """float32 (H, W) in the picture's own pixels; NaN where the network saw nothing."""
+        """float32 (H, W) in picture pixels; NaN outside what the network saw."""
         return self.at(self.geometry.picture)
 
     def at(self, size: tuple[int, int], interpolation: Interpolation | None = None) -> Floats:
         """float32 (height, width): the map sampled at the pixel centres of a rendering of the picture.
 
-        Cubic overshoot is clipped to the native range, so that a colour bar never shows a value that no cell has.
-        Cells that are not finite stay NaN.
+        Cubic overshoot is clipped to the native range, so that a colour bar shows no value that no cell has. Cells that
+        are not finite become NaN.
         """
         how = interpolation or self.interpolation
         h, w = self.native.shape
@@ -110,14 +108,14 @@ class Heatmap:
 
 @dataclass(frozen=True)
 class Scale:
-    """How values become colours: `mode` says where `low` and `high` come from."""
+    """The range of values that the colours cover; `mode` says where `low` and `high` come from."""
 
     mode: ScaleMode
     low: float
     high: float
 
     def unit(self, values: Floats) -> Floats:
-        """Values to 0..1, clipped; a scale without extent gives 0."""
+        """Values scaled to 0..1 and clipped; 0 if the range is empty."""
         extent = self.high - self.low
         if not extent > 0:
             return np.where(np.isfinite(values), np.float32(0), np.float32(np.nan))
@@ -126,7 +124,7 @@ class Scale:
         return np.clip(unit, np.float32(0), np.float32(1), out=unit)
 
     def describe(self) -> str:
-        """In words, for captions."""
+        """The scale in words, for captions."""
         source = {
             "raw": "range of the operation",
             "image": "range of this map",
@@ -138,7 +136,7 @@ class Scale:
 
 
 def finite_range(arrays: Sequence[NDArray[np.floating]]) -> tuple[float, float]:
-    """Smallest and largest finite value over arrays; (0, 0) when there is none."""
+    """Smallest and largest finite value over arrays; (0, 0) if there is none."""
     lows = [float(a[np.isfinite(a)].min()) for a in arrays if np.isfinite(a).any()]
     highs = [float(a[np.isfinite(a)].max()) for a in arrays if np.isfinite(a).any()]
     return (min(lows), max(highs)) if lows else (0.0, 0.0)
@@ -154,12 +152,15 @@ def scale_for(
     """The scale of one map.
 
     Args:
-        mode: ``raw`` takes the operation's bounds (where a bound is infinite, the map's own range); ``image`` this
-            map's range; ``steps`` and ``pictures`` the range over `together`; ``fixed`` the given numbers.
+        mode: ``raw`` takes the operation's bounds (if infinite, the map's own range); ``image`` this map's range;
+            ``steps`` and ``pictures`` the range over `together`; ``fixed`` the numbers of `fixed`.
+
+    Raises:
+        VizError: unknown mode, or a fixed range that is not two ascending numbers.
     """
     if mode == "fixed":
         if fixed is None or not (np.isfinite(fixed).all() and fixed[0] < fixed[1]):
-            raise VizError("A fixed scale needs two numbers, the lower first.")
+            raise VizError(f"A fixed scale needs two numbers, the lower first, not {fixed}.")
         return Scale(mode, float(fixed[0]), float(fixed[1]))
     if mode in ("steps", "pictures"):
         low, high = finite_range([m.native for m in together] or [heatmap.native])
@@ -169,38 +170,38 @@ def scale_for(
         low = heatmap.bounds[0] if np.isfinite(heatmap.bounds[0]) else low
         high = heatmap.bounds[1] if np.isfinite(heatmap.bounds[1]) else high
     elif mode != "image":
-        raise VizError(f"Scale must be one of {', '.join(SCALE_MODES)}, not {mode!r}.")
+        raise VizError(f"Unknown scale {mode!r}. Choose one of: {', '.join(SCALE_MODES)}.")
     return Scale(mode, low, high)
 
 
 def symmetric(scale: Scale, neutral: float) -> Scale:
-    """The smallest scale around `neutral` that holds `scale`: a diverging palette needs its middle on that value."""
+    """The smallest scale centred on `neutral` that contains `scale`, as a diverging palette needs."""
     reach = max(abs(scale.low - neutral), abs(scale.high - neutral))
     return Scale(scale.mode, neutral - reach, neutral + reach)
 
 
 @cache
 def palette(name: str) -> NDArray[np.uint8]:
-    """(256, 3) uint8 colours of a palette.
+    """uint8 (256, 3): the colours of a palette.
 
     Raises:
-        VizError: unknown name.
+        VizError: unknown palette.
     """
     table = json.loads(files("viz.core").joinpath("palettes.json").read_text())["palettes"]
     if name not in table:
-        raise VizError(f"Palette must be one of {', '.join(PALETTES)}, not {name!r}.")
+        raise VizError(f"Unknown palette {name!r}. Choose one of: {', '.join(PALETTES)}.")
     return np.frombuffer(base64.b64decode(table[name]), dtype=np.uint8).reshape(256, 3)
 
 
 @cache
 def _packed(name: str) -> NDArray[np.uint32]:
-    """(256,) colours with full alpha, four bytes in one number: looked up in one go."""
+    """(256,) opaque RGBA colours as one number each, which makes the lookup faster."""
     rgba = np.concatenate([palette(name), np.full((256, 1), 255, dtype=np.uint8)], axis=1)
     return np.ascontiguousarray(rgba).view(np.uint32)[:, 0]
 
 
 def colour(values: Floats, scale: Scale, palette_name: str) -> NDArray[np.uint8]:
-    """Values (h, w) to uint8 (h, w, 4); alpha is 0 where a value is not a number, else 255."""
+    """uint8 (h, w, 4): the colours of values (h, w); alpha is 0 where a value is NaN, else 255."""
     unit = scale.unit(values)
     missing = np.isnan(unit)
     some_missing = bool(missing.any())
@@ -208,7 +209,7 @@ def colour(values: Floats, scale: Scale, palette_name: str) -> NDArray[np.uint8]
         unit[missing] = 0
     unit *= np.float32(255)
     unit += np.float32(0.5)
-    index = unit.astype(np.uint8)  # cutting is flooring: nothing here is negative
+    index = unit.astype(np.uint8)  # truncation rounds down, because nothing here is negative
     rgba = _packed(palette_name)[index].view(np.uint8).reshape(*values.shape, 4)
     if some_missing:
         rgba[..., 3][missing] = 0
@@ -224,11 +225,11 @@ def overlay(
     opacity: float = 0.55,
     interpolation: Interpolation | None = None,
 ) -> NDArray[np.uint8]:
-    """The map laid over a rendering of the picture: uint8 (H, W, 3).
+    """uint8 (H, W, 3): the map blended over a rendering of the picture.
 
     Args:
         rgb: the picture at any size (H, W, 3); the map is sampled at its pixel centres.
-        opacity: 0 shows the photo, 1 the map. Nothing is drawn where the network saw nothing.
+        opacity: 0 shows the photo, 1 the map. The photo stays where the network saw nothing.
 
     Raises:
         VizError: an opacity outside 0 to 1, or an unknown palette.
@@ -243,7 +244,7 @@ def overlay(
     blended = rgb[seen] * (np.float32(1) - alpha)
     blended += coloured[..., :3] * alpha
     blended += np.float32(0.5)
-    drawn = blended.astype(np.uint8)  # cutting is flooring: nothing here is negative
+    drawn = blended.astype(np.uint8)  # truncation rounds down, because nothing here is negative
     missing = coloured[..., 3] == 0
     if missing.any():
         drawn[missing] = out[seen][missing]

@@ -1,4 +1,4 @@
-"""Per-pixel kernels in picture coordinates: where the taps of one cell's kernel lie, and which way the kernels pull."""
+"""Per-pixel kernels in picture coordinates: where the taps of a cell's kernel lie, and in which direction it pulls."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class KernelTap:
 
     Attributes:
         index: row-major number of the tap. row, column: the input cell under it.
-        value: what the kernel has there. box: that cell in picture pixels (x0, y0, x1, y1).
-        inside: False where the tap reads padding, that is, nothing.
+        value: of the kernel. box: that cell in picture pixels (x0, y0, x1, y1).
+        inside: False if the tap reads padding.
     """
 
     index: int
@@ -33,14 +33,14 @@ class KernelTap:
 
 
 def kernel_size(values: NDArray[np.float32]) -> int:
-    """k of values (k*k, h, w).
+    """k of kernels (k*k, h, w).
 
     Raises:
-        ProbeError: no odd square number of taps.
+        ProbeError: the number of taps is not an odd square.
     """
     size = math.isqrt(values.shape[0])
     if values.ndim != 3 or size * size != values.shape[0] or size % 2 == 0:
-        raise ProbeError(f"A kernel has an odd square number of taps, not values of shape {values.shape}.")
+        raise ProbeError(f"Kernels need the shape (k*k, h, w) with an odd k, not {values.shape}.")
     return size
 
 
@@ -52,17 +52,17 @@ def kernel_at(
     dilation: int = 1,
     stride: int = 1,
 ) -> tuple[KernelTap, ...]:
-    """The taps of the kernel of one output cell, where they lie in the picture.
+    """The taps of one output cell's kernel, with their places in the picture.
 
     Tap j of cell (r, c) reads the input cell (s r + d (j // k - k // 2), s c + d (j % k - k // 2)), with stride s and
-    dilation d. Input cells tile the network's input evenly; there are s times as many as output cells (exact where the
+    dilation d. Input cells tile the network's input evenly; there are s times as many as output cells (exact if the
     stride divides their number).
 
     Args:
         values: (k*k, h, w), taps row-major. cell: (row, column) of the output cell.
 
     Raises:
-        ProbeError: no such cell, or values that are no kernel.
+        ProbeError: no such cell, or values that are not kernels.
     """
     k, (h, w) = kernel_size(values), values.shape[1:]
     if not (0 <= cell[0] < h and 0 <= cell[1] < w):
@@ -81,7 +81,7 @@ def kernel_at(
 
 
 def cell_at(point: tuple[float, float], shape: tuple[int, int], geometry: Geometry) -> tuple[int, int] | None:
-    """(row, column) of the cell of a (h, w) map under a picture point (x, y), or None where the network saw nothing."""
+    """(row, column) of the cell of a (h, w) map under a picture point (x, y), or None outside what the network saw."""
     x0, y0, x1, y1 = geometry.seen
     if not (x0 <= point[0] < x1 and y0 <= point[1] < y1):
         return None
@@ -91,19 +91,19 @@ def cell_at(point: tuple[float, float], shape: tuple[int, int], geometry: Geomet
 
 
 def composed_reach(records: Sequence[Record], record: Record) -> int:
-    """Cells to each side that the kernels of this label reach together up to this step: sum of dilation x (k // 2)."""
+    """Reach in cells of all kernels of this label up to this step together: the sum of dilation x (k // 2)."""
     upto = [r for r in records if r.label == record.label and r.step <= record.step]
     return sum(r.tap.dilation * (kernel_size(r.values) // 2) for r in upto)
 
 
 def directions(values: NDArray[np.float32], neutral: float | None) -> NDArray[np.float32]:
-    """Which way each cell's kernel pulls: float32 (2, h, w), x to the right and y down.
+    """The direction in which each cell's kernel pulls: float32 (2, h, w), x to the right and y down.
 
-    The mean over the off-centre taps of (value - neutral) times the unit vector towards the tap: 0 where the kernel is
-    even; at most about 0.6 for a 3x3 kernel whose values differ from neutral by 1.
+    The mean over the off-centre taps of (value - neutral) times the unit vector towards the tap: 0 for a symmetric
+    kernel, at most about 0.6 for a 3x3 kernel whose values differ from neutral by 1.
 
     Args:
-        values: (k*k, h, w). neutral: what a tap without effect of its own has; None counts as 0.
+        values: (k*k, h, w). neutral: value of a tap without effect; None means 0.
     """
     k = kernel_size(values)
     steps = np.arange(k, dtype=np.float64) - k // 2

@@ -1,10 +1,10 @@
-"""Map specifications: one grammar for "which map?", read and printed by every door.
+"""Map specifications: one grammar for the question "which map?", parsed and printed alike everywhere.
 
     NAME [(TAP)] [#CHANNEL] [@CLASS] [~REGION] [:STEP]
 
     cam                              class activation map; without @CLASS that of the step's best class
-    output, probability              a dense answer itself: the score or the probability of a class, or a value
-    attention                        the family's own map over places
+    output, probability              the dense output itself: the score or probability of a class, or a value
+    attention                        the family's own spatial map
     TAP                              a captured value by label or path: spatial_gate, layer4.0.RA_block.spatial_gate
     mean(TAP), log(TAP), ...         a derived map, see `viz.core.derived`
     gradcam, occlusion, ...          an attribution for a class, see `viz.core.methods`
@@ -12,22 +12,22 @@
     feature#17                       one channel of the class features
     centre_box, centre_gaussian      baselines that ignore the image
 
-CHANNEL counts from 0. CLASS is a number or a name. REGION is the place that an attribution asks a dense answer about,
-in picture pixels: ~X0-Y0-X1-Y1, or the point ~X-Y. STEP is 1-based, or from -1; without it the last step that has a
-value. A class name may hold any printable character; where it ends like a step, the step is written as well, and one
-that ends like a region goes by its number.
+CHANNEL counts from 0. CLASS is a number or a name. REGION is the part of a dense output that an attribution explains,
+in picture pixels: ~X0-Y0-X1-Y1, or the point ~X-Y. STEP is 1-based, or counts from the end (-1); without it the last
+step that has a value. A class name may hold any printable character; if it ends like a step, the step must be given,
+and one that ends like a region must be given by its number.
 
-Older spellings are read and never printed: ``class_map`` for ``cam``; ``attention:TAP`` and ``attribution:METHOD`` for
-what follows the colon; ``:last``; the step before channel and class, as in ``class_map:2@giant panda``.
+Older spellings are parsed but never printed: ``class_map`` for ``cam``; ``attention:TAP`` and ``attribution:METHOD``
+for what follows the colon; ``:last``; the step before channel and class, as in ``class_map:2@giant panda``.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, TypeVar
+from typing import Literal
 
-from viz.core.methods import METHODS, Method, is_method, takes_tap
+from viz.core.methods import METHOD_NAMES, METHODS, Method
 from viz.errors import MapError
 
 Kind = Literal["cam", "output", "attention", "tap", "derived", "attribution", "feature", "baseline"]
@@ -47,31 +47,21 @@ _PREFIX = re.compile(r"^(attribution:|attention:(?!(-?[0-9]+|last)\b))")
 _LIKE_A_STEP = re.compile(r".*:(-?[0-9]{1,4}|last)")
 _LIKE_A_REGION = re.compile(r".*~[0-9]{1,6}-[0-9]{1,6}(-[0-9]{1,6}-[0-9]{1,6})?(:(-?[0-9]{1,4}|last))?")
 
-Map_co = TypeVar("Map_co", covariant=True)
-
-
-class HasMaps(Protocol[Map_co]):
-    """What a specification is asked of: `viz.core.trace.Trace`."""
-
-    def heatmap(self, spec: MapSpec) -> Map_co:
-        """The map of a specification."""
-        ...
-
 
 @dataclass(frozen=True)
 class MapSpec:
-    """Which map.
+    """A map specification.
 
     Attributes:
         name: ``cam``, ``attention``, ``feature``, a baseline, a derived map, a method, or a tap's label or full path.
         tap: label or full path of the tap of a derived map or an attribution.
         channel: channel, group, tap of a kernel or rank, from 0.
         cls: number or name of the class; None takes the step's best class.
-        step: 1-based, or from -1.
+        step: 1-based, or counted from the end (-1).
         region: of an attribution: x0, y0, x1, y1 in picture pixels, or the point x, y.
 
     Raises:
-        MapError: parts that do not go together.
+        MapError: parts that cannot be combined.
     """
 
     name: str
@@ -98,7 +88,7 @@ class MapSpec:
         if isinstance(self.cls, str):
             label = self.cls.strip()
             if not label or len(label) > LONGEST or not label.isprintable():
-                raise MapError("A class is a number or a printable name of at most 200 characters.")
+                raise MapError(f"A class is a number or a printable name of at most {LONGEST} characters.")
             number = label.isascii() and label.isdigit() and len(label) <= 9
             if _LIKE_A_REGION.fullmatch(label):
                 raise MapError(f"The class name {label[:60]!r} ends like a region; give the number of the class.")
@@ -111,69 +101,69 @@ class MapSpec:
         if self.name in ("picture", "boxes"):
             raise MapError(f"{given} is a panel of a figure, not a map.")
         if self.step == 0:
-            raise MapError("A step counts from 1, or from -1 for the last one.")
+            raise MapError("Steps count from 1, or from -1 (the last); there is no step 0.")
         if kind == "feature" and self.channel is None:
             raise MapError("A feature needs its channel, as in feature#17.")
         if kind in ("derived", "tap") and self.tap is not None and self.name not in DERIVED:
-            raise MapError(f"Unknown derived map {given!r}; choose one of {', '.join(DERIVED)}.")
+            raise MapError(f"Unknown derived map {given!r}. Choose one of: {', '.join(DERIVED)}.")
         if kind == "attribution" and self.method_key not in METHODS:
             if self.tap is None:
                 raise MapError(f"{given} needs a tap, as in {given}(spatial_gate).")
             raise MapError(f"{given} attributes to the picture and takes no tap; write {given} alone.")
         if kind in ("cam", "output", "attention", "feature", "baseline") and self.tap is not None:
-            raise MapError(f"{given} takes nothing in brackets.")
+            raise MapError(f"{given} takes no tap in brackets.")
         if self.channel is not None and kind in ("cam", "output", "attribution", "baseline"):
-            raise MapError(f"{given} has no channels to choose from.")
+            raise MapError(f"{given} has no channels; leave out #{self.channel}.")
         if self.cls is not None and not self.takes_class:
-            raise MapError(f"Only maps of a class and attributions take a class, not {given!r}.")
+            raise MapError(f"Only class maps, outputs and attributions take a class, not {given!r}.")
 
     def _check_region(self) -> None:
         if self.region is None:
             return
         if self.kind != "attribution":
-            raise MapError(f"Only an attribution is asked about a region, not {str(self.name)[:60]!r}.")
+            raise MapError(f"Only attributions take a region, not {str(self.name)[:60]!r}.")
         numbers = isinstance(self.region, tuple) and len(self.region) in (2, 4)
         if not numbers or any(type(n) is not int or not 0 <= n <= 10**6 for n in self.region):
             raise MapError("A region is x0, y0, x1, y1 in whole picture pixels, or the point x, y.")
         if len(self.region) == 4 and not (self.region[0] < self.region[2] and self.region[1] < self.region[3]):
-            raise MapError("A region has its left upper corner first, as in ~10-20-200-300.")
+            raise MapError("A region must start with its upper left corner, as in ~10-20-200-300.")
 
     @property
     def kind(self) -> Kind:
-        """What sort of map it is."""
+        """The sort of map."""
         if self.name in ("cam", "attention", "feature"):
             return self.name  # type: ignore[return-value]
         if self.name in OUTPUTS:
             return "output"
         if self.name in BASELINES:
             return "baseline"
-        if is_method(self.name):
+        if self.name in METHOD_NAMES:
             return "attribution"
         return "tap" if self.tap is None else "derived"
 
     @property
     def takes_class(self) -> bool:
-        """Whether it is the map of one class."""
+        """Whether it can be the map of one class."""
         return self.kind in ("cam", "output", "attribution")
 
     @property
     def needs_class(self) -> bool:
-        """Whether a class must be chosen for it."""
+        """Whether its class must still be chosen."""
         return self.takes_class and self.cls is None
 
     @property
     def probe(self) -> str | None:
-        """Label or full path of the captured value that is read or attributed to."""
+        """Label or full path of the captured value that it shows or attributes to."""
         return self.name if self.kind == "tap" else self.tap
 
     @property
     def method_key(self) -> str:
         """Entry of an attribution in `METHODS`: ``gradcam`` or ``gradcam(TAP)``."""
-        return takes_tap(self.name) if self.tap is not None else self.name
+        return self.name if self.tap is None else f"{self.name}(TAP)"
 
     @property
     def method(self) -> Method:
-        """What the numbers of an attribution are."""
+        """The method of an attribution."""
         return METHODS[self.method_key]
 
     @property
@@ -183,11 +173,11 @@ class MapSpec:
 
     @property
     def key(self) -> str:
-        """Name, tap and channel: the same for all steps and classes of one quantity."""
+        """Name, tap and channel: shared by all steps and classes of one quantity."""
         return self.head if self.channel is None else f"{self.head}#{self.channel}"
 
     def __str__(self) -> str:
-        """As `parse` reads it."""
+        """The text that `parse` reads."""
         text = self.key if self.cls is None else f"{self.key}@{self.cls}"
         if self.region is not None:
             text += "~" + "-".join(map(str, self.region))
@@ -202,30 +192,25 @@ class MapSpec:
         """The same map at another step."""
         return replace(self, step=step)
 
-    def on(self, trace: HasMaps[Map_co]) -> Map_co:
-        """The map itself, as a `viz.core.heatmap.Heatmap`.
-
-        Raises:
-            ModelError: no such step or class. ProbeError: no such value, or an attribution that was not computed.
-        """
-        return trace.heatmap(self)
-
 
 def parse(text: str | MapSpec) -> MapSpec:
     """Parse a map specification.
 
     Raises:
-        MapError: not a specification, in one sentence.
+        MapError: not a map specification.
     """
     if isinstance(text, MapSpec):
         return text
     given: object = text
     if not isinstance(given, str):
-        raise MapError(f"A map is named by a text, not by a {type(given).__name__}.")
+        raise MapError(f"A map specification is a string, not a {type(given).__name__}.")
     asked = _PREFIX.sub("", text.strip(), count=1)
     found = (_FORM.fullmatch(asked) or _OLDER.fullmatch(asked)) if len(text) <= LONGEST else None
     if found is None:
-        raise MapError(unknown(text))
+        raise MapError(
+            f"Unknown map {text[:60]!r}. Choose one of: cam, cam@giant panda, output, attention, a tap such as "
+            f"spatial_gate, mean(TAP), feature#17, {', '.join((*METHODS, *BASELINES))}. Add :STEP for an earlier step."
+        )
     name = "cam" if found["name"] == "class_map" else found["name"]
     step = -1 if found["step"] in (None, "last") else int(found["step"])
     channel = None if found["channel"] is None else int(found["channel"])
@@ -234,15 +219,6 @@ def parse(text: str | MapSpec) -> MapSpec:
     return MapSpec(name, found["tap"], channel, found["cls"], step, region)
 
 
-def unknown(text: str) -> str:
-    """The sentence that refuses a text."""
-    return (
-        f"Unknown map {text[:60]!r}; choose cam, cam@giant panda, output, attention, a tap such as spatial_gate, "
-        f"mean(TAP), feature#17, {', '.join(METHODS)}, or {' or '.join(BASELINES)}, each with :STEP where it is not "
-        "the last."
-    )
-
-
 def _check_text(what: str, value: object) -> None:
     if not isinstance(value, str) or len(value) > LONGEST or re.fullmatch(_TAP, value) is None:
-        raise MapError(f"Unknown {what} {str(value)[:60]!r}; a name has letters, digits, dots and underscores.")
+        raise MapError(f"Unknown {what} {str(value)[:60]!r}; use letters, digits, dots and underscores.")

@@ -1,4 +1,4 @@
-"""What was captured: `Tap` says where and what a value is, `Record` holds one value of one picture."""
+"""Captured values: a `Tap` says where and what a value is, a `Record` holds one value of one picture."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ class Tap:
     Attributes:
         path: dotted path of the attention module inside the network, e.g. ``layer4.0.RA_block``.
         label: what the value is, e.g. ``spatial_gate``.
-        family: name of a folder of `viz.families`; of a foreign module ``generic``.
+        family: name of a folder of `viz.families`; ``generic`` for a module of another package.
         axes: names of the axes after the batch.
-        bounds: range that the operation can take; infinite where it has no bound.
-        neutral: the one value that makes the network plain, that is, as it answers without its attention, when all of
-            this tap's values are set to it and everything else stays as computed; None where no single value does.
+        bounds: range of the operation; infinite if unbounded.
+        neutral: the value that turns the attention off: with all values of this tap set to it, and everything else as
+            computed, the network answers as without its attention. None if no single value does.
         unit: in words, for people.
-        middle: middle of a diverging palette where that is not the neutral value: 1 of a kernel attention, which is
-            plain convolution of the kernel as it was learned, so that the network around it need not be plain.
-        varies_with_picture: False of a learned constant.
+        middle: middle of a diverging palette, if it is not the neutral value: 1 for a kernel attention, which is
+            plain convolution with the learned kernel, even if the rest of the network is not plain.
+        varies_with_picture: False for a learned constant.
         random_draw: whether the values are neither learned nor inferred, but drawn anew at every pass.
         before_sigmoid: whether a sigmoid follows.
-        shares: whether the values are shares that sum to 1 over the cells.
+        shares: whether the values sum to 1 over the cells.
         dilation, stride: of a kernel, in input cells: between its taps, and from one output cell to the next.
-        strength: learned factor on what the module adds to the features, where it has one.
+        strength: learned factor on what the module adds to the features, if it has one.
     """
 
     path: str
@@ -61,9 +61,9 @@ class Tap:
     strength: float | None = None
 
     def __post_init__(self) -> None:
-        odd = [axis for axis in self.axes if axis not in get_args(Axis)]
-        if odd or not self.axes:
-            raise ValueError(f"unknown axis {odd[0]!r}" if odd else "a tap needs at least one axis")
+        unknown = [axis for axis in self.axes if axis not in get_args(Axis)]
+        if unknown or not self.axes:
+            raise ValueError(f"unknown axis {unknown[0]!r}" if unknown else "a tap needs at least one axis")
 
     @property
     def name(self) -> str:
@@ -77,22 +77,22 @@ class Tap:
 
     @property
     def is_map(self) -> bool:
-        """Whether it is one map: cells and nothing else."""
+        """Whether it is a single map."""
         return self.axes == MAP
 
     @property
     def is_kernel(self) -> bool:
-        """Whether it is a kernel at every cell."""
+        """Whether it has a kernel at each cell."""
         return self.axes == KERNEL
 
     @property
     def is_maps(self) -> bool:
-        """Whether it is a map for each channel or group."""
+        """Whether it has one map per channel or group."""
         return self.axes in (CHANNEL_MAPS, GROUP_MAPS)
 
     @property
     def centre(self) -> float | None:
-        """Middle of a diverging palette, if there is one."""
+        """Middle of a diverging palette, or None."""
         return self.neutral if self.middle is None else self.middle
 
     @property
@@ -108,59 +108,51 @@ class Record(ReadOnlyArrays):
     Attributes:
         tap: where and what it is.
         step: the computation step that uses the value, 1-based.
-        values: float32 copy; its axes are those of the tap.
+        values: float32 copy, with the axes of the tap.
     """
 
     tap: Tap
     step: int
     values: NDArray[np.float32]
 
+    # Shortcuts to the tap.
     @property
     def axes(self) -> Axes:
-        """Names of the axes of `values`."""
         return self.tap.axes
 
     @property
     def name(self) -> str:
-        """Full name of the tap, ``path.label``."""
         return self.tap.name
 
     @property
     def path(self) -> str:
-        """Path of the module."""
         return self.tap.path
 
     @property
     def label(self) -> str:
-        """What the value is."""
         return self.tap.label
 
     @property
     def family(self) -> str:
-        """Family of the module."""
         return self.tap.family
 
     @property
     def kind(self) -> str:
-        """The axes in one word."""
         return self.tap.kind
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Range that the operation can take."""
         return self.tap.bounds
 
     @property
     def neutral(self) -> float | None:
-        """The value that makes the network plain."""
         return self.tap.neutral
 
     @property
     def unit(self) -> str:
-        """Unit in words."""
         return self.tap.unit
 
 
 def match(names: Sequence[str], pattern: str) -> list[str]:
-    """Names that a pattern selects: a full name, a bare label, or a glob over full names."""
+    """The names that a pattern selects: a full name, a label, or a glob over full names."""
     return [n for n in names if n == pattern or n.rpartition(".")[2] == pattern or fnmatch.fnmatchcase(n, pattern)]

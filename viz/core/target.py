@@ -1,13 +1,14 @@
-"""What is asked of an answer: a function from a network's raw answer to one number for each picture.
+"""Targets of attributions: functions from a network's raw answer to one number per picture.
 
-A target works on torch tensors, so that gradients flow to it, and on NumPy arrays alike. Which one belongs to a
-question the answer's type says, see `viz.core.output.Output.target`.
+A target works on torch tensors, so that gradients flow to it, and on NumPy arrays alike. The output type decides which
+target a question has, see `viz.core.output.Output.target`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +19,8 @@ from viz.geometry import Geometry
 Region = tuple[int, ...]
 
 
-class Target(Protocol):
-    """A question whose answer is one number a picture."""
-
-    def __call__(self, answer: Any) -> Any:
-        """(N, ...) to (N,)."""
-        ...
+# From (N, ...) to (N,).
+Target: TypeAlias = Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
@@ -40,9 +37,9 @@ class ClassTarget:
 class CellsTarget:
     """The mean over some cells of (N, h, w), or of one class of (N, classes, h, w).
 
-    `cells` counts row by row; None takes all.
+    `cells` are row-major indices; None takes all.
 
-    Source of the question over a region: Vinogradova et al., AAAI 2020 (arXiv 2002.11434).
+    Source of targets over a region: Vinogradova et al., AAAI 2020 (arXiv 2002.11434).
     """
 
     cells: tuple[int, ...] | None
@@ -66,7 +63,7 @@ class CandidateTarget:
 
 
 def cells_target(cells: NDArray[np.bool_], class_index: int | None) -> CellsTarget:
-    """The target of a bool (h, w)."""
+    """The target over the True cells of a bool (h, w)."""
     return CellsTarget(tuple(int(i) for i in np.flatnonzero(cells)), class_index)
 
 
@@ -74,13 +71,13 @@ def cells_of(region: Region, geometry: Geometry, size: tuple[int, ...]) -> NDArr
     """bool (h, w): the cells of a region of the picture.
 
     Raises:
-        ModelError: the network does not see it.
+        ModelError: the network sees nothing of it.
     """
     return geometry.cells_inside(corners_of(region, geometry), (size[0], size[1]))
 
 
 def corners_of(region: Region, geometry: Geometry) -> tuple[float, float, float, float]:
-    """The seen part of a region in pixels of the network's input; of a point the pixel that it lies in.
+    """The seen part of a region (of a point: of its pixel) in pixels of the network's input.
 
     Raises:
         ModelError: the network sees nothing of it.
@@ -90,13 +87,15 @@ def corners_of(region: Region, geometry: Geometry) -> tuple[float, float, float,
     x0, x1 = max(x0, cols.start), min(x1, cols.stop)
     y0, y1 = max(y0, rows.start), min(y1, rows.stop)
     if x0 >= x1 or y0 >= y1:
-        raise ModelError(f"The network does not see the part of this picture {region_words(region)}.")
+        raise ModelError(
+            f"The network does not see the part of this picture {region_words(region)}; choose a place inside its crop."
+        )
     left, top, right, bottom = (float(v) for v in geometry.box_to_network((x0, y0, x1, y1)))
     return left, top, right, bottom
 
 
 def region_words(region: Region) -> str:
-    """A region for titles and captions."""
+    """A region in words, for titles and captions."""
     if len(region) == 2:
         return f"at ({region[0]}, {region[1]})"
     return f"in ({region[0]}, {region[1]}) to ({region[2]}, {region[3]})"

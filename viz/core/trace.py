@@ -1,13 +1,13 @@
-"""What one network did to one picture. Everything a person looks at reads a trace and runs no network again."""
+"""Traces: everything that one network computed for one picture. Reading a trace runs no network."""
 
 from __future__ import annotations
 
 import base64
 import html
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from viz.core.attribution import Attribution
-from viz.core.baselines import baseline
-from viz.core.card import ModelCard, class_number
-from viz.core.derived import derive
+from viz.core.card import ModelCard, class_number, step_number
+from viz.core.derived import baseline, channel_of, derive
 from viz.core.finite import notes_on
 from viz.core.heatmap import Heatmap, overlay, scale_for
 from viz.core.kernels import KernelTap, cell_at, kernel_at
@@ -38,17 +37,16 @@ FloatArray = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Trace(ReadOnlyArrays):
-    """What one network did to one picture.
+    """Everything that one network computed for one picture.
 
     Attributes:
         picture: the picture. geometry: what the network saw of it. card: the model.
-        output: what the network answered at each step.
-        features: for each step float32 (C, h, w), whose spatial means a linear classifier weighs; none of other
-            networks.
+        output: the network's output at each step.
+        features: per step float32 (C, h, w), whose spatial means enter a linear classifier; empty without one.
         records: captured attention values, in order of firing.
-        class_weights: float32 (classes, C) of that classifier (shared by all traces of a model, read-only), or None:
-            then there are no class activation maps.
-        family: tells the stages and says which map is the family's own.
+        class_weights: float32 (classes, C) of that classifier (shared by all traces of a model), or None; class
+            activation maps need it.
+        family: defines the stages and the family's own map.
         precision: number format of the forward pass.
         attributions: maps that `Model.attribute` added, the newest last.
     """
@@ -66,20 +64,20 @@ class Trace(ReadOnlyArrays):
 
     @property
     def steps(self) -> int:
-        """How many computation steps the trace holds."""
+        """The number of computation steps."""
         return self.output.steps
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Names of the classes; empty where the network answers none."""
+        """The class names; empty for an output without classes."""
         return self.output.labels
 
     @property
     def scores(self) -> ClassScores:
-        """The answer of a classifier.
+        """The output of a classifier.
 
         Raises:
-            ModelError: the network answers something else.
+            ModelError: the network predicts something else.
         """
         if not isinstance(self.output, ClassScores):
             raise ModelError(
@@ -89,35 +87,32 @@ class Trace(ReadOnlyArrays):
 
     @property
     def logits(self) -> FloatArray:
-        """Of a classifier, float32 (steps, classes)."""
+        """Logits of a classifier, float32 (steps, classes)."""
         return self.scores.logits
 
     @property
     def output_map(self) -> MapSpec | None:
-        """The map of the answer itself: the class map, or the map of a dense answer; None where there is none."""
+        """The map of the output itself: the class map, or the map of a dense output; None if it has no map."""
         if self.class_weights is not None:
             return CAM
         return MapSpec(self.output.maps[0]) if self.output.maps else None
 
     def output_maps(self) -> list[Heatmap]:
-        """That map at every step, each of its step's best class; none where there is none."""
+        """That map at every step, each for its step's best class; empty if there is none."""
         shown = self.output_map
         return [] if shown is None else [self.heatmap(shown, t) for t in range(1, self.steps + 1)]
 
     def step_number(self, step: int) -> int:
-        """1-based step from 1..T, or from -1 (last), -2, ...
+        """The 1-based step, from 1 to T or from -1 (the last).
 
         Raises:
             ModelError: no such step.
         """
-        number = step if step > 0 else self.steps + 1 + step
-        if step == 0 or not 1 <= number <= self.steps:
-            raise ModelError(f"This trace has steps 1 to {self.steps}; there is no step {step}.")
-        return number
+        return step_number(step, self.steps, "This trace")
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know of the values, in sentences: which of them are not finite."""
+        """Sentences on the values that are not finite."""
         answer = [(name.replace(":", ", step "), values) for name, values in self.output.arrays().items()]
         features = [(f"features, step {t}", f) for t, f in enumerate(self.features, 1)]
         cams = range(1, self.steps + 1) if self.class_weights is not None else ()
@@ -128,13 +123,13 @@ class Trace(ReadOnlyArrays):
 
     @property
     def probabilities(self) -> FloatArray:
-        """Of a classifier: softmax over classes, float32 (steps, classes)."""
+        """Class probabilities of a classifier, float32 (steps, classes)."""
         return self.scores.probabilities
 
     @property
     def predictions(self) -> tuple[tuple[Ranked, ...], ...]:
-        """For each step all classes, best first: `Prediction` of a classifier, `Share` of a dense answer, `Found` of
-        detections; empty where the network answers no classes."""
+        """Per step all classes, best first: `Prediction` of a classifier, `Share` of dense classes, `Found` of
+        detections; empty for an output without classes."""
         return self.output.ranking
 
     def top(self, step: int = -1, count: int = 5) -> tuple[Ranked, ...]:
@@ -142,9 +137,9 @@ class Trace(ReadOnlyArrays):
         return self.predictions[self.step_number(step) - 1][:count]
 
     def definite(self, spec: str | MapSpec, *, options: Mapping[str, Any] | None = None) -> MapSpec:
-        """The same map with everything said: full tap name, class number and positive step.
+        """The specification with full tap name, class number and positive step; ``attention`` becomes the family's map.
 
-        ``attention`` becomes the family's own map. A step is that of the value: without one the last that has a value.
+        Without a step it is the last one that has a value.
 
         Args:
             options: of an attribution; default those of the newest.
@@ -157,16 +152,14 @@ class Trace(ReadOnlyArrays):
         if spec.kind == "attention":
             spec = self._own(spec)
         if spec.kind == "attribution":
-            found = self.attribution_of(spec, options=options)
-            if found is None:
-                raise ProbeError(self._not_computed(spec))
+            found = self._computed(spec, options)
             return replace(parse(found.method), cls=found.class_index, step=found.step, region=found.region)
         if spec.takes_class:
             number, index = self.asked(spec.step, spec.cls)
             return replace(spec, cls=index, step=number)
         if spec.probe is not None:
             record = self.record(spec.probe, spec.step)
-            # A total belongs to all modules, whichever of them named it.
+            # A total belongs to all modules, not to the one that was named.
             probe = record.label if spec.name == "total" else record.name
             return spec.with_probe(probe).at(record.step)
         return spec if spec.kind == "baseline" else spec.at(self.step_number(spec.step))
@@ -180,10 +173,10 @@ class Trace(ReadOnlyArrays):
         options: Mapping[str, Any] | None = None,
         interpolation: Interpolation = "bilinear",
     ) -> Heatmap:
-        """The map of a specification in picture coordinates: the one way from a trace to a map.
+        """The map of a specification, in picture coordinates.
 
         Args:
-            spec: see `viz.core.map_spec`. step, channel: instead of its own.
+            spec: see `viz.core.map_spec`. step, channel: replace those of `spec`.
             options: of an attribution; default those of the newest.
 
         Raises:
@@ -194,33 +187,27 @@ class Trace(ReadOnlyArrays):
         if channel is not None:
             asked = replace(asked, channel=channel)
         found = self.definite(asked, options=options)
-        if found.kind == "cam":
-            made = self._cam(found)
-        elif found.kind == "output":
-            made = self._output(found)
-        elif found.kind == "attribution":
-            made = self._attribution(found, options)
-        elif found.kind == "feature":
-            made = self._feature(found)
-        elif found.kind == "baseline":
-            made = baseline(found, self.geometry)
-        elif found.kind == "derived":
-            record = self.record(found.probe or "", found.step)
-            made = derive(self.records, record, found.name, self.geometry, channel=found.channel)
-        else:
-            made = self._captured(found)
-        return replace(made, interpolation=interpolation)
+        makers: dict[str, Callable[[MapSpec], Heatmap]] = {
+            "cam": self._cam,
+            "output": self._output,
+            "attribution": partial(self._attribution, options=options),
+            "feature": self._feature,
+            "baseline": partial(baseline, geometry=self.geometry),
+            "derived": self._derived,
+            "tap": self._captured,
+        }
+        return replace(makers[found.kind](found), interpolation=interpolation)
 
-    def has(self, spec: MapSpec, *, options: Mapping[str, Any] | None = None) -> bool:
+    def has(self, spec: MapSpec) -> bool:
         """Whether a map exists at its step."""
         try:
-            self.heatmap(spec, options=options)
+            self.heatmap(spec)
         except (ModelError, ProbeError):
             return False
         return True
 
     def steps_of(self, spec: MapSpec) -> list[int]:
-        """The steps at which the quantity of a map exists, whether or not an attribution was computed there."""
+        """The steps that have the quantity of a map; for an attribution all steps, computed or not."""
         if spec.probe is None or spec.kind == "attribution":
             return list(range(1, self.steps + 1))
         name = self.record(spec.probe).name
@@ -229,13 +216,13 @@ class Trace(ReadOnlyArrays):
     def class_map(
         self, step: int = -1, class_index: int | str | None = None, *, interpolation: Interpolation = "bilinear"
     ) -> Heatmap:
-        """Class activation map of a step: the classifier's weights over that step's features; no bias, not normalised.
+        """Class activation map of a step: the classifier's weights applied to its features; no bias, not normalised.
 
         Args:
             class_index: number or name of the class; default: the step's own best class.
 
         Raises:
-            ModelError: no such step or class, or several classes of that name.
+            ModelError: no such step or class, or several matching classes.
 
         Source: Zhou et al., CVPR 2016 (arXiv 1512.04150).
         """
@@ -251,13 +238,13 @@ class Trace(ReadOnlyArrays):
         options: Mapping[str, Any] | None = None,
         interpolation: Interpolation = "bilinear",
     ) -> Heatmap:
-        """An attribution map in picture coordinates, computed before by `Model.attribute`; see `heatmap`."""
+        """An attribution map that `Model.attribute` computed, in picture coordinates; see `heatmap`."""
         spec = parse(method)
         spec = replace(spec, cls=spec.cls if class_index is None else class_index)
         return self.heatmap(spec, step, options=options, interpolation=interpolation)
 
     def attribution_of(self, spec: str | MapSpec, *, options: Mapping[str, Any] | None = None) -> Attribution | None:
-        """The newest attribution of that method, step, class and region, or None; without options, whichever it is.
+        """The newest attribution of that method, step, class and region, or None; without `options`, of any options.
 
         Raises:
             MapError: not a map. ModelError: no such step or class.
@@ -265,46 +252,50 @@ class Trace(ReadOnlyArrays):
         spec = parse(spec)
         asked = (*self.asked(spec.step, spec.cls), spec.region)
         for found in reversed(self.attributions):
-            alike = options is None or dict(options) == dict(found.options)
-            if alike and (found.step, found.class_index, found.region) == asked and found.is_asked(spec):
+            same_options = options is None or dict(options) == dict(found.options)
+            if same_options and (found.step, found.class_index, found.region) == asked and found.is_asked(spec):
                 return found
         return None
 
     def target(
         self, step: int = -1, class_index: int | str | None = None, region: tuple[int, ...] | None = None
     ) -> Target:
-        """What an attribution asks: one number of the network's raw answer, see `viz.core.output.Output.target`."""
+        """The target of an attribution, see `viz.core.output.Output.target`."""
         number, index = self.asked(step, class_index)
         return self.output.target(self.geometry, number, index, region)
 
     def feature_map(self, channel: int, step: int = -1) -> Heatmap:
-        """One channel of a step's class features, in picture coordinates."""
+        """One channel of a step's class features."""
         return self.heatmap(MapSpec("feature", channel=channel), step)
 
     def _own(self, spec: MapSpec) -> MapSpec:
         if self.family.own is None:
-            raise ProbeError(f"{self.card.name} has no attention map of its own; choose a tap, or cam.")
+            raise ProbeError(f"{self.card.name} has no attention map of its own; choose cam or a tap.")
         return replace(self.family.own, channel=spec.channel, step=spec.step)
 
-    def _not_computed(self, spec: MapSpec) -> str:
+    def _computed(self, spec: MapSpec, options: Mapping[str, Any] | None) -> Attribution:
+        found = self.attribution_of(spec, options=options)
+        if found is not None:
+            return found
         number, index = self.asked(spec.step, spec.cls)
         asked = replace(spec, cls=None, step=-1)
         cls = "" if index is None else f", class_index={index}"
-        what = f"{spec.head} of {self.output.question(number, index, spec.region)}"
-        return (
-            f"{what} at step {number} was not computed; ask for it first with "
-            f"model.attribute(trace, {str(asked)!r}, step={number}{cls})."
+        raise ProbeError(
+            f"{spec.head} of {self.output.question(number, index, spec.region)} at step {number} was not computed; "
+            f"compute it first with model.attribute(trace, {str(asked)!r}, step={number}{cls})."
+        )
+
+    def _needs_classifier(self, what: str, other: MapSpec | None = None) -> ModelError:
+        choose = "a tap" if other is None else f"{other} or a tap"
+        return ModelError(
+            f"{self.card.name} has no linear classifier over pooled features, so it has no {what}; choose {choose}."
         )
 
     def _cam(self, spec: MapSpec) -> Heatmap:
         if self.class_weights is None:
-            other = f"; choose {self.output_map} or a tap" if self.output_map is not None else "; choose a tap"
-            raise ModelError(
-                f"{self.card.name} has no linear classifier over pooled features, so it has no class activation map"
-                f"{other}."
-            )
+            raise self._needs_classifier("class activation map", self.output_map)
         index = int(spec.cls or 0)
-        with np.errstate(over="ignore", invalid="ignore"):  # `notes` says what is not finite
+        with np.errstate(over="ignore", invalid="ignore"):  # `notes` reports what is not finite
             native = np.tensordot(self.class_weights[index], self.features[spec.step - 1], axes=1)
         title = f"class map of {self.labels[index]}, step {spec.step}"
         return Heatmap(native.astype(np.float32), self.geometry, title, "logit per cell", neutral=0.0, spec=spec)
@@ -315,9 +306,7 @@ class Trace(ReadOnlyArrays):
         return Heatmap(made.values, self.geometry, title, made.unit, bounds=made.bounds, spec=spec)
 
     def _attribution(self, spec: MapSpec, options: Mapping[str, Any] | None) -> Heatmap:
-        found = self.attribution_of(spec, options=options)
-        if found is None:
-            raise ProbeError(self._not_computed(spec))
+        found = self._computed(spec, options)
         title = f"{found.words}, {self.output.question(found.step, found.class_index, found.region)}, step {spec.step}"
         return Heatmap(
             found.values, self.geometry, title, found.unit, bounds=found.bounds, neutral=found.neutral, spec=spec
@@ -325,23 +314,22 @@ class Trace(ReadOnlyArrays):
 
     def _feature(self, spec: MapSpec) -> Heatmap:
         if not self.features:
-            raise ModelError(
-                f"{self.card.name} has no linear classifier over pooled features, so it has no feature maps; "
-                "choose a tap."
-            )
+            raise self._needs_classifier("feature maps")
         maps, channel = self.features[spec.step - 1], spec.channel or 0
         if not channel < maps.shape[0]:
             raise ModelError(f"This network's features have channels 0 to {maps.shape[0] - 1}, not {channel}.")
         title = f"feature {channel}, step {spec.step}"
         return Heatmap(maps[channel], self.geometry, title, "activation", spec=spec)
 
+    def _derived(self, spec: MapSpec) -> Heatmap:
+        record = self.record(spec.probe or "", spec.step)
+        return derive(self.records, record, spec.name, self.geometry, channel=spec.channel)
+
     def _captured(self, spec: MapSpec) -> Heatmap:
         r = self.record(spec.probe or "", spec.step)
         values, title = r.values, f"{r.label}, step {r.step}"
         if (r.tap.is_maps or r.tap.is_kernel) and spec.channel is not None:
-            if not spec.channel < values.shape[0]:
-                raise ProbeError(f"{r.name} has channels 0 to {values.shape[0] - 1}, not {spec.channel}.")
-            values, title = values[spec.channel], f"{r.label} {spec.channel}, step {r.step}"
+            values, title = channel_of(r, spec.channel), f"{r.label} {spec.channel}, step {r.step}"
         elif not r.tap.is_map:
             several = f"; choose one, as in {r.label}#0, or their mean, mean({r.label})" if r.values.ndim == 3 else ""
             raise ProbeError(f"{r.name} is of kind {r.kind} with shape {r.values.shape}, not one map{several}.")
@@ -350,7 +338,7 @@ class Trace(ReadOnlyArrays):
         return Heatmap(values, self.geometry, title, r.unit, bounds=r.bounds, neutral=r.tap.centre, spec=spec)
 
     def asked(self, step: int, class_index: int | str | None) -> tuple[int, int | None]:
-        """Step and class that are asked about; without a class the step's own best, None where there are no classes."""
+        """Step and class of a question; by default the step's best class, None for an output without classes."""
         number = self.step_number(step)
         if class_index is None:
             best = self.output.best(number)
@@ -363,14 +351,14 @@ class Trace(ReadOnlyArrays):
 
     @property
     def probe_names(self) -> tuple[str, ...]:
-        """Full names of the probes that fired, in order."""
+        """Full names of the captured values, in order of firing."""
         return tuple(dict.fromkeys(r.name for r in self.records))
 
     def record(self, probe: str, step: int = -1) -> Record:
         """One captured value.
 
         Args:
-            probe: full name, or a label (then the deepest module that has it).
+            probe: full name, or a label (of the deepest module that has it).
             step: the step that uses the value; -1 is the last step that has one.
 
         Raises:
@@ -379,7 +367,7 @@ class Trace(ReadOnlyArrays):
         names = match(self.probe_names, probe)
         if not names:
             have = ", ".join(dict.fromkeys(r.label for r in self.records)) or "none"
-            raise ProbeError(f"This trace has no value of a probe {probe!r}; it has: {have}.")
+            raise ProbeError(f"This trace has no captured value {probe!r}. Choose one of: {have}.")
         found = [r for r in self.records if r.name == names[-1]]
         if step == -1:
             return found[-1]
@@ -388,7 +376,7 @@ class Trace(ReadOnlyArrays):
             if r.step == number:
                 return r
         have = ", ".join(str(r.step) for r in found)
-        raise ProbeError(f"{names[-1]} has no value at step {number} (it has step {have}).")
+        raise ProbeError(f"{names[-1]} has no value at step {number}, only at step {have}.")
 
     def kernel(
         self,
@@ -398,14 +386,14 @@ class Trace(ReadOnlyArrays):
         cell: tuple[int, int] | None = None,
         point: tuple[float, float] | None = None,
     ) -> tuple[KernelTap, ...]:
-        """The kernel of one cell, tap by tap, at its true places in the picture.
+        """The kernel of one cell: each tap with its place in the picture.
 
         Args:
             probe, step: as in `record`; a value of kind ``kernel``.
-            cell: (row, column) of the map, from 0. point: instead of it, (x, y) in picture pixels.
+            cell: (row, column) of the map, from 0. point: (x, y) in picture pixels, instead of a cell.
 
         Raises:
-            ProbeError: no kernel, no such cell, or a point that the network did not see.
+            ProbeError: not a kernel, no such cell, or a point that the network did not see.
         """
         r = self.record(probe, step)
         if not r.tap.is_kernel:
@@ -420,11 +408,11 @@ class Trace(ReadOnlyArrays):
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:
-        """The stops of the page's slider, told as the family tells them."""
+        """The stops of the page's slider, as the family defines them."""
         return self.family.stages(self)
 
     def _repr_html_(self) -> str:
-        """Small pictures of every step, for a notebook."""
+        """A table of small pictures, one per step, for notebooks."""
         shown = Image.fromarray(self.picture.rgb)
         shown.thumbnail((260, 260))
         rgb = np.asarray(shown)
@@ -432,13 +420,12 @@ class Trace(ReadOnlyArrays):
         cells, drawn = [], ""
         for t in range(1, self.steps + 1):
             scale = scale_for(maps[t - 1], "steps", together=maps) if maps else None
-            shown_now = rgb if scale is None else overlay(rgb, maps[t - 1], scale)
+            overlaid = rgb if scale is None else overlay(rgb, maps[t - 1], scale)
             buffer = io.BytesIO()
-            Image.fromarray(shown_now).save(buffer, "PNG")
+            Image.fromarray(overlaid).save(buffer, "PNG")
             text = html.escape(f"step {t}: {self.output.says(t)}")
             data = base64.b64encode(buffer.getvalue()).decode()
             cells.append(f'<td><img src="data:image/png;base64,{data}" alt="{text}"><br>{text}</td>')
             drawn = "" if scale is None else f"; {map_words(self.output_map or CAM)}s, {scale.describe()}"
-        said = " ".join([f"{self.card.name} on {self.picture.name}{drawn}", *self.notes])
-        title = html.escape(said)
+        title = html.escape(" ".join([f"{self.card.name} on {self.picture.name}{drawn}", *self.notes]))
         return f"<table><caption>{title}</caption><tr>{''.join(cells)}</tr></table>"

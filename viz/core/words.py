@@ -6,9 +6,8 @@ import re
 
 from viz.core.map_spec import BASELINES, MapSpec
 
-_RANK = re.compile(r"spatial_map_(\d{1,4})")
-
-
+# Labels of the maps of single ranks.
+RANK = re.compile(r"spatial_map_(\d{1,4})")
 _NAMED = {
     "cam": "class map",
     "attention": "own attention",
@@ -18,15 +17,10 @@ _NAMED = {
 }
 
 
-def label_words(label: str) -> str:
-    """A tap's label in words."""
-    return label.replace("_", " ")
-
-
 def derived_words(label: str, name: str | None, channel: int | None = None) -> str:
-    """What a derived map of a tap shows; without a name the captured value itself."""
-    words = "input" if label == "bottom" else label_words(label)
-    rank = _RANK.fullmatch(label)
+    """A derived map of a tap in words; without a name, the captured value itself."""
+    words = "input" if label == "bottom" else label.replace("_", " ")
+    rank = RANK.fullmatch(label)
     if name == "ranks" and rank:
         last = f"v{rank[1]} m{rank[1]}"
         words = "v1 m1" if rank[1] == "1" else f"v1 m1 + {'... + ' if int(rank[1]) > 2 else ''}{last}"
@@ -42,15 +36,15 @@ def derived_words(label: str, name: str | None, channel: int | None = None) -> s
 
 
 def method_words(spec: MapSpec) -> str:
-    """An attribution for titles and captions: ``Grad-CAM at spatial gate``."""
+    """An attribution in words, for titles and captions: ``Grad-CAM at spatial gate``."""
     if spec.tap is None:
         return spec.method.title
     label = spec.tap.rpartition(".")[2]
-    return f"{spec.method.title} at {'module input' if label == 'bottom' else label_words(label)}"
+    return f"{spec.method.title} at {'module input' if label == 'bottom' else label.replace('_', ' ')}"
 
 
 def words(spec: MapSpec) -> str:
-    """For tables: ``class map``, ``spatial gate``, ``Grad-CAM at spatial gate``."""
+    """A map in words, for tables: ``class map``, ``spatial gate``, ``Grad-CAM at spatial gate``."""
     if spec.name in _NAMED:
         return _NAMED[spec.name]
     if spec.kind == "attribution":

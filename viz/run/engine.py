@@ -1,10 +1,11 @@
-"""Models that stay loaded, and traces that are not computed twice. Shared by the page, the command line and Python."""
+"""A cache of loaded models and of traces, shared by the page, the command line and Python."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,10 +23,12 @@ from viz.run.model import Model, Precision, load, pick_device, versions
 __all__ = ["Engine", "Model", "Precision", "load", "pick_device", "versions"]
 
 MAX_ATTRIBUTIONS = 64
+# Digest of the picture, name of the model, geometry.
+Key = tuple[str, str, Mode]
 
 
 def _weight(trace: Trace) -> int:
-    """Bytes that a trace holds beside what it shares with others."""
+    """Bytes that a trace does not share with others."""
     arrays = [
         *trace.output.arrays().values(),
         *trace.features,
@@ -36,10 +39,10 @@ def _weight(trace: Trace) -> int:
 
 
 class Engine:
-    """Loads each model once and keeps the newest traces, bounded in number and bytes. Safe to share between threads.
+    """Load each model once and keep the newest traces, bounded in number and bytes. Safe to share between threads.
 
     Args:
-        device, precision: for every model, see `load`.
+        device, precision: of every model, see `load`.
         models: folder with further checkpoints.
         max_models: networks kept in memory.
         max_traces, max_bytes: traces kept.
@@ -60,64 +63,60 @@ class Engine:
         self._models_folder = models
         self._max_models, self._max_traces, self._max_bytes = max_models, max_traces, max_bytes
         self._models: OrderedDict[str, Model] = OrderedDict()
-        self._traces: OrderedDict[tuple[str, str, str], Trace] = OrderedDict()
+        self._traces: OrderedDict[Key, Trace] = OrderedDict()
         self._held = 0
-        # One lock for each model being loaded and each trace being made; they live as long as that takes.
-        self._loading: dict[str, threading.Lock] = {}
-        self._tracing: dict[tuple[str, str, str], threading.Lock] = {}
-        self._attributing: dict[tuple[str, str, str], threading.Lock] = {}
+        # One lock for each model being loaded, and each trace or attribution being computed, for as long as that takes.
+        self._making: dict[tuple[str, ...], threading.Lock] = {}
         self._lock = threading.Lock()
         self._turn = threading.Lock()
         self.forwards = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Sent to another process, or copied, an engine starts empty: models and traces stay where they are."""
+        """A copy, or an engine sent to another process, starts empty; models and traces are not copied."""
         limits = {"max_models": self._max_models, "max_traces": self._max_traces, "max_bytes": self._max_bytes}
         return partial(Engine, self.device, self.precision, self._models_folder, **limits), ()
 
-    def model(self, name: str) -> Model:
-        """The loaded model of that name."""
+    @contextmanager
+    def _one_at_a_time(self, *key: str) -> Iterator[None]:
+        """Let no other thread compute the same while the block runs; those that waited find it in the cache."""
         with self._lock:
-            if name in self._models:
-                self._models.move_to_end(name)
-                return self._models[name]
-            lock = self._loading.setdefault(name, threading.Lock())
+            lock = self._making.setdefault(key, threading.Lock())
         with lock:
-            with self._lock:
-                if name in self._models:
-                    return self._models[name]
             try:
-                loaded = load(name, self.device, precision=self.precision, models=self._models_folder)
-                model = replace(loaded, _turn=self._turn)
-                with self._lock:
-                    self.catalogue.seen[name] = model.card
-                    self._models[name] = model
-                    while len(self._models) > self._max_models:
-                        self._models.popitem(last=False)
+                yield
             finally:
                 with self._lock:
-                    self._loading.pop(name, None)
+                    if self._making.get(key) is lock:
+                        del self._making[key]
+
+    def model(self, name: str) -> Model:
+        """The loaded model of that name."""
+        if (known := self._loaded(name)) is not None:
+            return known
+        with self._one_at_a_time("model", name):
+            if (known := self._loaded(name)) is not None:
+                return known
+            loaded = load(name, self.device, precision=self.precision, models=self._models_folder)
+            model = replace(loaded, _turn=self._turn)
+            with self._lock:
+                self.catalogue.seen[name] = model.card
+                self._models[name] = model
+                while len(self._models) > self._max_models:
+                    self._models.popitem(last=False)
             return model
 
     def trace(self, picture: Picture, name: str, geometry: Mode | None = None) -> Trace:
-        """The trace of a picture under a model; the same three again cost no forward pass, even at the same time."""
+        """The trace of a picture under a model. The same request costs one forward pass, even from several threads."""
         model = self.model(name)
         key = (picture.sha256, name, geometry or model.geometry)
-        with self._lock:
-            lock = self._tracing.setdefault(key, threading.Lock())
-        with lock:
-            with self._lock:
-                known = self._known(key, picture)
+        with self._one_at_a_time("trace", *key):
+            known = self._known(key, picture)
             if known is not None:
                 return known
-            try:
-                trace = model.trace(picture, geometry=geometry)
-                with self._lock:
-                    self.forwards += 1
-                    self._keep(key, trace)
-            finally:
-                with self._lock:
-                    self._tracing.pop(key, None)
+            trace = model.trace(picture, geometry=geometry)
+            with self._lock:
+                self.forwards += 1
+                self._keep(key, trace)
             return trace
 
     def attribute(
@@ -133,45 +132,44 @@ class Engine:
         options: AttributionOptions | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> Trace:
-        """The trace of a picture under a model with an attribution map, see `Model.attribute`; each is computed once.
+        """The trace of a picture under a model, with an attribution map; each map is computed once.
 
-        A trace holds at most `MAX_ATTRIBUTIONS` of them; the oldest go first. Of the slow methods one runs at a
-        time, on whichever model, and memory goes back to the system afterwards: visitors add up to no peak.
+        A trace keeps its newest `MAX_ATTRIBUTIONS` maps. Only one slow method runs at a time, on any model, and its
+        memory returns to the system afterwards, so that the peaks of several visitors do not add up.
         """
         model = self.model(name)
         key = (picture.sha256, name, geometry or model.geometry)
-        with self._lock:
-            lock = self._attributing.setdefault(key, threading.Lock())
-        with lock:
-            try:
-                # Whoever waited here for the same map finds it in the trace.
-                trace = self.trace(picture, name, geometry)
-                made = model.attribute(
-                    trace, method, class_index=class_index, step=step, region=region, options=options, progress=progress
-                )
-                if made is trace:
-                    return trace
-                give_back()
-                with self._lock:
-                    newest = made.attributions[-1]
-                    others = [a for a in self._traces.get(key, made).attributions if a is not newest]
-                    made = replace(made, attributions=(*others, newest)[-MAX_ATTRIBUTIONS:])
-                    self._keep(key, made)
-            finally:
-                with self._lock:
-                    self._attributing.pop(key, None)
+        with self._one_at_a_time("attribution", *key):
+            trace = self.trace(picture, name, geometry)
+            made = model.attribute(
+                trace, method, class_index=class_index, step=step, region=region, options=options, progress=progress
+            )
+            if made is trace:
+                return trace
+            give_back()
+            with self._lock:
+                newest = made.attributions[-1]
+                others = [a for a in self._traces.get(key, made).attributions if a is not newest]
+                made = replace(made, attributions=(*others, newest)[-MAX_ATTRIBUTIONS:])
+                self._keep(key, made)
             return made
 
-    def _known(self, key: tuple[str, str, str], picture: Picture) -> Trace | None:
-        known = self._traces.get(key)
-        if known is None:
-            return None
-        self._tracing.pop(key, None)
-        self._traces.move_to_end(key)
+    def _loaded(self, name: str) -> Model | None:
+        with self._lock:
+            if name in self._models:
+                self._models.move_to_end(name)
+            return self._models.get(name)
+
+    def _known(self, key: Key, picture: Picture) -> Trace | None:
+        with self._lock:
+            known = self._traces.get(key)
+            if known is None:
+                return None
+            self._traces.move_to_end(key)
         # The same file under another name: same numbers, but the page must not show the other person's file name.
         return known if known.picture.name == picture.name else replace(known, picture=picture)
 
-    def _keep(self, key: tuple[str, str, str], trace: Trace) -> None:
+    def _keep(self, key: Key, trace: Trace) -> None:
         before = self._traces.pop(key, None)
         self._held += _weight(trace) - (_weight(before) if before is not None else 0)
         self._traces[key] = trace

@@ -1,4 +1,4 @@
-"""A trace as files: every value as .npz, and a JSON index that says what the values are."""
+"""Export of traces: every value as .npz, and a JSON index that describes the values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TRACE_VERSION = 2
 
 
 def model_entry(card: ModelCard) -> dict[str, Any]:
-    """What identifies a model, without any path."""
+    """The identity of a model, without paths."""
     return {
         "name": card.name,
         "title": card.title,
@@ -35,7 +35,7 @@ def model_entry(card: ModelCard) -> dict[str, Any]:
 
 
 def picture_entry(trace: Trace) -> dict[str, Any]:
-    """What identifies a picture."""
+    """The identity of a picture."""
     height, width = trace.picture.size
     return {
         "name": trace.picture.name,
@@ -47,12 +47,12 @@ def picture_entry(trace: Trace) -> dict[str, Any]:
 
 
 def predictions_entry(trace: Trace, count: int = 5) -> list[dict[str, Any]]:
-    """The answer of each step: of a classifier its best classes."""
+    """The answer of each step; for a classifier its best classes."""
     return [trace.output.entry(step, count) for step in range(1, trace.steps + 1)]
 
 
 def attribution_entry(found: Attribution, trace: Trace) -> dict[str, Any]:
-    """All that makes an attribution repeatable, as plain values."""
+    """Everything needed to reproduce an attribution, as plain values."""
     return {
         "method": found.method,
         "layer": found.layer,
@@ -67,8 +67,8 @@ def attribution_entry(found: Attribution, trace: Trace) -> dict[str, Any]:
 
 
 def trace_npz(trace: Trace) -> bytes:
-    """All values of a trace: the answer (of a classifier ``logits`` (steps, classes)), ``features:STEP`` (C, h, w),
-    ``path.label:STEP``, and ``METHOD@CLASS:STEP`` of the attributions that it holds (of the same twice, the newest)."""
+    """All values of a trace: the answer (``logits`` (steps, classes) of a classifier), ``features:STEP`` (C, h, w),
+    ``path.label:STEP``, and ``METHOD@CLASS:STEP`` of its attributions (of the same map the newest)."""
     arrays = trace.output.arrays()
     for step, features in enumerate(trace.features, 1):
         arrays[f"features:{step}"] = features
@@ -80,9 +80,9 @@ def trace_npz(trace: Trace) -> bytes:
 
 
 def trace_json(trace: Trace) -> dict[str, Any]:
-    """What the .npz of `trace_npz` holds, as plain values; `key` names the array in it.
+    """The index of `trace_npz` as plain values; `key` names the array.
 
-    Boxes are display boxes: picture pixels, this picture's own threshold, round each step's best class.
+    Boxes are display boxes of each step's best class: in picture pixels, with a threshold per picture.
     """
     records = [
         {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,29 +14,32 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from viz.attribution.layers import find_probe, method_of
+from viz.attribution.run import attribute
+from viz.capture.probe import capture
+from viz.core.attribution import Attribution
 from viz.core.card import ModelCard
+from viz.core.finite import check_answer
 from viz.core.map_spec import MapSpec
-from viz.core.methods import AttributionOptions
-from viz.core.output import output_type
+from viz.core.methods import DEFAULT_OPTIONS, AttributionOptions
+from viz.core.output import output_of, output_type
+from viz.core.target import ClassTarget
 from viz.core.trace import Trace
+from viz.core.words import method_words
 from viz.environment import plain_torch
 from viz.errors import ModelError
-from viz.geometry import MODES, Mode
+from viz.families.family import family_of
+from viz.geometry import MODES, Mode, prepare
 from viz.models.cards import labels_for
 from viz.models.catalogue import Catalogue
-from viz.models.networks.base import StepNetwork
+from viz.models.networks.base import StepNetwork, StepOutput
 from viz.picture import PictureSource, open_picture
-from viz.run.attributed import attributed
-from viz.run.forward import trace_picture
 
-# Seconds between two looks whether the work is still wanted.
-_LOOK = 0.2
+# Seconds between two calls of `progress` while an attribution waits for its turn.
+_POLL = 0.2
+FloatArray = NDArray[np.float32]
 Precision = Literal["float32", "bfloat16", "float16"]
-_DTYPES: dict[str, torch.dtype] = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
+_DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,53 +47,53 @@ class Model:
     """A loaded model.
 
     Attributes:
-        card: what is known of it. network: in evaluation mode on `device`.
-        class_weights: float32 (classes, C) of its linear classifier, or None. labels: of its classes.
+        card: its model card. network: in evaluation mode on `device`.
+        class_weights: float32 (classes, C) of its linear classifier, or None. labels: class names.
         geometry: how pictures are fitted. dtype: number format of the forward pass.
     """
 
     card: ModelCard
     network: StepNetwork = field(repr=False)
-    class_weights: NDArray[np.float32] | None = field(repr=False)
+    class_weights: FloatArray | None = field(repr=False)
     labels: tuple[str, ...] = field(repr=False)
     geometry: Mode
     device: torch.device
     dtype: torch.dtype
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-    # Of an engine: shared by its models, so that one slow attribution at a time holds memory.
+    # Shared by the models of an engine, so that one slow attribution at a time holds memory.
     _turn: threading.Lock | None = field(default=None, repr=False)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """No other pass runs on this network while the block does."""
+        """Let no other pass run on this network while the block runs."""
         with self._lock:
             yield
 
     @contextmanager
-    def turn(self, waiting: Callable[[], None]) -> Iterator[None]:
-        """No other slow attribution runs on any model of the engine: each holds gradients of a whole batch, more than a
-        gigabyte.
+    def _slow_turn(self, progress: Callable[[float], None] | None) -> Iterator[None]:
+        """Let no other slow attribution run in this engine: each holds over a gigabyte of gradients.
 
-        Args:
-            waiting: called now and then until it is this one's turn; what it raises ends the wait.
+        `progress` is called with 0 while this waits; an exception from it ends the wait.
         """
         if self._turn is None:
             yield
             return
-        while not self._turn.acquire(timeout=_LOOK):
-            waiting()
+        while not self._turn.acquire(timeout=_POLL):
+            if progress is not None:
+                progress(0.0)
         try:
             yield
         finally:
             self._turn.release()
 
     def __getstate__(self) -> dict[str, Any]:
-        """What another process needs: all but the locks, which belong to this one."""
+        """The state for another process: all but the locks, which belong to this one."""
         return {k: v for k, v in vars(self).items() if k not in ("_lock", "_turn")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _lock=threading.Lock(), _turn=None)
 
+    @plain_torch()
     def trace(
         self,
         picture: PictureSource,
@@ -99,33 +102,43 @@ class Model:
         steps: int | None = None,
         geometry: Mode | None = None,
     ) -> Trace:
-        """One forward pass on one picture.
+        """Run one forward pass on one picture.
 
         Args:
-            picture: a Picture, or what `viz.open_picture` takes.
-            probes: which probes to copy; None takes all that fire.
+            picture: a Picture, or anything that `viz.open_picture` takes.
+            probes: which probes to copy (names, labels, globs); None copies all that fire.
             steps: how many computation steps to run; None runs all.
-            geometry: another way to fit the picture than the model's.
+            geometry: how to fit the picture, instead of the model's own way.
 
         Raises:
-            PictureError, ProbeError, ModelError: one sentence each.
+            PictureError, ModelError: an argument that cannot be used. ProbeError: a probe is unknown or did not fire.
+            NotFiniteError: the network's answer holds NaN or infinity.
         """
+        card = self.card
         if steps is not None and not 1 <= steps <= self.network.steps:
-            raise ModelError(f"{self.card.name} has {self.network.steps} step(s), not {steps}.")
-        with self.alone():
-            return trace_picture(
-                self.network,
-                self.card,
-                self.class_weights,
-                self.labels,
-                open_picture(picture),
-                mode=_checked_mode(geometry) or self.geometry,
-                probes=probes,
-                steps=steps,
-                device=self.device,
-                dtype=self.dtype,
-            )
+            raise ModelError(f"{card.name} has {self.network.steps} step(s), not {steps}.")
+        _check_mode(geometry)
+        opened = open_picture(picture)
+        x, fitted = prepare(opened, card.preprocessing, geometry or self.geometry)
+        with self.alone(), torch.inference_mode(), capture(self.network, probes) as sink:
+            outputs = self.network.forward_steps(x.to(device=self.device, dtype=self.dtype), steps)
+            answers, features = to_numpy(outputs)
+        precision = str(self.dtype).removeprefix("torch.")
+        check_answer(np.stack(answers), card.name, precision, "logits" if card.output == "class_scores" else "values")
+        return Trace(
+            opened,
+            fitted,
+            card,
+            output_of(self.network.output, [a[0] for a in answers], fitted, self.labels, card),
+            tuple(f[0] for f in features),
+            # A module that always computes all of its steps also reports those that were not asked for.
+            tuple(r for r in sink.records() if r.step <= len(outputs)),
+            self.class_weights,
+            family_of(card.family),
+            precision,
+        )
 
+    @plain_torch()
     def attribute(
         self,
         trace: Trace,
@@ -137,9 +150,9 @@ class Model:
         options: AttributionOptions | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> Trace:
-        """The same trace with an attribution map more, which `Trace.attribution` then gives.
+        """Return the trace with one more attribution map, which `Trace.attribution` then returns.
 
-        What the trace already has is not computed again. While it is computed, no other pass runs on this model.
+        A map that the trace already has is not computed again. No other pass runs on this model meanwhile.
 
         Args:
             trace: of this model.
@@ -147,27 +160,73 @@ class Model:
             class_index: number or name of the class; default: the step's own best class.
             region: of a dense answer, in picture pixels: x0, y0, x1, y1, or the point x, y; see `viz.core.target`.
             options: of the methods; default `AttributionOptions()`.
-            progress: called with the done share, 0 to 1; what it raises ends the work.
+            progress: called with the finished share, 0 to 1; an exception from it ends the work.
 
         Raises:
             ModelError: a trace of another model, no such step or class. ProbeError, VizError: see `viz.attribution`.
         """
-        return attributed(
-            self, trace, method, class_index=class_index, step=step, region=region, options=options, progress=progress
+        card, options = self.card, options or DEFAULT_OPTIONS
+        if trace.card.sha256 != card.sha256 or trace.card.name != card.name:
+            raise ModelError(f"The trace of {trace.card.name} belongs to another model than {card.name}.")
+        choice = method_of(method)
+        if choice.tap is not None:
+            choice = choice.with_probe(find_probe(self.network, choice.tap)[0])
+        number = trace.step_number(choice.step if step == -1 else step)
+        number, index = trace.asked(number, choice.cls if class_index is None else class_index)
+        asked = replace(choice, cls=index, step=number, region=choice.region if region is None else region)
+        known = trace.attribution_of(asked, options=options.used(choice.method))
+        if known is not None:
+            # The newest is the one shown.
+            others = tuple(a for a in trace.attributions if a is not known)
+            return trace if trace.attributions[-1] is known else replace(trace, attributions=(*others, known))
+        target = trace.target(number, index, asked.region)
+        with self._slow_turn(progress) if choice.method.slow else nullcontext(), self.alone():
+            x, _ = prepare(trace.picture, card.preprocessing, trace.geometry.mode)
+            values = attribute(
+                self.network,
+                x.to(device=self.device, dtype=self.dtype),
+                torch.tensor([target.class_index]) if isinstance(target, ClassTarget) else [target],
+                choice,
+                step=number,
+                options=options,
+                preprocessing=card.preprocessing,
+                progress=progress,
+            )[0].numpy()
+        import captum
+
+        info = choice.method
+        made = Attribution(
+            choice.head,
+            method_words(choice),
+            number,
+            index,
+            choice.tap or info.layer,
+            values,
+            info.unit_of(trace.output.asked),
+            info.bounds,
+            0.0 if info.signed else None,
+            options.used(info),
+            options.words(info),
+            str(captum.__version__),
+            asked.region,
         )
+        return replace(trace, attributions=(*trace.attributions, made))
 
 
-def _checked_mode(mode: str | None) -> Mode | None:
-    if mode is None:
-        return None
-    for known in MODES:
-        if mode == known:
-            return known
-    raise ModelError(f"Geometry must be one of {', '.join(MODES)}, not {mode!r}.")
+def to_numpy(outputs: Sequence[StepOutput]) -> tuple[list[FloatArray], list[FloatArray]]:
+    """Copies of the answers and features of each step, float32 (N, ...); no features if the network has none."""
+    answers = [o.answer.to("cpu", torch.float32, copy=True).numpy() for o in outputs]
+    found = [o.features.to("cpu", torch.float32, copy=True).numpy() for o in outputs if o.features is not None]
+    return answers, found
+
+
+def _check_mode(mode: str | None) -> None:
+    if mode is not None and mode not in MODES:
+        raise ModelError(f"Unknown geometry {mode!r}. Choose one of: {', '.join(MODES)}.")
 
 
 def pick_device(device: str) -> torch.device:
-    """``auto`` takes CUDA where there is one.
+    """The device of that name; ``auto`` is CUDA if this machine has it, else the CPU.
 
     Raises:
         ModelError: a device that this machine does not have.
@@ -203,22 +262,22 @@ def load(
         models: a folder with further checkpoint files.
 
     Raises:
-        ModelError: unknown name, device or geometry. CheckpointError: a file that does not fit.
+        ModelError: unknown name, device, geometry or precision. CheckpointError: a file that does not fit.
     """
     if precision not in _DTYPES:
-        raise ModelError(f"Precision must be one of {', '.join(_DTYPES)}, not {precision!r}.")
-    mode = _checked_mode(geometry)
+        raise ModelError(f"Unknown precision {precision!r}. Choose one of: {', '.join(_DTYPES)}.")
+    _check_mode(geometry)
     target = pick_device(device)
     card, network = Catalogue(Path(models) if models else None).build(model)
     network.eval().requires_grad_(False).to(device=target, dtype=_DTYPES[precision])
-    return model_of(network, card, mode or card.geometry, target, _DTYPES[precision])
+    return model_of(network, card, geometry or card.geometry, target, _DTYPES[precision])
 
 
 def model_of(network: StepNetwork, card: ModelCard, geometry: Mode, device: torch.device, dtype: torch.dtype) -> Model:
-    """A network that is in place, with its card, as a loaded model.
+    """A loaded model from a network that is already on its device, and its card.
 
     Raises:
-        ModelError: the card says another sort of answer, or has no labels where the number of classes is not known.
+        ModelError: the card names another output, or lists no labels where the number of classes is unknown.
     """
     if network.output != card.output:
         raise ModelError(f"The network of {card.name} predicts {network.output}, but its card says {card.output}.")
@@ -233,7 +292,7 @@ def model_of(network: StepNetwork, card: ModelCard, geometry: Mode, device: torc
 
 
 def versions() -> dict[str, str]:
-    """Versions of what computes and draws, for records."""
+    """Versions of the software that computes and draws, for records."""
     import cv2
     import PIL
 

@@ -405,7 +405,7 @@ def test_attributions_are_pythons_and_computed_once(
     other = python(server, "rocket.jpg", BOTH, "gradcam", class_index=second)
     same_numbers(person.table("pairs"), pair_rows(other, 1))
     # All is held now: Compare again, the same class again and the tables need no pass.
-    monkeypatch.setattr("viz.run.attributed.attribute", forbid)
+    monkeypatch.setattr("viz.run.model.attribute", forbid)
     assert take(person, "csv", tmp_path)[".csv"].read_text() == other.to_csv()
     person.also("Grad-CAM")
     person.compare(*BOTH)

@@ -1,1 +1,1 @@
-"""One file for each sort of answer, with its type as `OUTPUT`; `viz.core.output` finds them by this folder."""
+"""Output types, one per file, each as `OUTPUT`; `viz.core.output` finds them by this folder."""

@@ -1,4 +1,4 @@
-"""One score for each class of the whole picture: a classifier."""
+"""Classification: one score per class for the whole picture."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from viz.core.output import FloatArray, NamesValues, Output, Prediction, softmax
+from viz.core.card import ModelCard
+from viz.core.output import FloatArray, Output, Prediction, softmax
 from viz.core.target import ClassTarget, Region
 from viz.errors import ModelError
 from viz.geometry import Geometry
@@ -28,7 +29,7 @@ class ClassScores(Output):
 
     @classmethod
     def of(
-        cls, answers: Sequence[FloatArray], geometry: Geometry, labels: tuple[str, ...], card: NamesValues
+        cls, answers: Sequence[FloatArray], geometry: Geometry, labels: tuple[str, ...], card: ModelCard
     ) -> ClassScores:
         return cls(np.stack(answers), labels)
 

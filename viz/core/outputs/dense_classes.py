@@ -1,4 +1,4 @@
-"""One score for each class at each cell: segmentation."""
+"""Segmentation: one score per class and cell."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from viz.core.output import CellMap, FloatArray, NamesValues, Output, Share, softmax
+from viz.core.card import ModelCard
+from viz.core.output import CellMap, FloatArray, Output, Share, softmax
 from viz.core.target import CellsTarget, Region, cells_of, cells_target
 from viz.geometry import Geometry
 
 
 @dataclass(frozen=True, eq=False)
 class DenseClasses(Output):
-    """`logits` float32 (steps, classes, h, w); `seen` bool (h, w): the cells that show the picture and no padding."""
+    """`logits` float32 (steps, classes, h, w); `seen` bool (h, w): the cells without padding."""
 
     logits: FloatArray
     labels: tuple[str, ...]
@@ -30,7 +31,7 @@ class DenseClasses(Output):
 
     @classmethod
     def of(
-        cls, answers: Sequence[FloatArray], geometry: Geometry, labels: tuple[str, ...], card: NamesValues
+        cls, answers: Sequence[FloatArray], geometry: Geometry, labels: tuple[str, ...], card: ModelCard
     ) -> DenseClasses:
         h, w = answers[0].shape[1:]
         return cls(np.stack(answers), labels, geometry.cells_inside(geometry.placed, (h, w)))
@@ -43,7 +44,7 @@ class DenseClasses(Output):
         return ", ".join(f"{r.label} ({r.share:.1%} of the cells)" for r in best)
 
     def target(self, geometry: Geometry, step: int, class_index: int | None, region: Region | None) -> CellsTarget:
-        """Without a region a class is asked about where it is the best class; where it is so nowhere, everywhere."""
+        """Without a region: the cells where the class is the best one, or all cells if there are none."""
         if region is not None:
             return cells_target(cells_of(region, geometry, self.seen.shape), class_index)
         own = self._own(step, class_index)

@@ -1,4 +1,4 @@
-"""One value at each cell: depth, regression."""
+"""Depth and other regression: one value per cell."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from viz.core.card import ModelCard
 from viz.core.finite import finite
-from viz.core.output import CellMap, FloatArray, NamesValues, Output
+from viz.core.output import CellMap, FloatArray, Output
 from viz.core.target import CellsTarget, Region, cells_of, cells_target
 from viz.geometry import Geometry
 
 
 @dataclass(frozen=True, eq=False)
 class DenseValues(Output):
-    """`values` float32 (steps, h, w) of a quantity in a unit; `seen` bool (h, w): cells that show no padding."""
+    """`values` float32 (steps, h, w); `seen` bool (h, w): the cells without padding."""
 
     values: FloatArray
     seen: NDArray[np.bool_]
@@ -32,7 +33,7 @@ class DenseValues(Output):
 
     @classmethod
     def of(
-        cls, answers: Sequence[FloatArray], geometry: Geometry, labels: tuple[str, ...], card: NamesValues
+        cls, answers: Sequence[FloatArray], geometry: Geometry, labels: tuple[str, ...], card: ModelCard
     ) -> DenseValues:
         h, w = answers[0].shape
         seen = geometry.cells_inside(geometry.placed, (h, w))
@@ -46,7 +47,7 @@ class DenseValues(Output):
         return f"{self.quantity} {values.min():.4g} to {values.max():.4g} {self.unit}".rstrip()
 
     def target(self, geometry: Geometry, step: int, class_index: int | None, region: Region | None) -> CellsTarget:
-        """Without a region the value is asked about everywhere."""
+        """Without a region: all cells."""
         return cells_target(self.seen if region is None else cells_of(region, geometry, self.seen.shape), None)
 
     def subject(self, class_index: int | None) -> str:

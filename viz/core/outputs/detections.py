@@ -1,4 +1,4 @@
-"""Objects with boxes, classes and scores: detection."""
+"""Detection: objects with boxes, classes and scores."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from viz.core.output import FloatArray, Found, NamesValues, Output
+from viz.core.card import ModelCard
+from viz.core.output import FloatArray, Found, Output
 from viz.core.target import CandidateTarget, Region, corners_of, region_words
 from viz.errors import ModelError
 from viz.geometry import Geometry
-from viz.read_only import LockedArrays
+from viz.read_only import ReadOnlyArrays
 
 LEAST_SCORE, MOST_OVERLAP, MOST_OBJECTS = 0.25, 0.45, 300
 
 
 @dataclass(frozen=True, eq=False)
-class Objects(LockedArrays):
+class Objects(ReadOnlyArrays):
     """The objects of one step, best first.
 
     Attributes:
@@ -39,8 +40,8 @@ class Objects(LockedArrays):
 class Detections(Output):
     """The objects of each step.
 
-    The raw answer is (candidates, 4 + classes): corners in pixels of the network's input, then a score for each class,
-    0 to 1, before overlapping boxes are taken away.
+    The raw answer is (candidates, 4 + classes): corners in pixels of the network's input, then a score per class, 0 to
+    1, before non-maximum suppression.
     """
 
     objects: tuple[Objects, ...]
@@ -52,7 +53,7 @@ class Detections(Output):
 
     @classmethod
     def of(
-        cls, answers: Sequence[FloatArray], geometry: Geometry, labels: tuple[str, ...], card: NamesValues
+        cls, answers: Sequence[FloatArray], geometry: Geometry, labels: tuple[str, ...], card: ModelCard
     ) -> Detections:
         return cls(tuple(_objects(a) for a in answers), labels)
 
@@ -65,10 +66,8 @@ class Detections(Output):
         return len(self.objects)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        found = {}
-        for step, o in enumerate(self.objects, 1):
-            found[f"boxes:{step}"] = np.column_stack([o.boxes, o.scores, o.classes]).astype(np.float32)
-        return found
+        rows = [np.column_stack([o.boxes, o.scores, o.classes]).astype(np.float32) for o in self.objects]
+        return {f"boxes:{step}": found for step, found in enumerate(rows, 1)}
 
     def says(self, step: int) -> str:
         o = self.objects[step - 1]
@@ -78,7 +77,7 @@ class Detections(Output):
         return f"{len(o.scores)} {what}, best {self.labels[int(o.classes[0])]} ({o.scores[0]:.2f})"
 
     def target(self, geometry: Geometry, step: int, class_index: int | None, region: Region | None) -> CandidateTarget:
-        """A class is asked about its best object, in a region about the best one whose middle lies there."""
+        """The score of the best object of the class, with its centre in the region if one is given."""
         found, index = self.objects[step - 1], int(class_index or 0)
         left, top, right, bottom = (
             (-np.inf, -np.inf, np.inf, np.inf) if region is None else corners_of(region, geometry)
@@ -115,7 +114,7 @@ class Detections(Output):
 
 
 def _objects(answer: FloatArray) -> Objects:
-    """Candidates above the least score, without those that overlap a better one of their class."""
+    """Candidates above the minimum score, after non-maximum suppression within each class."""
     import cv2  # heavy; model cards are read without it
 
     corners, classes = answer[:, :4], answer[:, 4:].argmax(axis=1)

@@ -21,7 +21,7 @@ from viz.families.family import family_of
 from viz.geometry import Geometry, Mode, prepare
 from viz.picture import Picture
 from viz.run.engine import Model
-from viz.run.forward import to_numpy
+from viz.run.model import to_numpy
 
 # Derived maps that read more probes of the module than the one they name.
 _READ_MORE = ("gated", "ranks", "total")
