@@ -62,8 +62,8 @@ def _maps(trace: Trace, found: Found, where: str) -> list[Stage]:
     if two := found.get("cross_map_2"):
         share, weights = found.get("channel_softmax_3x3"), ""
         if share is not None:
-            uniform = len(two.values) / len(share.values)
-            weights = f" Weights: {span(np.asarray(share.values))}; uniform would be {uniform:.3g}."
+            even = len(two.values) / len(share.values)
+            weights = f" Weights: {span(np.asarray(share.values))}; even ones would be {even:.3g}."
         words = (
             f"Map 2{where}, mean over the groups: the 1x1 branch, its channels weighted by what the 3x3 branch "
             f"found in this picture. {{span}}; 0 adds nothing to map 1.{weights}"

@@ -18,8 +18,8 @@ def _module(trace: Trace, found: Found, where: str) -> list[Stage]:
     stops = input_stage(trace, found.get("bottom"), where)
     if pool := found.get("channel_pool"):
         words = (
-            f"Pooling weights{where}: how much each position counts in the channel gate. Shown as log2 of weight x "
-            "cells, {span}; 0 is the uniform weight."
+            f"Pooling weights{where}: how much each position counts in the channel gate. Shown as log2 of share x "
+            "cells, {span}; 0 is the even share."
         )
         stops.append(view_stage(trace, pool, "pooling weights", words, "log"))
     if "channel_gate" in found:
@@ -30,7 +30,7 @@ def _module(trace: Trace, found: Found, where: str) -> list[Stage]:
         words = f"Spatial score{where} before the {after}: {{span}}."
         stops.append(view_stage(trace, score, "spatial score", words))
     if softmax:
-        words = f"Softmax of the score{where}, as log2 of weight x cells: {{span}}; 0 is the uniform weight."
+        words = f"Softmax of the score{where}, as log2 of share x cells: {{span}}; 0 is the even share."
         stops.append(view_stage(trace, softmax, "spatial softmax", words, "log"))
     words = f"Spatial gate{where}: {{span}}; it rests at 0.5."
     if softmax:
