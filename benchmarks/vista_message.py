@@ -59,7 +59,7 @@ def unfolded(kernels: Tensor, x: Tensor, dilation: int = 1) -> Tensor:
     return (neighbours * kernels[:, None]).sum(dim=2)
 
 
-def held(message: GatedMessage, receiving: Tensor, emitting: Tensor, source: vista.LogitSource) -> Tensor:
+def held(message: GatedMessage, receiving: Tensor, emitting: Tensor, source: vista.DrawSource) -> Tensor:
     """One published message with its six unfolded features alive to the end; each product is made once for each use."""
     n, c, h, w = receiving.shape
 
@@ -75,7 +75,7 @@ def held(message: GatedMessage, receiving: Tensor, emitting: Tensor, source: vis
         receiving * summed(p, of_e) + summed(e, of_e) + summed(r, of_r)
         for (p, e, r), (of_e, of_r) in zip(kernels, layouts, strict=True)
     ]
-    gates = [vista._structured(message, q, message.rank, energy, source) for q, energy in enumerate(energies, 1)]
+    gates = [message.structured(q, energy, source) for q, energy in enumerate(energies, 1)]
     parts = [gate * summed(p, of_e) for gate, (p, _, _), (of_e, _) in zip(gates, kernels, layouts, strict=True)]
     combined: Tensor = message.combination_msgs(torch.cat(parts, dim=1))
     return combined

@@ -28,8 +28,8 @@ def parser() -> argparse.ArgumentParser:
         task.add_argument("command", choices=(*kind.commands, "all"))
         for folder in (*PICTURES, "scenes") if name == "clutter" else PICTURES:
             task.add_argument(f"--{folder}", type=Path, required=True, help="folder with an index.csv")
-        task.add_argument("--out", type=Path, required=True, help="cache, runs, weights and figures go here")
-        task.add_argument("--cards", type=Path, default=Path("checkpoints"), help="where `card` writes")
+        task.add_argument("--out", type=Path, required=True, help="folder for cache, runs, weights and figures")
+        task.add_argument("--cards", type=Path, default=Path("checkpoints"), help="folder that `card` writes to")
         task.add_argument("--family", nargs="+", choices=kind.families, default=list(kind.families))
         task.add_argument("--seed", nargs="+", type=int, default=[0, 1, 2])
         task.add_argument("--device", default="auto")

@@ -1,4 +1,4 @@
-"""What every run of a recipe shares: pictures, views, caches of features and plain Lite0's answers."""
+"""The inputs of every run of a recipe: pictures, views, cached features and plain Lite0's answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Scenes = Mapping[str, Sequence[Path]]
 
 @dataclass(frozen=True)
 class Answers:
-    """Plain Lite0 on every picture alone: last `maps` (pictures, 320, 7, 7) and `logits` (pictures, 1000)."""
+    """Plain Lite0 on each single picture: last `maps` (pictures, 320, 7, 7) and `logits` (pictures, 1000)."""
 
     maps: Maps
     logits: Tensor
@@ -29,11 +29,11 @@ class Answers:
 
 @dataclass(frozen=True)
 class Bench(Generic[V]):
-    """Everything that a run needs.
+    """The inputs of a run.
 
     Attributes:
         out: folder of caches, runs, weights and figures. plain: plain Lite0 on the pictures.
-        layer: what is cached of the views. sets: the views by name. scenes: pictures of street scenes by split.
+        layer: the cached features of the views. sets: the views by name. scenes: pictures of street scenes by split.
     """
 
     out: Path
@@ -45,7 +45,7 @@ class Bench(Generic[V]):
     scenes: Scenes
 
     def maps(self, name: str) -> Maps:
-        """Cached maps of a set of views; views to train on are computed in bfloat16."""
+        """Cached maps of a set of views; training views are computed in bfloat16."""
         chosen, fast = self.sets[name], name.startswith("train")
         sources = (self.pictures.photos, self.scenes.get(chosen.split, ()))
         return cached(self.out, name, chosen.views, sources, layer=self.layer, backbone=lite0(self.device), fast=fast)
@@ -55,7 +55,7 @@ class Bench(Generic[V]):
         return torch.tensor(self.sets[name].classes)
 
     def clean(self, photos: Sequence[Sequence[int]]) -> Tensor:
-        """(views, parts, 1000) plain Lite0's logits on each part of some views alone."""
+        """(views, parts, 1000) plain Lite0's logits on each part of some views as a single picture."""
         return self.plain.logits[torch.tensor(photos)]
 
     def allowed(self) -> Tensor:
@@ -65,11 +65,11 @@ class Bench(Generic[V]):
         return allowed
 
     def boxes(self, photos: Sequence[int]) -> dict[int, tuple[Box, ...]]:
-        """True boxes in pixels of the view, by position in a list of pictures, of those that have any."""
+        """True boxes in pixels of the view, by position in a list of pictures; pictures without boxes are left out."""
         return {k: boxes for k, i in enumerate(photos) if (boxes := self.pictures.photos[i].boxes)}
 
     def facts(self) -> dict[str, object]:
-        """What the cards say of the data: counts, held-out classes, seed."""
+        """The data on the cards: counts, held-out classes, seed."""
         pictures, held = self.pictures, asdict(self.pictures.held_out)
         train = pictures.pools["train"]
         sources = [pictures.photos[i].source for i in train]
@@ -85,10 +85,10 @@ class Bench(Generic[V]):
 def named_pictures(
     photos: Sequence[Photo], out: Path, device: torch.device, held_out: tuple[int, int], seed: int = 7
 ) -> tuple[Pictures, Answers]:
-    """Name the Caltech pictures by plain Lite0 and split all pictures.
+    """Label the Caltech pictures by plain Lite0 and split all pictures.
 
     Args:
-        held_out: number of classes of ImageNet and of Caltech-101 that are not trained on. seed: of the data.
+        held_out: number of classes of ImageNet and of Caltech-101 held out of training. seed: of the data.
     """
     backbone, every = lite0(device), [single(i) for i in range(len(photos))]
     maps = cached(out, "singles", every, (photos, ()), layer=TOP, backbone=backbone)

@@ -1,7 +1,7 @@
 """Model cards: a JSON file, and a page of Markdown made from it.
 
-What a card says in words (title, task, deviations, limits) is written by hand in its JSON file in ``checkpoints/``; the
-commands put in what was measured and write both files anew.
+The text of a card (title, task, deviations, limits) is written by hand in its JSON file in ``checkpoints/``; the
+commands add the measured values and write both files again.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from viz.models.reading import Checkpoint, read_checkpoint
 
 Card = dict[str, Any]
 WORDS = Path(__file__).parents[1] / "checkpoints"
-# Seed of the weights that are shipped.
+# Seed of the bundled weights.
 SHIPPED = 0
 MEASURED_ON = "On pictures never trained on and not used for choices; 95 % bootstrap intervals."
 
 
 def versions() -> dict[str, str]:
-    """Of what the figures depend on."""
+    """Versions of the software that the figures depend on."""
     return {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
 
 
 def bar(what: str, asked: float, measured: float) -> dict[str, Any]:
-    """A bar with what it asks, what was measured and whether it is met; None where nothing was measured."""
+    """A bar: the required value, the measured one and whether it is met; None if nothing was measured."""
     known = math.isfinite(measured)
     return {
         "bar": what,
@@ -58,7 +58,7 @@ def ship(weights: Path, folder: Path, name: str) -> Checkpoint:
 
 
 def words_of(name: str) -> Card:
-    """The card as it is in ``checkpoints/``, for what was written by hand."""
+    """The card in ``checkpoints/``, for its text."""
     card: Card = json.loads((WORDS / f"{name}.json").read_text())
     return card
 
@@ -67,10 +67,10 @@ def module_card(file: Checkpoint, figures: Figures, facts: Mapping[str, Any], me
     """The card of a trained module.
 
     Args:
-        file: as shipped. figures: of its seed. facts: of the data. measured: further entries: bars, curve, costs.
+        file: the bundled one. figures: of its seed. facts: of the data. measured: further entries: bars, curve, costs.
     """
     card = words_of(file.name.removesuffix(".safetensors"))
-    anew = {
+    updated = {
         "sha256": file.sha256,
         "bytes": file.size,
         "data": {"folders": card["data"]["folders"], **facts},
@@ -80,7 +80,7 @@ def module_card(file: Checkpoint, figures: Figures, facts: Mapping[str, Any], me
         "versions": versions(),
         "figures": listed(figures),
     }
-    return card | anew | dict(measured)
+    return card | updated | dict(measured)
 
 
 def write_card(folder: Path, card: Card, page: Iterable[str]) -> None:
@@ -111,7 +111,7 @@ def pairs(values: Mapping[str, Any]) -> str:
 
 
 def said(met: bool | None) -> str:
-    """Whether a bar is met."""
+    """Whether a bar is met, in words."""
     return "not measured" if met is None else "met" if met else "MISSED"
 
 
@@ -121,7 +121,7 @@ def bar_row(one: Mapping[str, Any]) -> list[str]:
 
 
 def figure_tables(card: Card, titles: Mapping[str, str], words: Mapping[str, str]) -> list[str]:
-    """A title and a table of the figures for each set in `titles`; `words` says what a figure's name means."""
+    """A title and a table of the figures for each set in `titles`; `words` explains the names of figures."""
 
     def row(f: Mapping[str, Any]) -> list[str]:
         name, ends = words.get(f["name"]) or name_in_words(f["name"]), f"{f['low']:.3f} to {f['high']:.3f}"

@@ -1,7 +1,7 @@
-"""The feature cache: maps of plain, frozen Lite0 for every view, kept as float16, so that training takes minutes.
+"""The feature cache: maps of plain, frozen Lite0 for every view, stored as float16, so that training takes minutes.
 
-A cache is one ``.npy`` of maps and a ``.done`` file that counts the views written: an interrupted run continues where
-it stopped. A changed list of views starts afresh.
+A cache is one ``.npy`` of maps and a ``.done`` file with the number of views written: an interrupted run continues
+where it stopped. A changed list of views starts a new cache.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ N = TypeVar("N", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Layer:
-    """What is cached of a view: `run(backbone, x)` gives maps (N, *shape) for x (N, 3, 224, 224)."""
+    """The cached features of a view: `run(backbone, x)` gives maps (N, *shape) for x (N, 3, 224, 224)."""
 
     shape: Shape
     run: Callable[[EfficientNetLite0, Tensor], Tensor]
 
 
 def pooled(taps: Sequence[Tensor]) -> Tensor:
-    """Maps of several scales, fine to coarse, as one (N, channels of all, h, w) of the coarsest's size."""
+    """Maps of several scales, fine to coarse, concatenated at the coarsest size: (N, all channels, h, w)."""
     return torch.cat([at_size(tap, taps[-1]) for tap in taps], dim=1)
 
 
 def split_taps(maps: Tensor) -> list[Tensor]:
-    """The scales (N, 40, h, w), (N, 80, h, w), (N, 112, h, w) of what `pooled` gave, channels last.
+    """The inverse of `pooled`: scales (N, 40, h, w), (N, 80, h, w), (N, 112, h, w), channels last.
 
-    The frozen upper part takes most of the time, and its depthwise convolutions half of that in the other layout.
+    The frozen upper part takes most of the time, and this layout halves the time of its depthwise convolutions.
     """
     return [tap.contiguous(memory_format=torch.channels_last) for tap in torch.split(maps, list(TAP_CHANNELS), dim=1)]
 
 
 TOP = Layer((TOP_CHANNELS, 7, 7), lambda backbone, x: backbone.trunk(x))
-# Three scales at stride 16; the finest is averaged, as the multi-scale module does anyway: a view takes 91 KB.
+# Three scales at stride 16; the finest is averaged, as the multi-scale module does anyway. A view takes 91 KB.
 TAPS = Layer((sum(TAP_CHANNELS), 14, 14), lambda backbone, x: pooled(backbone.taps(x)))
 
 
@@ -79,12 +79,12 @@ def cached(
     backbone: EfficientNetLite0,
     fast: bool = False,
 ) -> Maps:
-    """Maps (views, *shape) of all views, read from the cache as far as they are there.
+    """Maps (views, *shape) of all views, from the cache where available.
 
     Args:
-        out: the cache lies in ``features`` there. sources: photographs and scenes that the views are painted from.
+        out: its folder ``features`` holds the cache. sources: photographs and scenes of which the views are composed.
         backbone: channels last, on any device.
-        fast: compute in bfloat16, for views to train on.
+        fast: compute in bfloat16, for training views.
     """
     device = next(backbone.parameters()).device
     total = hashlib.sha256()
@@ -130,7 +130,7 @@ def stored(
 
 
 def gather(parts: Sequence[Maps], places: Tensor, device: torch.device) -> Tensor:
-    """Some maps of several arrays, which count as one behind the other, as float32."""
+    """Selected maps, as float32, of several arrays that are indexed as if concatenated."""
     starts = np.cumsum([0, *(len(p) for p in parts)])
     found = np.empty((len(places), *parts[0].shape[1:]), dtype=np.float16)
     for k, place in enumerate(places.tolist()):

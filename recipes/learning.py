@@ -1,4 +1,4 @@
-"""The learning loop of both tasks: AdamW on cached maps, a cosine schedule with warm-up, resumable after each epoch."""
+"""The training loop of both tasks: AdamW on cached maps, a cosine schedule with warm-up, resumable after each epoch."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from recipes.features import Maps
-from viz.models.networks.lite0_attended import Lite0Attended
-from viz.models.networks.lite0_tdam import Lite0TDAM
+from viz.models.networks.lite0_attended import FrozenLite0
 
 log = logging.getLogger(__name__)
 B = TypeVar("B")
@@ -28,8 +27,8 @@ Curve = dict[str, list[float]]
 class Recipe:
     """Settings of the optimisation.
 
-    `hard` is the share of the label in the target, the rest is plain Lite0's own softmax on the picture alone; `keep`
-    weighs the ordinary pictures, which have to keep their answer.
+    `hard` is the share of the label in the target, the rest is plain Lite0's own softmax on the single picture; `keep`
+    is the weight of the ordinary pictures, whose answer must not change.
     """
 
     seed: int = 0
@@ -48,9 +47,9 @@ class Data:
 
     Attributes:
         views: maps (N, ...) of the task's views. classes: (N, parts) of the pictures in each.
-        clean: (N, parts, 1000) plain Lite0's logits on each of these pictures alone.
-        alone: maps of ordinary pictures, in several arrays that count as one behind the other.
-        allowed: (1000,) bool, False for held-out classes: the losses never read their logits.
+        clean: (N, parts, 1000) plain Lite0's logits on each of these as a single picture.
+        alone: maps of ordinary pictures, in several arrays that are indexed as if concatenated.
+        allowed: (1000,) bool, False for held-out classes, whose logits the losses never read.
     """
 
     views: Maps
@@ -65,12 +64,12 @@ class Data:
         return sum(len(part) for part in self.alone)
 
     def block(self, device: torch.device) -> Tensor:
-        """(1000,) added to logits, so that held-out classes are neither pushed up nor down."""
+        """(1000,) to add to logits, so that the logits of held-out classes get no gradient."""
         return torch.where(self.allowed, 0.0, -1e4).to(device)
 
 
 def cross_entropy(named: Tensor, classes: Tensor, clean: Tensor, hard: float) -> Tensor:
-    """Mean cross entropy with a target that is partly a label and partly plain Lite0's own answer.
+    """Mean cross entropy with a target that mixes the label and plain Lite0's own answer.
 
     Args:
         named: (N, 1000) log-probabilities. classes: (N,) labels. clean: (N, 1000) logits, held-out classes blocked.
@@ -82,17 +81,17 @@ def cross_entropy(named: Tensor, classes: Tensor, clean: Tensor, hard: float) ->
 
 
 def learn(
-    network: Lite0TDAM | Lite0Attended,
+    network: FrozenLite0,
     recipe: Recipe,
     batches: Callable[[int], Iterable[B]],
     losses: Callable[[B], tuple[Tensor, dict[str, Tensor]]],
     kept: Path,
 ) -> Curve:
-    """Train the module of `network`; it ends with the weights of the last epoch.
+    """Train the module of `network`, which keeps the weights of the last epoch.
 
     Args:
-        batches: batches of an epoch. losses: of a batch what is lowered, and what the curve shows.
-        kept: file of the state after each epoch; training continues from there.
+        batches: batches of an epoch. losses: the loss of a batch, and the losses that the curve shows.
+        kept: file of the state after each epoch; training resumes from it.
 
     Returns:
         Mean of each loss and seconds, by epoch.
@@ -110,7 +109,7 @@ def learn(
         curve = state["curve"]
     network.train()
     for epoch in range(len(curve.get("seconds", ())), recipe.epochs):
-        # Anything random starts from the epoch's own seed: a resumed run equals an uninterrupted one.
+        # All randomness starts from the epoch's own seed, so that a resumed run equals an uninterrupted one.
         torch.manual_seed(recipe.seed * 1000 + epoch + 500)
         started, seen = time.monotonic(), []
         for batch in batches(epoch):
@@ -125,7 +124,7 @@ def learn(
         for name, value in (*means, ("seconds", time.monotonic() - started)):
             curve.setdefault(name, []).append(value)
         log.info("%s epoch %d: %s", kept.stem, epoch + 1, ", ".join(f"{k} {v[-1]:.3f}" for k, v in curve.items()))
-        # Renamed at the end: a kill leaves the old or the new file, never half of one.
+        # Renamed at the end: a killed run leaves the old or the new file, never an incomplete one.
         kept.parent.mkdir(parents=True, exist_ok=True)
         part = kept.with_suffix(".part")
         state = {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict(), "curve": curve}
@@ -136,7 +135,7 @@ def learn(
 
 
 def rate_at(i: int, warmup: int, total: int) -> float:
-    """Learning rate at step `i` of `total`, over the recipe's: a linear warm-up, then half a cosine."""
+    """Factor on the learning rate at step `i` of `total`: a linear warm-up, then half a cosine."""
     if i < warmup:
         return (i + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (i - warmup) / max(1, total - warmup))))

@@ -1,8 +1,8 @@
-"""The pictures of the recipes, read from the user's folders, and their split into training, choosing and reporting.
+"""The pictures of the recipes, read from the user's folders, and their split into training, selection and report.
 
 Three folders with an ``index.csv``: ``imagenette`` (label = WordNet id, split train / val / loc_val, boxes),
 ``samples`` (one picture of each of the 1000 ImageNet classes, class_index) and ``caltech`` (labels outside ImageNet,
-named by plain Lite0). Whole classes are held out of training, in two disjoint sets.
+labelled by plain Lite0). Whole classes are held out of training, in two disjoint sets.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Classes never trained on: `choose_*` serve to choose settings, `report_*` only to report."""
+    """Classes held out of training: `choose_*` to select settings, `report_*` only for the report."""
 
     seed: int
     choose_classes: tuple[int, ...]
@@ -62,7 +62,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Pictures:
-    """All pictures, their classes (-1 where unknown), and their split: `pools` holds places in `photos` by purpose."""
+    """All pictures, their classes (-1 where unknown), and their split: `pools` holds indices in `photos` by purpose."""
 
     photos: Sequence[Photo]
     labels: Sequence[int]
@@ -78,7 +78,7 @@ def read_index(folder: Path) -> list[dict[str, str]]:
     """
     index = folder / "index.csv"
     if not index.is_file():
-        raise PictureError(f"{folder.name} holds no index.csv.")
+        raise PictureError(f"{folder.name} has no index.csv.")
     with index.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
@@ -107,7 +107,7 @@ def labels_of(photos: Sequence[Photo], logits: Tensor) -> list[int]:
     """ImageNet class of each picture: its own, else plain Lite0's confident answer, else -1.
 
     Args:
-        logits: (pictures, 1000) of plain Lite0 on each picture alone.
+        logits: (pictures, 1000) of plain Lite0 on each single picture.
     """
     sure, named = logits.softmax(dim=1).max(dim=1)
     return [
@@ -117,7 +117,7 @@ def labels_of(photos: Sequence[Photo], logits: Tensor) -> list[int]:
 
 
 def hold_out(photos: Sequence[Photo], seed: int, classes: int = 300, caltech: int = 30) -> HeldOut:
-    """Draw the held-out classes, a third to choose by and two thirds to report on; none of ``imagenette``'s."""
+    """Draw the held-out classes, a third for selection and two thirds for the report; none of ``imagenette``."""
     rng = np.random.default_rng(seed)
     nette = {p.class_index for p in photos if p.source == "imagenette"}
     known = sorted({p.class_index for p in photos if p.source == "samples"} - nette)
@@ -130,7 +130,7 @@ def hold_out(photos: Sequence[Photo], seed: int, classes: int = 300, caltech: in
 
 
 def split_pictures(photos: Sequence[Photo], labels: Sequence[int], held: HeldOut) -> Pictures:
-    """Split the pictures. Nothing of a held-out class, by label or by plain Lite0's answer, is trained on."""
+    """Split the pictures. No picture of a held-out class, by label or by plain Lite0's answer, is used in training."""
 
     def trains(photo: Photo, label: int) -> bool:
         kept = photo.label not in held.caltech if photo.source == "caltech" else photo.split in ("", "train")
@@ -165,16 +165,16 @@ def open_rgb(path: Path) -> Image.Image:
 
 
 def cut(image: Image.Image, box: Box, size: tuple[int, int], mirror: bool = False) -> Image.Image:
-    """A box of a picture, bicubic at `size` = (width, height); the picture itself where nothing is cut or resized."""
+    """A box of a picture, bicubic at `size` = (width, height); the picture itself if neither changes."""
     if image.size != size or box != (0, 0, *size):
         image = image.resize(size, Image.Resampling.BICUBIC, box=box)
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirror else image
 
 
 def whole(photo: Photo) -> Image.Image:
-    """The network's view of one picture alone, 224x224: centre crop of s/(s+32) of the short side, bicubic.
+    """The network's view of a single picture, 224x224: centre crop of s/(s+32) of the short side, bicubic.
 
-    Pictures that are already 224x224 are taken as they are, and so are their boxes.
+    Pictures that are already 224x224 stay as they are, and so do their boxes.
     """
     image = open_rgb(photo.path)
     if image.size == (SIZE, SIZE):

@@ -1,4 +1,4 @@
-"""What a trained network says of views it never saw, and what is measured of it: rates, gate mass, boxes, intervals."""
+"""Outputs of a trained network on unseen views, and their measures: rates, gate mass, boxes, intervals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RATIOS = tuple(round(0.05 * i, 2) for i in range(1, 20))
 DELTAS = (0.3, 0.5, 0.7)
 Key = tuple[str, int]
 Groups = Sequence[Sequence[int]]
-# By name; `Figures` as plain values, by set of pictures and name.
+# Intervals by name; `Figures` holds them as plain values, by set of pictures and name.
 Measured = dict[str, Interval]
 Figures = Mapping[str, Mapping[str, Mapping[str, Any]]]
 X = TypeVar("X")
@@ -31,10 +31,10 @@ X = TypeVar("X")
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What one pass over cached views gives.
+    """The outputs of one pass over cached views.
 
     Attributes:
-        logits: (steps, N, 1000). features: (steps, N, 1280, h, w), empty where they were not asked for.
+        logits: (steps, N, 1000). features: (steps, N, 1280, h, w), empty if not requested.
         values: captured values by (full probe name, step), batch first.
     """
 
@@ -43,7 +43,7 @@ class Reading:
     values: Mapping[Key, Tensor]
 
     def hits(self, classes: Tensor, step: int = -1) -> Tensor:
-        """(N,) 1.0 where the best class of a step (by position) is the given one."""
+        """(N,) 1.0 where the top class of a step (by index) is the given one."""
         return (self.logits[step].argmax(dim=1) == classes).double()
 
 
@@ -60,8 +60,8 @@ def read(
     """Run all batches.
 
     Args:
-        run: outputs of the steps that count. labels: probes whose values are copied. edits: replace probed values.
-        features: how class features are kept; None keeps none.
+        run: outputs of the steps to measure. labels: probes to capture. edits: replace probed values.
+        features: type of the stored class features; None stores none.
     """
     logits: list[Tensor] = []
     maps: list[Tensor] = []
@@ -79,7 +79,7 @@ def read(
 
 
 def to_means(values: Mapping[Key, Tensor], labels: Sequence[str]) -> dict[str, Edit]:
-    """Edits that put the data-set mean in place of every picture's own value, probe by probe and step by step."""
+    """Edits that replace every picture's own value by the data-set mean, for each probe and step."""
     means: dict[str, dict[int, Tensor]] = {}
     for (name, step), value in values.items():
         if name.rpartition(".")[2] in labels:
@@ -102,13 +102,13 @@ def class_maps(features: Tensor, weights: Tensor, classes: Tensor) -> Tensor:
 
 
 def gate_mass(gates: Tensor, covers: Tensor) -> Tensor:
-    """(N,) share of the gate that lies in the covered cells; chance is the share of the area."""
+    """(N,) share of the gate inside the covered cells; chance level is the share of the area."""
     return (gates * covers).sum(dim=(1, 2)) / gates.sum(dim=(1, 2)).clamp_min(1e-9)
 
 
 def largest_box(cam: Tensor, ratio: float) -> Box:
     """Box of the largest component of a class map (h, w): bilinear to 224, min-max, threshold at `ratio`."""
-    # OpenCV's bilinear resize equals interpolate(align_corners=False), without torch's cost for each small call.
+    # OpenCV's bilinear resize equals interpolate(align_corners=False), without torch's overhead for small calls.
     big = cv2.resize(cam.float().numpy(), (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
     span = big.max() - big.min()
     mask = ((big - big.min()) / span >= ratio if span > 0 else np.zeros_like(big)).astype(np.uint8)
@@ -120,10 +120,10 @@ def largest_box(cam: Tensor, ratio: float) -> Box:
 
 
 def box_rates(form: str, cams: Tensor, truth: Sequence[Sequence[Box]], groups: Groups | None = None) -> Measured:
-    """Share of pictures whose box reaches each of `DELTAS` with a true box; the threshold is the other fold's.
+    """Share of pictures whose box has an IoU of each of `DELTAS` with a true box; threshold from the other fold.
 
     Args:
-        form: name of a figure, with the delta to come. cams: (N, h, w). truth: boxes of each picture.
+        form: name of a figure, with a field for the delta. cams: (N, h, w). truth: boxes of each picture.
     """
     best = [
         [max(iou(largest_box(cam, r), t) for t in boxes) for r in RATIOS]

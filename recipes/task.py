@@ -1,4 +1,4 @@
-"""A task: what its networks are, how they learn, and the commands that train, measure and describe them."""
+"""A task: its networks, their training, and the commands that train, measure and describe them."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Order:
 
 
 class Task(ABC, Generic[V, N, R]):
-    """One recipe, over views V, networks N and settings R. Every command skips what is done.
+    """One recipe, over views V, networks N and settings R. Every command skips finished work.
 
     Attributes:
-        families: modules that it trains. layer: what is cached of its views. recipe: its settings.
-        prepared_on: set of views that gives the frozen statistics of the module's input.
-        held_out: number of classes of ImageNet and of Caltech-101 that are not trained on.
+        families: modules that it trains. layer: the cached features of its views. recipe: its settings.
+        prepared_on: set of views for the frozen statistics of the module's input.
+        held_out: number of classes of ImageNet and of Caltech-101 held out of training.
     """
 
     families: tuple[str, ...]
@@ -72,7 +72,7 @@ class Task(ABC, Generic[V, N, R]):
 
     @abstractmethod
     def card(self, bench: Bench[V], order: Order) -> None:
-        """Copy the shipped weights and write the cards."""
+        """Copy the bundled weights and write the cards."""
 
     def control_seed(self, seed: int) -> int:
         """Seed of the control's module."""
@@ -100,7 +100,7 @@ class Task(ABC, Generic[V, N, R]):
         return network
 
     def train(self, bench: Bench[V], order: Order) -> None:
-        """Train each family with each seed: seed by seed, so that every family has a module as early as possible."""
+        """Train each family with each seed; seeds are the outer loop, so that every family has a module early."""
         for seed in order.seeds:
             for family in order.families:
                 path, recipe = self.path(bench, family, seed), replace(self.recipe, seed=seed)

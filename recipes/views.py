@@ -1,6 +1,6 @@
-"""Views: what the networks see, described by numbers first, drawn from a seed, and painted later.
+"""Views, the inputs of the networks: described by numbers first, drawn from a seed, and composed later.
 
-The description is a small dataclass, so that a cache of features can be made, interrupted and continued.
+The description is a small dataclass, so that a feature cache can be interrupted and resumed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor
 from recipes.pictures import SIZE, Photo, Pictures
 
 Region = tuple[int, int, int, int]
-# Shares of the folders. Single pictures keep their class only if many classes are seen alone.
+# Shares of the folders. Single pictures keep their class only if many classes occur as single pictures.
 SINGLE_WEIGHTS = {"imagenette": 0.35, "samples": 0.4, "caltech": 0.25}
 TRAIN_WEIGHTS = {"imagenette": 0.25, "samples": 0.45, "caltech": 0.30}
 EVEN_WEIGHTS = dict.fromkeys(TRAIN_WEIGHTS, 1.0)
@@ -34,7 +34,7 @@ class View(Protocol):
         ...
 
     def key(self, photos: Sequence[Photo], scenes: Sequence[Path]) -> object:
-        """What tells this view from all others, for the name of a cache."""
+        """A description that identifies this view, for the name of a cache."""
         ...
 
 
@@ -43,7 +43,7 @@ V = TypeVar("V", bound=View)
 
 @dataclass(frozen=True)
 class ViewSet(Generic[V]):
-    """Views of one purpose. `classes` is one row per view, the class of each part; `split` names the scenes used."""
+    """Views for one purpose. `classes` has one row per view, the class of each part; `split` names the scenes used."""
 
     views: tuple[V, ...]
     classes: tuple[tuple[int, ...], ...]
@@ -66,7 +66,7 @@ def draw(
     """Views by name of their set, each set from its own stream of random numbers.
 
     Args:
-        counts: of views, in order of the streams. Sets to train on start with ``train``; the others are named as the
+        counts: of views, in order of the streams. Training sets start with ``train``; the others have the name of the
             pool they draw from. kind: of the views of a set. first: number of the first stream.
     """
     found: dict[str, ViewSet[V]] = {}
@@ -80,7 +80,7 @@ def draw(
 
 
 def choices(rng: np.random.Generator, pictures: Pictures, pool: Sequence[int], kind: Kind[V]) -> Iterator[list[int]]:
-    """Endless draws of pictures of different classes, so that no class and no folder dominates; `pool` holds places."""
+    """Endless draws of pictures of different classes, balanced over classes and folders; `pool` holds indices."""
     members: dict[str, dict[int, list[int]]] = {}
     for i in pool:
         members.setdefault(pictures.photos[i].source, {}).setdefault(pictures.labels[i], []).append(i)
@@ -97,7 +97,7 @@ def choices(rng: np.random.Generator, pictures: Pictures, pool: Sequence[int], k
 
 
 def covered(region: Region, cells: int) -> Tensor:
-    """(cells, cells) share of each cell that a region of the view fills."""
+    """(cells, cells) share of each cell that a region of the view covers."""
     x0, y0, x1, y1 = region
     mask = torch.zeros(SIZE, SIZE)
     mask[y0:y1, x0:x1] = 1

@@ -18,18 +18,16 @@ from recipes.features import Maps
 from recipes.learning import Curve, Recipe
 from viz.errors import CheckpointError
 from viz.models.backbone import lite0_state
-from viz.models.networks.lite0_attended import Lite0Attended
-from viz.models.networks.lite0_tdam import Lite0TDAM
+from viz.models.networks.lite0_attended import FrozenLite0
 from viz.models.reading import read_checkpoint
 
 log = logging.getLogger(__name__)
-Attending = Lite0TDAM | Lite0Attended
-N = TypeVar("N", Lite0TDAM, Lite0Attended)
+N = TypeVar("N", bound=FrozenLite0)
 FLOOR = 1e-3
 
 
 def fresh(build: Callable[[], N], seed: int, device: torch.device) -> N:
-    """A network of the published, frozen backbone and a random module."""
+    """A network with the published, frozen backbone and a random module."""
     torch.manual_seed(seed)
     network = build()
     network.backbone.load_state_dict(lite0_state())
@@ -38,19 +36,16 @@ def fresh(build: Callable[[], N], seed: int, device: torch.device) -> N:
 
 
 @torch.inference_mode()
-def prepare(network: Attending, maps: Maps, views: int = 1024) -> None:
-    """Set the frozen buffers from cached views: mean and standard deviation of each channel that the module reads."""
-    if isinstance(network, Lite0TDAM):
-        mean, std = network.bottom_mean, network.bottom_std
-    else:
-        mean, std = network.tap_mean, network.tap_std
+def prepare(network: FrozenLite0, maps: Maps, views: int = 1024) -> None:
+    """Set the frozen buffers from cached views: mean and standard deviation of each channel of the module's input."""
+    mean, std = network.statistics
     flat = torch.from_numpy(maps[:views].copy()).float().to(mean.device).transpose(0, 1).flatten(1)
     mean.copy_(flat.mean(dim=1))
     std.copy_(flat.std(dim=1).clamp_min(FLOOR))
 
 
 def parameters_sha256(network: nn.Module) -> str:
-    """One hash over all parameters and buffers: equal before and after means frozen bit for bit."""
+    """One hash over all parameters and buffers: if it stays equal, the network is bit-identical."""
     total = hashlib.sha256()
     for key, value in sorted(network.state_dict().items()):
         total.update(key.encode())
@@ -58,22 +53,17 @@ def parameters_sha256(network: nn.Module) -> str:
     return total.hexdigest()
 
 
-def config_of(network: Attending) -> str:
-    """What is needed to rebuild the network around its weights, as JSON."""
-    return network.config.to_json() if isinstance(network, Lite0TDAM) else network.config_json()
-
-
-def run_name(network: Attending, recipe: Recipe) -> str:
-    """Names a run by everything that shapes it."""
-    text = json.dumps([config_of(network), asdict(recipe)], sort_keys=True)
+def run_name(network: FrozenLite0, recipe: Recipe) -> str:
+    """A name of the run that depends on all its settings."""
+    text = json.dumps([network.config_json(), asdict(recipe)], sort_keys=True)
     return f"{network.family}-seed{recipe.seed}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def train_and_save(path: Path, network: Attending, recipe: Recipe, train: Callable[[], Curve]) -> None:
+def train_and_save(path: Path, network: FrozenLite0, recipe: Recipe, train: Callable[[], Curve]) -> None:
     """Train the module of `network` and write it to `path`, its curve beside it.
 
-    Parameters are stored in float16, which halves the file; buffers and the scale as they are. Figures are measured
-    on the network as it is read back.
+    Parameters are stored in float16, which halves the file; buffers and the scale keep their type. Figures are
+    measured on the network that is read back.
 
     Raises:
         CheckpointError: training changed the backbone; nothing is written.
@@ -86,13 +76,13 @@ def train_and_save(path: Path, network: Attending, recipe: Recipe, train: Callab
     half = ("attention.", "searchlight.")
     state = {k: v.half() if k.startswith(half) and v.is_floating_point() else v for k, v in state.items()}
     metadata = {
-        "config": config_of(network),
+        "config": network.config_json(),
         "recipe": json.dumps(asdict(recipe), sort_keys=True),
         "minutes": f"{sum(curve['seconds']) / 60:.1f}",
         "losses": json.dumps([round(x, 4) for x in next(iter(curve.values()))]),
     }
     path.with_suffix(".curve.json").write_text(json.dumps(curve, indent=1))
-    # Renamed at the end: a kill leaves no half file.
+    # Renamed at the end: a killed run leaves no incomplete file.
     part = path.with_suffix(".part")
     save_file(state, part, metadata=metadata)
     part.replace(path)
@@ -100,7 +90,7 @@ def train_and_save(path: Path, network: Attending, recipe: Recipe, train: Callab
 
 
 def load(path: Path, build: Callable[[str], N], device: torch.device) -> N:
-    """The network of a file that `train_and_save` wrote, in evaluation mode; `build` makes it from its configuration.
+    """The network of a file written by `train_and_save`, in evaluation mode, built by `build` from its configuration.
 
     Raises:
         CheckpointError: not such a file.

@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from viz.errors import CheckpointError
-from viz.models.identify import load_published
 from viz.models.networks.td_resnet import TDResNet, released_config
+from viz.models.published import load_published
 
 State = Mapping[str, Tensor]
 

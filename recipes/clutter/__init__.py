@@ -1,1 +1,1 @@
-"""The clutter task: name a small picture pasted into a street scene; ordinary pictures keep plain Lite0's answer."""
+"""The clutter task: classify a small picture in a street scene; ordinary pictures keep plain Lite0's answer."""

@@ -1,4 +1,4 @@
-"""The model cards of the four families, the figures of all runs, and the table made of them."""
+"""The model cards of the four families, the figures of all runs, and their table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recipes.clutter.table import tables
 from recipes.readings import Figures
 from viz.models.networks.lite0_families import FAMILIES, build_family
 
-# Families whose own map over places is asked to lie on the object.
+# Families whose own spatial map should lie on the object.
 WITH_MAP = ("psa", "ema", "vista")
 SETS = {
     "unseen": "clutter, classes never trained on",
@@ -21,7 +21,7 @@ SETS = {
     "alone_nette": "ordinary pictures, the ten imagenette classes (ILSVRC validation)",
     "alone_unseen": "ordinary pictures, classes never trained on",
 }
-# What a figure's name means.
+# The meaning of a figure's name.
 WORDS = {
     "plain": "control: plain Lite0",
     "top1": "top-1 with the module",
@@ -37,7 +37,7 @@ WORDS = {
     "change": "change against plain (paired)",
     "variation_native": "standard deviation of the native map within a picture",
 }
-# What the learned number says of the gates: with it a gate of 1/2 is where the sigmoid rests, not "nothing changes".
+# The neutral gates that follow from the learned number; 1/2, where the sigmoid rests, changes the maps.
 RESTS = {
     "psa": "; gates whose product is {:.2f} leave the maps as they are",
     "ema": "; a gate of {:.2f} leaves the maps as they are",
@@ -45,7 +45,7 @@ RESTS = {
 
 
 def bars(family: str, figures: Figures) -> list[dict[str, Any]]:
-    """Each bar with what it asks and what was measured."""
+    """Each bar with its required and its measured value."""
     found = []
     for group in ("unseen", "nette"):
         gain, loss, mass = (figures[group][name]["value"] for name in ("gain", "gates_loss", "mass_over_area"))
@@ -81,7 +81,7 @@ def gather(out: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_cards(folder: Path, out: Path, facts: Mapping[str, Any]) -> None:
-    """Copy the weights of the shipped seed and write cards, ``measured/clutter.json`` and ``measured/clutter.md``."""
+    """Copy the bundled weights and write cards, ``measured/clutter.json`` and ``measured/clutter.md``."""
     data = gather(out, facts)
     measured = folder / "measured"
     measured.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a module costs beside plain Lite0: parameters, multiply-adds, CPU time."""
+"""The cost of a module relative to plain Lite0: parameters, multiply-adds, CPU time."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from viz.models.networks.efficientnet_lite import EfficientNetLite0
 
 @dataclass(frozen=True)
 class Cost:
-    """`parameters` of the module alone; `macs` of one 224x224 picture, convolutions and matrix products only, in
-    millions, and what the module adds; `cpu_ratio` of one picture over plain Lite0, one thread, medians."""
+    """`parameters` of the module alone; `macs` of one 224x224 picture in millions (convolutions and matrix products
+    only), and the part that the module adds; `cpu_ratio` to plain Lite0 for one picture, one thread, medians."""
 
     parameters: int
     macs: float
@@ -30,7 +30,7 @@ class Cost:
 
 @torch.inference_mode()
 def macs(network: StepNetwork) -> float:
-    """Multiply-adds in millions of one 224x224 picture, one answer (the last step's)."""
+    """Multiply-adds in millions for one 224x224 picture and one answer, that of the last step."""
     with FlopCounterMode(display=False) as counter:
         network(torch.zeros(1, 3, 224, 224))
     return counter.get_total_flops() / 2e6
@@ -38,13 +38,13 @@ def macs(network: StepNetwork) -> float:
 
 @torch.inference_mode()
 def costs(networks: Mapping[str, StepNetwork], plain: EfficientNetLite0, rounds: int = 30) -> dict[str, Cost]:
-    """Costs of several networks, timed in turns with plain Lite0 so that a busy machine disturbs all alike."""
+    """Costs of several networks, timed in turns with plain Lite0 so that other load affects all equally."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         x = torch.zeros(1, 3, 224, 224)
         every: dict[str, StepNetwork] = {"": plain, **networks}
-        for network in every.values():  # all in the layout that a person gets
+        for network in every.values():  # all in the layout that users get
             network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         times: dict[str, list[float]] = {name: [] for name in every}
         for turn in range(rounds + 2):

@@ -1,4 +1,4 @@
-"""Training of one module: name the picture in the clutter, keep the class of ordinary ones."""
+"""Training of one module: classify the picture in clutter, keep the answer on ordinary pictures."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ Batch = tuple[Tensor, Tensor]
 class ClutterRecipe(Recipe):
     """The same for every family.
 
-    `alone` is the share of ordinary pictures in a batch. Their whole answer has to stay, so both sides are softened by
-    `temperature`: of most pictures to train on the backbone is too sure.
+    `alone` is the share of ordinary pictures in a batch. Their whole answer must stay, so both sides are softened by
+    `temperature`: the backbone is overconfident on most training pictures.
     """
 
     alone: float = 0.45
@@ -59,7 +59,7 @@ def losses_of(
 
 
 def batches(data: Data, recipe: ClutterRecipe, epoch: int) -> Iterator[Batch]:
-    """Mixed batches of one epoch: every view of clutter once, and ordinary pictures beside them."""
+    """Mixed batches of one epoch: every clutter view once, with ordinary pictures beside them."""
     rng = torch.Generator().manual_seed(recipe.seed * 1000 + epoch)
     beside = round(recipe.batch * recipe.alone)
     share = recipe.batch - beside
@@ -69,7 +69,7 @@ def batches(data: Data, recipe: ClutterRecipe, epoch: int) -> Iterator[Batch]:
 
 
 def train(network: Lite0Attended, data: ClutterData, recipe: ClutterRecipe, runs: Path) -> Curve:
-    """Train the module; its state after each epoch is kept in `runs` and continued from there."""
+    """Train the module; its state after each epoch is saved in `runs`, and training resumes from it."""
     channels_last(network.backbone)
     kept = runs / f"{run_name(network, recipe)}.pt"
     return learn(network, recipe, partial(batches, data, recipe), partial(losses_of, network, data, recipe), kept)

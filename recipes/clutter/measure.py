@@ -1,4 +1,4 @@
-"""Figures of a trained module on views of clutter that it never saw, with a control beside each."""
+"""Figures of a trained module on unseen clutter views, with a control beside each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from viz.models.networks.lite0_attended import Lite0Attended
 from viz.models.networks.lite0_tdam import Lite0TDAM
 
 BATCH = 100
-# What is read as the family's own spatial map.
+# The label of each family's own spatial map.
 NATIVE: dict[str, str] = {
     "tdam": "spatial_gate",
     "psa": "spatial_gate",
@@ -43,7 +43,7 @@ def last_output(network: StepNetwork, taps: Sequence[Tensor]) -> StepOutput:
         return network.forward_maps(network.backbone.upper(taps[-1]))[-1]
     if isinstance(network, EfficientNetLite0):
         return network.head(network.upper(taps[-1]))
-    raise TypeError(f"{type(network).__name__} does not stand on Lite0")
+    raise TypeError(f"{type(network).__name__} is not built on Lite0")
 
 
 def scales(network: StepNetwork, maps: Maps) -> Iterator[list[Tensor]]:
@@ -63,11 +63,11 @@ def look(
 
 
 def native_map(network: StepNetwork, values: Mapping[Key, Tensor]) -> Tensor:
-    """(N, h, w): the family's own attention over places at its last step.
+    """(N, h, w): the family's own spatial attention at its last step.
 
-    TDAM and PSA: the spatial gate. EMA: the groups' gates, averaged. VISTA: the structured tensors' channel means,
-    averaged over the messages by the absolute strength of each. PAKA: the kernel attention, averaged over the taps of
-    the last level (how much the cell takes in at all).
+    TDAM and PSA: the spatial gate. EMA: the mean of the groups' gates. VISTA: the structured tensors' channel means,
+    averaged over the messages with the absolute strength of each as weight. PAKA: the kernel attention, averaged over
+    the taps of the last level (the total input of a cell).
     """
     chosen = {k: v for k, v in values.items() if k[0].rpartition(".")[2] == NATIVE[network.family or ""]}
     last = max(step for _, step in chosen)
@@ -85,8 +85,8 @@ def _strength(network: StepNetwork, name: str) -> float:
 
 @dataclass(frozen=True)
 class Variation(Interval):
-    """Standard deviation of a gate within a picture (over its places or channels, mean over pictures), and `between`
-    pictures (at the same place, mean over places)."""
+    """Standard deviation of a gate within a picture (over its positions or channels, mean over pictures), and
+    `between` pictures (at the same position, mean over positions)."""
 
     between: float
 
@@ -101,7 +101,7 @@ def variation(gate: Tensor, groups: Groups) -> Variation:
 
 @contextmanager
 def _gate_at_module(network: Lite0Attended, gate: Tensor) -> Iterator[None]:
-    """Let the module be a given gate (N, h, w) in 0..1 while the block runs: the ceiling of a spatial gate there."""
+    """Replace the module by a given gate (N, h, w) in 0..1 while the block runs: the upper bound of a spatial gate."""
     attend, scale = network.attend, network.scale.data.clone()
     network.attend = lambda taps: [taps[-1] * gate[:, None].to(taps[-1])]  # type: ignore[method-assign]
     network.scale.data.fill_(1.0)
@@ -114,7 +114,7 @@ def _gate_at_module(network: Lite0Attended, gate: Tensor) -> Iterator[None]:
 
 @torch.inference_mode()
 def masked_logits(network: Lite0Attended, maps: Maps, covers: Tensor) -> Tensor:
-    """Logits (N, 1000) when the object's true places (N, 14, 14) gate the maps."""
+    """Logits (N, 1000) with the object's true mask (N, 14, 14) as the gate of the maps."""
     found = []
     for gate, taps in zip(torch.split(covers, BATCH), scales(network, maps), strict=True):
         with _gate_at_module(network, gate):
@@ -131,13 +131,13 @@ def scene_figures(
     scenes: Sequence[Scene],
     classes: Tensor,
 ) -> dict[str, Interval]:
-    """Everything said of one set of clutter views.
+    """All figures of one set of clutter views.
 
     Args:
         control: the same network with a random module. bare: plain Lite0.
         maps: (N, 232, 14, 14). classes: (N,).
     """
-    # A picture and a street scene occur in several views: both are drawn again.
+    # Pictures and street scenes occur in several views; the bootstrap resamples both.
     groups = [[s.photo, 10**6 + s.background] for s in scenes]
     gates, own = family_of(network.family).gates, NATIVE[network.family or ""]
     base, noise = look(bare, maps), look(control, maps, (own,))
@@ -150,7 +150,7 @@ def scene_figures(
         return look(network, maps, edits=to_means(full.values, labels)).hits(classes)
 
     def over_area(masses: Tensor) -> Interval:
-        """Mean mass over mean area; the interval is the mass's, over the fixed mean area."""
+        """Mean mass over mean area; the interval is that of the mass, over the fixed mean area."""
         found, mean = interval(masses.double(), groups), float(area.mean())
         return Interval(found.value / mean, found.low / mean, found.high / mean, found.n)
 
@@ -191,7 +191,7 @@ def scene_figures(
 def ordinary_figures(
     network: StepNetwork, bare: EfficientNetLite0, maps: Maps, classes: Tensor, boxes: Mapping[int, Sequence[Box]]
 ) -> dict[str, Interval]:
-    """Top-1 on ordinary pictures, with and without the module, and boxes of the true class where known, by place."""
+    """Top-1 on ordinary pictures, with and without the module, and boxes of the true class where known."""
     base, full = look(bare, maps), look(network, maps)
     floor, hits, places = base.hits(classes), full.hits(classes), list(boxes)
     found = {"plain": interval(floor), "top1": interval(hits), "change": interval(hits - floor)}

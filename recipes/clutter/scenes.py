@@ -1,4 +1,4 @@
-"""Objects among clutter: one picture pasted small into a street scene."""
+"""Objects in clutter: one small picture pasted into a street scene."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from viz.errors import PictureError
 SMALLEST, LARGEST = 72, 127
 # The collages use the streams of the same seed below this number.
 FIRST_STREAM = 100
-# Counts of views that made the bundled checkpoints, in order of their streams of random numbers.
+# Numbers of views behind the bundled checkpoints, in order of their streams of random numbers.
 COUNTS = {
     "train": 12000,
     "train_alone": 6000,
@@ -28,7 +28,7 @@ COUNTS = {
     "report_unseen": 1000,
     "report_caltech": 500,
 }
-# Whole pictures, by the pool that they are.
+# Sets of whole pictures, and the pool of each.
 WHOLE = {
     "train_whole": "train",
     "alone_nette": "report_nette",
@@ -43,10 +43,10 @@ SPLITS = {"train": "train", "choose": "val", "report": "test"}
 class Scene:
     """One view.
 
-    `background` is its place in the list of scenes, or -1 for none: then the view is the picture alone. `crop`
-    (left, top, side) is the square of the background, in shares of its shorter side's slack; `photo` its place in the
-    list of pictures; `region` (x0, y0, x1, y1) the pixels that the picture fills; `zoom` <= 1 keeps that share of
-    the picture's sides, at `at` (0..1, 0..1) of the slack; `mirror` and `mirror_scene` flip.
+    `background` is an index in the list of scenes, or -1 for none: then the view is a single picture. `crop`
+    (left, top, side) is the square of the background, relative to its slack and its shorter side; `photo` is an index
+    in the list of pictures; `region` (x0, y0, x1, y1) the pixels that the picture fills; `zoom` <= 1 keeps that share
+    of the picture's sides, at `at` (0..1, 0..1) of the slack; `mirror` and `mirror_scene` flip.
     """
 
     photo: int
@@ -80,22 +80,22 @@ def read_scenes(folder: Path, split: str) -> list[Path]:
     """Pictures of the scenes of a split (columns ``image`` and ``split`` of ``index.csv``), in order of the file.
 
     Raises:
-        PictureError: the file is missing, lacks a column or names no scene of the split.
+        PictureError: the file is missing, lacks a column or has no scene of the split.
     """
     try:
         found = [folder / r["image"] for r in read_index(folder) if r["split"] == split]
     except KeyError as error:
         raise PictureError(f"The index.csv of {folder.name} has no column {error}.") from error
     if not found:
-        raise PictureError(f"The index.csv of {folder.name} names no scene of the split {split!r}.")
+        raise PictureError(f"The index.csv of {folder.name} has no scene of the split {split!r}.")
     return found
 
 
 def place(rng: np.random.Generator, photos: Sequence[int], *, backgrounds: int, vary: bool) -> Scene:
-    """Describe one view: a random crop of a random background, the picture at a random place and size.
+    """Describe one view: a random crop of a random background, the picture at a random position and size.
 
     Args:
-        photos: place of the one picture. backgrounds: number of scenes. vary: also crop and mirror the picture.
+        photos: index of the one picture. backgrounds: number of scenes. vary: also crop and mirror the picture.
     """
     side = int(rng.integers(SMALLEST, LARGEST + 1))
     x0, y0 = (int(rng.integers(0, SIZE - side + 1)) for _ in range(2))
@@ -111,7 +111,7 @@ def place(rng: np.random.Generator, photos: Sequence[int], *, backgrounds: int, 
 
 
 def crop_alone(rng: np.random.Generator, photos: Sequence[int]) -> Scene:
-    """A picture alone, cropped and mirrored a little: an ordinary picture for training."""
+    """A single picture, slightly cropped and mirrored: an ordinary picture for training."""
     zoom, at = float(rng.uniform(0.7, 1.0)), (float(rng.random()), float(rng.random()))
     return Scene(photos[0], zoom=zoom, at=at, mirror=bool(rng.random() < 0.5))
 
@@ -144,6 +144,6 @@ def _square(image: Image.Image, crop: tuple[float, float, float], size: int, mir
     left, top, share = crop
     side = min(image.size) * share
     x, y = (image.width - side) * left, (image.height - side) * top
-    # Rounding must not push the box over the edge by a hair.
+    # Rounding must not move the box across the edge.
     x, y = max(0.0, min(x, image.width - side)), max(0.0, min(y, image.height - side))
     return cut(image, (x, y, x + side, y + side), (size, size), mirror)

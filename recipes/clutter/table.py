@@ -1,4 +1,4 @@
-"""The table of the six networks on the clutter task, as Markdown, from the measured figures."""
+"""The tables of the six networks on the clutter task, as Markdown, from the measured figures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from recipes.cards import grid
 from recipes.readings import DELTAS
 
 Row = Mapping[str, Any]
-# Head of each column, and its text from a network's row and the figures of its first seed.
+# Head of each column, and a function of a network's row and the figures of its first seed that gives its text.
 Columns = Mapping[str, Callable[[Row, Row], str]]
 ORDER = ("tdam", "psa", "ema", "vista", "paka")
 START, END = "<!-- clutter table: start -->", "<!-- clutter table: end -->"
@@ -43,7 +43,7 @@ def gain_columns(group: str) -> Columns:
 
 
 def place_columns(group: str) -> Columns:
-    """Where the native attention lies, and what happens to ordinary pictures."""
+    """The position of the native attention, and the effect on ordinary pictures."""
     own, noise, both = "mass_over_area", "random_mass_over_area", "spread of the native map within / between pictures"
     return {
         "attention mass on the object / its area": lambda row, f: spread(f[group][own], "{:.2f}", 1),
@@ -73,7 +73,7 @@ COST_COLUMNS: Columns = {
 
 
 def tables(data: Mapping[str, Any]) -> str:
-    """All tables with the sentences that a reader needs, between the two marks."""
+    """All tables with their explanations, between the two marks."""
     rows = {family: data["rows"][family] for family in ORDER if family in data["rows"]}
     first = {family: row["seeds"][min(row["seeds"])] for family, row in rows.items()}
     shared = next(iter(first.values()))

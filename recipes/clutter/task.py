@@ -1,8 +1,8 @@
 """Four checkpoints: ``python -m recipes clutter train | measure | cost | card | all ...``.
 
 ``train`` caches features once, then trains each family with each seed and writes weights and learning curves;
-``measure`` writes the figures of each file (and of ``lite0-tdam``, which keeps its own training); ``cost`` times all
-networks side by side; ``card`` writes cards, measured figures and the table. Every part skips what is done and
+``measure`` writes the figures of each file (and of ``lite0-tdam``, which has its own training); ``cost`` times all
+networks side by side; ``card`` writes cards, measured figures and the table. Every part skips finished work and
 continues where an interrupted run stopped.
 """
 
@@ -36,12 +36,12 @@ TDAM = "lite0-tdam"
 
 
 class Clutter(Task[Scene, Lite0Attended, ClutterRecipe]):
-    """A module of one family learns to name a small picture among clutter."""
+    """A module of one family learns to classify a small picture in clutter."""
 
     families = tuple(FAMILIES)
     commands = ("train", "measure", "cost", "card")
     layer = TAPS
-    # From ordinary pictures: a module at rest is the network as it is, clutter is what stands out.
+    # From ordinary pictures, so that the initial module leaves them unchanged and clutter deviates.
     prepared_on = "train_alone"
 
     def __init__(self, recipe: ClutterRecipe | None = None, counts: Mapping[str, int] = COUNTS) -> None:
@@ -62,9 +62,9 @@ class Clutter(Task[Scene, Lite0Attended, ClutterRecipe]):
         return super().control_seed(seed) + seed
 
     def data(self, bench: Bench[Scene]) -> ClutterData:
-        """What training reads."""
+        """The training data."""
         clean = bench.clean([[view.photo] for view in bench.sets["train"].views])
-        # Crops and whole pictures: a module that saw crops alone fails whole pictures more often.
+        # Crops and whole pictures: a module trained only on crops fails more often on whole pictures.
         alone = [bench.maps("train_alone"), bench.maps("train_whole")]
         backbone = load_lite0().to(bench.device)
         kept = torch.cat([plain_logits(maps, backbone) for maps in alone])
@@ -84,7 +84,7 @@ class Clutter(Task[Scene, Lite0Attended, ClutterRecipe]):
             figures.write_text(json.dumps(self.figures(bench, network, control), indent=1))
 
     def cost(self, bench: Bench[Scene], order: Order) -> None:
-        """Write what each family and TDAM cost beside plain Lite0."""
+        """Write the costs of each family and TDAM relative to plain Lite0."""
         networks: dict[str, StepNetwork] = {
             family: load(needed(self.path(bench, family, 0), "train"), self.rebuild, bench.device)
             for family in self.families
@@ -99,7 +99,7 @@ class Clutter(Task[Scene, Lite0Attended, ClutterRecipe]):
 
 
 def shipped_tdam() -> StepNetwork:
-    """Lite0-TDAM as it ships."""
+    """The bundled Lite0-TDAM."""
     return Catalogue().build(TDAM)[1]
 
 

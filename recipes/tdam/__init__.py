@@ -1,1 +1,1 @@
-"""TDAM's own task: in a collage of two pictures, name the one that plain Lite0 does not name."""
+"""TDAM's own task: in a collage of two pictures, classify the one that plain Lite0 does not name."""

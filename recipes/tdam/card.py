@@ -10,12 +10,12 @@ from typing import Any
 from recipes import cards
 from recipes.readings import Figures
 
-# The figures that the table over seeds shows.
+# The figures in the table over seeds.
 MAIN = (
     *((f"collages_{g}", n) for g in ("nette", "unseen", "caltech") for n in ("other_named_step2", "gate_mass_other")),
     *((f"single_{g}", f"top1_step{t}") for g in ("loc_val", "unseen") for t in (1, 2)),
 )
-# What plain Lite0's card takes over.
+# The figures on plain Lite0's card.
 PLAIN = ("top1_step1", "box_iou_0.3_step1", "box_iou_0.5_step1", "box_iou_0.7_step1")
 IDENTITY = (
     *("network", "arguments", "file", "package", "sha256", "bytes", "backbone", "licence", "classes", "preprocessing"),
@@ -28,7 +28,7 @@ LISTS = {
     "tried": "Tried, and how the settings were chosen",
     "notes": "Limits",
 }
-# What a figure's name means.
+# The meaning of a figure's name.
 WORDS = {
     "other_named_step2": "step 2 names the other object",
     "winner_kept_step2": "step 2 keeps the winner's name",
@@ -56,7 +56,7 @@ WORDS = {
 
 
 def bars(figures: Figures) -> list[dict[str, Any]]:
-    """Each bar with what it asks and what was measured."""
+    """Each bar with its required and its measured value."""
 
     def get(group: str, name: str, what: str = "value") -> float:
         return float(figures.get(group, {}).get(name, {}).get(what, float("nan")))
@@ -82,7 +82,7 @@ def bars(figures: Figures) -> list[dict[str, Any]]:
 
 
 def write_cards(folder: Path, out: Path, facts: Mapping[str, Any]) -> None:
-    """Copy the weights of the shipped seed from `out` into `folder` and write both cards beside them."""
+    """Copy the bundled weights from `out` into `folder` and write both cards beside them."""
     paths = sorted(out.glob("lite0-tdam-seed*.figures.json"))
     seeds = {int(p.name.split("seed")[1].split(".")[0]): json.loads(p.read_text()) for p in paths}
     figures = seeds.pop(cards.SHIPPED)
@@ -102,7 +102,7 @@ def write_cards(folder: Path, out: Path, facts: Mapping[str, Any]) -> None:
 
 
 def page(card: cards.Card) -> Iterator[str]:
-    """The card's page, block by block; what a card does not have is left out."""
+    """The card's page, block by block; missing entries are left out."""
     yield f"# {card['name']}"
     if "task" in card:
         yield card["task"]

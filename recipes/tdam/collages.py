@@ -21,9 +21,9 @@ Fit = Literal["squash", "cover"]
 class Part:
     """One picture of a collage.
 
-    `photo` is its place in the list of pictures; `region` (x0, y0, x1, y1) the pixels it fills; `fit` squashes the
-    picture into the region or crops it to the region's aspect; `zoom` <= 1 keeps that share of the sides, at `at`
-    (0..1, 0..1) of the slack; `mirror` flips it.
+    `photo` is an index in the list of pictures; `region` (x0, y0, x1, y1) the pixels it fills; `fit` squashes the
+    picture into the region or crops it to the region's aspect ratio; `zoom` <= 1 keeps that share of the sides, at
+    `at` (0..1, 0..1) of the slack; `mirror` flips it.
     """
 
     photo: int
@@ -56,7 +56,7 @@ class Collage:
 
 @dataclass(frozen=True)
 class Style:
-    """How collages are drawn: range of the split, whether crops and mirrors vary."""
+    """How collages are drawn: range of the split, and whether crops and mirrors vary."""
 
     split: tuple[float, float]
     vary: bool
@@ -64,8 +64,8 @@ class Style:
 
 TRAIN_STYLE = Style((0.33, 0.67), vary=True)
 TEST_STYLE = Style((0.40, 0.60), vary=False)
-# Counts of views that made the bundled checkpoint, in order of their streams of random numbers. Collages of three were
-# never used; their empty sets keep the numbers of the other streams and stand in the card.
+# Numbers of views behind the bundled checkpoint, in order of their streams of random numbers. Collages of three were
+# never used; their empty sets keep the numbers of the other streams and are listed on the card.
 COUNTS = {
     "choose_nette": 400,
     "choose_unseen": 400,
@@ -91,7 +91,7 @@ def regions(rng: np.random.Generator, count: int, style: Style) -> list[Region]:
 
 
 def compose(rng: np.random.Generator, photos: Sequence[int], style: Style) -> Collage:
-    """Describe a collage of these pictures (places in the list of pictures)."""
+    """Describe a collage of these pictures (indices in the list of pictures)."""
     parts = []
     for photo, region in zip(photos, regions(rng, len(photos), style), strict=True):
         fit: Fit = "squash" if rng.random() < 0.5 else "cover"
@@ -104,7 +104,7 @@ def compose(rng: np.random.Generator, photos: Sequence[int], style: Style) -> Co
 
 
 def single(photo: int) -> Collage:
-    """One picture alone, as the network sees it."""
+    """A single picture as the network sees it."""
     return Collage((Part(photo, (0, 0, SIZE, SIZE), "squash", 1.0, (0.5, 0.5), False),))
 
 
@@ -127,7 +127,7 @@ def _fitted(image: Image.Image, size: tuple[int, int], part: Part) -> Image.Imag
         scale = min(width / size[0], height / size[1])
         width, height = size[0] * scale, size[1] * scale
     width, height = width * part.zoom, height * part.zoom
-    # Rounding must not push the box over the edge by a hair.
+    # Rounding must not move the box across the edge.
     left, top = max(0.0, (image.width - width) * part.at[0]), max(0.0, (image.height - height) * part.at[1])
     box = (left, top, min(left + width, float(image.width)), min(top + height, float(image.height)))
     return cut(image, box, size, part.mirror)

@@ -1,4 +1,4 @@
-"""Training of the searchlight: step 2 names the OTHER object of a collage, a picture alone keeps its class."""
+"""Training of the searchlight: step 2 names the OTHER object of a collage, a single picture keeps its class."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Batch = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class TdamRecipe(Recipe):
-    """`dropout` acts on what the searchlight reads; `gain` scales its start (see `start_from_head`)."""
+    """`dropout` acts on the searchlight's top; `gain` scales its initial weights (see `start_from_head`)."""
 
     epochs: int = 7
     rate: float = 1e-3
@@ -36,17 +36,17 @@ class TdamRecipe(Recipe):
 
 @torch.no_grad()
 def start_from_head(network: Lite0TDAM, gain: float) -> None:
-    """Start a ``feedback`` searchlight where the frozen head says what feedback means one layer below.
+    """Initialise a ``feedback`` searchlight with the frozen head's projection of feedback to the layer below.
 
     Through the head's convolution P (320, 1280, in units of the standardised bottom) the feedback e becomes the
     direction P e of the bottom. The searchlight starts as `gain` times its best approximation of rank k/2:
-    S = U (relu(V e) - relu(-V e)). The half that reads the bottom starts silent.
+    S = U (relu(V e) - relu(-V e)). The half that reads the bottom starts at zero.
     """
     light, head, norm = network.searchlight, network.backbone._conv_head, network.backbone._bn1
     slope = norm.weight / torch.sqrt(cast(Tensor, norm.running_var) + norm.eps)
     below = (head.weight[:, :, 0, 0] * slope[:, None]).T * network.bottom_std[:, None]
     u, s, v = torch.linalg.svd(below.cpu(), full_matrices=False)
-    half = network.config.width // 2
+    half = network.arguments["width"] // 2
     root = s[:half].sqrt()
     read, write = root[:, None] * v[:half], gain * u[:, :half] * root
     top, out = cast(Tensor, light.Ug_top_mlp[0].weight), cast(Tensor, light.Ug_mlp[0].weight)
@@ -56,7 +56,7 @@ def start_from_head(network: Lite0TDAM, gain: float) -> None:
 
 
 def others(plain: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-    """(winner, other): places 0 / 1 of the two classes (N, 2) by plain Lite0's logits (N, 1000)."""
+    """(winner, other): indices 0 / 1 of the two classes (N, 2) by plain Lite0's logits (N, 1000)."""
     pair = plain.gather(1, classes)
     winner = (pair[:, 1] > pair[:, 0]).long()
     return winner, 1 - winner
@@ -71,7 +71,7 @@ def answers(network: Lite0TDAM, maps: Tensor, dropout: float) -> tuple[StepOutpu
 
 
 def losses_of(network: Lite0TDAM, data: Data, recipe: TdamRecipe, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-    """Loss of a mixed batch, (collages, single pictures); each kind weighs as much as it has views."""
+    """Loss of a mixed batch (collages, single pictures), each kind weighted by its number of views."""
     pairs, alone = batch
     device = network.bottom_mean.device
     block = data.block(device)
@@ -90,7 +90,7 @@ def losses_of(network: Lite0TDAM, data: Data, recipe: TdamRecipe, batch: Batch) 
 
 
 def batches(data: Data, recipe: Recipe, epoch: int) -> Iterator[Batch]:
-    """Mixed batches of one epoch: all collages once, a third as many single pictures beside them."""
+    """Mixed batches of one epoch: all collages once, and a third as many single pictures."""
     rng = torch.Generator().manual_seed(recipe.seed * 1000 + epoch)
     share = recipe.batch * 3 // 4
     beside, count = recipe.batch - share, len(data.views)
@@ -102,6 +102,6 @@ def batches(data: Data, recipe: Recipe, epoch: int) -> Iterator[Batch]:
 
 
 def train(network: Lite0TDAM, data: Data, recipe: TdamRecipe, runs: Path) -> Curve:
-    """Train the searchlight; its state after each epoch is kept in `runs` and continued from there."""
+    """Train the searchlight; its state after each epoch is saved in `runs`, and training resumes from it."""
     kept = runs / f"{run_name(network, recipe)}.pt"
     return learn(network, recipe, partial(batches, data, recipe), partial(losses_of, network, data, recipe), kept)

@@ -1,4 +1,4 @@
-"""Figures of a trained searchlight on collages and pictures that it never saw, with controls."""
+"""Figures of a trained searchlight on unseen collages and pictures, with controls."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from viz.models.networks.lite0_tdam import Lite0TDAM
 
 BATCH = 128
 GATE = ("searchlight.spatial_gate", 2)
-# Added to the logits of the ten imagenette classes by the control of a class prior.
+# Added to the logits of the ten imagenette classes by the class-prior control.
 PRIOR = 2.0
 
 
@@ -52,9 +52,9 @@ def look(
 
 @torch.inference_mode()
 def masked_hits(network: Lite0TDAM, maps: Maps, gates: Tensor, classes: Tensor) -> Tensor:
-    """(N,) 1.0 where given gates (N, 7, 7) in place of the searchlight make the class the best one.
+    """(N,) 1.0 where given gates (N, 7, 7) in place of the searchlight make the class the top one.
 
-    With a perfect mask of the other's half this is about what a spatial gate can reach.
+    With a perfect mask of the other's half this is close to the upper bound of a spatial gate.
     """
     found = []
     for i, x in enumerate(batches(maps, network.bottom_mean.device, BATCH)):
@@ -64,7 +64,7 @@ def masked_hits(network: Lite0TDAM, maps: Maps, gates: Tensor, classes: Tensor) 
 
 
 def inhibition(network: Lite0TDAM, full: Reading) -> Tensor:
-    """Gates (N, 7, 7) that nobody trained: the sigmoid of minus twice the named class's standardised class map."""
+    """Untrained gates (N, 7, 7): the sigmoid of minus twice the predicted class's standardised class map."""
     cams = class_maps(full.features[0], network.class_weights(), full.logits[0].argmax(1))
     mean, spread = cams.mean(dim=(1, 2), keepdim=True), cams.std(dim=(1, 2), keepdim=True).clamp_min(1e-6)
     return torch.sigmoid(-2 * (cams - mean) / spread)
@@ -90,7 +90,7 @@ def collage_figures(
     ten: Sequence[int],
     ratio: float,
 ) -> Measured:
-    """Everything said of a set of two-part collages.
+    """All figures of a set of two-part collages.
 
     Args:
         control: the same network with a random searchlight.
@@ -99,7 +99,7 @@ def collage_figures(
         ratio: threshold of the boxes, chosen elsewhere.
     """
     groups = [[p.photo for p in view.parts] for view in views]
-    gates = ["spatial_gate", "channel_gate"][: 1 + ("channel" in network.config.sequence)]
+    gates = ["spatial_gate", "channel_gate"][: 1 + ("channel" in network.searchlight.sequence)]
     full, noise = look(network, maps, gates, features=torch.float32), look(control, maps, gates)
     first, rows = full.logits[0], torch.arange(len(classes))
     winner, other = others(first, classes)
@@ -144,7 +144,7 @@ def collage_figures(
 
 
 def choose_ratio(network: Lite0TDAM, maps: Maps, views: Sequence[Collage], classes: Tensor) -> float:
-    """Threshold of the winner's box on collages that serve to choose: the best mean IoU of step 1."""
+    """Threshold of the winner's box on the selection collages: the best mean IoU of step 1."""
     full = look(network, maps, features=torch.float32)
     winner, _ = others(full.logits[0], classes)
     cams = class_maps(full.features[0], network.class_weights(), classes[torch.arange(len(classes)), winner])
@@ -153,7 +153,7 @@ def choose_ratio(network: Lite0TDAM, maps: Maps, views: Sequence[Collage], class
 
 
 def single_figures(network: Lite0TDAM, maps: Maps, classes: Tensor, boxes: Mapping[int, Sequence[Box]]) -> Measured:
-    """Top-1 of each step on single pictures and of the gate that nobody trained; boxes of the true class, by place."""
+    """Top-1 of each step and of the untrained gate on single pictures; boxes of the true class."""
     full, weights, places = look(network, maps, features=torch.float32), network.class_weights(), list(boxes)
     found = {f"top1_step{t + 1}": interval(full.hits(classes, t)) for t in range(network.steps)}
     away = masked_hits(network, maps, inhibition(network, full), classes)

@@ -1,13 +1,13 @@
 """The checkpoint ``lite0-tdam``: ``python -m recipes tdam train | measure | card | all ...``.
 
-``train`` caches features, trains one searchlight for each seed and writes the weights; ``measure`` writes the figures;
+``train`` caches features, trains one searchlight per seed and writes the weights; ``measure`` writes the figures;
 ``card`` writes the cards of ``lite0-tdam`` and ``lite0``. Every part continues where an interrupted run stopped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from typing import Any
 
 from recipes.bench import Bench, Scenes
 from recipes.cards import SHIPPED
@@ -21,13 +21,14 @@ from recipes.tdam.collages import COUNTS, Collage, draw_collages
 from recipes.tdam.learn import TdamRecipe, start_from_head, train
 from recipes.tdam.measure import all_figures
 from recipes.views import ViewSet
-from viz.models.networks.lite0_tdam import Lite0TDAM, Lite0TDAMConfig
+from viz.models.networks.lite0_tdam import Lite0TDAM, build_tdam
 
-CONFIG = Lite0TDAMConfig(steps=2, width=256, sequence="spatial", top="feedback")
+# Arguments of the bundled network.
+ARGUMENTS = {"steps": 2, "width": 256, "sequence": "spatial", "top": "feedback"}
 
 
 class Tdam(Task[Collage, Lite0TDAM, TdamRecipe]):
-    """A searchlight learns to name the other object of a collage."""
+    """A searchlight learns to classify the other object of a collage."""
 
     families = ("tdam",)
     layer = TOP
@@ -37,21 +38,21 @@ class Tdam(Task[Collage, Lite0TDAM, TdamRecipe]):
         self,
         recipe: TdamRecipe | None = None,
         counts: Mapping[str, int] = COUNTS,
-        config: Lite0TDAMConfig = CONFIG,
+        arguments: Mapping[str, Any] = ARGUMENTS,
     ) -> None:
-        self.recipe, self.counts, self.config = recipe or TdamRecipe(), counts, config
+        self.recipe, self.counts, self.arguments = recipe or TdamRecipe(), counts, arguments
 
     def draw(self, pictures: Pictures, scenes: Scenes) -> Mapping[str, ViewSet[Collage]]:
         return draw_collages(pictures, self.counts)
 
     def build(self, family: str) -> Lite0TDAM:
-        return Lite0TDAM(**asdict(self.config))
+        return Lite0TDAM(**self.arguments)
 
     def rebuild(self, config: str) -> Lite0TDAM:
-        return Lite0TDAM(**asdict(Lite0TDAMConfig.from_json(config)))
+        return build_tdam(config)
 
     def data(self, bench: Bench[Collage]) -> Data:
-        """What training reads: collages, and single pictures both cropped and whole."""
+        """The training data: collages, and single pictures both cropped and whole."""
         name = self.prepared_on
         clean = bench.clean([[part.photo for part in view.parts] for view in bench.sets[name].views])
         alone = [bench.maps("train_singles"), bench.plain.maps[list(bench.pictures.pools["train"])]]

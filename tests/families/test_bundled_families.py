@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from recipes.clutter.measure import NATIVE
 from viz.errors import CheckpointError
 from viz.families.family import family_of
 from viz.models.backbone import lite0_state
-from viz.models.modules import load_lite0_family
+from viz.models.build import network_of
+from viz.models.catalogue import Catalogue
 from viz.models.networks.lite0_attended import Lite0Attended
 
 ROOT = Path(__file__).parents[1].parent
@@ -82,13 +84,13 @@ def test_the_card_adds_up(family: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_another_file_is_refused(family: str, tmp_path: Path) -> None:
-    source = ROOT / f"checkpoints/lite0-{family}.safetensors"
+    source, card = ROOT / f"checkpoints/lite0-{family}.safetensors", Catalogue().bundled[f"lite0-{family}"]
     changed = bytearray(source.read_bytes())
     changed[-1] ^= 1
     copy = tmp_path / source.name
     copy.write_bytes(changed)
-    with pytest.raises(CheckpointError, match="not the file that its card describes"):
-        load_lite0_family(copy, str(card_of(family)["sha256"]), family)
+    with pytest.raises(CheckpointError, match="not the file that the card of"):
+        network_of(card, tmp_path)
     other = "psa" if family != "psa" else "ema"
-    with pytest.raises(CheckpointError, match=f"its card says {other}"):
-        load_lite0_family(source, str(card_of(family)["sha256"]), other)
+    with pytest.raises(CheckpointError, match=f"its card is {other}"):
+        network_of(replace(card, family=other), source.parent)

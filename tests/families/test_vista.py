@@ -89,7 +89,7 @@ def test_draws_are_given_made_or_uniform() -> None:
     [
         ([torch.zeros(2, 6)] * 5, "too few"),
         ([torch.zeros(2, 6)] * 7, "7 draws .* 6 are used"),
-        ([torch.zeros(1, 6)] * 6, r"not \(2, 6\)"),
+        ([torch.zeros(1, 6)] * 6, r"must be \(2, 6\)"),
         ("random", "uniform"),
     ],
 )

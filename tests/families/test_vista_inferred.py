@@ -151,14 +151,14 @@ def test_structured_attention_is_the_sum_of_the_probed_outer_products() -> None:
     with capture(graph) as sink, torch.no_grad():
         results = graph(_features())
     found = {(r.path, r.label, r.step): r for r in sink.records(1)}
-    for info in graph.infos:
+    for path in (f"messages.{name}" for name in graph.messages):
         for step in (1, 2, 3):
-            v = [found[info.path, f"channel_vector_{t}", step].values for t in (1, 2)]
-            m = [found[info.path, f"spatial_map_{t}", step].values for t in (1, 2)]
+            v = [found[path, f"channel_vector_{t}", step].values for t in (1, 2)]
+            m = [found[path, f"spatial_map_{t}", step].values for t in (1, 2)]
             total = sum(np.multiply.outer(a, b) for a, b in zip(v, m, strict=True))
-            np.testing.assert_allclose(found[info.path, "structured", step].values, total, rtol=1e-5)
+            np.testing.assert_allclose(found[path, "structured", step].values, total, rtol=1e-5)
             assert all(abs(a.mean() - 1) < 1e-5 for a in v) and not np.allclose(m[0], m[1], atol=1e-3)
-            assert found[info.path, "kernel", step].values.shape == (9, 6, 5)
+            assert found[path, "kernel", step].values.shape == (9, 6, 5)
     for step, z in enumerate(results, 1):
         np.testing.assert_array_equal(found["", "hidden", step].values, z[1].numpy())
     for record in found.values():
@@ -167,7 +167,7 @@ def test_structured_attention_is_the_sum_of_the_probed_outer_products() -> None:
 
 def test_labels_and_facts_of_the_messages() -> None:
     graph = _graph(scales=("s8", "s16", "s32"), dilations=(1, 3))
-    assert [i.path for i in graph.infos] == [f"messages.{s}d{d}" for s in ("s8", "s16", "s32") for d in (1, 3)]
+    assert list(graph.messages) == [f"{s}d{d}" for s in ("s8", "s16", "s32") for d in (1, 3)]
     labels = (
         "kernel",
         "energy",
@@ -177,13 +177,11 @@ def test_labels_and_facts_of_the_messages() -> None:
         "channel_vector_2",
         "structured",
     )
-    wanted = {"hidden", *(f"{i.path}.{label}" for i in graph.infos for label in labels)}
+    wanted = {"hidden", *(f"messages.{name}.{label}" for name in graph.messages for label in labels)}
     assert set(probes_of(graph)) == wanted
     kinds = {p.label: p.tap.kind for p in probes_of(graph).values()}
     assert [kinds[x] for x in labels] == ["kernel", "joint", "spatial", "spatial", "channel", "channel", "joint"]
-    last = graph.infos[-1]
-    assert (last.emitter, last.own, last.scale, last.dilation, last.span, last.reach(32)) == (2, True, "s32", 3, 7, 96)
-    assert not graph.infos[0].own
+    assert [_message(graph, name).dilation for name in graph.messages] == [1, 3] * 3
     # The reach is the kernel's: a picture of one bright cell shows where the first message carries it.
     _same_outside_of_reach(3)
 
@@ -269,7 +267,7 @@ def test_no_gate_no_message() -> None:
 
 def test_chosen_emitters() -> None:
     graph = _graph(emitters=(2,), dilations=(2,))
-    assert [i.path for i in graph.infos] == ["messages.s3d2"] and not graph.project
+    assert list(graph.messages) == ["s3d2"] and not graph.project
     alone = InferredGraph((8,), width=4)
     assert alone([torch.randn(1, 8, 3, 3)])[-1].shape == (1, 8, 3, 3)
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from tests.checkpoint_files import random_network, refused
 from viz.errors import CheckpointError
-from viz.models.identify import identify
 from viz.models.networks.td_resnet import TDResNet, TDResNetConfig, released_config
+from viz.models.published import identify
 
 SIZES = {18: 256, 34: 256, 50: 256, 101: 235}
 

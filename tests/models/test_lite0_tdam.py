@@ -14,7 +14,8 @@ from torch import Tensor
 from viz.capture.probe import capture
 from viz.errors import CheckpointError
 from viz.models.backbone import load_lite0
-from viz.models.networks.lite0_tdam import BACKBONE_PREFIX, Lite0TDAM, Lite0TDAMConfig
+from viz.models.networks.lite0_attended import BACKBONE_PREFIX
+from viz.models.networks.lite0_tdam import Lite0TDAM, build_tdam
 
 ROOT = Path(__file__).resolve().parents[2]
 CARD = ROOT / "checkpoints" / "lite0-tdam.json"
@@ -49,7 +50,7 @@ def test_steps_argument_leaves_no_state(network: Lite0TDAM, picture: Tensor) -> 
         before = network(picture)
         assert len(network.forward_steps(picture, 1)) == 1
         assert torch.equal(network(picture), before)
-    with pytest.raises(ValueError, match="3 step"):
+    with pytest.raises(ValueError, match="1 to 3"):
         network.forward_steps(picture, 4)
 
 
@@ -85,7 +86,7 @@ def test_module_state_loads_strictly(network: Lite0TDAM) -> None:
     twin = Lite0TDAM(steps=3, width=16, sequence="channel->spatial")
     twin.load_module_state(state)
     assert all(torch.equal(v, state[k]) for k, v in twin.module_state().items())
-    with pytest.raises(CheckpointError, match="foreign"):
+    with pytest.raises(CheckpointError, match="unexpected key 'odd'"):
         twin.load_module_state({**state, "odd": torch.zeros(1)})
     with pytest.raises(CheckpointError, match="shape"):
         twin.load_module_state({**state, "bottom_mean": torch.zeros(3)})
@@ -97,10 +98,11 @@ def test_runs_under_autocast(network: Lite0TDAM, picture: Tensor) -> None:
 
 
 def test_config_survives_json() -> None:
-    config = Lite0TDAMConfig(3, 8, "channel", "features")
-    assert Lite0TDAMConfig.from_json(config.to_json()) == config
+    network = Lite0TDAM(3, 8, "channel", "features")
+    rebuilt = build_tdam(network.config_json())
+    assert rebuilt.arguments == network.arguments and len(network.arguments) == 4
     with pytest.raises(CheckpointError):
-        Lite0TDAMConfig.from_json("{")
+        build_tdam("{")
 
 
 def test_bundled_file_fits_its_card() -> None:
@@ -110,9 +112,9 @@ def test_bundled_file_fits_its_card() -> None:
     path = CARD.with_name(card["file"])
     assert hashlib.sha256(path.read_bytes()).hexdigest() == card["sha256"]
     with safe_open(path, framework="pt") as file:
-        config = Lite0TDAMConfig.from_json(file.metadata()["config"])
+        config = file.metadata()["config"]
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    assert card["arguments"] == json.loads(config.to_json())
+    assert card["arguments"] == json.loads(config)
     network = Lite0TDAM(**card["arguments"])
     network.backbone.load_state_dict(load_lite0().state_dict())
     network.load_module_state(state)

@@ -75,6 +75,6 @@ def test_torchs_own_loader_inside_a_table_runs_nothing(open_gate: None, tmp_path
 def test_the_container_check_refuses_it_as_well(tmp_path: Path) -> None:
     path = nested(tmp_path / "nested.pth")
     with path.open("rb") as file, pytest.raises(CheckpointError, match=r"torch\.storage\._load_from_bytes"):
-        declared(file, path.stat().st_size, path.name, 1 << 30)
+        declared(file, path.stat().st_size, 1 << 30)
     assert "could run code" in refused(path)
     assert not (tmp_path / "pwned").exists()

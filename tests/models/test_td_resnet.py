@@ -92,12 +92,13 @@ def test_records_explain_the_output_of_the_module() -> None:
     module = Searchlight(32, 64, "joint_concat").eval()
     bottom, top = torch.randn(2, 32, 7, 9), torch.randn(2, 64, 4, 5)
     with capture(module) as sink:
-        out, logits = module(bottom, top, step=3)
-    assert logits is not None and logits.shape == (2, 32, 1, 1)
+        out = module(bottom, top, step=3)
+    assert out.shape == bottom.shape
     for item in range(2):
         records = {r.label: r for r in sink.records(item)}
         assert all(r.step == 3 and r.path == "" and r.family == "tdam" for r in records.values())
         gate, place = records["channel_gate"].values, records["spatial_gate"].values
+        assert records["channel_logits"].values.shape == (32,)
         expected = bottom[item].numpy() * gate[:, None, None] * place[None]
         torch.testing.assert_close(torch.from_numpy(expected), out[item])
         assert place.shape == (7, 9) and gate.shape == (32,)

@@ -101,7 +101,7 @@ def test_scenes_that_cannot_be_read(tmp_path: Path, folder: Path) -> None:
         read_scenes(folder, "val")
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(PictureError, match=r"holds no index\.csv"):
+    with pytest.raises(PictureError, match=r"has no index\.csv"):
         read_scenes(empty, "test")
     (empty / "index.csv").write_text("image\na.png\n")
     with pytest.raises(PictureError, match="no column 'split'"):

@@ -90,7 +90,7 @@ def test_a_missing_folder_is_one_sentence(task_name: str, tmp_path: Path, capsys
     with pytest.raises(SystemExit) as stopped:
         main([task_name, "train", *places])
     assert stopped.value.code == 2
-    assert capsys.readouterr().err == f"{tmp_path.name} holds no index.csv.\n"
+    assert capsys.readouterr().err == f"{tmp_path.name} has no index.csv.\n"
 
 
 def test_nothing_of_the_package_imports_the_recipes() -> None:

@@ -313,7 +313,7 @@ def test_own_cards_are_checked(folder: Path, tmp_path: Path) -> None:
     refused("cannot build the network", network="nothing")
     refused("is not the file that the card", sha256="0" * 64)
     refused("does not fit the network", file="tiny-segmentation.safetensors")
-    refused("arguments that its network does not take", arguments={"seed": 1})
+    refused("invalid arguments for its network", arguments={"seed": 1})
     refused("does not exist", file="../../elsewhere.safetensors")
     (folder / "lite0.json").write_text(json.dumps(asdict(card_of("tiny-depth", file="a")) | {"name": "lite0"}))
     with pytest.raises(ModelError, match="name of a bundled model"):

@@ -1,4 +1,4 @@
-"""Probes: identity modules around the values worth seeing, and the sinks that copy them.
+"""Probes: identity modules around the values to show, and the sinks that copy them.
 
 A probe adds no parameter, no buffer and no state_dict key, so original checkpoints load strictly. It reports to the
 sink found in a `ContextVar`: nothing is registered on the model, nothing can be left behind, and two threads that run
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,10 +28,10 @@ class Probe(nn.Module):
 
     Args:
         family: family of the module that holds the probe.
-        axes: of the value after the batch, see `viz.core.record`.
+        axes: axes of the value after the batch, see `viz.core.record`.
         label: name of the value, the same word in every family.
-        facts: further fields of its `Tap`. The neutral value depends on the network around the module, often on
-            learned numbers: the network says so (`viz.models.networks.base.StepNetwork.neutrals`).
+        facts: further fields of its `Tap`, but for the neutral value: that depends on the network around the module,
+            often on learned numbers, and is given by `viz.models.networks.base.StepNetwork.neutrals`.
     """
 
     def __init__(self, family: str, axes: Axes, label: str, **facts: Any) -> None:
@@ -44,12 +44,11 @@ class Probe(nn.Module):
         return self.tap.label
 
     def forward(self, value: Tensor, step: int = 1) -> Tensor:
-        """Return `value` (batch first) unchanged, unless an edit is in force; tell the sink of this context."""
+        """Return `value` (batch first), unchanged unless an edit is active; report it to the sink of this context."""
         edits = _EDITS.get()
-        if edits is not None:
-            edit = edits.get(id(self))
-            if edit is not None:
-                value = edit(value, step)
+        edit = None if edits is None else edits.get(id(self))
+        if edit is not None:
+            value = edit(value, step)
         sink = _SINK.get()
         if sink is not None:
             sink.take(self, value, step)
@@ -57,22 +56,6 @@ class Probe(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.tap.kind} {self.label}"
-
-
-@runtime_checkable
-class SaysNeutral(Protocol):
-    """A network that says which values of its probes make it plain."""
-
-    def neutrals(self) -> Mapping[str, float | None]:
-        """Neutral values by full probe name, see `Tap`; probes that are left out keep their own."""
-        ...
-
-
-@runtime_checkable
-class HasStrength(Protocol):
-    """A module whose message is multiplied by a learned number."""
-
-    strength: Tensor
 
 
 @dataclass
@@ -87,7 +70,7 @@ class Sink:
     batches: list[tuple[Tap, int, Tensor]] = field(default_factory=list)
 
     def take(self, probe: Probe, value: Tensor, step: int) -> None:
-        """Copy a value (batch first) where its probe is one of these."""
+        """Copy a value (batch first) if its probe is to be captured."""
         tap = self.taps.get(id(probe))
         if tap is not None:
             self.batches.append((tap, step, value.detach().to("cpu", torch.float32, copy=True)))
@@ -112,7 +95,7 @@ def probes_of(network: nn.Module) -> dict[str, Probe]:
 
 
 def taps_of(network: nn.Module) -> dict[str, Tap]:
-    """The taps of all probes by their full name; learned numbers in them are those of this moment.
+    """The taps of all probes by their full name, with the current values of learned numbers.
 
     Raises:
         KeyError: the network gives a neutral value to a probe that it does not have.
@@ -121,12 +104,12 @@ def taps_of(network: nn.Module) -> dict[str, Tap]:
     found = {}
     for name, probe in probes_of(network).items():
         path = name.rpartition(".")[0]
-        module = modules[path]
-        strength = float(module.strength.detach()) if isinstance(module, HasStrength) else None
-        found[name] = replace(probe.tap, path=path, strength=strength)
-    if isinstance(network, SaysNeutral):
-        for name, neutral in network.neutrals().items():
-            found[name] = replace(found[name], neutral=neutral)
+        # Learned factor on the message of its module, where it has one.
+        strength = getattr(modules[path], "strength", None)
+        found[name] = replace(probe.tap, path=path, strength=None if strength is None else float(strength.detach()))
+    # Only a `StepNetwork` gives neutral values.
+    for name, neutral in getattr(network, "neutrals", dict)().items():
+        found[name] = replace(found[name], neutral=neutral)
     return found
 
 
@@ -142,14 +125,14 @@ def _select(network: nn.Module, patterns: Sequence[str]) -> dict[str, list[str]]
 
 @contextmanager
 def capture(network: nn.Module, patterns: Sequence[str] | None = None) -> Iterator[Sink]:
-    """Copy what the probes of `network` see while the block runs, in this thread or task only.
+    """Copy the values at the probes of `network` while the block runs, in this thread or task only.
 
     Args:
         network: the network whose forward is called inside the block.
-        patterns: full names, labels or globs; None takes whatever fires.
+        patterns: full names, labels or globs; None captures every probe that fires.
 
     Raises:
-        ProbeError: a pattern matches no probe, or a probe that was asked for did not fire.
+        ProbeError: a pattern matches no probe, or a requested probe did not fire.
     """
     known = probes_of(network)
     chosen = None if patterns is None else _select(network, patterns)
@@ -166,12 +149,12 @@ def capture(network: nn.Module, patterns: Sequence[str] | None = None) -> Iterat
         for pattern, found in chosen.items():
             silent = [n for n in found if n not in fired]
             if silent:
-                raise ProbeError(f"The probe {silent[0]!r} (asked for as {pattern!r}) did not fire in this pass.")
+                raise ProbeError(f"The probe {silent[0]!r} (requested as {pattern!r}) did not fire in this pass.")
 
 
 @contextmanager
 def muted() -> Iterator[None]:
-    """Let no probe report while the block runs (for passes that repeat a stage)."""
+    """Silence all probes while the block runs (for passes that repeat a stage)."""
     token = _SINK.set(None)
     try:
         yield
@@ -197,6 +180,6 @@ def edited(network: nn.Module, edits: Mapping[str, Edit]) -> Iterator[None]:
 
 
 def listening(probe: Probe) -> bool:
-    """Whether a capture or an edit of this thread or task waits for `probe`; if not, it need not be made."""
+    """Whether a capture or an edit of this thread or task needs the value at `probe`."""
     edits, sink = _EDITS.get(), _SINK.get()
     return (edits is not None and id(probe) in edits) or (sink is not None and id(probe) in sink.taps)

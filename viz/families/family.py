@@ -1,4 +1,4 @@
-"""All that is particular to a family, in one object. Each folder of `viz.families` has a ``family.py`` with its own."""
+"""A family of attention modules as one object. Each folder of `viz.families` has a ``family.py`` with its own."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from viz.core.map_spec import MapSpec
-from viz.core.record import Record
 from viz.core.stage import Stage
 from viz.core.trace import Trace
 
-# Families of the papers come first, in this order; further ones follow by name.
+# Families of the papers come first, in this order; the others follow by name.
 _FIRST = ("tdam", "psa", "ema", "vista", "paka")
 
 
@@ -31,18 +30,18 @@ class Family:
 
     Attributes:
         name: of its folder.
-        tell: the stages of a trace: what one stop of the page's slider means.
-        own: the family's own map over places, or None.
+        stages: the stages of a trace, the stops of the page's slider.
+        own: the family's own spatial map, or None.
         gates: labels of the values that act as its gates. optional_gates: those that only some layouts have.
         figure: maps of the default figure, between the picture and the class map; an empty list gives the class maps of
             every step and the deepest gates.
-        module_title: a module as a person reads it, where more is known than its path; else empty.
-        first_value: what a value is called that no earlier one can be compared with.
-        missing: what the page says where a map has no value at a step.
+        module_title: readable title of a module, where more is known than its path; else empty.
+        first_value: name of a value without an earlier one to compare with.
+        missing: text of the page where a map has no value at a step.
     """
 
     name: str
-    tell: Callable[[Trace], tuple[Stage, ...]]
+    stages: Callable[[Trace], tuple[Stage, ...]]
     own: MapSpec | None = None
     gates: tuple[str, ...] = ()
     optional_gates: tuple[str, ...] = ()
@@ -50,10 +49,6 @@ class Family:
     module_title: Callable[[Trace, str], str] = _no_title
     first_value: str = "one step"
     missing: str = "This map has no value at this step."
-
-    def stages(self, trace: Trace) -> tuple[Stage, ...]:
-        """The stages of a trace."""
-        return self.tell(trace)
 
 
 @cache
@@ -66,11 +61,5 @@ def families() -> dict[str, Family]:
 
 
 def family_of(name: str | None) -> Family:
-    """The family of that name; of a network without one, or of one that nobody knows, ``generic``."""
+    """The family of that name; ``generic`` for None and for unknown names."""
     return families().get(name or "generic", families()["generic"])
-
-
-def last_record(trace: Trace, label: str, path: str | None = None) -> Record | None:
-    """The last value of a label, of one module where a path is given."""
-    found = [r for r in trace.records if r.label == label and path in (None, r.path)]
-    return found[-1] if found else None

@@ -1,4 +1,4 @@
 """Cards, catalogue, checkpoints and networks."""
 
-# What the page and the commands take where nothing is chosen.
+# The default of the page and the commands.
 DEFAULT_MODEL = "lite0-tdam"

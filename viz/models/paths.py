@@ -1,4 +1,4 @@
-"""Where the files that ship with Searchlight lie: beside the package in a checkout, inside it in a wheel."""
+"""Folders of the bundled files: beside the package in a checkout, inside it in a wheel."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ def bundled(folder: str) -> Path:
     """The bundled ``checkpoints`` or ``assets`` folder.
 
     Raises:
-        ModelError: the installation lacks it.
+        ModelError: it is missing.
     """
     for candidate in (_PACKAGE / "_bundled" / folder, _PACKAGE.parent / folder):
         if candidate.is_dir():
             return candidate
-    raise ModelError(f"This installation lacks its {folder} folder; install Searchlight again.")
+    raise ModelError(f"The {folder} folder of this installation is missing; install Searchlight again.")

@@ -1,18 +1,18 @@
-"""Which of a file's tensors are the weights of the network that is looked for.
+"""Selection of the tensors in a file that are the weights of the wanted network.
 
 Checkpoints come in many wrappings: a dict around the state_dict (``state_dict``, ``model``, ``model_state_dict``, ...),
 a prefix on every key (``module.`` of DataParallel, ``_orig_mod.`` of torch.compile, ``model.`` of Lightning), averaged
 weights beside the trained ones, counters of a profiler. None of these is known here by name: every dict of the file
-that holds tensors is looked through, under every prefix with which the network's own landmarks stand in it, and what
-fits is taken. What is not taken is reported; where two different sets fit, the file is refused, but for averaged
-weights (EMA, SWA), which are left for the trained ones.
+that holds tensors is searched, under every prefix before the network's own landmarks, and the set that fits is used.
+Unused entries are reported. If two different sets fit, the file is refused, except that trained weights are preferred
+to averaged ones (EMA, SWA).
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,9 +26,9 @@ MAX_TEXT = 2_000
 MAX_DIMENSIONS = 6
 MAX_DEPTH = 5
 MAX_FITTED = 8
-# What torch.compile, FSDP and activation checkpointing put into the names of the modules that they wrap.
+# Added to the names of wrapped modules by torch.compile, FSDP and activation checkpointing.
 _WRAPPED = re.compile(r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-# Tensors that count and weigh nothing: thop's, and that of torch.optim.swa_utils.AveragedModel.
+# Counters, not weights: those of thop, and that of torch.optim.swa_utils.AveragedModel.
 _COUNTERS = re.compile(r"(.*\.)?(total_ops|total_params)|n_averaged")
 _AVERAGED = re.compile(r"(^|[._])(ema|swa|avg|averaged?|shadow)($|[._])", re.I)
 _ORDINARY = re.compile(r"(module\.)+")
@@ -36,11 +36,11 @@ _ORDINARY = re.compile(r"(module\.)+")
 
 @dataclass(frozen=True)
 class Wanted:
-    """The network that is looked for.
+    """The network to look for.
 
     Attributes:
         landmarks: keys that every such network has at its root.
-        check: raises `CheckpointError` where the shapes by key are not those of such a network.
+        check: raises `CheckpointError` if the shapes by key are not those of such a network.
     """
 
     landmarks: tuple[str, ...]
@@ -52,9 +52,9 @@ class Weights:
     """One set of weights in a file.
 
     Attributes:
-        path: keys of the dicts that lead to it. prefix: what its keys begin with.
-        keys: the file's key for each key of the network. entries: the tensors as declared, by the network's key.
-        unused: what stands beside them in the same dict. notes: what a user must know, in sentences.
+        path: keys of the dicts that lead to it. prefix: of its keys.
+        keys: the file's key for each key of the network. entries: the declared tensors by the network's key.
+        unused: other keys of the same dict. notes: sentences that a user must know.
     """
 
     path: tuple[str, ...]
@@ -71,7 +71,7 @@ class Weights:
 
     @property
     def place(self) -> str:
-        """Where they stand in the file, in words."""
+        """Their place in the file, in words."""
         names = [repr(part[:60]) for part in self.path]
         if self.prefix:
             names.append(f"the prefix {self.prefix[:60]!r}")
@@ -79,16 +79,16 @@ class Weights:
 
     @property
     def averaged(self) -> bool:
-        """Whether their place in the file calls them averaged (EMA, SWA, a teacher)."""
+        """Whether their place in the file names them averaged (EMA, SWA)."""
         return any(_AVERAGED.search(part) for part in (*self.path, self.prefix))
 
 
-def choose(content: Any, name: str, max_bytes: int, wanted: Wanted | None = None) -> Weights:
-    """The weights in what a file declares.
+def choose(content: Any, max_bytes: int, wanted: Wanted | None = None) -> Weights:
+    """The weights in the declared content of a file.
 
     Args:
-        content: the table, see `viz.models.table`. name: what to call the file in messages.
-        max_bytes: the most that the tensors may take in memory.
+        content: the table, see `viz.models.table`.
+        max_bytes: limit of the tensors' memory.
         wanted: None takes the largest set of tensors, whatever network it belongs to.
 
     Raises:
@@ -97,10 +97,10 @@ def choose(content: Any, name: str, max_bytes: int, wanted: Wanted | None = None
     tables = list(_tables(content))
     good = [(path, table) for path, table in tables if _bad_key(table) is None]
     if not good:
-        raise _no_table(content, name, [table for _, table in tables])
-    sets = [s for path, table in good for s in _sets(path, table, name, wanted)]
+        raise CheckpointError(_bad_key(tables[0][1]) if tables else _no_weights(content))
+    sets = [s for path, table in good for s in _sets(path, table, wanted)]
     sets.sort(key=lambda s: len(s.entries), reverse=True)
-    _check_shapes(sets[0], name, max_bytes)
+    _check_shapes(sets[0], max_bytes)
     fitting = _fitting(sets[:MAX_FITTED], wanted)
     if wanted is None:
         fitting = [s for s in fitting if len(s.entries) == len(fitting[0].entries)]
@@ -109,13 +109,13 @@ def choose(content: Any, name: str, max_bytes: int, wanted: Wanted | None = None
     if len(trained) > 1:
         places = " and under ".join(s.place for s in trained[:3])
         raise CheckpointError(
-            f"{name} holds {len(trained)} sets of weights that fit, under {places}; save the one that you mean alone."
+            f"holds {len(trained)} sets of weights that fit, under {places}; save only the one to use."
         )
-    return _told(trained[0], different)
+    return _with_notes(trained[0], different)
 
 
 def _tables(content: Any) -> Iterator[tuple[tuple[str, ...], Mapping[Any, Any]]]:
-    """Dicts that hold tensors by name, each once, with the keys that lead to them; outer ones first."""
+    """Dicts that hold tensors, each once, with the keys that lead to them; outer ones first."""
     seen: set[int] = set()
     level: list[tuple[tuple[str, ...], Any]] = [((), content)]
     for _ in range(MAX_DEPTH):
@@ -131,22 +131,22 @@ def _tables(content: Any) -> Iterator[tuple[tuple[str, ...], Mapping[Any, Any]]]
 
 
 def _bad_key(table: Mapping[Any, Any]) -> str | None:
-    """Why a dict that holds tensors is no table of weights, in words."""
+    """Why a dict that holds tensors is not a table of weights, in words."""
     if len(table) > MAX_TENSORS:
-        return f"holds {len(table)} entries, more than any network that is known here."
+        return f"holds {len(table)} entries, more than any known network."
     for key in table:
         if not isinstance(key, str) or not key or len(key) > MAX_TEXT:
             return f"has a weight whose name is {kind_of(key)}, not a short text."
     return None
 
 
-def _sets(path: tuple[str, ...], table: Mapping[str, Any], name: str, wanted: Wanted | None) -> Iterator[Weights]:
-    """The sets of weights of one dict: one for each prefix under which all landmarks stand, else the whole dict."""
+def _sets(path: tuple[str, ...], table: Mapping[str, Any], wanted: Wanted | None) -> Iterator[Weights]:
+    """The sets of weights of one dict: one per prefix that all landmarks have, else the whole dict."""
     short: dict[str, str] = {}
     for key in table:
         plain = _WRAPPED.sub("", key)
         if plain in short:
-            raise CheckpointError(f"{name} holds {short_text(plain)} twice: as {short_text(short[plain])} too.")
+            raise CheckpointError(f"holds the weight {short_text(plain)} twice: also as {short_text(short[plain])}.")
         short[plain] = key
     tensors = {k for k, original in short.items() if isinstance(table[original], Entry)}
     prefixes = [_common(tensors)]
@@ -157,48 +157,44 @@ def _sets(path: tuple[str, ...], table: Mapping[str, Any], name: str, wanted: Wa
         prefixes = sorted(roots, key=len, reverse=True)[:MAX_FITTED] or prefixes
     left = set(tensors)
     for prefix in prefixes:
-        mine = [k for k in short if k in left and k.startswith(prefix)]
-        left -= set(mine)
-        used = {k: k.removeprefix(prefix) for k in mine if not _COUNTERS.fullmatch(k.removeprefix(prefix))}
+        under = [k for k in short if k in left and k.startswith(prefix)]
+        left -= set(under)
+        used = {k: k.removeprefix(prefix) for k in under if not _COUNTERS.fullmatch(k.removeprefix(prefix))}
         keys = {new: short[k] for k, new in used.items()}
         unused = tuple(original for k, original in short.items() if k not in used)
         yield Weights(path, prefix, keys, {new: table[original] for new, original in keys.items()}, unused)
 
 
 def _common(tensors: set[str]) -> str:
-    """What DataParallel put before every key."""
+    """The prefix of DataParallel, if every key has it."""
     begins = {m[0] if (m := _ORDINARY.match(k)) else "" for k in tensors if not _COUNTERS.fullmatch(k)}
     return begins.pop() if len(begins) == 1 else ""
 
 
-def _check_shapes(weights: Weights, name: str, max_bytes: int) -> None:
-    """Refuse tensors that claim more than their memory, before any is made."""
+def _check_shapes(weights: Weights, max_bytes: int) -> None:
+    """Refuse tensors that claim more than their memory, before any is loaded."""
     for key, entry in weights.entries.items():
-        if entry.stored is not None and impossible(entry.shape, entry.stored.item, entry.stored.size):
-            raise impossible_shape(key, entry.shape, name)
+        if entry.stored is not None:
+            check_shape(key, entry.shape, entry.stored.item, entry.stored.size)
     # Many tensors may share one memory.
-    if sum(math.prod(e.shape) * (e.stored.item if e.stored else 0) for e in weights.entries.values()) > max_bytes:
-        raise unpacks(name, max_bytes)
+    check_total((math.prod(e.shape) * (e.stored.item if e.stored else 0) for e in weights.entries.values()), max_bytes)
 
 
-def impossible(shape: tuple[int, ...], item: int, stored: int) -> bool:
-    """Whether a tensor of `item` bytes a value is empty, has too many dimensions or claims more than its memory."""
-    return len(shape) > MAX_DIMENSIONS or not 0 < math.prod(shape) * item <= stored
+def check_shape(key: str, shape: tuple[int, ...], item: int, stored: int) -> None:
+    """Refuse a tensor of `item` bytes per value that is empty, has too many dimensions or exceeds its memory."""
+    if len(shape) > MAX_DIMENSIONS or not 0 < math.prod(shape) * item <= stored:
+        text = "x".join(str(n) for n in shape[: MAX_DIMENSIONS + 1])
+        raise CheckpointError(f"has the weight {short_text(key)} with the impossible shape {text}.")
 
 
-def impossible_shape(key: str, shape: tuple[int, ...], name: str) -> CheckpointError:
-    """The refusal of such a tensor."""
-    text = "x".join(str(n) for n in shape[: MAX_DIMENSIONS + 1])
-    return CheckpointError(f"{name}: the weight {short_text(key)} has the impossible shape {text}.")
-
-
-def unpacks(name: str, max_bytes: int) -> CheckpointError:
-    """The refusal of tensors that together are too large."""
-    return CheckpointError(f"{name} unpacks to more than {max_bytes / 1e6:.0f} MB; it is not to be trusted.")
+def check_total(sizes: Iterable[int], max_bytes: int) -> None:
+    """Refuse tensors that together are too large."""
+    if sum(sizes) > max_bytes:
+        raise CheckpointError(f"unpacks to more than {max_bytes / 1e6:.0f} MB; do not trust the file.")
 
 
 def _fitting(sets: list[Weights], wanted: Wanted | None) -> list[Weights]:
-    """The sets that fit; where none does, why the likeliest does not."""
+    """The sets that fit; if none does, raise why the most likely one does not."""
     if wanted is None:
         return sets
     fitting: list[Weights] = []
@@ -210,12 +206,12 @@ def _fitting(sets: list[Weights], wanted: Wanted | None) -> list[Weights]:
         except CheckpointError as error:
             problems.append((all(m in one.entries for m in wanted.landmarks), error))
     if not fitting:
-        raise max(problems, key=lambda p: p[0])[1]  # of several the first, which is the largest
+        raise max(problems, key=lambda p: p[0])[1]  # the first of several, which is the largest
     return fitting
 
 
-def _told(chosen: Weights, different: list[Weights]) -> Weights:
-    """The chosen set with what must be said of it."""
+def _with_notes(chosen: Weights, different: list[Weights]) -> Weights:
+    """The chosen set with its notes."""
     notes = []
     others = [s.place for s in different if s is not chosen]
     if others:
@@ -224,7 +220,7 @@ def _told(chosen: Weights, different: list[Weights]) -> Weights:
             f"those under {chosen.place} are used."
         )
     elif chosen.averaged:
-        notes.append(f"These are averaged weights: they stand under {chosen.place}.")
+        notes.append(f"These are averaged weights, found under {chosen.place}.")
     taken = {k for s in different if s.path == chosen.path for k in s.keys.values()}
     unused = [k for k in chosen.unused if k not in taken]
     if unused:
@@ -234,18 +230,16 @@ def _told(chosen: Weights, different: list[Weights]) -> Weights:
     return replace(chosen, notes=tuple(notes))
 
 
-def _no_table(content: Any, name: str, tables: list[Mapping[Any, Any]]) -> CheckpointError:
-    """Why there are no weights."""
-    if tables:
-        return CheckpointError(f"{name} {_bad_key(tables[0])}")
+def _no_weights(content: Any) -> str:
+    """Why there are no weights, in words."""
     inner = content
     for _ in range(MAX_DEPTH):
         if isinstance(inner, Mapping) and len(inner) == 1 and isinstance(only := next(iter(inner.values())), Mapping):
             inner = only
     if not isinstance(inner, Mapping):
-        return CheckpointError(f"{name} holds {kind_of(inner)} where a table of weights should be.")
+        return f"holds {kind_of(inner)} instead of a table of weights."
     found = [f"{kind_of(value)} under {short_text(str(key))}" for key, value in [*inner.items()][:3]]
-    return CheckpointError(f"{name} holds no weights" + (f", but {', '.join(found)}." if found else "."))
+    return "holds no weights" + (f", but {', '.join(found)}." if found else ".")
 
 
 def kind_of(value: Any) -> str:
@@ -256,5 +250,5 @@ def kind_of(value: Any) -> str:
 
 
 def short_text(key: str) -> str:
-    """A key fit for a sentence."""
+    """A key for a sentence, shortened."""
     return repr(key if len(key) <= 80 else key[:77] + "...")

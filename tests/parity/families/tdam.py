@@ -61,7 +61,7 @@ def _watching(network: nn.Module) -> Iterator[_Seen]:
                 return
             seen.add(path, "bottom", inputs[0].clone())
             seen.add(path, "top", inputs[1].clone())
-            seen.add(path, "out", output.bottom.clone())
+            seen.add(path, "out", output.clone())
 
         return hook
 
@@ -117,7 +117,7 @@ def _module(case: Case) -> dict[str, NDArray[Any]]:
     module = realize(case, lambda: Searchlight(**arguments))
     bottom, top = (case.required(name, f"{name}_x", name.removesuffix("_x")) for name in names[:2])
     with _watching(module) as seen:
-        out = module(bottom, top).bottom
+        out = module(bottom, top)
     made = {"out": out.numpy()}
     for name in case.expected:
         match = re.fullmatch(rf"(?P<what>[a-z_]+?){_SUFFIX}", name)

@@ -4,13 +4,15 @@ Paper: Ouyang, He, Zhang, Luo, Guo, Zhan, Huang, "Efficient Multi-Scale Attentio
 ICASSP 2023 (arXiv 2305.13563). Numbers and key names follow YOLOonMe/EMA-attention-module@afc37ec (the original calls
 the number of groups ``factor``). Not to be confused with the exponential moving average of weights.
 
-Points where that code surprises: the final gate is applied to the input itself, not to the normalised branch; the
-channel softmax of the 1x1 branch cannot depend on the picture, as the mean of an instance norm's result over the
-positions is the norm's bias. It is therefore computed here from the bias, softmax(gn.bias), which is the original's
-value without its rounding (they agree to 2e-8) and the same number for every picture and group.
+Surprising points of that code: the final gate is applied to the input itself, not to the normalised branch; the channel
+softmax of the 1x1 branch cannot depend on the picture, because the mean of an instance norm's result over the positions
+is the norm's bias. It is therefore computed here from the bias, softmax(gn.bias), which is the original's value without
+its rounding (they agree to 2e-8) and the same for every picture and group.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -18,23 +20,21 @@ from torch import Tensor, nn
 from viz.capture.probe import Probe
 from viz.core.record import CHANNEL_MAPS, GROUP_MAPS, VECTOR
 
-FAMILY = "ema"
-
 
 class EMA(nn.Module):
     """Efficient multi-scale attention.
 
-    The C channels form `groups` runs of c = C // groups consecutive channels; every group is treated alike, with the
-    same weights (10 c^2 + 4 c parameters). For one group X (c, h, w):
+    The C channels form `groups` runs of c = C // groups consecutive channels, which share their weights
+    (10 c^2 + 4 c parameters). For one group X (c, h, w):
 
     - row and column gates: sigmoid of a shared 1x1 convolution of X's means over the width and over the height
-    - x1 = group norm(X * row gate * column gate), one group a channel; x2 = 3x3 convolution of X
+    - x1 = group norm(X * row gate * column gate), one group per channel; x2 = 3x3 convolution of X
     - cross_map_1 = softmax(gn.bias) . x2; cross_map_2 = softmax(mean of x2) . x1
     - output = X * sigmoid(cross_map_1 + cross_map_2)
 
     Args:
         channels: C.
-        groups: how many groups, the original's ``factor``; must divide `channels`.
+        groups: number of groups, the original's ``factor``; must divide `channels`.
 
     Raises:
         ValueError: `groups` does not divide `channels`.
@@ -55,40 +55,35 @@ class EMA(nn.Module):
         self.conv1x1 = nn.Conv2d(c, c, kernel_size=1)
         self.conv3x3 = nn.Conv2d(c, c, kernel_size=3, padding=1)
 
-        gate, share = (0.0, 1.0), (0.0, 1.0)
-        self.probe_row_gate = Probe(FAMILY, CHANNEL_MAPS, "row_gate", bounds=gate, unit="gate of a channel's row")
-        self.probe_column_gate = Probe(
-            FAMILY, CHANNEL_MAPS, "column_gate", bounds=gate, unit="gate of a channel's column"
-        )
-        self.probe_channel_softmax_1x1 = Probe(
-            FAMILY,
-            VECTOR,
-            "channel_softmax_1x1",
-            bounds=share,
-            unit="learned constant, the same for every picture",
-            varies_with_picture=False,
-        )
-        self.probe_channel_softmax_3x3 = Probe(
-            FAMILY, VECTOR, "channel_softmax_3x3", bounds=share, unit="softmax, sums to 1 in each group"
-        )
-        self.probe_cross_map_1 = Probe(FAMILY, GROUP_MAPS, "cross_map_1", unit="logit, 3x3 branch's part")
-        self.probe_cross_map_2 = Probe(FAMILY, GROUP_MAPS, "cross_map_2", unit="logit, 1x1 branch's part")
-        self.probe_group_logits = Probe(
-            FAMILY, GROUP_MAPS, "group_logits", unit="logit before the sigmoid", before_sigmoid=True
-        )
-        self.probe_group_gate = Probe(FAMILY, GROUP_MAPS, "group_gate", bounds=gate, unit="gate of a group")
+        probe, unit_range = partial(Probe, "ema"), (0.0, 1.0)
+        gate, softmax = partial(probe, bounds=unit_range), partial(probe, VECTOR, bounds=unit_range)
+        self.probe_row_gate = gate(CHANNEL_MAPS, "row_gate", unit="gate of a channel's row")
+        self.probe_column_gate = gate(CHANNEL_MAPS, "column_gate", unit="gate of a channel's column")
+        unit = "learned constant, the same for every picture"
+        self.probe_channel_softmax_1x1 = softmax("channel_softmax_1x1", unit=unit, varies_with_picture=False)
+        unit = "softmax, sums to 1 in each group"
+        self.probe_channel_softmax_3x3 = softmax("channel_softmax_3x3", unit=unit)
+        self.probe_cross_map_1 = probe(GROUP_MAPS, "cross_map_1", unit="logit, 3x3 branch's part")
+        self.probe_cross_map_2 = probe(GROUP_MAPS, "cross_map_2", unit="logit, 1x1 branch's part")
+        unit = "logit before the sigmoid"
+        self.probe_group_logits = probe(GROUP_MAPS, "group_logits", unit=unit, before_sigmoid=True)
+        self.probe_group_gate = gate(GROUP_MAPS, "group_gate", unit="gate of a group")
 
     def extra_repr(self) -> str:
         return f"{self.channels}, groups={self.groups}"
 
     def forward(self, x: Tensor, step: int = 1) -> Tensor:
-        """Return (N, C, h, w) from x (N, C, h, w); records carry `step`.
+        """Return (N, C, h, w) from x (N, C, h, w); `step` is that of the records.
 
         Raises:
             ValueError: x has another number of channels, or so few values that the group norm has nothing to average
                 (one group, one picture, one position).
         """
-        self._check(x)
+        if x.ndim != 4 or x.shape[1] != self.channels:
+            raise ValueError(f"EMA expects (N, {self.channels}, h, w), not {tuple(x.shape)}")
+        # The group norm's own rule, which also holds in evaluation mode.
+        if x.shape[0] * self.groups * x.shape[2] * x.shape[3] == 1:
+            raise ValueError("EMA with one group cannot normalise one picture of a single position: use a larger input")
         n, size = len(x), x.shape[2:]
         parts = x.reshape(n, self.groups, -1, *size)
         batched = parts.flatten(0, 1)
@@ -114,17 +109,10 @@ class EMA(nn.Module):
         return rows.reshape(-1, batched.shape[1], height, 1), columns.reshape(-1, batched.shape[1], 1, width)
 
     def _channel_softmaxes(self, x2: Tensor, pictures: int, step: int) -> tuple[Tensor, Tensor]:
-        """Of the 1x1 and the 3x3 branch, each (N * groups, 1, c), from x2 (N * groups, c, h * w)."""
+        """Channel weights of the 1x1 and the 3x3 branch, each (N * groups, 1, c), from x2 (N * groups, c, h * w)."""
         c = x2.shape[1]
         constant = torch.softmax(self.gn.bias, dim=0).to(x2.dtype).expand(pictures, c)
         constant = self.probe_channel_softmax_1x1(constant, step).repeat_interleave(self.groups, dim=0)
         share = torch.softmax(x2.mean(dim=2), dim=1).reshape(pictures, self.channels)
         share = self.probe_channel_softmax_3x3(share, step).reshape(-1, c)
         return constant[:, None], share[:, None]
-
-    def _check(self, x: Tensor) -> None:
-        if x.ndim != 4 or x.shape[1] != self.channels:
-            raise ValueError(f"EMA expects (N, {self.channels}, h, w), not {tuple(x.shape)}")
-        # The group norm's own rule, which also holds in evaluation mode.
-        if x.shape[0] * self.groups * x.shape[2] * x.shape[3] == 1:
-            raise ValueError("EMA with one group cannot normalise one picture of a single position: use a larger input")

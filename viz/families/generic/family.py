@@ -1,18 +1,16 @@
-"""Networks without an attention module of ours: one stop for each computation step."""
+"""Networks without attention modules of ours: one stage for the one pass."""
 
 from __future__ import annotations
 
 from viz.core.stage import Stage
 from viz.core.trace import Trace
 from viz.families.family import Family
-from viz.families.stages import prediction
 
 
 def stages(trace: Trace) -> tuple[Stage, ...]:
-    """A network without attention of ours: one stop."""
+    """One stage for the one pass."""
     what = "One pass" if trace.records else "One pass, no attention module"
-    caption = f"{what}: {prediction(trace, 1)}."
-    return (Stage(1, "step 1", caption, trace.records),)
+    return (Stage(1, "step 1", f"{what}. Prediction: {trace.output.says(1)}.", trace.records),)
 
 
 FAMILY = Family("generic", stages)

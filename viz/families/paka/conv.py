@@ -4,14 +4,15 @@
 
 with channel logits C (N, C, h, w), tap logits D (N, k*k, h, w), taps row-major and zero padding of d (k // 2).
 
-The published forms write the patches and A out in full, k*k times the input each. Here both exist for a few pixels at
-a time only, in a scratch buffer that fits the cache, and the backward pass makes them again instead of keeping them.
-What remains costs little beside the matrix product itself. The backward pass is not differentiable itself.
+The published forms hold the patches and A in full, k*k times the input each. Here both exist only for a few pixels at a
+time, in a scratch buffer that fits the cache, and the backward pass computes them again instead of keeping them. The
+overhead is small compared with the matrix product itself. The backward pass is not differentiable.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,14 +38,13 @@ def adaptive_conv2d(
     """Convolve `x` (N, C, H, W) with per-pixel kernels; the result is (N, O, h, w) with h = ceil(H / stride).
 
     Args:
-        x: input.
         weight: (O, C, k*k, 1, 1) or (O, C, k*k); (C, 1, k*k, ...) convolves each channel on its own (depthwise).
         channel_logits: C, (N, C, h, w).
         tap_logits: D, (N, k*k, h, w), taps row-major.
         bias: (O,), if any.
         stride: step between output pixels.
         dilation: distance between taps.
-        gain: (N, k*k, h, w), a further factor on A, if any. This path is plain and slower.
+        gain: (N, k*k, h, w), a further factor on A, if any. This path is slower.
 
     Half precision is computed in float32 and returned in the precision of `x`.
 
@@ -55,11 +55,11 @@ def adaptive_conv2d(
     grid.check(channel_logits=channel_logits, tap_logits=tap_logits, gain=gain)
     dtype = _precision(x)
     with torch.autocast(x.device.type, enabled=False):
-        values = _Values(*(t.to(dtype) for t in (x, weight.flatten(2), channel_logits, tap_logits)))
+        operands = [t.to(dtype) for t in (x, weight.flatten(2), channel_logits, tap_logits)]
         if gain is None:
-            out: Tensor = _AdaptiveConv.apply(*values, grid)  # type: ignore[no-untyped-call]
+            out: Tensor = _AdaptiveConv.apply(*operands, grid)  # type: ignore[no-untyped-call]
         else:
-            out = _with_gain(values, gain.to(dtype), grid)
+            out = _with_gain(operands, gain.to(dtype), grid)
         if bias is not None:
             out = out + bias.to(dtype)[:, None, None]
     return out.to(x.dtype)
@@ -68,7 +68,7 @@ def adaptive_conv2d(
 def kernel_attention(channel_logits: Tensor, tap_logits: Tensor) -> Tensor:
     """Mean of A over the channels: (N, k*k, h, w), within 0..2, from logits (N, C, h, w) and (N, k*k, h, w).
 
-    At least float32. A is never written out in full.
+    At least float32. A is never held in full.
     """
     dtype = _precision(channel_logits)
     channel, tap = channel_logits.to(dtype).contiguous(), tap_logits.to(dtype).contiguous()
@@ -78,16 +78,17 @@ def kernel_attention(channel_logits: Tensor, tap_logits: Tensor) -> Tensor:
     (n, c, h, w), kernel = channel.shape, round(tap.shape[1] ** 0.5)
     grid = Grid(n, c, kernel, 1, 1, h, w, h, w, depthwise=False)
     grid.check(channel_logits=channel, tap_logits=tap)
-    gates, scratch, out = _HalfAttention(channel, tap), channel.new_empty(0), torch.empty_like(tap)
-    for part in grid.parts(SCRATCH):
-        half, scratch = _buffer(scratch, part, c, grid)
-        gates.write(part, half)
+    parts, out = grid.parts(SCRATCH), torch.empty_like(tap)
+    scratch = grid.scratch(channel, parts)
+    for part in parts:
+        half = grid.columns(scratch, part)
+        _half_attention(channel, tap, part, half)
         part.of(out).copy_(half.sum(dim=1))
     return out.mul_(2 / c)
 
 
 def attention(channel_logits: Tensor, tap_logits: Tensor) -> Tensor:
-    """A in full: (N, C, k*k, h, w), within 0..2. For looking at; the convolution never makes it."""
+    """A in full: (N, C, k*k, h, w), within 0..2. For inspection; the convolution never computes it."""
     return _attention(channel_logits[:, :, None] + tap_logits[:, None])
 
 
@@ -100,26 +101,11 @@ def _precision(x: Tensor) -> torch.dtype:
     return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
-class _Values(NamedTuple):
-    """Operands in one precision: x (N, C, H, W), weight (O, C, k*k) or (C, 1, k*k), logits."""
-
-    x: Tensor
-    weight: Tensor
-    channel: Tensor
-    tap: Tensor
-
-
-class _HalfAttention:
-    """Writes A / 2 = sigmoid(2 D + 2 C) for some pixels: cheaper than the tanh, and precise near 0."""
-
-    def __init__(self, channel_logits: Tensor, tap_logits: Tensor) -> None:
-        self.channel, self.doubled_tap = channel_logits.contiguous(), 2 * tap_logits.contiguous()
-
-    def write(self, part: Part, out: Tensor) -> None:
-        """Into `out` (n, C, k*k, pixels)."""
-        tap, channel = part.of(self.doubled_tap)[:, None], part.of(self.channel)[:, :, None]
-        torch.add(tap, channel, alpha=2, out=out)
-        out.sigmoid_()
+def _half_attention(channel_logits: Tensor, tap_logits: Tensor, part: Part, out: Tensor) -> None:
+    """Write A / 2 = sigmoid(2 D + 2 C) into `out` (n, C, k*k, pixels): cheaper than the tanh, and precise near 0."""
+    tap, channel = 2 * part.of(tap_logits)[:, None], part.of(channel_logits)[:, :, None]
+    torch.add(tap, channel, alpha=2, out=out)
+    out.sigmoid_()
 
 
 class _AdaptiveConv(torch.autograd.Function):
@@ -130,15 +116,13 @@ class _AdaptiveConv(torch.autograd.Function):
         x, weight, channel, tap, grid = operands
         ctx.save_for_backward(x, weight, channel, tap)
         ctx.grid = grid
-        samples, channels = x.shape[:2]
-        out = x.new_empty(samples, weight.shape[0], grid.out_height, grid.out_width)
-        padded, gates = grid.padded(x, 2), _HalfAttention(channel, tap)
-        scratch = x.new_empty(0)
-        for part in grid.parts(SCRATCH):
-            columns, scratch = _buffer(scratch, part, channels, grid)
-            seen, spread = grid.patches(padded, part), _spread(columns, part, grid)
-            gates.write(part, columns)
-            spread.mul_(seen)
+        out = x.new_empty(grid.samples, weight.shape[0], grid.out_height, grid.out_width)
+        padded, parts = grid.padded(x, 2), grid.parts(SCRATCH)
+        scratch = grid.scratch(x, parts)
+        for part in parts:
+            columns = grid.columns(scratch, part)
+            _half_attention(channel, tap, part, columns)
+            grid.spread(columns).mul_(grid.patches(padded, part))
             _contract(weight, columns, part.of(out), grid)
         return out
 
@@ -148,56 +132,38 @@ class _AdaptiveConv(torch.autograd.Function):
         x, weight, channel, tap = ctx.saved_tensors
         grid: Grid = ctx.grid
         need_x, need_weight, need_channel, need_tap = ctx.needs_input_grad[:4]
-        channels = x.shape[1]
         grad_out, weight = grad_out.contiguous(), weight.contiguous()
-        padded, gates = grid.padded(x, 2), _HalfAttention(channel, tap)
+        padded, parts = grid.padded(x, 2), grid.parts(SCRATCH)
         grad_padded = torch.zeros_like(padded) if need_x else None
         grad_weight = torch.zeros_like(weight) if need_weight else None
         grad_channel = torch.empty_like(channel, memory_format=torch.contiguous_format) if need_channel else None
         grad_tap = torch.empty_like(tap, memory_format=torch.contiguous_format) if need_tap else None
-        scratch = [x.new_empty(0) for _ in range(3)]
-        for part in grid.parts(SCRATCH):
-            (half, scratch[0]), (pull, scratch[1]), (columns, scratch[2]) = (
-                _buffer(s, part, channels, grid) for s in scratch
-            )
-            seen, grad = grid.patches(padded, part), part.of(grad_out)
-            gates.write(part, half)
-            torch.mul(seen, _spread(half, part, grid), out=_spread(columns, part, grid))
+        scratch = [grid.scratch(x, parts) for _ in range(3)]
+        for part in parts:
+            half, pull, columns = (grid.columns(buffer, part) for buffer in scratch)
+            grad = part.of(grad_out)
+            _half_attention(channel, tap, part, half)
+            torch.mul(grid.patches(padded, part), grid.spread(half), out=grid.spread(columns))
             if grad_weight is not None:
                 _add_weight_gradient(grad_weight, grad, columns, grid)
             _expand(weight, grad, pull, grid)
-            if grad_padded is not None or need_channel or need_tap:
-                # pull is the gradient of the columns; times x it is that of A, whose slope is 4 half (1 - half).
-                if need_channel or need_tap:
-                    columns.mul_(pull)
-                    columns.addcmul_(columns, half, value=-1)
-                    if grad_channel is not None:
-                        part.of(grad_channel).copy_(columns.sum(dim=2))
-                    if grad_tap is not None:
-                        part.of(grad_tap).copy_(columns.sum(dim=1))
-                if grad_padded is not None:
-                    pull.mul_(half)
-                    _scatter(grid.patches(grad_padded, part), _spread(pull, part, grid))
+            # pull is the gradient of the columns; times x it is that of A, whose slope is 4 half (1 - half).
+            if grad_channel is not None or grad_tap is not None:
+                columns.mul_(pull)
+                columns.addcmul_(columns, half, value=-1)
+                if grad_channel is not None:
+                    part.of(grad_channel).copy_(columns.sum(dim=2))
+                if grad_tap is not None:
+                    part.of(grad_tap).copy_(columns.sum(dim=1))
+            if grad_padded is not None:
+                pull.mul_(half)
+                _scatter(grid.patches(grad_padded, part), grid.spread(pull))
         p = grid.pad
         grad_x = None if grad_padded is None else grad_padded[:, :, p : p + grid.height, p : p + grid.width].mul(2)
         for g in (grad_channel, grad_tap):
             if g is not None:
                 g.mul_(2)
         return grad_x, grad_weight, grad_channel, grad_tap, None
-
-
-def _buffer(scratch: Tensor, part: Part, channels: int, grid: Grid) -> tuple[Tensor, Tensor]:
-    """The scratch values as (n, C, k*k, pixels), and the scratch, made at first use (the first part is the largest)."""
-    shape = (part.samples, channels, grid.taps, part.rows * grid.out_width)
-    size = shape[0] * shape[1] * shape[2] * shape[3]
-    if scratch.numel() < size:
-        scratch = scratch.new_empty(size)
-    return scratch[:size].view(shape), scratch
-
-
-def _spread(columns: Tensor, part: Part, grid: Grid) -> Tensor:
-    n, c = columns.shape[:2]
-    return columns.view(n, c, grid.kernel, grid.kernel, part.rows, grid.out_width)
 
 
 def _contract(weight: Tensor, columns: Tensor, out: Tensor, grid: Grid) -> None:
@@ -239,9 +205,9 @@ def _scatter(target: Tensor, values: Tensor) -> None:
             target[:, :, i, j].add_(values[:, :, i, j])
 
 
-def _with_gain(values: _Values, gain: Tensor, grid: Grid) -> Tensor:
+def _with_gain(operands: Sequence[Tensor], gain: Tensor, grid: Grid) -> Tensor:
     """The same sum with a further factor, in ordinary differentiable steps, one tap at a time."""
-    x, weight, channel, tap = values
+    x, weight, channel, tap = operands
     p, s, d = grid.pad, grid.stride, grid.dilation
     padded = torch.nn.functional.pad(x, (p, p, p, p))
     total = x.new_zeros(())

@@ -1,8 +1,9 @@
-"""Where the taps of a dilated, strided convolution lie, and how its work is cut into pieces that fit the cache."""
+"""The geometry of a dilated, strided convolution, and its division into parts that fit the cache."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,10 +34,10 @@ class Grid:
         return self.kernel**2
 
     def check(self, **given: Tensor | None) -> None:
-        """Refuse logits whose shapes do not fit.
+        """Check the shapes of logits.
 
         Raises:
-            ValueError: the name of the value, the shape it must have and the shape it has.
+            ValueError: a shape that does not fit.
         """
         for name, value in given.items():
             count = self.channels if name == "channel_logits" else self.taps
@@ -61,14 +62,30 @@ class Grid:
             padded.storage_offset() + part.first * sn + part.top * s * sh,
         )
 
-    def parts(self, budget: int) -> Iterator[Part]:
-        """Cut the work into whole samples, or rows of one sample, that stay within `budget` values."""
+    def parts(self, budget: int) -> list[Part]:
+        """Divide the work into whole samples, or rows of one sample, of at most `budget` values."""
         row = self.channels * self.taps * self.out_width
         whole = max(1, budget // (row * self.out_height))
         rows = self.out_height if whole > 1 else min(self.out_height, max(1, budget // row))
-        for n in range(0, self.samples, whole):
-            for top in range(0, self.out_height, rows):
-                yield Part(n, min(whole, self.samples - n), top, min(rows, self.out_height - top))
+        return [
+            Part(n, min(whole, self.samples - n), top, min(rows, self.out_height - top))
+            for n in range(0, self.samples, whole)
+            for top in range(0, self.out_height, rows)
+        ]
+
+    def scratch(self, like: Tensor, parts: Sequence[Part]) -> Tensor:
+        """A buffer for the columns of any of these parts."""
+        largest = max((part.samples * part.rows for part in parts), default=0)
+        return like.new_empty(largest * self.channels * self.taps * self.out_width)
+
+    def columns(self, scratch: Tensor, part: Part) -> Tensor:
+        """The start of a buffer as the columns (n, C, k*k, pixels) of a part."""
+        shape = (part.samples, self.channels, self.taps, part.rows * self.out_width)
+        return scratch[: math.prod(shape)].view(shape)
+
+    def spread(self, columns: Tensor) -> Tensor:
+        """Columns (n, C, k*k, pixels) as the view (n, C, k, k, rows, w)."""
+        return columns.view(*columns.shape[:2], self.kernel, self.kernel, -1, self.out_width)
 
 
 @dataclass(frozen=True)
@@ -81,7 +98,7 @@ class Part:
     rows: int
 
     def of(self, values: Tensor) -> Tensor:
-        """The part of a contiguous (N, channels, h, w) as a view (n, channels, pixels)."""
+        """The part of (N, channels, h, w) as (n, channels, pixels): a view of contiguous values."""
         return values[self.first : self.first + self.samples, :, self.top : self.top + self.rows].flatten(2)
 
 
@@ -104,6 +121,6 @@ def grid_of(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Grid:
         raise ValueError(f"weight must have an odd square number of taps, not {taps}")
     depthwise = weight.shape[1] == 1 and c > 1
     if weight.shape[1] not in (1, c) or (depthwise and weight.shape[0] != c):
-        raise ValueError(f"a weight {tuple(weight.shape)} does not fit {c} channels")
+        raise ValueError(f"weight {tuple(weight.shape)} does not fit {c} channels")
     rows, columns = (-(-size // stride) for size in (height, width))
     return Grid(n, c, kernel, stride, dilation, height, width, rows, columns, depthwise)

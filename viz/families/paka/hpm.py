@@ -1,15 +1,16 @@
 """HPM: a hierarchical PAKA module, a cascade of dilated pixel adaptive convolutions whose results are mixed.
 
 The paper of PAKA (Sagong, Yeo, Jung, Ko, arXiv 2107.13144) names an aggregation module HPM; neither its code nor its
-description was available to us. What stands here is OUR OWN DESIGN, not the paper's: dilations, width, mixing and
+description was available to us. This module is OUR OWN DESIGN, not the paper's: dilations, width, mixing and
 initialisation are ours. It shares with the paper the PAKA convolution and the idea of stacking it.
 
-Below the module: what can be drawn from kernel attentions, for one PAKA convolution or a stack of them.
+Below the module: the effective receptive field of one PAKA convolution or of a stack of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -24,18 +25,18 @@ class HPM(nn.Module):
 
     Each level is a `PAKA2d` of the derived form (its tap logits see the dilation) whose last convolutions start at zero
     and whose weight starts as the identity (1 at the centre tap): A = 1 everywhere, and every result equals x exactly.
-    With the weights as they start, the centre tap acts as a spatial and channel-wise gate in (0, 2); what the
-    off-centre taps learn carries values over from neighbours at the distance of the dilation.
+    With the initial weights, the centre tap acts as a spatial and channel-wise gate in (0, 2); trained off-centre taps
+    add values of neighbours at the distance of the dilation.
 
     Args:
         channels: C.
         dilations: one level each.
         reduction: of the logit branches, see `PAKA2d`.
-        depthwise: one kernel a channel (few weights); otherwise each level mixes channels too.
+        depthwise: one kernel per channel (few weights); otherwise each level also mixes channels.
         kernel_size: k, odd.
 
     Raises:
-        ValueError: no level, or sizes that `PAKA2d` refuses.
+        ValueError: no level, or invalid sizes, see `PAKA2d`.
 
     The levels are ``levels.0``, ``levels.1``, ... with attributes ``dilation`` and ``kernel_size``; their probes
     (``channel_logits``, ``tap_logits``, ``kernel_attention``) fire with step = level, counted from 1.
@@ -55,26 +56,15 @@ class HPM(nn.Module):
         self.channels = channels
         self.dilations = tuple(dilations)
         self.depthwise = depthwise
-        self.kernel_size = kernel_size
-        self.levels = nn.ModuleList(
-            PAKA2d(
-                channels,
-                channels,
-                kernel_size,
-                form="derived",
-                dilation=dilation,
-                reduction=reduction,
-                groups=channels if depthwise else 1,
-                zero_init=True,
-            )
-            for dilation in self.dilations
-        )
+        level_of = partial(PAKA2d, channels, channels, kernel_size, form="derived", reduction=reduction, zero_init=True)
+        groups = channels if depthwise else 1
+        self.levels = nn.ModuleList(level_of(dilation=dilation, groups=groups) for dilation in self.dilations)
         for level in self.levels:
-            _set_identity(level.weight)  # type: ignore[arg-type]
+            nn.init.dirac_(level.weight, groups)  # type: ignore[arg-type]
         self.mix = nn.Parameter(torch.zeros(len(self.dilations)))
 
     def shares(self, level: int) -> Tensor:
-        """Shares (level,) of z_1 .. z_level in the result after `level` (from 1): positive, their sum is 1."""
+        """Shares (level,) of z_1 .. z_level in the result after `level` (from 1): positive, with sum 1."""
         return torch.softmax(self.mix[:level], dim=0)
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -96,19 +86,8 @@ class HPM(nn.Module):
         return f"{self.channels}, dilations={self.dilations}, depthwise={self.depthwise}"
 
 
-@torch.no_grad()
-def _set_identity(weight: Tensor) -> None:
-    """Weight (O, C, k*k, 1, 1), or (C, 1, k*k, 1, 1), that returns its input."""
-    weight.zero_()
-    centre = weight.shape[2] // 2
-    if weight.shape[1] == 1:
-        weight[:, 0, centre] = 1
-    else:
-        weight[:, :, centre, 0, 0].fill_diagonal_(1)
-
-
 def tap_strength(level: AdaptiveConv2d) -> NDArray[np.float32]:
-    """Mean absolute weight of each tap, (k*k,): what a kernel attention of 1 leaves of the neighbours."""
+    """Mean absolute weight of each tap, (k*k,): the effect of a tap at a kernel attention of 1."""
     values = level.kernel().detach().abs().mean(dim=(0, 1)).flatten()
     return values.to("cpu", torch.float32).numpy()
 
@@ -119,22 +98,22 @@ def receptive_gain(
     pixel: tuple[int, int],
     strengths: Sequence[NDArray[np.float32]] | None = None,
 ) -> NDArray[np.float32]:
-    """How far one output pixel of stacked levels reaches, and how strongly: its taps followed back to the input.
+    """Effective receptive field of one output pixel of stacked levels: its taps traced back to the input.
 
-    The gain of an input pixel is the sum, over all ways through the taps, of the products of the kernel attentions met.
-    With every attention 1 it counts the ways; ways that leave the map end in the zero padding and do not count.
+    The gain of an input pixel is the sum, over all paths through the taps, of the products of the kernel attentions
+    along the path. With every attention 1 it counts the paths; paths that leave the map into the padding do not count.
 
     Args:
         kernel_attentions: for each level in order of computation (k*k, h, w), all of one size (stride 1).
         dilations: of each level.
         pixel: (row, column) of the output.
-        strengths: for each level (k*k,), a factor for each tap, e.g. `tap_strength`; without it all taps count alike.
+        strengths: for each level (k*k,), a factor per tap, e.g. `tap_strength`; None weights all taps equally.
 
     Returns:
         (h, w) gains.
 
     Raises:
-        ValueError: lists of different length, maps of different size, or a pixel outside.
+        ValueError: lists of different length, kernels of even size, maps of different size, or a pixel outside.
     """
     if not kernel_attentions or len(kernel_attentions) != len(dilations):
         raise ValueError(f"{len(kernel_attentions)} levels with {len(dilations)} dilations")
@@ -148,26 +127,20 @@ def receptive_gain(
     gain = np.zeros(size, dtype=np.float64)
     gain[pixel] = 1
     for i in reversed(range(len(dilations))):
-        kernels, offsets = kernel_attentions[i], _offsets(kernel_attentions[i]) * dilations[i]
-        before = np.zeros_like(gain)
-        for j, (down, right) in enumerate(offsets):
-            carried = gain * kernels[j] * (1.0 if strengths is None else strengths[i][j])
-            to_rows, from_rows = _overlap(height, down)
-            to_columns, from_columns = _overlap(width, right)
-            before[to_rows, to_columns] += carried[from_rows, from_columns]
-        gain = before
+        kernels, side = kernel_attentions[i], _side(kernel_attentions[i])
+        pad = dilations[i] * (side // 2)
+        before = np.zeros((height + 2 * pad, width + 2 * pad))
+        for j, kernel in enumerate(kernels):
+            top, left = dilations[i] * (j // side), dilations[i] * (j % side)
+            factor = 1.0 if strengths is None else strengths[i][j]
+            before[top : top + height, left : left + width] += gain * kernel * factor
+        gain = before[pad : pad + height, pad : pad + width]
     return gain.astype(np.float32)
 
 
-def _offsets(kernels: NDArray[np.float32]) -> NDArray[np.int64]:
-    """(k*k, 2) offsets (row, column) of row-major taps."""
+def _side(kernels: NDArray[np.float32]) -> int:
+    """Size k of kernels (k*k, h, w)."""
     k = round(len(kernels) ** 0.5)
     if kernels.ndim != 3 or k * k != len(kernels) or k % 2 == 0:
         raise ValueError(f"a kernel attention has shape (k*k, h, w) with odd k, not {kernels.shape}")
-    return np.stack(np.divmod(np.arange(k * k), k), axis=1) - k // 2
-
-
-def _overlap(size: int, shift: int) -> tuple[slice, slice]:
-    """Where p + shift and p both lie inside an axis; both empty if nowhere."""
-    length = max(0, size - abs(shift))
-    return slice(max(0, shift), max(0, shift) + length), slice(max(0, -shift), max(0, -shift) + length)
+    return k

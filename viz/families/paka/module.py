@@ -1,21 +1,23 @@
-"""PAKA: pixel adaptive kernel attention, a convolution whose kernel is turned and damped at every pixel.
+"""PAKA: pixel adaptive kernel attention, a convolution whose kernel is rescaled at every pixel.
 
 Paper: Sagong, Yeo, Jung, Ko, "Content-aware Directed Propagation Network with Pixel Adaptive Kernel Attention", arXiv
 2107.13144. Two published forms, with their key names: ``reduction`` is that of SUMIN97/GuidedPAKA@beff4b1,
 ``panopticfcn/paka.py`` (and ``guidedpaka.py`` beside it: logits from outside); ``spectral`` that of
-Forty-lock/Inpainting_AIHub@c2fd8f5, ``ops.py``, by the paper's first author. ``derived`` is published by nobody as
-such: it is the reduction form with what its commented-out lines say about stride, dilation and batch normalisation.
+Forty-lock/Inpainting_AIHub@c2fd8f5, ``ops.py``, by the paper's first author. ``derived`` is not published as such: it
+is the reduction form with its commented-out lines on stride, dilation and batch normalisation.
 
 Deviations: the output has ceil(H / stride) rows also where the originals fail (the reduction form with a stride, the
 spectral form with a stride and an odd size); padding follows from kernel and dilation, the only value that works there;
-the sum is formed without writing out patches and attention (`paka_conv`).
+the sum is computed without holding patches and attention in full (`conv.py`).
 """
 
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable
-from typing import Literal
+from functools import partial
+from typing import Literal, TypedDict, Unpack, get_args
 
 import torch
 from torch import Tensor, nn
@@ -27,14 +29,22 @@ from viz.families.paka.spectral import SpectralConv2d, register_spectral, spectr
 
 Form = Literal["reduction", "derived", "spectral"]
 
-FAMILY = "paka"
-_FORMS = ("reduction", "derived", "spectral")
-# The smallest normal float32: a mean attention of 0 must not be divided by.
+# The smallest normal float32: never divide by a mean attention of 0.
 _SMALLEST = 2.0**-126
 
 
+class ConvOptions(TypedDict, total=False):
+    """Keyword arguments of `AdaptiveConv2d`."""
+
+    stride: int
+    dilation: int
+    bias: bool
+    groups: int
+    spectral_weight: bool
+
+
 class AdaptiveConv2d(nn.Module):
-    """The operation alone, with its weights and probes; the logits come from outside or from a subclass.
+    """The operation alone, with its weights and probes; the logits are given or come from a subclass.
 
     y[o, p] = bias[o] + sum over c, j of weight[o, c, j] * A[c, j, p] * x[c, s p + d offset_j], A = 1 + tanh(D + C).
     A = 1 everywhere is plain convolution.
@@ -45,18 +55,18 @@ class AdaptiveConv2d(nn.Module):
         kernel_size: k, odd.
         stride: s; the output has ceil(H / s) rows.
         dilation: d.
-        bias: whether a bias is added.
+        bias: whether to add a bias.
         groups: 1, or C for a depthwise kernel (then O = C).
         spectral_weight: spectral normalisation of the weight itself (keys ``weight_orig``, ``weight_u``, ``weight_v``).
 
     Raises:
-        ValueError: a size that cannot be built.
+        ValueError: an invalid size.
 
     Probes: ``channel_logits`` (C, h, w) and ``tap_logits`` (k*k, h, w), the two summands before tanh;
-    ``kernel_attention`` (k*k, h, w), the mean of A over the channels, made only while something waits for it. An
-    edit of ``kernel_attention`` scales A by the ratio of the returned mean to the true one, tap by tap and pixel by
-    pixel, the same in all channels: the mean becomes the returned value, 0 switches a tap off, and differences between
-    channels keep their proportion. Its result may leave the range 0..2 in single channels.
+    ``kernel_attention`` (k*k, h, w), the mean of A over the channels, computed only when it is captured or edited. An
+    edit of ``kernel_attention`` scales A by the ratio of the returned mean to the true one, per tap and pixel, equally
+    in all channels: the mean becomes the returned value, 0 switches a tap off, and the ratios between channels stay.
+    Single channels may leave the range 0..2.
     """
 
     def __init__(
@@ -91,21 +101,14 @@ class AdaptiveConv2d(nn.Module):
         if self.bias is not None:
             bound = 1 / math.sqrt(weight[0].numel())
             nn.init.uniform_(self.bias, -bound, bound)
-        placed = {"dilation": dilation, "stride": stride}
-        self.probe_channel_logits = Probe(FAMILY, CHANNEL_MAPS, "channel_logits", unit="logit", **placed)
-        self.probe_tap_logits = Probe(FAMILY, KERNEL, "tap_logits", unit="logit", **placed)
-        self.probe_kernel_attention = Probe(
-            FAMILY,
-            KERNEL,
-            "kernel_attention",
-            bounds=(0.0, 2.0),
-            unit="mean factor on the weights",
-            middle=1.0,
-            **placed,
-        )
+        probe = partial(Probe, "paka", dilation=dilation, stride=stride)
+        self.probe_channel_logits = probe(CHANNEL_MAPS, "channel_logits", unit="logit")
+        self.probe_tap_logits = probe(KERNEL, "tap_logits", unit="logit")
+        unit = "mean factor on the weights"
+        self.probe_kernel_attention = probe(KERNEL, "kernel_attention", bounds=(0.0, 2.0), unit=unit, middle=1.0)
 
     def kernel(self) -> Tensor:
-        """The weight (O, C / groups, k*k, 1, 1) in use, normalised where it is spectral."""
+        """The weight (O, C / groups, k*k, 1, 1) in use, normalised if it is spectral."""
         return spectral_weight(self) if self.spectral_weight else self.weight
 
     def convolve(self, x: Tensor, channel_logits: Tensor, tap_logits: Tensor, step: int = 1) -> Tensor:
@@ -118,46 +121,37 @@ class AdaptiveConv2d(nn.Module):
             returned = self.probe_kernel_attention(mean, step)
             if returned is not mean:
                 gain = returned / mean.clamp_min(_SMALLEST)
-        return adaptive_conv2d(
-            x,
-            self.kernel(),
-            channel_logits,
-            tap_logits,
-            self.bias,
-            stride=self.stride,
-            dilation=self.dilation,
-            gain=gain,
-        )
+        strides = {"stride": self.stride, "dilation": self.dilation}
+        return adaptive_conv2d(x, self.kernel(), channel_logits, tap_logits, self.bias, **strides, gain=gain)
 
     def extra_repr(self) -> str:
-        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
-        for name, usual in (("stride", 1), ("dilation", 1), ("groups", 1)):
-            if getattr(self, name) != usual:
-                text += f", {name}={getattr(self, name)}"
-        return text + (", bias=False" if self.bias is None else "")
+        names = [name for name in ("stride", "dilation", "groups") if getattr(self, name) != 1]
+        options = "".join(f", {name}={getattr(self, name)}" for name in names)
+        bias = "" if self.bias is not None else ", bias=False"
+        return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}{options}{bias}"
 
 
 class PAKA2d(AdaptiveConv2d):
     """Pixel adaptive kernel attention with logits inferred from its own input.
 
     - ``reduction``: C = 1x1, ReLU, 1x1; D = 3x3 (dilation 1), ReLU, 1x1 to k*k; width C / reduction, with biases.
-    - ``derived``: the same, with `dilation` in the 3x3 and, if asked for, batch normalisation ending each branch.
+    - ``derived``: the same, with `dilation` in the 3x3 and an optional batch normalisation at the end of each branch.
     - ``spectral``: the same shapes at full width, no biases, spectral normalisation on the first convolutions, zeros in
       the last, and a 3x3 with `dilation` that pads by reflection. A is 1 everywhere at the start.
 
-    The first convolution of each branch takes the stride; the 3x3 is 3x3 whatever `kernel_size`.
+    The first convolution of each branch has the stride; the 3x3 is 3x3 whatever the `kernel_size`.
 
     Args:
-        in_channels, out_channels, kernel_size, stride, dilation, bias, groups, spectral_weight: see `AdaptiveConv2d`.
+        in_channels, out_channels, kernel_size, options: see `AdaptiveConv2d`.
         form: see above.
         reduction: r, for the forms that reduce.
         batch_norm: for the derived form.
-        zero_init: zeros (and no bias) in the last convolution of both branches, so that A = 1 at the start; None takes
-            the form's own habit.
+        zero_init: zeros in the last convolution of both branches, so that A = 1 at the start (always in the spectral
+            form).
 
     Raises:
-        ValueError: an unknown form, fewer channels than the reduction; in `forward`, a map that is too small to be
-            padded by reflection (spectral form: H and W must exceed the dilation).
+        ValueError: an unknown form, fewer channels than the reduction; in `forward`, a map that is too small for
+            padding by reflection (spectral form: H and W must exceed the dilation).
     """
 
     def __init__(
@@ -167,41 +161,28 @@ class PAKA2d(AdaptiveConv2d):
         kernel_size: int = 3,
         *,
         form: Form = "reduction",
-        stride: int = 1,
-        dilation: int = 1,
         reduction: int = 4,
-        bias: bool = False,
-        groups: int = 1,
         batch_norm: bool = False,
-        zero_init: bool | None = None,
-        spectral_weight: bool = False,
+        zero_init: bool = False,
+        **options: Unpack[ConvOptions],
     ) -> None:
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride=stride,
-            dilation=dilation,
-            bias=bias,
-            groups=groups,
-            spectral_weight=spectral_weight,
-        )
-        if form not in _FORMS:
-            raise ValueError(f"form must be one of {_FORMS}, not {form!r}")
+        super().__init__(in_channels, out_channels, kernel_size, **options)
+        if form not in get_args(Form):
+            raise ValueError(f"form must be one of {get_args(Form)}, not {form!r}")
         if batch_norm and form != "derived":
-            raise ValueError("batch_norm belongs to the derived form")
+            raise ValueError("batch_norm needs the derived form")
         self.form: Form = form
         taps = kernel_size**2
         if form == "spectral":
-            self.conv_c = _spectral_branch(in_channels, in_channels, 1, stride, 1)
-            self.conv_d = _spectral_branch(in_channels, taps, 3, stride, dilation)
+            self.conv_c = _spectral_branch(in_channels, in_channels, 1, self.stride, 1)
+            self.conv_d = _spectral_branch(in_channels, taps, 3, self.stride, self.dilation)
         else:
             width = in_channels // reduction
             if width < 1:
                 raise ValueError(f"{in_channels} channels are too few for a reduction by {reduction}")
-            reach = dilation if form == "derived" else 1
-            pointwise = nn.Conv2d(in_channels, width, 1, stride=stride)
-            around = nn.Conv2d(in_channels, width, 3, stride=stride, padding=reach, dilation=reach)
+            reach = self.dilation if form == "derived" else 1
+            pointwise = nn.Conv2d(in_channels, width, 1, stride=self.stride)
+            around = nn.Conv2d(in_channels, width, 3, stride=self.stride, padding=reach, dilation=reach)
             self.conv_c = _reducing_branch(pointwise, in_channels, batch_norm)
             self.conv_d = _reducing_branch(around, taps, batch_norm)
             if zero_init:
@@ -213,13 +194,13 @@ class PAKA2d(AdaptiveConv2d):
         """Channel logits (N, C, h, w) and tap logits (N, k*k, h, w) of x (N, C, H, W)."""
         if self.form == "spectral" and min(x.shape[2:]) <= self.dilation:
             raise ValueError(
-                f"a map of {x.shape[2]}x{x.shape[3]} is too small to be padded by reflection: "
+                f"a map of {x.shape[2]}x{x.shape[3]} is too small for padding by reflection: "
                 f"dilation {self.dilation} needs at least {self.dilation + 1}x{self.dilation + 1}"
             )
         return self.conv_c(x), self.conv_d(x)
 
     def forward(self, x: Tensor, step: int = 1) -> Tensor:
-        """x (N, C, H, W) to (N, O, ceil(H / stride), ceil(W / stride)); records carry `step`."""
+        """x (N, C, H, W) to (N, O, ceil(H / stride), ceil(W / stride)); `step` is that of the records."""
         return self.convolve(x, *self.logits(x), step)
 
 
@@ -246,9 +227,8 @@ class GuidedPAKA2d(AdaptiveConv2d):
     """The same operation with both logits from another source, e.g. from a second image or another head.
 
     Args:
-        in_channels, out_channels, kernel_size, stride, dilation, bias, groups: see `AdaptiveConv2d`.
-        norm: applied to the result, if any.
-        activation: applied last, if any.
+        in_channels, out_channels, kernel_size, options: see `AdaptiveConv2d`.
+        norm: applied to the result, if any. activation: applied last, if any.
     """
 
     def __init__(
@@ -257,16 +237,11 @@ class GuidedPAKA2d(AdaptiveConv2d):
         out_channels: int,
         kernel_size: int = 3,
         *,
-        stride: int = 1,
-        dilation: int = 1,
-        bias: bool = False,
-        groups: int = 1,
         norm: nn.Module | None = None,
         activation: Callable[[Tensor], Tensor] | None = None,
+        **options: Unpack[ConvOptions],
     ) -> None:
-        super().__init__(
-            in_channels, out_channels, kernel_size, stride=stride, dilation=dilation, bias=bias, groups=groups
-        )
+        super().__init__(in_channels, out_channels, kernel_size, **options)
         self.norm = norm
         self.activation = activation
 
@@ -278,22 +253,13 @@ class GuidedPAKA2d(AdaptiveConv2d):
         return out if self.activation is None else self.activation(out)
 
 
-class _Conv(nn.Module):
-    """Holds a convolution under the name ``conv``, as the keys want it."""
-
-    def __init__(self, conv: nn.Module) -> None:
-        super().__init__()
-        self.conv = conv
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x)
-
-
 def _spectral_branch(channels: int, outputs: int, kernel_size: int, stride: int, dilation: int) -> nn.Sequential:
     last = nn.Conv2d(channels, outputs, 1, bias=False)
     nn.init.zeros_(last.weight)
     first = SpectralConv2d(channels, channels, kernel_size, stride=stride, dilation=dilation)
-    return nn.Sequential(_Conv(first), nn.ReLU(), _Conv(last))
+    # The original keys have a further ``conv`` in them.
+    inner, outer = (nn.Sequential(OrderedDict(conv=layer)) for layer in (first, last))
+    return nn.Sequential(inner, nn.ReLU(), outer)
 
 
 def _reducing_branch(first: nn.Conv2d, outputs: int, batch_norm: bool) -> nn.Sequential:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 class SpectralConv2d(nn.Module):
     """A convolution without bias whose weight is divided by its largest singular value; padding by reflection.
 
-    The value is estimated as u^T W v; training improves u and v by one power iteration a pass. Keys ``weight_orig``,
+    The value is estimated as u^T W v; training improves u and v by one power iteration per pass. Keys ``weight_orig``,
     ``weight_u``, ``weight_v`` are those of `torch.nn.utils.spectral_norm`, without its hooks.
     """
 
@@ -51,10 +51,8 @@ def _power_iteration(rows: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
 
 def spectral_weight(module: nn.Module) -> Tensor:
     """The normalised weight of a module that `register_spectral` prepared; rows are the first axis."""
-    weight, u, v = module.weight_orig, module.weight_u, module.weight_v
-    if not (isinstance(weight, Tensor) and isinstance(u, Tensor) and isinstance(v, Tensor)):
-        raise TypeError("the module has no spectral weight")
-    # Low precision would be too coarse for an estimate that everything is divided by.
+    weight, u, v = (getattr(module, name) for name in ("weight_orig", "weight_u", "weight_v"))
+    # Low precision would be too coarse for an estimate that divides every weight.
     with torch.autocast(weight.device.type, enabled=False):
         rows = weight.flatten(1)
         if module.training:
@@ -63,4 +61,5 @@ def spectral_weight(module: nn.Module) -> Tensor:
                 u.copy_(next_u)
                 v.copy_(next_v)
             u, v = next_u, next_v
-        return weight / torch.dot(u, rows @ v)
+        normalised: Tensor = weight / torch.dot(u, rows @ v)
+        return normalised

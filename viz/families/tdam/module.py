@@ -1,18 +1,19 @@
-"""TDAM: the top-down attention module ("searchlight") between a block's result and its own input.
+"""TDAM: the top-down attention module ("searchlight") from a block's result to its own input.
 
 Paper: Jaiswal, Fernando, Tan, "TDAM: Top-Down Attention Module for Contextually Guided Feature Selection in CNNs",
 ECCV 2022 (arXiv 2111.13470). Numbers and key names follow shantanuj/TDAM_Top_down_attention_module@1e4a2cd,
 ``training_and_usage_scripts/local_timm/models/tdresnet.py``.
 
-Points where that code surprises, and which are kept: the spatial step weighs channels with the raw searchlight S, not
-its sigmoid; S always comes from the unmodified bottom; the reduced width always comes from the top's channels;
-"bilinear" is a sum; a non-linearity for the spatial searchlight switches the spatial step off.
+Surprising points of that code, all kept: the spatial step weights channels with the raw searchlight S, not its sigmoid;
+S always comes from the unmodified bottom; the reduced width always comes from the top's channels; "bilinear" is a sum;
+a non-linearity for the spatial searchlight switches the spatial step off.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from functools import partial
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -20,23 +21,18 @@ from torch.nn import functional as F
 
 from viz.capture.probe import Probe
 from viz.core.record import CHANNEL_MAPS, MAP, VECTOR
+from viz.families.local import conv1x1
 
 Technique = Literal["joint_concat", "joint_sum", "top_only", "simple_mapping", "identity"]
 Sequence_ = Literal["channel->spatial", "spatial->channel", "channel", "spatial"]
 Pooling = Literal["avg", "max", "learned_shared", "learned_unique"]
 Nonlinearity = Literal["sigmoid", "softmax", "none"]
 
-FAMILY = "tdam"
-_SEQUENCES = ("channel->spatial", "spatial->channel", "channel", "spatial")
 # Also the order in which the searchlights of several poolings are added.
 _POOLINGS: tuple[Pooling, ...] = ("max", "avg", "learned_shared", "learned_unique")
-
-
-class SearchlightOutput(NamedTuple):
-    """`bottom` (N, Cb, Hb, Wb) is the next bottom; `logits` (N, Cb, 1, 1) the raw searchlight S, or None."""
-
-    bottom: Tensor
-    logits: Tensor | None
+_probe = partial(Probe, "tdam")
+_score_probe = partial(_probe, before_sigmoid=True)
+_gate_probe = partial(_probe, bounds=(0.0, 1.0), unit="gate")
 
 
 class Searchlight(nn.Module):
@@ -54,22 +50,22 @@ class Searchlight(nn.Module):
     Args:
         bottom_channels: Cb.
         top_channels: Ct.
-        technique: how S is made.
+        technique: how S is computed.
         sequence: order of the two steps, or one of them alone.
         reduction: k = Ct // reduction, unless `width` is given.
         width: k itself.
         pooling: one or more of ``avg``, ``max`` and a learned pooling (averages on a fixed grid, then one linear layer
-            over its cells: ``learned_shared`` by top and bottom, or ``learned_unique`` to each). With several, S is
-            computed from each with the same weights.
+            over its cells, shared by top and bottom or unique to each). With several, S is computed from each with the
+            same weights.
         pool_grid: (rows, columns) of the learned pooling.
         combine: ``sum`` or ``avg`` of the searchlights.
-        channel_nonlinearity: what turns S into the channel gate.
-        spatial: False skips the spatial step (what the original does when a spatial non-linearity is asked for).
+        channel_nonlinearity: turns S into the channel gate.
+        spatial: False skips the spatial step, as the original does when a spatial non-linearity is requested.
 
     Raises:
         ValueError: an unknown choice, or fewer top channels than the reduction.
 
-    Probes (the first axis is the batch): ``bottom`` (C, h, w), what is about to be gated; ``channel_logits`` (C,),
+    Probes (the first axis is the batch): ``bottom`` (C, h, w), the features before the gates; ``channel_logits`` (C,),
     ``channel_gate`` (C,), ``spatial_score`` (h, w), ``spatial_gate`` (h, w), each with the step that uses the result.
     """
 
@@ -89,7 +85,15 @@ class Searchlight(nn.Module):
         spatial: bool = True,
     ) -> None:
         super().__init__()
-        _check(sequence, pooling, combine, channel_nonlinearity)
+        _check_pooling(pooling)
+        for name, value, choices in (
+            ("technique", technique, get_args(Technique)),
+            ("sequence", sequence, get_args(Sequence_)),
+            ("combine", combine, ("sum", "avg")),
+            ("channel_nonlinearity", channel_nonlinearity, get_args(Nonlinearity)),
+        ):
+            if value not in choices:
+                raise ValueError(f"{name} must be one of {choices}, not {value!r}")
         self.technique: Technique = technique
         self.sequence: Sequence_ = sequence
         self.pooling = tuple(p for p in _POOLINGS if p in pooling)
@@ -99,21 +103,19 @@ class Searchlight(nn.Module):
         k = width if width is not None else top_channels // reduction
         gated = technique in ("joint_concat", "joint_sum", "top_only")
         if gated and k < 1:
-            raise ValueError(f"{top_channels} top channels are too few for a reduction by {reduction}")
+            raise ValueError(f"reduction must be at most the number of top channels ({top_channels}), not {reduction}")
 
         # Names and shapes are those of the original state_dict.
         if technique in ("joint_concat", "joint_sum"):
             self.Ug_top_mlp = _projection(top_channels, k)
             self.Ug_bottom_mlp = _projection(bottom_channels, k)
-            # A module, as everywhere: methods that change how a ReLU passes gradients find it.
+            # A module, so that attribution methods that change the gradient of a ReLU find it.
             self.relu = nn.ReLU()
             self.Ug_mlp = _projection(2 * k if technique == "joint_concat" else k, bottom_channels)
         elif technique == "top_only":
-            self.Ug_mlp = nn.Sequential(_conv1x1(top_channels, k), nn.ReLU(), _conv1x1(k, bottom_channels))
+            self.Ug_mlp = nn.Sequential(conv1x1(top_channels, k), nn.ReLU(), conv1x1(k, bottom_channels))
         elif technique == "simple_mapping":
-            self.Ug_conv = _conv1x1(top_channels, bottom_channels)
-        elif technique != "identity":
-            raise ValueError(f"unknown technique {technique!r}")
+            self.Ug_conv = conv1x1(top_channels, bottom_channels)
 
         if self.pooling[-1].startswith("learned"):
             cells = pool_grid[0] * pool_grid[1]
@@ -125,26 +127,24 @@ class Searchlight(nn.Module):
         self.has_channel_step = gated and "channel" in sequence
         self.has_spatial_step = gated and "spatial" in sequence and spatial
         if gated:
-            self.probe_bottom = Probe(FAMILY, CHANNEL_MAPS, "bottom", unit="activation")
-            self.probe_channel_logits = Probe(
-                FAMILY, VECTOR, "channel_logits", unit="searchlight before the sigmoid", before_sigmoid=True
-            )
+            self.probe_bottom = _probe(CHANNEL_MAPS, "bottom", unit="activation")
+            unit = "searchlight before the sigmoid"
+            self.probe_channel_logits = _score_probe(VECTOR, "channel_logits", unit=unit)
         if self.has_channel_step:
             bounds = (-torch.inf, torch.inf) if channel_nonlinearity == "none" else (0.0, 1.0)
-            self.probe_channel_gate = Probe(FAMILY, VECTOR, "channel_gate", bounds=bounds, unit="gate")
+            self.probe_channel_gate = _gate_probe(VECTOR, "channel_gate", bounds=bounds)
         if self.has_spatial_step:
-            self.probe_spatial_score = Probe(
-                FAMILY, MAP, "spatial_score", unit="score before the sigmoid", before_sigmoid=True
-            )
-            self.probe_spatial_gate = Probe(FAMILY, MAP, "spatial_gate", bounds=(0.0, 1.0), unit="gate")
+            self.probe_spatial_score = _score_probe(MAP, "spatial_score", unit="score before the sigmoid")
+            self.probe_spatial_gate = _gate_probe(MAP, "spatial_gate")
 
-    def channel_logits(self, bottom: Tensor, top: Tensor) -> Tensor:
+    def channel_logits(self, bottom: Tensor, top: Tensor, step: int = 2) -> Tensor:
         """The raw searchlight S (N, Cb, 1, 1) from bottom (N, Cb, Hb, Wb) and top (N, Ct, Ht, Wt)."""
         parts = [self._logits_of(*self._pooled(bottom, top, how)) for how in self.pooling]
         total = parts[0]
         for part in parts[1:]:
             total = total + part
-        return total / len(parts) if self.combine == "avg" else total
+        total = total / len(parts) if self.combine == "avg" else total
+        return self.probe_channel_logits(total.flatten(1), step)[:, :, None, None]
 
     def _pooled(self, bottom: Tensor, top: Tensor, how: Pooling) -> tuple[Tensor, Tensor]:
         """Bottom (N, Cb, 1, 1) and top (N, Ct, 1, 1)."""
@@ -164,60 +164,50 @@ class Searchlight(nn.Module):
         )
         return self.Ug_mlp(joined)
 
-    def forward(self, bottom: Tensor, top: Tensor, step: int = 2) -> SearchlightOutput:
-        """Return the bottom of the next step.
+    def forward(self, bottom: Tensor, top: Tensor, step: int = 2) -> Tensor:
+        """The bottom (N, Cb, Hb, Wb) of the next step.
 
         Args:
             bottom: (N, Cb, Hb, Wb). top: (N, Ct, Ht, Wt); the sizes may differ.
-            step: the computation step that will use the result (records carry it).
+            step: the computation step that uses the result, as in its records.
         """
         if self.technique == "identity":
-            return SearchlightOutput(top, None)
+            return top
         if self.technique == "simple_mapping":
-            return SearchlightOutput(self.Ug_conv(top), None)
+            return self.Ug_conv(top)
         bottom = self.probe_bottom(bottom, step)
-        logits = self.channel_logits(bottom, top)
-        logits = self.probe_channel_logits(logits.flatten(1), step)[:, :, None, None]
+        logits = self.channel_logits(bottom, top, step)
         out = bottom
         for part in self.sequence.split("->"):
             if part == "channel":
-                out = self._channel_step(out, logits, step)
+                out = self.channel_gate(logits, step) * out
             elif self.has_spatial_step:
-                out = self._spatial_step(out, logits, step)
-        return SearchlightOutput(out, logits)
+                out = self.spatial_gate(out, logits, step) * out
+        return out
 
-    def _channel_step(self, x: Tensor, logits: Tensor, step: int) -> Tensor:
+    def channel_gate(self, logits: Tensor, step: int) -> Tensor:
+        """The channel gate (N, C, 1, 1) of S (N, C, 1, 1)."""
         if self.channel_nonlinearity == "sigmoid":
             gate = torch.sigmoid(logits)
         elif self.channel_nonlinearity == "softmax":
             gate = torch.softmax(logits, dim=1)
         else:
             gate = logits
-        return self.probe_channel_gate(gate.flatten(1), step)[:, :, None, None] * x
+        return self.probe_channel_gate(gate.flatten(1), step)[:, :, None, None]
 
-    def _spatial_step(self, x: Tensor, logits: Tensor, step: int) -> Tensor:
+    def spatial_gate(self, x: Tensor, logits: Tensor, step: int) -> Tensor:
+        """The spatial gate (N, 1, h, w): the sigmoid of x (N, C, h, w) weighted by S (N, C, 1, 1)."""
         score = self.probe_spatial_score((logits * x).sum(dim=1), step)
-        gate = self.probe_spatial_gate(torch.sigmoid(score), step)
-        return gate[:, None] * x
+        return self.probe_spatial_gate(torch.sigmoid(score), step)[:, None]
 
 
-def _check(sequence: str, pooling: Sequence[str], combine: str, channel_nonlinearity: str) -> None:
-    if sequence not in _SEQUENCES:
-        raise ValueError(f"sequence must be one of {_SEQUENCES}, not {sequence!r}")
+def _check_pooling(pooling: Sequence[str]) -> None:
     if isinstance(pooling, str) or not pooling or set(pooling) - set(_POOLINGS):
         raise ValueError(f"pooling must name one or more of {_POOLINGS}, not {pooling!r}")
     if {"learned_shared", "learned_unique"} <= set(pooling):
         raise ValueError("pooling can be learned_shared or learned_unique, not both")
-    if combine not in ("sum", "avg"):
-        raise ValueError(f"combine must be 'sum' or 'avg', not {combine!r}")
-    if channel_nonlinearity not in ("sigmoid", "softmax", "none"):
-        raise ValueError(f"channel_nonlinearity must be sigmoid, softmax or none, not {channel_nonlinearity!r}")
-
-
-def _conv1x1(inputs: int, outputs: int) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, kernel_size=1, bias=False)
 
 
 def _projection(inputs: int, outputs: int) -> nn.Sequential:
     # A Sequential of one gives the original key "....0.weight".
-    return nn.Sequential(_conv1x1(inputs, outputs))
+    return nn.Sequential(conv1x1(inputs, outputs))

@@ -1,7 +1,7 @@
-"""What the random channel vectors of published VISTA do to its maps: mean and spread over many draws.
+"""The effect of the random channel vectors of published VISTA on its maps: mean and spread over many draws.
 
-The published code (see `graph.py`) draws its channel vectors anew at every pass. One map is therefore one
-of many; what holds whatever is drawn shows only in the mean, and how much hangs on the draw in the spread.
+The published code (see `graph.py`) draws its channel vectors anew at every pass. One map is therefore one of many: the
+mean over draws shows what does not depend on the draw, the spread how much does.
 """
 
 from __future__ import annotations
@@ -29,12 +29,11 @@ class DrawStatistics:
 
     Attributes:
         record: the mean, as a record of the same probe. spread: standard deviation, float32, same shape.
-        draws: how many. sentence: what these numbers are, for a caption.
+        sentence: the numbers in words, for a caption.
     """
 
     record: Record
     spread: NDArray[np.float32]
-    draws: int
     sentence: str
 
     @property
@@ -53,27 +52,26 @@ def draw_statistics(
     probes: Sequence[str] | None = None,
     item: int = 0,
 ) -> Mapping[str, DrawStatistics]:
-    """Run a module many times with other random channel vectors; mean and spread of everything its probes see.
+    """Run a module many times with different random channel vectors; mean and spread of all captured values.
 
     Args:
         module: one whose ``forward`` takes ``draws``: `StructuredAttention`, `GatedMessage`, `AttentionGraph`.
         inputs: its other arguments, batch first.
-        draws: passes, 2 to 10000. seed: of the generator that makes all vectors, in one sequence.
-        probes: names, labels or globs; None takes all. item: which picture of the batch.
+        draws: number of passes, 2 to 10000. seed: of the generator of all vectors, in one sequence.
+        probes: names, labels or globs; None takes all. item: index of the picture in the batch.
 
     Returns:
         Statistics by full probe name, in order of firing. Values that do not depend on a draw have spread 0.
 
     Raises:
-        ProbeError: a module that draws nothing, too few or too many draws, a picture that the batch does not have, or a
-            probe that does not exist.
+        ProbeError: a module without random draws, too few or too many draws, an unknown picture or probe.
     """
     if "draws" not in inspect.signature(module.forward).parameters:
-        raise ProbeError(f"{type(module).__name__} makes no random draws, so there is nothing to average.")
+        raise ProbeError(f"{type(module).__name__} makes no random draws; there is nothing to average.")
     if not 2 <= draws <= MOST_DRAWS:
-        raise ProbeError(f"Statistics over draws need 2 to {MOST_DRAWS} of them, not {draws}.")
+        raise ProbeError(f"The number of draws must be 2 to {MOST_DRAWS}, not {draws}.")
     if not inputs or not 0 <= item < len(inputs[0]):
-        raise ProbeError(f"There is no picture {item} in this batch.")
+        raise ProbeError(f"This batch has no picture {item}.")
     generator = torch.Generator().manual_seed(seed)
     first: dict[str, Record] = {}
     mean: dict[str, NDArray[np.float64]] = {}
@@ -86,7 +84,7 @@ def draw_statistics(
             if i == 1:
                 first[r.name], mean[r.name], squares[r.name] = r, value, np.zeros_like(value)
                 continue
-            # Welford's update: the mean of near-equal numbers keeps its digits.
+            # Welford's update keeps the digits of the mean of nearly equal numbers.
             step = value - mean[r.name]
             mean[r.name] = mean[r.name] + step / i
             squares[r.name] = squares[r.name] + step * (value - mean[r.name])
@@ -103,7 +101,7 @@ def _made(record: Record, mean: NDArray[np.float64], spread: NDArray[np.float64]
     else:
         text = (
             f"{words}: mean of {draws} draws of the random channel vectors, which are neither learned nor inferred; "
-            f"one draw differs from it by {float(spread.mean()):.2g} (standard deviation, at most {largest:.2g}) where "
-            f"the mean itself ranges over {extent:.2g}."
+            f"standard deviation of one draw {float(spread.mean()):.2g} (at most {largest:.2g}), range of the mean "
+            f"{extent:.2g}."
         )
-    return DrawStatistics(made, spread.astype(np.float32), draws, text)
+    return DrawStatistics(made, spread.astype(np.float32), text)

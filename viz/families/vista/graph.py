@@ -1,12 +1,12 @@
-"""VISTA-Net's message graph as published: messages between scales under a rank-T gate whose channel part is random.
+"""VISTA-Net's message graph as published: messages between scales with a rank-T gate whose channel part is random.
 
 Paper: Yang, Rota, Alameda-Pineda, Xu, Ding, Ricci, "Variational Structured Attention Networks for Deep Visual
 Representation Learning", IEEE TIP 2022 (arXiv 2103.03510). Numbers and key names follow
 ygjwd12345/VISTA-Net@7b85ec1, ``depth_prediction/pytorch/encoding/nn/AttentionGraphCondKernel.py``, and for the 1x1
 combination and the sigmoid gate ``segmentation/encoding/nn/AttentionGraphCondKernel_w_warmup.py`` and ``_test.py``.
 
-Points where that code differs from the paper, all kept: the channel vectors v are a softmax of noise, drawn afresh at
-every pass, in evaluation too, and never learned or inferred; nothing is iterated; the sum of ``v^t (x) m^t`` is
+Points where that code differs from the paper, all kept: the channel vectors v are a softmax of noise, drawn anew in
+every pass, also in evaluation, and never learned or inferred; nothing is iterated; the sum of ``v^t (x) m^t`` is
 multiplied by the raw energy again, so that the gate is not of rank T and is about T / (2 W) as large as the energy;
 rank 0 means no gate at all. Ours: the noise never comes from the global generator (`Draws`).
 `viz/families/vista/inferred.py` holds a variant in which v and m are inferred.
@@ -15,14 +15,15 @@ rank 0 means no gate at all. Ours: the noise never comes from the global generat
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from viz.capture.probe import Probe
-from viz.core.record import CHANNEL_MAPS, KERNEL, MAP, VECTOR
+from viz.core.record import CHANNEL_MAPS, KERNEL, MAP, VECTOR, Axes
 from viz.families.local import kernel_prediction, local
 
 Draws = Sequence[Tensor] | torch.Generator | Literal["uniform"] | None
@@ -30,103 +31,94 @@ Gate = Literal["structured", "sigmoid"]
 Combination = Literal["strided", "pointwise"]
 ZeroRank = Literal["energy", "nothing"]
 
-FAMILY = "vista"
 DILATIONS = (1, 4, 8)
 DEFAULT_SEED = 0
 BLOCK = 256
 
 
-class LogitSource(Protocol):
-    """Gives the next channel logits (N, W) on the device and in the precision of `like` (N, W, h, w)."""
-
-    def __call__(self, like: Tensor) -> Tensor: ...
-
-
-class _Source:
-    """The draws of one pass, in the order in which they are asked for."""
+class DrawSource:
+    """The channel logits of one pass, drawn in the order in which they are needed."""
 
     def __init__(self, draws: Draws) -> None:
         self.uniform = isinstance(draws, str)
         if isinstance(draws, str) and draws != "uniform":
-            raise ValueError(f"draws {draws!r}; give tensors, a torch.Generator, 'uniform' or None")
+            raise ValueError(f"draws must be tensors, a torch.Generator, 'uniform' or None, not {draws!r}")
         self.given = None if draws is None or isinstance(draws, str | torch.Generator) else list(draws)
         self.generator = draws if isinstance(draws, torch.Generator) else torch.Generator().manual_seed(DEFAULT_SEED)
         self.count = 0
 
-    def __call__(self, like: Tensor) -> Tensor:
-        shape = tuple(like.shape[:2])
+    def next(self, energy: Tensor) -> Tensor:
+        """The next channel logits (N, W), on the device and in the precision of `energy` (N, W, h, w)."""
+        shape = tuple(energy.shape[:2])
         self.count += 1
         if self.uniform:
-            return like.new_zeros(shape)
+            return energy.new_zeros(shape)
         if self.given is None:
             # Drawn in single precision where the generator lives, then moved: the same on every device.
-            return torch.randn(shape, generator=self.generator, device=self.generator.device).to(like)
+            return torch.randn(shape, generator=self.generator, device=self.generator.device).to(energy)
         if self.count > len(self.given):
             raise ValueError(f"{len(self.given)} draws of channel logits are too few")
         value = self.given[self.count - 1]
         if tuple(value.shape) != shape:
-            raise ValueError(f"draw {self.count} of channel logits is {tuple(value.shape)}, not {shape}")
-        return value.to(like)
+            raise ValueError(f"draw {self.count} of the channel logits must be {shape}, not {tuple(value.shape)}")
+        return value.to(energy)
 
     def finish(self) -> None:
-        """Draws left over would mean that the caller counts otherwise."""
+        """Refuse leftover draws: the caller expected another number."""
         if self.given is not None and self.count != len(self.given):
             raise ValueError(f"{len(self.given)} draws of channel logits are given, {self.count} are used")
 
 
-def _add_probe(module: nn.Module, probe: Probe) -> None:
-    module.add_module(f"probe_{probe.label}", probe)
+class _Gated(nn.Module):
+    """A module with structured gates and probes by their label."""
+
+    def __init__(self, rank: int, zero_rank: ZeroRank) -> None:
+        super().__init__()
+        if rank < 0 or zero_rank not in ("energy", "nothing"):
+            raise ValueError(f"rank must be at least 0 and zero_rank energy or nothing, not {rank} and {zero_rank!r}")
+        self.rank = rank
+        self.zero_rank: ZeroRank = zero_rank
+
+    def add_probe(self, axes: Axes, label: str, **facts: Any) -> None:
+        self.add_module(f"probe_{label}", Probe("vista", axes, label, **facts))
+
+    def probed(self, label: str, value: Tensor) -> Tensor:
+        seen: Tensor = getattr(self, f"probe_{label}")(value, 1)
+        return seen
+
+    def add_rank_probes(self, q: int) -> None:
+        for t in range(1, self.rank + 1):
+            self.add_probe(MAP, f"spatial_map_{q}_{t}", bounds=(0.0, 1.0), unit="gate")
+            drawn = {"unit": "random draw, not learned", "random_draw": True}
+            self.add_probe(VECTOR, f"channel_vector_{q}_{t}", bounds=(0.0, 1.0), **drawn)
+
+    def structured(self, q: int, energy: Tensor, source: DrawSource) -> Tensor:
+        """S = sum_t m_t * v_t * A of the energy A (N, W, h, w)."""
+        if self.rank == 0:
+            return energy if self.zero_rank == "energy" else torch.zeros_like(energy)
+        maps, vectors = [], []
+        for t in range(1, self.rank + 1):
+            vector = self.probed(f"channel_vector_{q}_{t}", torch.softmax(source.next(energy), dim=1))
+            spatial = torch.sigmoid(torch.einsum("nchw,nc->nhw", energy, vector))
+            vectors.append(vector)
+            maps.append(self.probed(f"spatial_map_{q}_{t}", spatial))
+        return torch.einsum("tnc,tnhw->nchw", torch.stack(vectors), torch.stack(maps)) * energy
 
 
-def _seen(module: nn.Module, label: str, value: Tensor) -> Tensor:
-    seen: Tensor = getattr(module, f"probe_{label}")(value, 1)
-    return seen
-
-
-def _add_rank_probes(module: nn.Module, q: int, rank: int) -> None:
-    for t in range(1, rank + 1):
-        _add_probe(module, Probe(FAMILY, MAP, f"spatial_map_{q}_{t}", bounds=(0.0, 1.0), unit="gate"))
-        drawn = {"unit": "random draw, not learned", "random_draw": True}
-        _add_probe(module, Probe(FAMILY, VECTOR, f"channel_vector_{q}_{t}", bounds=(0.0, 1.0), **drawn))
-
-
-def _structured(module: nn.Module, q: int, rank: int, energy: Tensor, source: LogitSource) -> Tensor:
-    """sum_t m_t * v_t * A past the probes of `module`; A itself for T = 0."""
-    if rank == 0:
-        return energy
-    maps, vectors = [], []
-    for t in range(1, rank + 1):
-        vector = _seen(module, f"channel_vector_{q}_{t}", torch.softmax(source(energy), dim=1))
-        spatial = torch.sigmoid(torch.einsum("nchw,nc->nhw", energy, vector))
-        vectors.append(vector)
-        maps.append(_seen(module, f"spatial_map_{q}_{t}", spatial))
-    return torch.einsum("tnc,tnhw->nchw", torch.stack(vectors), torch.stack(maps)) * energy
-
-
-def _gated(module: nn.Module, q: int, gate: tuple[int, ZeroRank], energy: Tensor, source: LogitSource) -> Tensor:
-    rank, zero_rank = gate
-    if rank == 0 and zero_rank == "nothing":
-        return torch.zeros_like(energy)
-    return _structured(module, q, rank, energy, source)
-
-
-class StructuredAttention(nn.Module):
+class StructuredAttention(_Gated):
     """The gate ``struc_att``: S = sum_t m_t * v_t * A with v_t = softmax(noise) and m_t = sigmoid(sum_c v_t[c] A[c]).
 
     Args:
         rank: T; 0 gives S = A (`zero_rank` "energy") or S = 0 ("nothing", as the warm-up file has it).
-        zero_rank: what rank 0 means.
+        zero_rank: the meaning of rank 0.
 
     Probes: ``spatial_map_1_{t}`` (h, w), 0..1, and ``channel_vector_1_{t}`` (W,), positive with sum 1, a random draw,
     for t = 1..T.
     """
 
     def __init__(self, rank: int, *, zero_rank: ZeroRank = "energy") -> None:
-        super().__init__()
-        _check_rank(rank, zero_rank)
-        self.rank = rank
-        self.zero_rank: ZeroRank = zero_rank
-        _add_rank_probes(self, 1, rank)
+        super().__init__(rank, zero_rank)
+        self.add_rank_probes(1)
 
     def forward(self, energy: Tensor, draws: Draws = None) -> Tensor:
         """S (N, W, h, w) of the energy A (N, W, h, w).
@@ -134,18 +126,13 @@ class StructuredAttention(nn.Module):
         Raises:
             ValueError: draws that are not T tensors (N, W), a generator, "uniform" or None (a fresh one, fixed seed).
         """
-        source = _Source(draws)
-        gated = _gated(self, 1, (self.rank, self.zero_rank), energy, source)
+        source = DrawSource(draws)
+        gated = self.structured(1, energy, source)
         source.finish()
         return gated
 
 
-def _check_rank(rank: int, zero_rank: ZeroRank) -> None:
-    if rank < 0 or zero_rank not in ("energy", "nothing"):
-        raise ValueError(f"rank {rank}, of which 0 means {zero_rank!r}: give 0 or more, and energy or nothing")
-
-
-class GatedMessage(nn.Module):
+class GatedMessage(_Gated):
     """Message from an emitting to a receiving scale of W channels, over three dilations (``AttentionGatedMSG``).
 
     For dilation d = 1, 4, 8 (q = 1, 2, 3): kernels P = conv3x3([se, sr]), E = conv3x3(se), R = conv3x3(sr), dilated by
@@ -155,27 +142,17 @@ class GatedMessage(nn.Module):
     Args:
         width: W. rank: T of the structured gate, see `StructuredAttention`.
         gate: ``structured``, or ``sigmoid`` for S = sigmoid(A) without draws (the earlier PGA-Net).
-        zero_rank: what rank 0 means.
+        zero_rank: see `StructuredAttention`.
 
     Probes: ``kernel_prediction_q``, ``kernel_emitting_q``, ``kernel_receiving_q`` (9, h, w); ``energy_q`` (W, h, w);
     ``spatial_map_q_t`` and ``channel_vector_q_t`` (structured gate only); ``structured_q`` (W, h, w), S.
     """
 
-    def __init__(
-        self,
-        width: int,
-        rank: int = 3,
-        *,
-        gate: Gate = "structured",
-        zero_rank: ZeroRank = "energy",
-    ) -> None:
-        super().__init__()
+    def __init__(self, width: int, rank: int = 3, *, gate: Gate = "structured", zero_rank: ZeroRank = "energy") -> None:
+        super().__init__(rank, zero_rank)
         if gate not in ("structured", "sigmoid"):
-            raise ValueError(f"unknown gate {gate!r}")
-        _check_rank(rank, zero_rank)
+            raise ValueError(f"gate must be structured or sigmoid, not {gate!r}")
         self.width = width
-        self.rank = rank
-        self.zero_rank: ZeroRank = zero_rank
         self.gate: Gate = gate
         # Names and shapes are those of the original state_dict.
         for q, d in enumerate(DILATIONS, 1):
@@ -185,18 +162,15 @@ class GatedMessage(nn.Module):
         self.combination_msgs = nn.Sequential(nn.Conv2d(3 * width, width, 1), nn.ReLU())
 
         bounds = (0.0, 1.0) if gate == "sigmoid" else (-torch.inf, torch.inf)
-        for q in range(1, len(DILATIONS) + 1):
+        for q, d in enumerate(DILATIONS, 1):
             for role in ("prediction", "emitting", "receiving"):
-                label = f"kernel_{role}_{q}"
-                _add_probe(
-                    self, Probe(FAMILY, KERNEL, label, unit="predicted kernel weight", dilation=DILATIONS[q - 1])
-                )
-            _add_probe(self, Probe(FAMILY, CHANNEL_MAPS, f"energy_{q}", unit="energy before the gate"))
+                self.add_probe(KERNEL, f"kernel_{role}_{q}", unit="predicted kernel weight", dilation=d)
+            self.add_probe(CHANNEL_MAPS, f"energy_{q}", unit="energy before the gate")
             if gate == "structured":
-                _add_rank_probes(self, q, rank)
-            _add_probe(self, Probe(FAMILY, CHANNEL_MAPS, f"structured_{q}", bounds=bounds, unit="gate of the message"))
+                self.add_rank_probes(q)
+            self.add_probe(CHANNEL_MAPS, f"structured_{q}", bounds=bounds, unit="gate of the message")
 
-    def forward(self, receiving: Tensor, emitting: Tensor, draws: Draws | LogitSource = None) -> Tensor:
+    def forward(self, receiving: Tensor, emitting: Tensor, draws: Draws | DrawSource = None) -> Tensor:
         """The message (N, W, h, w), not negative, from sr and se, both (N, W, h, w).
 
         Args:
@@ -207,18 +181,16 @@ class GatedMessage(nn.Module):
         Raises:
             ValueError: draws that are none of these.
         """
-        source = draws if callable(draws) else _Source(draws)
+        source = draws if isinstance(draws, DrawSource) else DrawSource(draws)
         kernels = self._kernels(receiving, emitting)
         mix, activation = self.combination_msgs
         assert isinstance(mix, nn.Conv2d)
         # The 1x1 convolution of all dilations side by side, summed dilation by dilation to keep one at a time.
         shares = torch.split(mix.weight, self.width, dim=1)
-        total = self._part(1, receiving, emitting, kernels[0], source)
-        total = F.conv2d(total, shares[0], mix.bias)
+        total = F.conv2d(self._part(1, receiving, emitting, kernels[0], source), shares[0], mix.bias)
         for q in range(2, len(DILATIONS) + 1):
-            part = self._part(q, receiving, emitting, kernels[q - 1], source)
-            total = total + F.conv2d(part, shares[q - 1])
-        if isinstance(source, _Source) and source is not draws:
+            total = total + F.conv2d(self._part(q, receiving, emitting, kernels[q - 1], source), shares[q - 1])
+        if source is not draws:
             source.finish()
         message: Tensor = activation(total)  # type: ignore[operator]
         return message
@@ -229,33 +201,24 @@ class GatedMessage(nn.Module):
         predicted = [getattr(self, f"kernel_prediction_{q}")(both) for q in range(1, len(DILATIONS) + 1)]
         return [
             (
-                _seen(self, f"kernel_prediction_{q}", kernel),
-                _seen(self, f"kernel_emitting_{q}", getattr(self, f"kernel_se_{q}")(emitting)),
-                _seen(self, f"kernel_receiving_{q}", getattr(self, f"kernel_sr_{q}")(receiving)),
+                self.probed(f"kernel_prediction_{q}", kernel),
+                self.probed(f"kernel_emitting_{q}", getattr(self, f"kernel_se_{q}")(emitting)),
+                self.probed(f"kernel_receiving_{q}", getattr(self, f"kernel_sr_{q}")(receiving)),
             )
             for q, kernel in enumerate(predicted, 1)
         ]
 
     def _part(
-        self,
-        q: int,
-        receiving: Tensor,
-        emitting: Tensor,
-        kernels: tuple[Tensor, Tensor, Tensor],
-        source: LogitSource,
+        self, q: int, receiving: Tensor, emitting: Tensor, kernels: tuple[Tensor, Tensor, Tensor], source: DrawSource
     ) -> Tensor:
         """message_q of dilation q, before the combination."""
         d = DILATIONS[q - 1]
         predicted, of_emitter, of_receiver = kernels
         convolved = local(predicted, emitting, d)
         energy = torch.addcmul(local(of_emitter, emitting, d), receiving, convolved)
-        energy = energy + local(of_receiver, receiving, d)
-        energy = _seen(self, f"energy_{q}", energy)
-        if self.gate == "sigmoid":
-            gated = torch.sigmoid(energy)
-        else:
-            gated = _gated(self, q, (self.rank, self.zero_rank), energy, source)
-        return _seen(self, f"structured_{q}", gated) * convolved
+        energy = self.probed(f"energy_{q}", energy + local(of_receiver, receiving, d))
+        gated = torch.sigmoid(energy) if self.gate == "sigmoid" else self.structured(q, energy, source)
+        return self.probed(f"structured_{q}", gated) * convolved
 
 
 class AttentionGraph(nn.Module):
@@ -285,19 +248,17 @@ class AttentionGraph(nn.Module):
     ) -> None:
         super().__init__()
         if len(channels) != 3:
-            raise ValueError(f"the graph needs the channels of three scales, not {list(channels)}")
+            raise ValueError(f"channels must name three scales, not {list(channels)}")
         if combination not in ("strided", "pointwise"):
-            raise ValueError(f"unknown combination {combination!r}")
-        self.width = width
-        self.rank = rank
+            raise ValueError(f"combination must be strided or pointwise, not {combination!r}")
+        self.width, self.rank = width, rank
         self.combination: Combination = combination
         fine, middle, coarse = channels
         self.conv5 = _convolved(coarse, width, bias=False)
         self.conv4 = _convolved(middle, width, bias=False)
         self.conv3 = _convolved(fine, width, bias=False)
-        self.attention_MSG_45 = GatedMessage(width, rank, gate=gate, zero_rank=zero_rank)
-        self.attention_MSG_35 = GatedMessage(width, rank, gate=gate, zero_rank=zero_rank)
-        self.attention_MSG_55 = GatedMessage(width, rank, gate=gate, zero_rank=zero_rank)
+        message = partial(GatedMessage, width, rank, gate=gate, zero_rank=zero_rank)
+        self.attention_MSG_45, self.attention_MSG_35, self.attention_MSG_55 = message(), message(), message()
         if combination == "strided":
             self.combination_msgs_51 = _convolved(4 * width, 4 * width, stride=2)
             self.combination_msgs_52 = _convolved(4 * width, 4 * width, stride=2)
@@ -311,7 +272,7 @@ class AttentionGraph(nn.Module):
             ValueError: draws that are not 9 T tensors (N, W) (messages 35, 45, 55; in each the dilations; in each the
                 ranks), a generator, "uniform" or None (a fresh one with a fixed seed).
         """
-        source = _Source(draws)
+        source = DrawSource(draws)
         size = (fine.shape[2], fine.shape[3])
         scale5 = F.interpolate(self.conv5(coarse), size=size, mode="nearest")
         scale4 = F.interpolate(self.conv4(middle), size=size, mode="nearest")
@@ -324,14 +285,12 @@ class AttentionGraph(nn.Module):
         together = torch.cat((*messages, scale5), dim=1)
         del messages, scale4, scale5
         if self.combination == "pointwise":
-            combined: Tensor = self.combination_msgs_5(together)
-        else:
-            combined = self.combination_msgs_52(self.combination_msgs_51(together))
-        return combined
+            return self.combination_msgs_5(together)
+        return self.combination_msgs_52(self.combination_msgs_51(together))
 
 
 class _InBlocks(nn.Conv2d):
-    """The same convolution by blocks of output channels where no gradient is asked for.
+    """The same convolution by blocks of output channels if no gradient is needed.
 
     The CPU library rearranges the weights at every call: 151 MB at once for 2048 by 2048 channels, 19 MB by blocks.
     """

@@ -4,8 +4,7 @@ Paper: Yang, Rota, Alameda-Pineda, Xu, Ding, Ricci, "Variational Structured Atte
 Representation Learning", IEEE TIP 2022 (arXiv 2103.03510). From there: an emitting scale e sends the receiving scale r
 a message through kernels predicted at every pixel; an attention tensor of the form ``sum_t v^t (x) m^t`` gates it; maps
 m, vectors v and hidden features z are latent and updated in turn. The published code draws v at random and never
-updates it (see ``graph.py``); the rest of this file is therefore ours, and no published number belongs
-to it.
+updates it (see ``graph.py``); the rest of this file is therefore ours, and no published number applies to it.
 
 One message of emitter e with dilation d; ``|x|`` is the root mean square of x over a picture, ``f = f_r / |f_r|``,
 ``z = z_e / |z_e|``, ``local`` the convolution by predicted kernels:
@@ -19,20 +18,20 @@ One message of emitter e with dilation d; ``|x|`` is the root mean square of x o
     z_r = f_r + |f_r| sum over messages of strength * a * local(k, z)                                hidden update
 
 For fixed E, m and v are exact coordinate ascent on one objective (`viz.families.vista.mean_field.objective`): E[c,p]
-says how much channel c and place p support each other, and neither is found without the other. Its entropies keep both
-soft: |E| <= 1, 0 < tau < `sharpness` and |prior| < 3/2, hence no channel weighs more than exp(2 * sharpness + 3) times
-another, whatever is learned, and v cannot turn one-hot and make the maps idle.
+says how much channel c and position p support each other. The entropies of the objective keep both soft: |E| <= 1,
+0 < tau < `sharpness` and |prior| < 3/2, so no channel can weigh more than exp(2 * sharpness + 3) times another,
+whatever is learned, and v cannot become one-hot and leave the maps without effect.
 
 Also ours: z' and f' are z and f after a 1x1 convolution to fewer channels and ReLU, so that O f' (1x1) is a small
-network on single pixels and a map can become any function of what the receiving scale holds at a place; s_t is
-positive; every emitter sends at the power of f_r, so that the self message cannot grow from update to update; v starts
-at its prior, each rank's own; emitting scales are pooled to the receiving size and projected; only the receiving
-scale's z is latent, the others emit what they observe.
+network on single pixels and a map can become any function of the receiving features at a position; s_t is positive;
+every emitter sends at the power of f_r, so that the self message cannot grow from update to update; v starts at the
+prior of its rank; emitting scales are pooled to the receiving size and projected; only the receiving scale's z is
+latent, the others emit their observed features.
 
-With `selective` the module can only choose: what passes the gate is f: ``z_r = f_r + |f_r| sum of strength * a * f``;
-the emitter and the kernels speak through a alone. Every scale then emits what it observes, so that E stays the same and
+With `selective` the module can only choose: the gate passes f, ``z_r = f_r + |f_r| sum of strength * a * f``; the
+emitter and the kernels act only through a. Every scale then emits its observed features, so that E stays constant and
 the updates climb one objective. (Otherwise the projection of a finer scale and the kernels are learned paths around the
-attention: on a frozen network they gained nearly as much when every a was its mean.)
+attention: on a frozen network they gained nearly as much with every a replaced by its mean.)
 """
 
 from __future__ import annotations
@@ -41,6 +40,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 
 import torch
 from torch import Tensor, nn
@@ -51,44 +51,16 @@ from viz.core.record import CHANNEL_MAPS, KERNEL, MAP, VECTOR
 from viz.families.local import CENTRE, TAPS, kernel_prediction, local
 from viz.families.vista.mean_field import outer_sum, power, standardised, update_maps, update_vectors
 
-FAMILY = "vista"
 PRIOR_LIMIT = 1.5
 
 
 @dataclass(frozen=True)
-class MessageInfo:
-    """What one message is, whatever the picture.
-
-    Attributes:
-        path: the message module inside the graph, e.g. ``messages.s7d2``.
-        emitter: index of the emitting scale in the graph's features; `own` says whether that is the receiving one.
-        scale: its name.
-        dilation: distance of the kernel's taps in cells of the receiving scale.
-    """
-
-    path: str
-    emitter: int
-    own: bool
-    scale: str
-    dilation: int
-
-    @property
-    def span(self) -> int:
-        """Cells of the receiving scale from the kernel's first tap to its last, in each direction."""
-        return 2 * self.dilation + 1
-
-    def reach(self, stride: float) -> float:
-        """Input pixels from the centre of a cell to the centre of its outermost tap, for cells `stride` pixels wide."""
-        return self.dilation * stride
-
-
-@dataclass(frozen=True)
 class Sent:
-    """What a message holds before its maps and vectors are inferred; constant unless the emitter changes.
+    """A message before its maps and vectors are inferred; constant unless the emitter changes.
 
     Attributes:
         emitted, received: z and f, (N, C, h, w). kernel: k, (N, 9, h, w).
-        terms: local(k_E, z) + local(k_R, f). observation: O f'. carried: what passes the gate. energy: E, all
+        terms: local(k_E, z) + local(k_R, f). observation: O f'. carried: the gated features. energy: E, all
             (N, C, h, w).
     """
 
@@ -106,7 +78,7 @@ class InferredMessage(nn.Module):
 
     Args:
         channels: C of the receiving scale. width: channels of z' and f'.
-        rank: T. dilation: of the predicted kernels. sharpness: the largest tau. strength: starting value.
+        rank: T. dilation: of the predicted kernels. sharpness: bound of tau. strength: initial value.
         selective: the message carries the receiver's own features.
 
     Probes, all with the number of the update as step: ``kernel`` (9, h, w), the kernel k of the message; ``energy``
@@ -130,43 +102,34 @@ class InferredMessage(nn.Module):
         self.rank = rank
         self.dilation = dilation
         self.sharpness = sharpness
-        # k and k_E are predicted by both sides, k_R by the receiving one alone.
-        self.kernels_emitting = _still(kernel_prediction(width, 2, dilation))
-        self.kernels_receiving = _still(kernel_prediction(width, 3, dilation), centre=1.0)
+        # Both sides predict k and k_E; only the receiving side predicts k_R.
+        self.kernels_emitting = _zeroed(kernel_prediction(width, 2, dilation))
+        self.kernels_receiving = _zeroed(kernel_prediction(width, 3, dilation), centre=1.0)
         self.observation = nn.Conv2d(width, channels, 1)
-        # The mean of C values that know nothing of each other varies by about 1 / sqrt(C).
+        # The mean of C independent values varies by about 1 / sqrt(C).
         self.map_scale_log = nn.Parameter(torch.full((rank,), math.sqrt(channels) / 2).log())
         self.map_bias = nn.Parameter(torch.zeros(rank))
         self.temperature_logit = nn.Parameter(torch.zeros(rank))
-        # Ranks that started alike would stay alike.
+        # Ranks that start equal would stay equal.
         self.prior_raw = nn.Parameter(torch.randn(rank, channels))
         self.strength = nn.Parameter(torch.tensor(float(strength)))
 
-        probe = partial(Probe, FAMILY, dilation=dilation)
+        probe = partial(Probe, "vista", dilation=dilation)
         self.probe_kernel = probe(KERNEL, "kernel", unit="predicted kernel weight")
         self.probe_energy = probe(CHANNEL_MAPS, "energy", bounds=(-1.0, 1.0), unit="support of place and channel")
         for t in range(1, rank + 1):
             self.add_module(f"probe_map_{t}", probe(MAP, f"spatial_map_{t}", bounds=(0.0, 1.0), unit="inferred map"))
-            unit = "inferred channel weight, mean 1"
-            vector = probe(VECTOR, f"channel_vector_{t}", bounds=(0.0, float(channels)), unit=unit)
-            self.add_module(f"probe_vector_{t}", vector)
+            vector = partial(probe, VECTOR, bounds=(0.0, float(channels)), unit="inferred channel weight, mean 1")
+            self.add_module(f"probe_vector_{t}", vector(f"channel_vector_{t}"))
         gate = (0.0, float(rank * channels))
         self.probe_structured = probe(CHANNEL_MAPS, "structured", bounds=gate, unit="gate of the message")
-
-    def temperature(self) -> Tensor:
-        """tau (T,), between 0 and `sharpness`."""
-        return self.sharpness * torch.sigmoid(self.temperature_logit)
 
     def prior(self) -> Tensor:
         """Channel prior (T, C), within `PRIOR_LIMIT` on both sides of 0."""
         return PRIOR_LIMIT * torch.tanh(self.prior_raw)
 
-    def map_scale(self) -> Tensor:
-        """s (T,), positive."""
-        return self.map_scale_log.exp()
-
     def first_vectors(self, pictures: int) -> Tensor:
-        """The prior's own channel vectors (N, T, C), mean 1: what holds before any evidence."""
+        """The initial channel vectors (N, T, C) of the prior, mean 1."""
         prior = self.prior()
         return (prior.shape[1] * torch.softmax(prior, dim=1)).expand(pictures, -1, -1)
 
@@ -176,36 +139,36 @@ class InferredMessage(nn.Module):
         shared = self.kernels_emitting(emitted_less) + of_receiver[:, : 2 * TAPS]
         terms = local(shared[:, TAPS:], emitted, self.dilation)
         terms = terms + local(of_receiver[:, 2 * TAPS :], received, self.dilation)
-        return self._through(
-            shared[:, :TAPS],
-            Sent(emitted, received, shared, terms, self.observation(received_less), emitted, emitted),
-        )
+        observation = self.observation(received_less)
+        unfinished = Sent(emitted, received, shared, terms, observation, carried=emitted, energy=emitted)
+        return self._with_kernel(shared[:, :TAPS], unfinished)
 
-    def _through(self, kernel: Tensor, sent: Sent) -> Sent:
-        """The same message through another kernel k."""
+    def _with_kernel(self, kernel: Tensor, sent: Sent) -> Sent:
+        """The same message with another kernel k."""
         convolved = local(kernel, sent.emitted, self.dilation)
         energy = torch.tanh(standardised(sent.received * convolved + sent.terms) + sent.observation)
         carried = sent.received if self.selective else convolved
         return replace(sent, kernel=kernel, carried=carried, energy=energy)
 
     def forward(self, sent: Sent, vectors: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """One update: maps from the last vectors (N, T, C), vectors from these maps.
+        """One update: maps from the previous vectors (N, T, C), vectors from these maps.
 
         Returns:
             The gated message (N, C, h, w), before its strength, and the new vectors (N, T, C).
         """
         kernel = self.probe_kernel(sent.kernel, step)
         if kernel is not sent.kernel:  # an edit
-            sent = self._through(kernel, sent)
+            sent = self._with_kernel(kernel, sent)
         energy = self.probe_energy(sent.energy, step)
-        maps = update_maps(energy, vectors, self.map_scale(), self.map_bias)
+        maps = update_maps(energy, vectors, self.map_scale_log.exp(), self.map_bias)
         maps = self._each("probe_map", maps, step)
-        vectors = update_vectors(energy, maps, self.temperature(), self.prior())
+        temperature = self.sharpness * torch.sigmoid(self.temperature_logit)
+        vectors = update_vectors(energy, maps, temperature, self.prior())
         vectors = self._each("probe_vector", vectors, step)
         return self.probe_structured(outer_sum(vectors, maps), step) * sent.carried, vectors
 
     def _each(self, probe: str, values: Tensor, step: int) -> Tensor:
-        """Values (N, T, ...) past the probe of each rank."""
+        """Pass values (N, T, ...) through the probe of each rank."""
         seen = [getattr(self, f"{probe}_{t}")(v, step) for t, v in enumerate(values.unbind(dim=1), 1)]
         return torch.stack(seen, dim=1)
 
@@ -214,23 +177,23 @@ class InferredGraph(nn.Module):
     """Messages from several scales, each with several dilations, to the coarsest one.
 
     Args:
-        channels: of each scale, fine to coarse; the last scale receives, and sends to itself too.
-        width: channels from which kernels and observation term are predicted; a quarter of the receiving ones if None.
+        channels: of each scale, fine to coarse; the last scale receives, and also sends to itself.
+        width: channels from which kernels and observation term are predicted; None takes a quarter of the receiving.
         rank: T, outer products in each attention tensor.
-        updates: mean-field updates.
-        dilations: of the 3x3 kernels, in cells of the receiving scale; one message for each and each emitter.
-        scales: a name for each scale, e.g. its stride; ``s1``, ``s2``, ... if None.
-        emitters: indices of the scales that send; all if None.
-        sharpness: bound of tau, hence of how much the channels' weights can differ.
-        gain: starting strength of the self messages together, while the other scales start at 0; of all messages
-            together if `selective`.
+        updates: number of mean-field updates.
+        dilations: of the 3x3 kernels, in cells of the receiving scale; one message per dilation and emitter.
+        scales: a name for each scale, e.g. its stride; None gives ``s1``, ``s2``, ...
+        emitters: indices of the scales that send; None takes all.
+        sharpness: bound of tau, and so of the ratio of the channels' weights.
+        gain: total initial strength of the self messages, while the other scales start at 0; of all messages if
+            `selective`.
         selective: see the head of this file.
 
     Probes: ``hidden`` (C, h, w), z after each update, and under ``messages.<scale>d<dilation>`` those of
-    `InferredMessage`. `infos` describes the messages in their order.
+    `InferredMessage`.
 
     Raises:
-        ValueError: an empty or doubled list, a size below 1, a name that is no identifier, or an emitter out of range.
+        ValueError: an empty list, duplicates, a size below 1, a name that is not an identifier, or an unknown emitter.
     """
 
     def __init__(
@@ -253,11 +216,9 @@ class InferredGraph(nn.Module):
         _check_lists(channels, dilations, names, senders)
         if min(*channels, *dilations, rank, updates, 1 if width is None else width) < 1 or sharpness <= 0:
             raise ValueError("channels, width, rank, updates, dilations and sharpness must be positive")
-        self.channels = tuple(channels)
-        self.updates = updates
-        self.selective = selective
-        self.scales = names
-        self.emitters = senders
+        self.channels, self.dilations = tuple(channels), tuple(dilations)
+        self.updates, self.selective = updates, selective
+        self.scales, self.emitters = names, senders
         receiving = self.channels[-1]
         hidden = width if width is not None else max(1, receiving // 4)
         own = len(self.channels) - 1
@@ -267,30 +228,25 @@ class InferredGraph(nn.Module):
         )
         self.reduce_receiving = nn.Sequential(nn.Conv2d(receiving, hidden, 1), nn.ReLU())
         self.messages = nn.ModuleDict()
-        infos = []
-        for e in senders:
-            for d in dilations:
-                if selective:
-                    start = gain / (len(dilations) * len(senders))
-                else:
-                    start = gain / len(dilations) if e == own else 0.0
-                name = f"{names[e]}d{d}"
-                self.messages[name] = InferredMessage(
-                    receiving, hidden, rank, d, sharpness=sharpness, strength=start, selective=selective
-                )
-                infos.append(MessageInfo(f"messages.{name}", e, e == own, names[e], d))
-        self.infos = tuple(infos)
-        self.probe_hidden = Probe(FAMILY, CHANNEL_MAPS, "hidden", unit="activation")
+        for e, d in product(senders, dilations):
+            if selective:
+                strength = gain / (len(dilations) * len(senders))
+            else:
+                strength = gain / len(dilations) if e == own else 0.0
+            self.messages[f"{names[e]}d{d}"] = InferredMessage(
+                receiving, hidden, rank, d, sharpness=sharpness, strength=strength, selective=selective
+            )
+        self.probe_hidden = Probe("vista", CHANNEL_MAPS, "hidden", unit="activation")
 
     def forward(self, features: Sequence[Tensor], updates: int | None = None) -> list[Tensor]:
         """The receiving scale's hidden features z (N, C, h, w) after update 1, 2, ...; the last is the result.
 
         Args:
             features: (N, channels[i], h_i, w_i), fine to coarse, in the order of `channels`.
-            updates: fewer or more of them than the module's own number.
+            updates: number of updates; None takes the module's own.
 
         Raises:
-            ValueError: another number of scales or channels than the graph was made for, or no update at all.
+            ValueError: scales or channels that do not fit the graph, or no update.
         """
         count = self.updates if updates is None else updates
         found = [tuple(x.shape[1:2]) for x in features]
@@ -299,47 +255,47 @@ class InferredGraph(nn.Module):
                 f"{count} updates on features {[tuple(x.shape) for x in features]}; channels are {self.channels}"
             )
         observed = features[-1]
-        # Channels that lie together make the predicted kernels several times faster on small maps.
+        # On small maps the predicted kernels are several times faster in channels-last format.
         observed = observed.contiguous(memory_format=torch.channels_last)
         level = power(observed)
         received = observed / level
         received_less = self.reduce_receiving(received)
-        still: dict[str, Sent] = {}
-        vectors = {i.path: self._message(i).first_vectors(len(observed)) for i in self.infos}
+        sent: dict[str, Sent] = {}
+        vectors = {name: self._message(name).first_vectors(len(observed)) for name in self.messages}
         hidden, results = observed, []
         for step in range(1, count + 1):
             total = torch.zeros_like(observed)
             for e in self.emitters:
                 own = e == len(self.channels) - 1
-                fresh = step == 1 or (own and not self.selective)
-                if fresh:
-                    emitted = hidden if own else self._brought(features[e], e, observed)
+                changed = step == 1 or (own and not self.selective)
+                if changed:
+                    emitted = hidden if own else self._projected(features[e], e, observed)
                     emitted = emitted / power(emitted)
                     less = self.reduce_emitting[self.scales[e]](emitted)
-                for i in (i for i in self.infos if i.emitter == e):
-                    message = self._message(i)
-                    if fresh:
-                        still[i.path] = message.send(emitted, less, received, received_less)
-                    gated, vectors[i.path] = message(still[i.path], vectors[i.path], step)
+                for name in (f"{self.scales[e]}d{d}" for d in self.dilations):
+                    message = self._message(name)
+                    if changed:
+                        sent[name] = message.send(emitted, less, received, received_less)
+                    gated, vectors[name] = message(sent[name], vectors[name], step)
                     total = total + message.strength * gated
             hidden = self.probe_hidden(observed + level * total, step)
             results.append(hidden)
         return results
 
-    def _message(self, info: MessageInfo) -> InferredMessage:
-        message = self.get_submodule(info.path)
+    def _message(self, name: str) -> InferredMessage:
+        message = self.messages[name]
         assert isinstance(message, InferredMessage)
         return message
 
-    def _brought(self, x: Tensor, emitter: int, receiving: Tensor) -> Tensor:
+    def _projected(self, x: Tensor, emitter: int, receiving: Tensor) -> Tensor:
         """A finer scale at the receiving size and width."""
         pooled = F.adaptive_avg_pool2d(x, (receiving.shape[2], receiving.shape[3]))
         projected: Tensor = self.project[self.scales[emitter]](pooled.contiguous(memory_format=torch.channels_last))
         return projected
 
 
-def _still(convolution: nn.Conv2d, centre: float = 0.0) -> nn.Conv2d:
-    """Zero weights; the bias is zero but for the first kernel's centre tap."""
+def _zeroed(convolution: nn.Conv2d, centre: float = 0.0) -> nn.Conv2d:
+    """Zero weights and bias, except for the bias of the first kernel's centre tap."""
     nn.init.zeros_(convolution.weight)
     if convolution.bias is not None:
         nn.init.zeros_(convolution.bias)
@@ -353,8 +309,8 @@ def _check_lists(
 ) -> None:
     for what, values in (("channels", channels), ("dilations", dilations), ("emitters", emitters), ("scales", names)):
         if not values or (what != "channels" and len(set(values)) < len(values)):
-            raise ValueError(f"{what} {list(values)} are empty or doubled")
+            raise ValueError(f"{what} must not be empty or hold duplicates: {list(values)}")
     if len(names) != len(channels) or not all(n.isidentifier() for n in names):
-        raise ValueError(f"{list(names)} are not one identifier for each of {len(channels)} scales")
+        raise ValueError(f"scales must be one identifier for each of {len(channels)} scales, not {list(names)}")
     if not set(emitters) <= set(range(len(channels))):
-        raise ValueError(f"emitters {list(emitters)} are not among {len(channels)} scales")
+        raise ValueError(f"emitters {list(emitters)} are not among the {len(channels)} scales")

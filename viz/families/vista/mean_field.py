@@ -1,7 +1,7 @@
-"""The mean-field updates of our VISTA variant as plain functions; `vista_inferred` says how they are used.
+"""The mean-field updates of our VISTA variant as plain functions; `inferred.py` explains their use.
 
 Shapes: energy (N, C, h, w), T channel vectors (N, T, C) of mean 1 and T spatial maps (N, T, h, w); parameters (T,), the
-prior (T, C). All are differentiable, the ranks do not mix.
+prior (T, C). All are differentiable, and the ranks are independent.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def outer_sum(vectors: Tensor, maps: Tensor) -> Tensor:
 def objective(
     energy: Tensor, vectors: Tensor, maps: Tensor, *, scale: Tensor, bias: Tensor, tau: Tensor, prior: Tensor
 ) -> Tensor:
-    """J (N, T), what both updates raise: agreement of place and channel, plus the entropies, prior and bias.
+    """The objective J (N, T) of both updates: agreement of position and channel, plus entropies, prior and bias.
 
     J = sum_cp (v[c]/C) m[p] E[c,p] + (1/scale) sum_p (H(m[p]) + bias m[p])
         + (P/tau) (H(v/C) + sum_c prior[c] v[c]/C), H the entropy in nats.

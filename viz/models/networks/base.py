@@ -1,4 +1,4 @@
-"""What every network of Searchlight offers: its answer at each of its computation steps, and weights of class maps."""
+"""The interface of all networks: the answer of each computation step, and the weights of class activation maps."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from viz.errors import ModelError
 
 @dataclass(frozen=True)
 class StepOutput:
-    """What one computation step gives.
+    """The output of one computation step.
 
-    `answer`: as `viz.core.output.output_of` takes it for one picture, with N in front; of a classifier logits
-    (N, classes).
-    `features` (N, C, h, w): the maps whose spatial mean a linear classifier weighs, so that a class map is
-    ``class_weights[c] . features``; None of other networks.
+    `answer`: batch of raw answers as for `viz.core.output.output_of`; of a classifier logits (N, classes).
+    `features` (N, C, h, w): the input of global average pooling and a linear classifier, so that a class map is
+    ``class_weights[c] . features``; None in other networks.
     """
 
     answer: Tensor
@@ -39,16 +38,16 @@ class StepOutput:
             ModelError: it has none.
         """
         if self.features is None:
-            raise ModelError("This network has no features that a linear classifier weighs.")
+            raise ModelError("This network has no features before a linear classifier.")
         return self.features
 
 
 class StepNetwork(nn.Module, ABC):
     """A network with one or more computation steps.
 
-    `output` says what it answers, as a card does; `family` names the attention modules it carries (None for a plain
-    network); `steps` is how many steps it was built for. The number of steps to run is always an argument: no call
-    leaves a state behind.
+    `output` is the type of its answers, as on a card; `family` names its attention modules (None for a plain network);
+    `steps` is the number of steps it was built for. The number of steps to run is always an argument, so that no call
+    changes the network's state.
     """
 
     output: ClassVar[str] = "class_scores"
@@ -60,33 +59,33 @@ class StepNetwork(nn.Module, ABC):
         """Outputs of step 1 .. `steps` (default: all) for x (N, 3, h, w)."""
 
     def class_weights(self) -> Tensor | None:
-        """(classes, C): weights of the linear classifier over the features' spatial means; None where there is none,
-        and then no class activation map."""
+        """(classes, C): weights of the linear classifier over the features' spatial means; None without one, and then
+        there is no class activation map."""
         return None
 
     def neutrals(self) -> Mapping[str, float | None]:
-        """Neutral values of probes by full name, where they follow from this network; see `Tap`."""
+        """Neutral values of probes by full name, if this network defines them; see `Tap`."""
         return {}
 
     def joint_neutral(self, names: Sequence[str]) -> dict[str, float] | None:
-        """Values of several probes (full names) that make the network plain when all of them are set and everything
-        else stays as computed; None where no values do.
+        """Values of several probes (full names) that make the network plain if all of them are set and everything else
+        stays as computed; None if there are none.
 
-        Two gates that each have none can have one together: PSA's gates multiply each other. By default each probe's
-        own neutral value, where all have one.
+        Two gates without a neutral value can have a joint one: PSA's gates multiply each other. By default each
+        probe's own neutral value, if all have one.
         """
         known = taps_of(self)
         values = {name: known[name].neutral for name in names}
         return None if None in values.values() else {name: float(v) for name, v in values.items() if v is not None}
 
     def class_layer(self) -> nn.Module:
-        """The module, without parameters, whose output is `StepOutput.features`; of several firings in one call of
-        `forward` the last one belongs to the logits that are returned.
+        """The module, without parameters, whose output is `StepOutput.features`; its last call in one `forward`
+        belongs to the returned logits.
 
         Raises:
             ModelError: the network has no such module (Grad-CAM needs one).
         """
-        raise ModelError("This network does not name the module that gives its class features.")
+        raise ModelError("This network does not name the module of its class features; Grad-CAM needs it.")
 
     def forward(self, x: Tensor, steps: int | None = None) -> Tensor:
         """The answer of the last step."""
@@ -97,5 +96,5 @@ class StepNetwork(nn.Module, ABC):
         if steps is None:
             return self.steps
         if not 1 <= steps <= self.steps:
-            raise ValueError(f"this network has {self.steps} step(s); {steps} were asked for")
+            raise ValueError(f"steps must be 1 to {self.steps} for this network, not {steps}")
         return steps

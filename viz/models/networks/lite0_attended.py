@@ -1,22 +1,21 @@
-"""Plain, frozen EfficientNet-Lite0 with one attention module at stride 16: the shape that four families share.
+"""Plain, frozen EfficientNet-Lite0 with a trained attention module; for the bottom-up families it is at stride 16.
 
-The network is our own: no checkpoint of the papers fits one backbone, so only the module is trained
-(`recipes.clutter`), and the backbone stays bit for bit what its package holds. Two such networks differ by their
-attention alone.
+The networks are our own: no checkpoint of the papers fits one backbone, so only the module is trained
+(`recipes.clutter`, `recipes.tdam`), and the backbone stays bit-identical to the weights in its package. Two such
+networks differ only in their attention.
 
-The module stands behind the last block at stride 16 (112 maps of 14x14 cells at 224 px): a gate there reaches more of
-the answer than one on the last 7x7 cells (a perfect mask of a small object in clutter raises plain Lite0's top-1 from
-18.7 to about 40 % there, to 27 % on the last map). It reads the maps standardised per channel by frozen statistics;
-its result times one learned number is brought back to the maps' own mean and spread, so that a closed gate means "as
-usual here" and not an impossible zero.
+The module of the bottom-up families follows the last block at stride 16 (112 maps of 14x14 cells at 224 px): a gate
+there has more effect on the answer than one on the last 7x7 cells (a perfect mask of a small object in clutter raises
+plain Lite0's top-1 from 18.7 to about 40 % there, to 27 % on the last map). Its input is standardised per channel by
+frozen statistics; its result times one learned number is transformed back to the maps' own mean and spread, so that a
+closed gate gives the mean activation and not an impossible zero.
 """
 
 from __future__ import annotations
 
 import json
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -32,87 +31,36 @@ BACKBONE_PREFIX = "backbone."
 CHANNELS = TAP_CHANNELS[-1]
 
 
-class Lite0Attended(StepNetwork):
-    """x (N, 3, 224, 224) to logits (N, 1000) through one attention module.
+class FrozenLite0(StepNetwork):
+    """x (N, 3, 224, 224) to logits (N, 1000); a subclass adds the attention module.
 
-    Subclasses give `family`, build `attention` in their constructor and say in `attend` what it makes of the maps.
-
-    Buffers: `tap_mean`, `tap_std` (232,) of the three scales' channels, fine to coarse. Parameter: `scale`, one number
-    that multiplies the module's result (published gates rest at 1/2 or 1/4; a frozen network expects 1).
-    Probe beside the module's own: ``bottom`` (112, 14, 14), the maps that the module gets, at every step.
+    Buffers: ``INPUT_mean`` and ``INPUT_std``, frozen statistics per channel of the module's input.
 
     Args:
-        scale: start of that number.
-        arguments: what the subclass was built with, for the checkpoint.
+        arguments: of the subclass, for the checkpoint.
+        steps: computation steps.
+        statistics: the name INPUT and its number of channels.
     """
 
-    family: ClassVar[str | None] = None
-    attention: nn.Module
-
-    def __init__(self, attention: nn.Module, scale: float, arguments: Mapping[str, Any], steps: int = 1) -> None:
+    def __init__(self, arguments: Mapping[str, Any], steps: int, statistics: tuple[str, int]) -> None:
         super().__init__()
         self.steps = steps
         self.arguments = dict(arguments)
-        self.backbone = EfficientNetLite0()
-        self.attention = attention
-        self.probe_bottom = Probe(str(self.family), CHANNEL_MAPS, "bottom", unit="standardised activation")
-        # Held by the attention module, too, so that its full name stands beside the module's own probes.
-        attention.probe_bottom = self.probe_bottom
-        self.scale = nn.Parameter(torch.tensor(float(scale)))
-        self.tap_mean: Tensor
-        self.tap_std: Tensor
-        self.register_buffer("tap_mean", torch.zeros(sum(TAP_CHANNELS)))
-        self.register_buffer("tap_std", torch.ones(sum(TAP_CHANNELS)))
-        self.backbone.freeze()
+        self.backbone = EfficientNetLite0().freeze()
+        self._input, channels = statistics
+        self.register_buffer(f"{self._input}_mean", torch.zeros(channels))
+        self.register_buffer(f"{self._input}_std", torch.ones(channels))
 
-    @abstractmethod
-    def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
-        """What the module makes of the standardised maps of three scales, after each of its own steps.
+    @property
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the module's input, per channel."""
+        return self.get_buffer(f"{self._input}_mean"), self.get_buffer(f"{self._input}_std")
 
-        Args:
-            taps: (N, 40, 2h, 2w) or (N, 40, h, w), (N, 80, h, w), (N, 112, h, w).
-
-        Returns:
-            `steps` maps (N, 112, h, w).
-        """
-
-    def scale_value(self) -> float:
-        """The learned number that multiplies the module's result."""
-        return float(self.scale.detach())
-
-    def train(self, mode: bool = True) -> Lite0Attended:
-        """The backbone stays in evaluation mode: its batch norms must not move."""
+    def train(self, mode: bool = True) -> FrozenLite0:
+        """The backbone stays in evaluation mode, so that its batch norms do not change."""
         super().train(mode)
         self.backbone.eval()
         return self
-
-    def attended(self, taps: Sequence[Tensor]) -> list[Tensor]:
-        """The maps that the upper part gets after each step, (N, 112, h, w), from raw maps of three scales."""
-        means, stds = torch.split(self.tap_mean, list(TAP_CHANNELS)), torch.split(self.tap_std, list(TAP_CHANNELS))
-        standard = [
-            (tap - mean[:, None, None]) / std[:, None, None] for tap, mean, std in zip(taps, means, stds, strict=True)
-        ]
-        mean, std = means[-1][:, None, None], stds[-1][:, None, None]
-        return [mean + std * self.scale * result for result in self.attend(standard)]
-
-    def forward_taps(self, taps: Sequence[Tensor], steps: int | None = None) -> list[StepOutput]:
-        """Outputs of all steps from the lower part's maps, e.g. from a cache."""
-        maps = self.attended(taps)[: self.checked_steps(steps)]
-        return [self.backbone.head(self.backbone.upper(m)) for m in maps]
-
-    def last_output(self, taps: Sequence[Tensor]) -> StepOutput:
-        """The last step's output alone: the upper part runs once."""
-        return self.backbone.head(self.backbone.upper(self.attended(taps)[-1]))
-
-    def forward_steps(self, x: Tensor, steps: int | None = None) -> list[StepOutput]:
-        self.checked_steps(steps)
-        return self.forward_taps(self.backbone.taps(x), steps)
-
-    def forward(self, x: Tensor, steps: int | None = None) -> Tensor:
-        """Logits (N, 1000) of the last step; unlike `forward_steps` the steps before it are not answered."""
-        if self.checked_steps(steps) < self.steps:
-            return super().forward(x, steps)
-        return self.last_output(self.backbone.taps(x)).logits
 
     def class_weights(self) -> Tensor:
         return self.backbone.class_weights()
@@ -121,24 +69,23 @@ class Lite0Attended(StepNetwork):
         return self.backbone.class_layer()
 
     def config_json(self) -> str:
-        """What is needed to rebuild the network around its weights."""
+        """The configuration in a checkpoint, from which the network is built again."""
         return json.dumps({"family": self.family, "arguments": self.arguments}, sort_keys=True)
 
     def module_state(self) -> dict[str, Tensor]:
-        """Everything that is not the backbone: what a checkpoint of this network holds."""
+        """Everything but the backbone: the tensors of a checkpoint of this network."""
         return {k: v for k, v in self.state_dict().items() if not k.startswith(BACKBONE_PREFIX)}
 
     def load_module_state(self, state: Mapping[str, Tensor]) -> None:
-        """Load what `module_state` gave, strictly; the backbone is left as it is.
+        """Load what `module_state` returned, strictly; the backbone stays as it is.
 
         Raises:
             CheckpointError: keys or shapes differ.
         """
-        expected = self.module_state()
-        name = type(self).__name__
-        if set(state) != set(expected):
-            odd = sorted(set(state) ^ set(expected))
-            raise CheckpointError(f"These are not the weights of {name}: {odd[0]!r} is missing or foreign.")
+        expected, name = self.module_state(), type(self).__name__
+        for key in sorted(set(state) ^ set(expected)):
+            kind = "missing" if key in expected else "unexpected"
+            raise CheckpointError(f"These are not the weights of {name}: {kind} key {key!r}.")
         for key, value in expected.items():
             if state[key].shape != value.shape:
                 raise CheckpointError(
@@ -147,6 +94,70 @@ class Lite0Attended(StepNetwork):
         self.load_state_dict(dict(state), strict=False)
 
 
+class Lite0Attended(FrozenLite0):
+    """x (N, 3, 224, 224) to logits (N, 1000) through one attention module.
+
+    Subclasses set `family` and build `attention` in their constructor.
+
+    Buffers: `tap_mean`, `tap_std` (232,) of the channels of three scales, fine to coarse. Parameter: `scale`, one
+    number that multiplies the module's result (published gates rest at 1/2 or 1/4; a frozen network expects 1).
+    Probe beside the module's own: ``bottom`` (112, 14, 14), the input of the module, at every step.
+
+    Args:
+        scale: initial value of that number.
+        arguments, steps: see `FrozenLite0`.
+    """
+
+    attention: nn.Module
+    tap_mean: Tensor
+    tap_std: Tensor
+
+    def __init__(self, attention: nn.Module, scale: float, arguments: Mapping[str, Any], steps: int = 1) -> None:
+        super().__init__(arguments, steps, ("tap", sum(TAP_CHANNELS)))
+        self.attention = attention
+        self.probe_bottom = Probe(str(self.family), CHANNEL_MAPS, "bottom", unit="standardised activation")
+        # Also held by the attention module, so that its full name is beside the module's own probes.
+        attention.probe_bottom = self.probe_bottom
+        self.scale = nn.Parameter(torch.tensor(float(scale)))
+
+    def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
+        """The module's result after each of its own steps, `steps` maps (N, 112, h, w).
+
+        Args:
+            taps: standardised maps of three scales: (N, 40, 2h, 2w) or (N, 40, h, w), (N, 80, h, w), (N, 112, h, w).
+        """
+        results = self.attention(self.probe_bottom(taps[-1], 1))
+        return [results] if isinstance(results, Tensor) else list(results)
+
+    def scale_value(self) -> float:
+        """The learned number that multiplies the module's result."""
+        return float(self.scale.detach())
+
+    def attended(self, taps: Sequence[Tensor]) -> list[Tensor]:
+        """The input of the upper part after each step, (N, 112, h, w), from raw maps of three scales."""
+        means, stds = (torch.split(values, list(TAP_CHANNELS)) for values in self.statistics)
+        standard = [
+            (tap - mean[:, None, None]) / std[:, None, None] for tap, mean, std in zip(taps, means, stds, strict=True)
+        ]
+        mean, std = means[-1][:, None, None], stds[-1][:, None, None]
+        return [mean + std * self.scale * result for result in self.attend(standard)]
+
+    def last_output(self, taps: Sequence[Tensor]) -> StepOutput:
+        """Only the last step's output: the upper part runs once."""
+        return self.backbone.head(self.backbone.upper(self.attended(taps)[-1]))
+
+    def forward_steps(self, x: Tensor, steps: int | None = None) -> list[StepOutput]:
+        count = self.checked_steps(steps)
+        maps = self.attended(self.backbone.taps(x))[:count]
+        return [self.backbone.head(self.backbone.upper(m)) for m in maps]
+
+    def forward(self, x: Tensor, steps: int | None = None) -> Tensor:
+        """Logits (N, 1000) of the last step; unlike in `forward_steps`, earlier steps get no answer."""
+        if self.checked_steps(steps) < self.steps:
+            return super().forward(x, steps)
+        return self.last_output(self.backbone.taps(x)).logits
+
+
 def at_size(tap: Tensor, like: Tensor) -> Tensor:
-    """`tap` averaged over the cells of a coarser map."""
+    """`tap` averaged to the size of a coarser map."""
     return tap if tap.shape[2:] == like.shape[2:] else F.adaptive_avg_pool2d(tap, (like.shape[2], like.shape[3]))

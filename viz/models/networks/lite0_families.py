@@ -1,7 +1,7 @@
-"""The four bottom-up families on frozen Lite0, see `Lite0Attended` for what they share.
+"""The four bottom-up families on frozen Lite0; `Lite0Attended` is their base.
 
 Deviations from the papers: one module at one place of a frozen network (the papers train whole networks with many);
-what else differs stands at each class.
+each class lists its own.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,39 +24,33 @@ from viz.models.networks.lite0_attended import CHANNELS, Lite0Attended, at_size
 
 
 def gate_of_one(scale: float) -> float | None:
-    """The value in (0, 1) of a sigmoid gate that times `scale` gives 1; None where no gate does."""
+    """The value in (0, 1) of a sigmoid gate that times `scale` gives 1; None if there is none."""
     return 1 / scale if scale > 1 else None
 
 
 class Lite0PSA(Lite0Attended):
-    """Sequential polarized self-attention: a channel gate, then a spatial gate on what it leaves.
+    """Sequential polarized self-attention: a channel gate, then a spatial gate on its result.
 
     The sequential layout, because the parallel one's spatial gate cannot leave 0.5 .. 0.731. `scale` starts at 4: both
     gates rest at 1/2. The spatial branch starts with larger weights than PyTorch's default: its logit is a sum of
-    softmaxes over 196 places, hence nearly 0 everywhere, and hardly anything would move it.
+    softmaxes over 196 positions, so it would be nearly 0 everywhere and learn very slowly.
     """
 
-    QUERY_START: ClassVar[float] = 100.0
-    VALUE_START: ClassVar[float] = 2.0
-
-    family: ClassVar[str | None] = "psa"
+    family = "psa"
 
     def __init__(self) -> None:
         module = SequentialPSA(CHANNELS)
         with torch.no_grad():
-            module.conv_q_left.weight.mul_(self.QUERY_START)
-            module.conv_v_left.weight.mul_(self.VALUE_START)
+            module.conv_q_left.weight.mul_(100.0)
+            module.conv_v_left.weight.mul_(2.0)
         super().__init__(module, 4.0, {})
 
     def joint_neutral(self, names: Sequence[str]) -> dict[str, float] | None:
-        """Both gates at 1 / sqrt(scale); one of them alone has no neutral value, as the other differs from place to
-        place or from channel to channel."""
+        """Both gates at 1 / sqrt(scale); one of them alone has no neutral value, because the other varies over
+        positions or channels."""
         both = ["attention.channel_gate", "attention.spatial_gate"]
         value = gate_of_one(self.scale_value())
         return dict.fromkeys(both, math.sqrt(value)) if sorted(names) == both and value is not None else None
-
-    def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
-        return [self.attention(self.probe_bottom(taps[-1], 1))]
 
 
 class Lite0EMA(Lite0Attended):
@@ -65,74 +59,57 @@ class Lite0EMA(Lite0Attended):
     Both maps start with larger weights than PyTorch's default, so that the gates leave 1/2.
 
     Args:
-        groups: number of groups. They share their weights, and a trained network's channels come in no order that many
-            groups could share anything: few groups learn more (the paper's networks have 32 and learn their channels).
+        groups: number of groups. They share their weights, but the channels of a trained network have no order in
+            which many groups would be alike: few groups learn more (the paper's networks have 32, trained with them).
     """
 
-    NORM_START: ClassVar[float] = 4.0
-    LOCAL_START: ClassVar[float] = 6.0
-
-    family: ClassVar[str | None] = "ema"
+    family = "ema"
 
     def __init__(self, groups: int = 2) -> None:
         module = EMA(CHANNELS, groups)
         with torch.no_grad():
-            module.gn.weight.mul_(self.NORM_START)
-            module.conv3x3.weight.mul_(self.LOCAL_START)
+            module.gn.weight.mul_(4.0)
+            module.conv3x3.weight.mul_(6.0)
         super().__init__(module, 2.0, {"groups": groups})
 
     def neutrals(self) -> Mapping[str, float | None]:
-        """The gate that `scale` brings to 1, and its logit."""
+        """The gate that times `scale` gives 1, and its logit."""
         gate = gate_of_one(self.scale_value())
         logit = None if gate is None else math.log(gate / (1 - gate))
         return {"attention.group_gate": gate, "attention.group_logits": logit}
-
-    def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
-        return [self.attention(self.probe_bottom(taps[-1], 1))]
 
 
 class Lite0VISTA(Lite0Attended):
     """Structured attention inferred inside the network (our variant): a step is one mean-field update.
 
     The last maps at stride 8 and the maps at stride 16 send, each with two dilations; the latter receive. The messages
-    are `selective`: they weigh what the receiver holds and bring in nothing else.
+    are `selective`: they reweight the receiver's features and add no others.
     """
 
-    family: ClassVar[str | None] = "vista"
+    family = "vista"
 
     def __init__(
-        self,
-        rank: int = 2,
-        updates: int = 3,
-        dilations: Sequence[int] = (1, 3),
-        width: int = 28,
-        gain: float = 3.0,
+        self, rank: int = 2, updates: int = 3, dilations: Sequence[int] = (1, 3), width: int = 28, gain: float = 3.0
     ) -> None:
+        channels = (TAP_CHANNELS[0], CHANNELS)
         graph = InferredGraph(
-            (TAP_CHANNELS[0], CHANNELS),
-            width,
-            rank,
-            updates,
-            tuple(dilations),
-            scales=("s8", "s16"),
-            gain=gain,
-            selective=True,
+            channels, width, rank, updates, tuple(dilations), scales=("s8", "s16"), gain=gain, selective=True
         )
         arguments = {"rank": rank, "updates": updates, "dilations": list(dilations), "width": width, "gain": gain}
-        # A map starts near 1/2, so that the messages together add about gain * rank / 2 of what is there.
+        # A map starts near 1/2, so that the messages together add about gain * rank / 2 times the features.
         super().__init__(graph, 1 / (1 + gain * rank / 2), arguments, steps=updates)
 
     def joint_neutral(self, names: Sequence[str]) -> dict[str, float] | None:
-        """The structured attention of all messages at the value where `scale` times 1 + sum of strength x attention
-        is 1; a single message has none, as the others differ from place to place."""
+        """The structured attention of all messages at the value where `scale` times (1 + sum of strength x attention)
+        is 1; a single message has none, because the others vary over positions."""
         graph: Any = self.attention
-        every = {f"attention.messages.{name}.structured": m for name, m in graph.messages.items()}
-        strength, scale = sum(float(m.strength.detach()) for m in every.values()), self.scale_value()
-        if set(names) != set(every) or not strength or not scale:
+        messages = {f"attention.messages.{name}.structured": m for name, m in graph.messages.items()}
+        strength, scale = sum(float(m.strength.detach()) for m in messages.values()), self.scale_value()
+        if set(names) != set(messages) or not strength or not scale:
             return None
         value = (1 / scale - 1) / strength
-        low, high = next(iter(every.values())).probe_structured.tap.bounds
-        return dict.fromkeys(every, value) if low <= value <= high else None
+        low, high = next(iter(messages.values())).probe_structured.tap.bounds
+        return dict.fromkeys(messages, value) if low <= value <= high else None
 
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
         return list(self.attention([at_size(taps[0], taps[-1]), self.probe_bottom(taps[-1], 1)]))
@@ -141,14 +118,11 @@ class Lite0VISTA(Lite0Attended):
 class Lite0PAKA(Lite0Attended):
     """The hierarchical PAKA module (our design): a step is one level, that is, one dilation."""
 
-    family: ClassVar[str | None] = "paka"
+    family = "paka"
 
     def __init__(self, dilations: Sequence[int] = (1, 2, 4), reduction: int = 4) -> None:
         module = HPM(CHANNELS, tuple(dilations), reduction)
         super().__init__(module, 1.0, {"dilations": list(dilations), "reduction": reduction}, steps=len(dilations))
-
-    def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
-        return list(self.attention(self.probe_bottom(taps[-1], 1)))
 
 
 FAMILIES: dict[str, Callable[..., Lite0Attended]] = {
@@ -160,13 +134,13 @@ FAMILIES: dict[str, Callable[..., Lite0Attended]] = {
 
 
 def build_family(config: str) -> Lite0Attended:
-    """A network with random attention from what `Lite0Attended.config_json` wrote.
+    """A network with a random module from the configuration in a checkpoint, see `Lite0Attended.config_json`.
 
     Raises:
-        CheckpointError: not such a text.
+        CheckpointError: not such a configuration.
     """
     try:
-        text: dict[str, Any] = json.loads(config)
-        return FAMILIES[text["family"]](**text["arguments"])
+        values: dict[str, Any] = json.loads(config)
+        return FAMILIES[values["family"]](**values["arguments"])
     except (TypeError, ValueError, KeyError) as error:
-        raise CheckpointError("The file's description of its network cannot be read.") from error
+        raise CheckpointError("The configuration of the network in this checkpoint is not valid.") from error

@@ -1,17 +1,17 @@
-"""TD-ResNet: a ResNet whose late blocks run T computation steps, each searched from the top of the step before.
+"""TD-ResNet: a ResNet whose late blocks run T computation steps, each guided by the top of the previous step.
 
 Paper: TDAM (ECCV 2022). Keys, shapes and numbers follow shantanuj/TDAM_Top_down_attention_module@1e4a2cd,
 ``training_and_usage_scripts/local_timm/models/tdresnet.py`` (and its legacy file for m = 3).
 
-Deviations, none of which changes a number: the number of steps is an argument of every call (the original sets it as an
-attribute that stays); a batch of one works; nothing is printed.
+Deviations, none of which changes a number: the number of steps is an argument of every call (the original keeps it as
+an attribute); a batch of one works; nothing is printed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -28,6 +28,7 @@ DEPTHS: dict[int, tuple[Literal["basic", "bottleneck"], tuple[int, int, int, int
     101: ("bottleneck", (3, 4, 23, 3)),
     152: ("bottleneck", (3, 8, 36, 3)),
 }
+RELEASED_DEPTHS = (18, 34, 50, 101)
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class TDResNetConfig:
         block: ``basic`` (two 3x3 convolutions) or ``bottleneck`` (1x1, 3x3, 1x1).
         layers: blocks of the four stages.
         num_classes: outputs of the classifier.
-        steps: T, the computation steps it is built for.
-        feedback: m, how many convolutions back from the block's last the searchlight acts.
+        steps: T, the number of computation steps.
+        feedback: m, how many convolutions before the end of the block the searchlight acts.
         td_blocks: for each stage (0-based) the indices of its TD blocks; indices past the end are ignored.
         searchlight: further arguments of `Searchlight`.
     """
@@ -60,29 +61,24 @@ class TDResNetConfig:
             raise ValueError("steps must be at least 1")
 
 
-@dataclass(frozen=True)
-class _ConvSpec:
+class _Conv(NamedTuple):
     inputs: int
     outputs: int
     kernel: int
-    stride: int
+    stride: int = 1
 
 
-def _conv_specs(block: str, inputs: int, planes: int, stride: int) -> list[_ConvSpec]:
+def _convolutions(block: str, inputs: int, planes: int, stride: int) -> list[_Conv]:
     if block == "basic":
-        return [_ConvSpec(inputs, planes, 3, stride), _ConvSpec(planes, planes, 3, 1)]
-    return [
-        _ConvSpec(inputs, planes, 1, 1),
-        _ConvSpec(planes, planes, 3, stride),
-        _ConvSpec(planes, 4 * planes, 1, 1),
-    ]
+        return [_Conv(inputs, planes, 3, stride), _Conv(planes, planes, 3)]
+    return [_Conv(inputs, planes, 1), _Conv(planes, planes, 3, stride), _Conv(planes, 4 * planes, 1)]
 
 
 class ResidualBlock(nn.Module):
     """A ResNet block; with `searchlight` arguments it is a TD block.
 
-    The convolutions are shared over steps, their batch norms are not: step 1 uses ``bnX``, step j + 1 uses ``bnX_j``.
-    The top is the last batch norm's output, before the shortcut and before the ReLU.
+    The steps share the convolutions but not their batch norms: step 1 uses ``bnX``, step j + 1 uses ``bnX_j``.
+    The top is the last batch norm's output, before the shortcut and the ReLU.
     """
 
     def __init__(
@@ -97,7 +93,7 @@ class ResidualBlock(nn.Module):
         searchlight: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        specs = _conv_specs(block, inputs, planes, stride)
+        specs = _convolutions(block, inputs, planes, stride)
         self.outputs = specs[-1].outputs
         self.convs = len(specs)
         self.is_td = searchlight is not None
@@ -106,12 +102,10 @@ class ResidualBlock(nn.Module):
             conv = nn.Conv2d(s.inputs, s.outputs, s.kernel, s.stride, padding=s.kernel // 2, bias=False)
             self.add_module(f"conv{i}", conv)
             self.add_module(f"bn{i}", nn.BatchNorm2d(s.outputs))
+        self.downsample: nn.Module | None = None
         if stride != 1 or inputs != self.outputs:
-            self.downsample: nn.Module | None = nn.Sequential(
-                nn.Conv2d(inputs, self.outputs, 1, stride, bias=False), nn.BatchNorm2d(self.outputs)
-            )
-        else:
-            self.downsample = None
+            projection = nn.Conv2d(inputs, self.outputs, 1, stride, bias=False)
+            self.downsample = nn.Sequential(projection, nn.BatchNorm2d(self.outputs))
         if searchlight is not None:
             for j in range(1, steps):
                 for i in range(self.first_repeated + 1, self.convs + 1):
@@ -120,32 +114,29 @@ class ResidualBlock(nn.Module):
             self.RA_block = Searchlight(bottom, self.outputs, **searchlight)
         self.relu = nn.ReLU()
 
-    def _convolve(self, x: Tensor, index: int, step: int) -> Tensor:
-        """Convolution `index` (1-based) and its batch norm of this step (1-based)."""
-        norm = f"bn{index}" if step == 1 else f"bn{index}_{step - 1}"
-        return self.get_submodule(norm)(self.get_submodule(f"conv{index}")(x))
+    def _convolve(self, x: Tensor, indices: range, step: int) -> Tensor:
+        """Convolutions `indices` (1-based) with the batch norms of this step (1-based); a ReLU follows all but the
+        block's last."""
+        for index in indices:
+            norm = f"bn{index}" if step == 1 else f"bn{index}_{step - 1}"
+            x = self.get_submodule(norm)(self.get_submodule(f"conv{index}")(x))
+            if index < self.convs:
+                x = self.relu(x)
+        return x
 
     def forward(self, x: Tensor, steps: int = 1) -> Tensor:
         """x (N, C, h, w) through the block in `steps` computation steps."""
-        bottom = x
-        for i in range(1, self.first_repeated + 1):
-            bottom = self._convolve(bottom, i, 1)
-            if i < self.convs:
-                bottom = self.relu(bottom)
-        if self.first_repeated == self.convs:
-            top = bottom
-            if self.is_td:  # m = 0: no convolution is repeated, the module acts on the result itself
-                for step in range(1, steps + 1):
-                    top = self.RA_block(top, top, step).bottom
-        else:
+        bottom = self._convolve(x, range(1, self.first_repeated + 1), 1)
+        repeated = range(self.first_repeated + 1, self.convs + 1)
+        top = bottom
+        if repeated:
             for step in range(1, steps + 1):
-                top = bottom
-                for i in range(self.first_repeated + 1, self.convs + 1):
-                    top = self._convolve(top, i, step)
-                    if i < self.convs:
-                        top = self.relu(top)
+                top = self._convolve(bottom, repeated, step)
                 if step < steps:
-                    bottom = self.RA_block(bottom, top, step + 1).bottom
+                    bottom = self.RA_block(bottom, top, step + 1)
+        elif self.is_td:  # m = 0: no convolution is repeated, the module acts on the result itself
+            for step in range(1, steps + 1):
+                top = self.RA_block(top, top, step)
         shortcut = x if self.downsample is None else self.downsample(x)
         return self.relu(top + shortcut)
 
@@ -162,9 +153,9 @@ class Stage(nn.Sequential):
 class TDResNet(StepNetwork):
     """x (N, 3, h, w) to logits (N, num_classes) in T computation steps.
 
-    Outputs of step t mean what the original's ``output_over_t`` means: stages 1 to 3 run once with all T steps and only
-    the last stage is run again with t steps. So step 1 is "no top-down in the last stage", not a net without attention.
-    Records are those of the full pass.
+    Outputs of step t are those of the original's ``output_over_t``: stages 1 to 3 run once with all T steps and only
+    the last stage runs again with t steps. So step 1 has no top-down signal in the last stage, but is not a network
+    without attention. Records are those of the full pass.
     """
 
     family = "tdam"
@@ -179,15 +170,16 @@ class TDResNet(StepNetwork):
         for stage, (count, planes) in enumerate(zip(config.layers, STAGE_WIDTHS, strict=True)):
             blocks: list[ResidualBlock] = []
             for b in range(count):
-                is_td = b in config.td_blocks.get(stage, ())
+                searchlight = config.searchlight if b in config.td_blocks.get(stage, ()) else None
+                stride = 2 if stage > 0 and b == 0 else 1
                 block = ResidualBlock(
                     config.block,
                     inputs,
                     planes,
-                    2 if stage > 0 and b == 0 else 1,
+                    stride,
                     steps=config.steps,
                     feedback=config.feedback,
-                    searchlight=config.searchlight if is_td else None,
+                    searchlight=searchlight,
                 )
                 inputs = block.outputs
                 blocks.append(block)
@@ -226,9 +218,8 @@ class TDResNet(StepNetwork):
 
 def released_config(depth: int) -> TDResNetConfig:
     """The configuration of a published checkpoint: depth 18, 34, 50 or 101 (all T = 2, joint)."""
-    released: Sequence[int] = (18, 34, 50, 101)
-    if depth not in released:
-        raise ValueError(f"published TDAM depths are {released}, not {depth}")
+    if depth not in RELEASED_DEPTHS:
+        raise ValueError(f"depth must be one of {RELEASED_DEPTHS}, not {depth}")
     block, layers = DEPTHS[depth]
     third = tuple(range(6)) if depth != 101 else (0, 1, 2, 8, 13, 18, 22)
     return TDResNetConfig(
