@@ -17,9 +17,14 @@ _NAMED = {
 }
 
 
+def label_words(label: str) -> str:
+    """A tap's label in words."""
+    return label.replace("_", " ")
+
+
 def derived_words(label: str, name: str | None, channel: int | None = None) -> str:
     """A derived map of a tap in words; without a name, the captured value itself."""
-    words = "input" if label == "bottom" else label.replace("_", " ")
+    words = "input" if label == "bottom" else label_words(label)
     rank = RANK.fullmatch(label)
     if name == "ranks" and rank:
         last = f"v{rank[1]} m{rank[1]}"
@@ -40,7 +45,7 @@ def method_words(spec: MapSpec) -> str:
     if spec.tap is None:
         return spec.method.title
     label = spec.tap.rpartition(".")[2]
-    return f"{spec.method.title} at {'module input' if label == 'bottom' else label.replace('_', ' ')}"
+    return f"{spec.method.title} at {'module input' if label == 'bottom' else label_words(label)}"
 
 
 def words(spec: MapSpec) -> str:
