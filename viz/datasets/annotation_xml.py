@@ -27,11 +27,10 @@ class XmlObject:
 
 @dataclass(frozen=True)
 class XmlAnnotation:
-    """The content of a file: the picture's name without its folder, its size as written, and the objects."""
+    """The content of a file: the picture's name without its folder, its width and height as text, and the objects."""
 
     filename: str
-    width: str | None
-    height: str | None
+    size: tuple[str | None, str | None]
     objects: tuple[XmlObject, ...]
 
 
@@ -47,7 +46,7 @@ def read_annotation(path: Path) -> XmlAnnotation:
         )
         for obj in root.findall("object")
     )
-    return XmlAnnotation(filename, root.findtext("size/width"), root.findtext("size/height"), objects)
+    return XmlAnnotation(filename, (root.findtext("size/width"), root.findtext("size/height")), objects)
 
 
 def read_xml(path: Path) -> ElementTree.Element:

@@ -82,7 +82,7 @@ def _from_pictures(root: Path, folder: Path, split: str | None, splits: tuple[st
         boxes: dict[str, list[Any]] = {parent: []} if parent else {}
         annotation = _annotation(builder, path, xml_files)
         if annotation is not None:
-            size = builder.size(name, annotation.width, annotation.height)
+            size = builder.size(name, *annotation.size)
             found: dict[str, list[Any]] = {}
             for obj in annotation.objects:
                 found.setdefault(obj.label, []).append(obj.box)

@@ -7,7 +7,6 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
@@ -76,53 +75,45 @@ def readable(wnid: str) -> str:
     return "" if index is None else name_of(index)
 
 
-@dataclass
-class _Label:
-    # Dictionaries as ordered sets.
-    names: dict[str, None] = field(default_factory=dict)
-    superclasses: dict[str, None] = field(default_factory=dict)
-    given: dict[int | None, None] = field(default_factory=dict)
-    index: int | None = None
-
-
-@dataclass
 class Labels:
     """The labels of a data set while it is read. A sample's own ``class_index`` overrides its label."""
 
-    problems: Problems
-    _labels: dict[str, _Label] = field(default_factory=dict)
+    def __init__(self, problems: Problems) -> None:
+        self._problems = problems
+        # By label, in order and without duplicates: the name, class index and superclass of its samples.
+        self._seen: dict[str, dict[tuple[str, int | None, str], None]] = {}
+        self._indices: dict[str, int | None] = {}
 
     def see(self, label: str, name: str, class_index: int | None, superclass: str) -> None:
         """Record the label of one sample, its readable name, its class index and its superclass, if any."""
-        entry = self._labels.setdefault(label, _Label())
-        if name:
-            entry.names[name] = None
-        if superclass:
-            entry.superclasses[superclass] = None
-        entry.given[class_index] = None
+        self._seen.setdefault(label, {})[name, class_index, superclass] = None
 
     def finish(self) -> tuple[DatasetClass, ...]:
         """The classes, in the order of their labels' first appearance; ambiguous ones are reported."""
-        return tuple(self._class(label, entry) for label, entry in self._labels.items())
+        return tuple(self._class(label) for label in self._seen)
 
     def index_of(self, label: str) -> int | None:
         """ImageNet index of the samples of a label that give none themselves; call it after `finish`."""
-        return self._labels[label].index
+        return self._indices[label]
 
-    def _class(self, label: str, entry: _Label) -> DatasetClass:
-        text = next(iter(entry.names), label)
-        superclass = next(iter(entry.superclasses), "") if len(entry.superclasses) == 1 else ""
+    def _class(self, label: str) -> DatasetClass:
+        seen = self._seen[label]
+        names = list(dict.fromkeys(name for name, _, _ in seen if name))
+        given = list(dict.fromkeys(class_index for _, class_index, _ in seen))
+        superclasses = {superclass for _, _, superclass in seen if superclass}
+        superclass = superclasses.pop() if len(superclasses) == 1 else ""
         by_label = class_of(label, superclass)
         # A WordNet id is more specific than a name.
-        named = {} if WNID.fullmatch(label) else {name: class_of(name, superclass) for name in entry.names}
-        found = {i for i in named.values() if i is not None} if by_label is None else {by_label}
-        entry.index = next(iter(found)) if len(found) == 1 else None
-        if None in entry.given:
-            self._report_ambiguous(label, named, superclass, found)
-        given = [i for i in entry.given if i is not None]
-        self._report_given(label, given, entry)
-        indices = {*given, *({entry.index} if None in entry.given else ())}
-        return DatasetClass(label, text, next(iter(indices)) if len(indices) == 1 else None)
+        candidates = [] if WNID.fullmatch(label) else names
+        by_name = (class_of(name, superclass) for name in candidates)
+        found = {by_label} if by_label is not None else {i for i in by_name if i is not None}
+        index = next(iter(found)) if len(found) == 1 else None
+        self._indices[label] = index
+        if None in given:
+            self._report_ambiguous(label, candidates, superclass, found)
+        self._report_given(label, given, index)
+        indices = {index if i is None else i for i in given}
+        return DatasetClass(label, names[0] if names else label, indices.pop() if len(indices) == 1 else None)
 
     def _report_ambiguous(self, label: str, names: Iterable[str], superclass: str, found: set[int]) -> None:
         why = ""
@@ -133,19 +124,18 @@ class Labels:
             why = next((f"{shown(word)!r} {reason}" for word, reason in reasons if reason), "")
         if why:
             what = f"{why}; it gets no class. Give class_index or a WordNet id"
-            self.problems.add(shown(label), "class ambiguous", what)
+            self._problems.add(shown(label), "class ambiguous", what)
 
-    def _report_given(self, label: str, given: list[int], entry: _Label) -> None:
-        others = [i for i in given if entry.index is not None and i != entry.index]
+    def _report_given(self, label: str, given: list[int | None], index: int | None) -> None:
+        own = [i for i in given if i is not None]
+        others = [i for i in own if index is not None and i != index]
         if others:
-            what = (
-                f"ImageNet class {entry.index} by its label, but class_index is {_listed(others)}; class_index is used"
-            )
-            self.problems.add(shown(label), "label and class_index differ", what)
-        elif len(entry.given) > 1:
-            missing = " or none" if None in entry.given else ""
-            what = f"the label has the class_index {_listed(given)}{missing}; each sample keeps its own"
-            self.problems.add(shown(label), "label of several classes", what)
+            what = f"ImageNet class {index} by its label, but class_index is {_listed(others)}; class_index is used"
+            self._problems.add(shown(label), "label and class_index differ", what)
+        elif len(given) > 1:
+            missing = " or none" if None in given else ""
+            what = f"the label has the class_index {_listed(own)}{missing}; each sample keeps its own"
+            self._problems.add(shown(label), "label of several classes", what)
 
 
 def _listed(indices: Iterable[int]) -> str:

@@ -154,7 +154,7 @@ def _annotation(builder: Builder, xml: Path, pictures: Path, stem: str) -> _Anno
     path = _picture(builder, stem, default, annotation.filename)
     if path is None:
         return None
-    size = builder.size(builder.relative(path), annotation.width, annotation.height)
+    size = builder.size(builder.relative(path), *annotation.size)
     return _Annotation(path, stem, size, annotation.objects)
 
 
