@@ -18,7 +18,7 @@ from playwright.sync_api import expect
 import viz
 from tests.page.browser.asking import Asker
 from tests.page.browser.people import ASSETS, FOLDER, PHONE, Server
-from tests.page.browser.visiting import PATIENCE, Chrome, all_ended, compute_quickly, hold_until_stopped, until
+from tests.page.browser.visiting import PATIENCE, Chrome, all_ended, compute_quickly, hold_until_stopped
 from viz.core.card import class_number
 from viz.figures.comparison import Comparison, compare
 from viz.page.grid_entries import layer_choices, method_choices
@@ -206,14 +206,11 @@ def kept_class(server: Server) -> int:
     return int(server.engine.trace(viz.open_picture(ASSETS / "flower.jpg"), TDAM).top(-1, 1)[0].class_index)
 
 
-def test_every_tab_asks_for_a_picture_first(person: Asker) -> None:
-    for number, tab in enumerate(("Attribution", "Compare", "Faithfulness"), 1):
-        person.open_tab(tab)
-        person.page.click(f"#{tab.lower()}-start")
-        until(person.page, lambda: sum("Choose a picture first." in n for n in person.notices()) == number)  # noqa: B023
-    for tab, button in (("Attribution", "Compute"), ("Compare", "Compare")):
-        person.open_tab(tab)
-        assert f"ress {button}" in person.page.inner_text(f"#{tab.lower()}-grid .cmp-empty")
+def test_nothing_to_do_is_said(person: Asker) -> None:
+    person.open_tab()
+    assert "Compute" in person.grid.locator(".cmp-empty").inner_text()
+    person.page.click("#attribution-start")
+    person.told("Choose a picture first.")
 
 
 def test_phone(browser: Chrome, server: Server) -> None:

@@ -441,6 +441,13 @@ def test_stop_ends_the_thread_and_the_next_computation_works(
     same_numbers(person.table("pairs"), pair_rows(python(server, "chelsea.jpg", BOTH), 2))
 
 
+def test_nothing_yet_and_what_cannot_be_done(person: Comparer) -> None:
+    person.open_tab()
+    assert "press Compare" in person.text(".cmp-empty")
+    person.page.click("#compare-start")
+    person.told("Choose a picture first.")
+
+
 def test_one_model_and_a_broken_one(person: Comparer) -> None:
     person.upload(ASSETS / "coffee.jpg")
     person.open_tab()

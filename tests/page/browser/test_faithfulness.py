@@ -194,6 +194,12 @@ def test_stop(person: Doubter, server: Server, source: str, monkeypatch: pytest.
     check_reliance(person.cells("reliance"), faithful(model, ASSETS / "coffee.jpg", parts=("reliance",)))
 
 
+def test_nothing_to_measure_is_said(person: Doubter) -> None:
+    person.open_tab("Faithfulness")
+    person.page.click("#faithfulness-start")
+    person.told("Choose a picture first.")
+
+
 def test_phone_and_a_plain_network(browser: Chrome, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     compute_quickly(monkeypatch)
     with Doubter(browser, server, **PHONE) as phone:
