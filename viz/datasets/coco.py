@@ -31,8 +31,6 @@ NAME = "coco"
 LOOKS_FOR = (
     "annotations/instances_SPLIT.json, labels.json beside data/, SPLIT/_annotations.coco.json, or such a .json file"
 )
-
-
 _PREFIX = "instances_"
 _ROBOFLOW = "_annotations.coco.json"
 _ALONE = ("labels.json", "annotations.json", "result.json", "coco.json", "instances.json", _ROBOFLOW)
