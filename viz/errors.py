@@ -10,9 +10,8 @@
     ├── MapError            a map specification that cannot be parsed
     ├── FigureError         a figure, panel or record that cannot be drawn
     ├── FileError           a file or folder that cannot be read or written
-    ├── BusyError           the page's queue is full (viz.page.server)
-    ├── BodyError           a malformed request to the page (viz.page.server)
-    └── FileRefusedError    a file that visitors of the page may not use (viz.page.server)
+    └── RefusedError        a request that the page turns down (viz.page.server)
+        └── FileRefusedError    a file that visitors of the page may not use
 
 Each message is one sentence that says what to do. It contains no path of the server that the user did not give.
 """
