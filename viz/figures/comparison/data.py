@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viz.core.boxes import DEFAULT_THRESHOLD, Box, Components, iou
+from viz.core.card import step_number
 from viz.core.finite import notes_on
 from viz.core.heatmap import Heatmap, Scale, finite_range
 from viz.core.map_spec import MapSpec
 from viz.core.methods import DEFAULT_OPTIONS, AttributionOptions
 from viz.core.trace import Trace
-from viz.errors import ModelError, VizError
+from viz.errors import VizError
 from viz.figures.attributions import method_sentence
 from viz.measures.agreement import Agreement, agreement
 from viz.picture import Picture
@@ -97,10 +98,7 @@ class Compared:
         Raises:
             ModelError: no such step.
         """
-        number = step if step > 0 else self.steps + 1 + step
-        if step == 0 or not 1 <= number <= self.steps:
-            raise ModelError(f"This comparison has steps 1 to {self.steps}, not {step}.")
-        return number
+        return step_number(step, self.steps, "This comparison")
 
     def sharing(self, column: Column) -> list[Column]:
         """The columns that share one range with a column, itself included."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from viz.capture.probe import Edit, edited
+from viz.core.card import step_number
 from viz.core.finite import check_answer
 from viz.core.output import output_type
 from viz.errors import ModelError
@@ -52,10 +53,7 @@ class Passes:
             raise ModelError(
                 f"Faithfulness measures the probability of a class, but {model.card.name} predicts {kind.words}."
             )
-        steps = model.network.steps
-        number = step if step > 0 else steps + 1 + step
-        if step == 0 or not 1 <= number <= steps:
-            raise ModelError(f"{model.card.name} has no step {step}; it has steps 1 to {steps}.")
+        number = step_number(step, model.network.steps, model.card.name)
         return cls(model.network, number, model.device, model.dtype, batch, model.alone)
 
     def of_copy(self, network: StepNetwork) -> Passes:
