@@ -300,14 +300,14 @@ export interface StaleMessage {
 }
 
 /**
- * Which map.
+ * A map specification.
  *
  * Attributes:
  *     name: ``cam``, ``attention``, ``feature``, a baseline, a derived map, a method, or a tap's label or full path.
  *     tap: label or full path of the tap of a derived map or an attribution.
  *     channel: channel, group, tap of a kernel or rank, from 0.
  *     cls: number or name of the class; None takes the step's best class.
- *     step: 1-based, or from -1.
+ *     step: 1-based, or counted from the end (-1).
  *     region: of an attribution: x0, y0, x1, y1 in picture pixels, or the point x, y.
  */
 export interface MapSpec {
