@@ -589,7 +589,9 @@ export class Viewer extends View {
     if (!this.state.showbox) return "Boxes are hidden.";
     const map = this.mapAt();
     if (!map) return "No map at this step.";
-    if (this.isUnboxed(map)) return "The walkthrough boxes only class maps; choose this map in the list for its boxes.";
+    if (this.isUnboxed(map)) {
+      return "The walkthrough draws boxes for class maps only. Select this map in the list to see its boxes.";
+    }
     const [low, high] = rangeOf(map.values);
     return high > low ? `No part is as large as ${this.state.minarea} % of the picture.` : "The map is flat: no box.";
   }
