@@ -45,10 +45,10 @@ class Bench(Generic[V]):
     scenes: Scenes
 
     def maps(self, name: str) -> Maps:
-        """Cached maps of a set of views; training views are computed in bfloat16."""
-        chosen, fast = self.sets[name], name.startswith("train")
+        """Cached maps of a set of views."""
+        chosen = self.sets[name]
         sources = (self.pictures.photos, self.scenes.get(chosen.split, ()))
-        return cached(self.out, name, chosen.views, sources, layer=self.layer, backbone=lite0(self.device), fast=fast)
+        return cached(self.out, name, chosen.views, sources, layer=self.layer, backbone=lite0(self.device))
 
     def classes(self, name: str) -> Tensor:
         """(views, parts) classes of a set of views."""

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from recipes.pictures import Photo
 from recipes.views import View
@@ -30,7 +31,11 @@ MEAN, STD = 127.0, 128.0
 log = logging.getLogger(__name__)
 Maps = NDArray[np.float16]
 Shape = tuple[int, ...]
-N = TypeVar("N", bound=nn.Module)
+# Convolutions and the batch norms that follow them, in a block and around the blocks.
+NORMS = (
+    *(("_conv_stem", "_bn0"), ("_conv_head", "_bn1")),
+    *(("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")),
+)
 
 
 @dataclass(frozen=True)
@@ -41,32 +46,45 @@ class Layer:
     run: Callable[[EfficientNetLite0, Tensor], Tensor]
 
 
-def pooled(taps: Sequence[Tensor]) -> Tensor:
-    """Maps of several scales, fine to coarse, concatenated at the coarsest size: (N, all channels, h, w)."""
-    return torch.cat([at_size(tap, taps[-1]) for tap in taps], dim=1)
+def packed(backbone: EfficientNetLite0, x: Tensor) -> Tensor:
+    """All maps that a module may read, (N, 312, 14, 14): three scales, averaged to stride 16, and the last map
+    (320, 7, 7), whose cells are spread over 2x2 places so that it takes 80 channels."""
+    taps = backbone.taps(x)
+    return torch.cat([*(at_size(tap, taps[-1]) for tap in taps), F.pixel_shuffle(backbone.upper(taps[-1]), 2)], dim=1)
 
 
 def split_taps(maps: Tensor) -> list[Tensor]:
-    """The inverse of `pooled`: scales (N, 40, h, w), (N, 80, h, w), (N, 112, h, w), channels last.
+    """The inverse of `packed`: three scales (N, 40 / 80 / 112, 14, 14) and the last map (N, 320, 7, 7).
 
-    The frozen upper part takes most of the time, and this layout halves the time of its depthwise convolutions.
+    The frozen upper part takes most of the time, and channels last halves the time of its depthwise convolutions.
     """
-    return [tap.contiguous(memory_format=torch.channels_last) for tap in torch.split(maps, list(TAP_CHANNELS), dim=1)]
+    *taps, top = torch.split(maps, [*TAP_CHANNELS, TOP_CHANNELS // 4], dim=1)
+    return [tap.contiguous(memory_format=torch.channels_last) for tap in (*taps, F.pixel_unshuffle(top, 2))]
 
 
-TOP = Layer((TOP_CHANNELS, 7, 7), lambda backbone, x: backbone.trunk(x))
-# Three scales at stride 16; the finest is averaged, as the multi-scale module does anyway. A view takes 91 KB.
-TAPS = Layer((sum(TAP_CHANNELS), 14, 14), lambda backbone, x: pooled(backbone.taps(x)))
+TOP = Layer((TOP_CHANNELS, 7, 7), EfficientNetLite0.trunk)
+# A view takes 122 KB.
+TAPS = Layer((sum(TAP_CHANNELS) + TOP_CHANNELS // 4, 14, 14), packed)
 
 
-def channels_last(network: N) -> N:
-    """The network in the layout that halves the time of depthwise convolutions on a CPU."""
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+def quick(backbone: EfficientNetLite0) -> EfficientNetLite0:
+    """The frozen network with every batch norm folded into its convolution, channels last, in place.
+
+    The answers differ by rounding (1e-5); training takes half the time on a CPU.
+    """
+    for block in (backbone, *backbone._blocks):
+        for name, norm in NORMS:
+            conv, statistics = getattr(block, name, None), getattr(block, norm, None)
+            if isinstance(conv, nn.Conv2d) and isinstance(statistics, nn.BatchNorm2d):
+                setattr(block, name, fuse_conv_bn_eval(conv, statistics))
+                setattr(block, norm, nn.Identity())
+    backbone.freeze()
+    return backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def lite0(device: torch.device) -> EfficientNetLite0:
-    """Plain Lite0, channels last."""
-    return channels_last(load_lite0().to(device))
+    """Plain Lite0, folded."""
+    return quick(load_lite0().to(device))
 
 
 def cached(
@@ -77,14 +95,12 @@ def cached(
     *,
     layer: Layer,
     backbone: EfficientNetLite0,
-    fast: bool = False,
 ) -> Maps:
     """Maps (views, *shape) of all views, from the cache where available.
 
     Args:
         out: its folder ``features`` holds the cache. sources: photographs and scenes of which the views are composed.
         backbone: channels last, on any device.
-        fast: compute in bfloat16, for training views.
     """
     device = next(backbone.parameters()).device
     total = hashlib.sha256()
@@ -96,8 +112,7 @@ def cached(
         x = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - MEAN) / STD
         return layer.run(backbone, x.to(device).contiguous(memory_format=torch.channels_last))
 
-    with torch.autocast(device.type, torch.bfloat16, fast):
-        return stored(out / "features", f"{name}-{total.hexdigest()[:16]}", (len(views), *layer.shape), compute)
+    return stored(out / "features", f"{name}-{total.hexdigest()[:16]}", (len(views), *layer.shape), compute)
 
 
 def stored(
@@ -105,7 +120,7 @@ def stored(
     stem: str,
     shape: Shape,
     compute: Callable[[ThreadPoolExecutor, int, int], Tensor],
-    batch: int = 32,
+    batch: int = 8,
 ) -> Maps:
     """An array of maps on disk, filled batch by batch by ``compute(pool, start, stop)``; resumes and logs progress."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -120,7 +135,7 @@ def stored(
             stop = min(done + batch, total)
             store[done:stop] = compute(pool, done, stop).half().cpu().numpy()
             done = stop
-            if (done // batch) % 20 == 0 or done == total:
+            if (done // batch) % 80 == 0 or done == total:
                 store.flush()
                 mark.write_text(str(done))
                 each = (time.monotonic() - started) / (done - first)
@@ -152,5 +167,12 @@ def plain_logits(maps: Maps, backbone: EfficientNetLite0) -> Tensor:
     if maps.shape[1:] == TOP.shape:
         found = [backbone.head(x).logits.cpu() for x in batches(maps, device, 256)]
     else:
-        found = [backbone.head(backbone.upper(split_taps(x)[-1])).logits.cpu() for x in batches(maps, device, 128)]
+        found = [backbone.head(split_taps(x)[-1]).logits.cpu() for x in batches(maps, device, 128)]
     return torch.cat(found)
+
+
+@torch.inference_mode()
+def pooled_features(maps: Maps, backbone: EfficientNetLite0) -> Tensor:
+    """Plain Lite0's pooled class features (N, 1280) from last maps (N, 320, 7, 7)."""
+    device = next(backbone.parameters()).device
+    return torch.cat([backbone.head(x).class_features.mean(dim=(2, 3)).cpu() for x in batches(maps, device, 256)])

@@ -24,13 +24,19 @@ SIZE = 224
 CROP_MARGIN = 32
 UNKNOWN = -1
 CONFIDENT = 0.5
+# ImageNet classes (0 .. 999) that show a place rather than a thing. They are backgrounds of the report only.
+LANDSCAPES = frozenset({970, *range(972, 981)})
+INTERIORS = frozenset(
+    {406, 415, 424, 454, 467, 498, 509, 526, 532, 564, 582, 598, 624, 736, 743, 762, 788, 819, 831, 860, 865, 894}
+)
 
 
 @dataclass(frozen=True)
 class Photo:
     """One picture of the data.
 
-    `class_index` is its ImageNet class 0 .. 999, or -1; `boxes` are (x0, y0, x1, y1) in pixels of the 224x224 picture.
+    `class_index` is its ImageNet class 0 .. 999, or -1; `boxes` are (x0, y0, x1, y1) in pixels of the 224x224 picture;
+    `mask` is a picture of the object's shape, as large as the photograph.
     """
 
     path: Path
@@ -39,6 +45,7 @@ class Photo:
     class_index: int
     split: str
     boxes: tuple[Box, ...] = ()
+    mask: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,9 @@ def read_photos(imagenette: Path, samples: Path, caltech: Path) -> list[Photo]:
             boxes = tuple((b[0], b[1], b[2], b[3]) for b in json.loads(r["boxes"] or "[]"))
             known = index_of[r["label"]]
             photos.append(Photo(imagenette / r["image"], "imagenette", r["label"], known, r["split"], boxes))
-        photos += [Photo(caltech / r["image"], "caltech", r["label"], UNKNOWN, r["split"]) for r in caltech_rows]
+        for r in caltech_rows:
+            mask = caltech / r["mask"] if r.get("mask") else None
+            photos.append(Photo(caltech / r["image"], "caltech", r["label"], UNKNOWN, r["split"], mask=mask))
     except (KeyError, ValueError, IndexError) as error:
         raise PictureError("An index.csv lacks a column or holds an unexpected value.") from error
     return photos
@@ -132,9 +141,11 @@ def hold_out(photos: Sequence[Photo], seed: int, classes: int = 300, caltech: in
 def split_pictures(photos: Sequence[Photo], labels: Sequence[int], held: HeldOut) -> Pictures:
     """Split the pictures. No picture of a held-out class, by label or by plain Lite0's answer, is used in training."""
 
+    places_shown = LANDSCAPES | INTERIORS
+
     def trains(photo: Photo, label: int) -> bool:
         kept = photo.label not in held.caltech if photo.source == "caltech" else photo.split in ("", "train")
-        return kept and label != UNKNOWN and label not in held.classes
+        return kept and label != UNKNOWN and label not in held.classes | places_shown
 
     def places(source: str, fits: Callable[[Photo], bool]) -> tuple[int, ...]:
         return tuple(i for i, photo in enumerate(photos) if photo.source == source and fits(photo))
@@ -143,10 +154,13 @@ def split_pictures(photos: Sequence[Photo], labels: Sequence[int], held: HeldOut
     pools = {
         "train": tuple(i for i, (photo, label) in enumerate(zip(photos, labels, strict=True)) if trains(photo, label)),
         "choose_nette": places("imagenette", lambda p: p.split == "val"),
-        "choose_unseen": places("samples", lambda p: p.class_index in held.choose_classes),
+        "choose_unseen": places("samples", lambda p: p.class_index in set(held.choose_classes) - places_shown),
         "report_nette": places("imagenette", lambda p: p.split == "loc_val"),
-        "report_unseen": places("samples", lambda p: p.class_index in held.report_classes),
+        "report_unseen": places("samples", lambda p: p.class_index in set(held.report_classes) - places_shown),
         "report_caltech": tuple(i for i in caltech if labels[i] != UNKNOWN),
+        "report_backdrops": places("imagenette", lambda p: p.split == "loc_val") + caltech,
+        "landscapes": places("samples", lambda p: p.class_index in LANDSCAPES),
+        "interiors": places("samples", lambda p: p.class_index in INTERIORS),
     }
     return Pictures(photos, labels, held, pools)
 

@@ -125,18 +125,29 @@ def box_rates(form: str, cams: Tensor, truth: Sequence[Sequence[Box]], groups: G
     Args:
         form: name of a figure, with a field for the delta. cams: (N, h, w). truth: boxes of each picture.
     """
-    best = [
-        [max(iou(largest_box(cam, r), t) for t in boxes) for r in RATIOS]
-        for cam, boxes in zip(cams, truth, strict=True)
-    ]
+    found = [[largest_box(cam, ratio) for ratio in RATIOS] for cam in cams]
+    return _rates(form, found, truth, groups)
+
+
+def centred_rates(form: str, truth: Sequence[Sequence[Box]], groups: Groups | None = None) -> Measured:
+    """The same for one box in the middle of every picture, whose size is chosen like a threshold: a floor."""
+    middle = [(SIZE * (1 - r) / 2, SIZE * (1 - r) / 2, SIZE * (1 + r) / 2, SIZE * (1 + r) / 2) for r in RATIOS]
+    return _rates(form, [middle] * len(truth), truth, groups)
+
+
+def _rates(
+    form: str, boxes: Sequence[Sequence[Box]], truth: Sequence[Sequence[Box]], groups: Groups | None
+) -> Measured:
+    """Rates of the boxes of each picture at each of `RATIOS`."""
+    best = [[max(iou(box, t) for t in of) for box in found] for found, of in zip(boxes, truth, strict=True)]
     fold = np.arange(len(best)) % 2
-    found = {}
+    rates = {}
     for delta in DELTAS:
         hits, row = np.array(best) >= delta, np.zeros(len(best))
         for side in (0, 1):
             row[fold == side] = hits[fold == side, int(hits[fold != side].mean(axis=0).argmax())]
-        found[form.format(delta)] = interval(row, groups)
-    return found
+        rates[form.format(delta)] = interval(row, groups)
+    return rates
 
 
 def plain(figures: Mapping[str, Interval]) -> dict[str, dict[str, Any]]:

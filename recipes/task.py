@@ -67,8 +67,8 @@ class Task(ABC, Generic[V, N, R]):
         """Train a prepared network."""
 
     @abstractmethod
-    def figures(self, bench: Bench[V], network: N, control: N) -> Figures:
-        """All figures of a trained network by set of views; the control has a random module."""
+    def figures(self, bench: Bench[V], network: N, control: N, seed: int) -> Figures:
+        """All figures of the network trained with a seed, by set of views; the control has a random module."""
 
     @abstractmethod
     def card(self, bench: Bench[V], order: Order) -> None:
@@ -119,7 +119,7 @@ class Task(ABC, Generic[V, N, R]):
                 log.info("measuring %s", path.name)
                 network = load(path, self.rebuild, bench.device)
                 control = self.start(bench, family, self.control_seed(seed)).eval()
-                figures.write_text(json.dumps(self.figures(bench, network, control), indent=1))
+                figures.write_text(json.dumps(self.figures(bench, network, control, seed), indent=1))
 
 
 def needed(path: Path, command: str) -> Path:

@@ -52,12 +52,14 @@ class ViewSet(Generic[V]):
 
 @dataclass(frozen=True)
 class Kind(Generic[V]):
-    """How the views of a set are drawn: shares of the folders, pictures per view, description, split of scenes."""
+    """How the views of a set are drawn: shares of the folders, pictures per view, description, split of scenes, and the
+    pool of pictures; an empty name stands for ``train`` in training and for the set's own name elsewhere."""
 
     weights: Mapping[str, float]
     parts: int
     make: Callable[[np.random.Generator, Sequence[int]], V]
     split: str = ""
+    pool: str = ""
 
 
 def draw(
@@ -72,7 +74,7 @@ def draw(
     found: dict[str, ViewSet[V]] = {}
     for stream, (name, count) in enumerate(counts.items(), first):
         rng, one, trains = np.random.default_rng((pictures.held_out.seed, stream)), kind(name), name.startswith("train")
-        chosen = choices(rng, pictures, pictures.pools.get("train" if trains else name, ()), one)
+        chosen = choices(rng, pictures, pictures.pools.get(one.pool or ("train" if trains else name), ()), one)
         drawn = list(islice(chosen, count))
         classes = tuple(tuple(pictures.labels[i] for i in photos) for photos in drawn)
         found[name] = ViewSet(tuple(one.make(rng, photos) for photos in drawn), classes, one.split)

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from recipes.features import Maps
+from recipes.features import TAPS, Maps, split_taps
 from recipes.learning import Curve, Recipe
 from viz.errors import CheckpointError
 from viz.models.backbone import lite0_state
@@ -39,9 +39,10 @@ def fresh(build: Callable[[], N], seed: int, device: torch.device) -> N:
 def prepare(network: FrozenLite0, maps: Maps, views: int = 1024) -> None:
     """Set the frozen buffers from cached views: mean and standard deviation of each channel of the module's input."""
     mean, std = network.statistics
-    flat = torch.from_numpy(maps[:views].copy()).float().to(mean.device).transpose(0, 1).flatten(1)
-    mean.copy_(flat.mean(dim=1))
-    std.copy_(flat.std(dim=1).clamp_min(FLOOR))
+    some = torch.from_numpy(maps[:views].copy()).float().to(mean.device)
+    parts = [part.transpose(0, 1).flatten(1) for part in (split_taps(some) if some.shape[1:] == TAPS.shape else [some])]
+    mean.copy_(torch.cat([part.mean(dim=1) for part in parts])[: len(mean)])
+    std.copy_(torch.cat([part.std(dim=1) for part in parts])[: len(std)].clamp_min(FLOOR))
 
 
 def parameters_sha256(network: nn.Module) -> str:
@@ -73,7 +74,7 @@ def train_and_save(path: Path, network: FrozenLite0, recipe: Recipe, train: Call
     if parameters_sha256(network.backbone) != before:
         raise CheckpointError("The backbone changed during training; nothing was written.")
     state = {k: v.detach().cpu().contiguous() for k, v in network.module_state().items()}
-    half = ("attention.", "searchlight.")
+    half = ("attention.", "reduce_top.", "searchlight.")
     state = {k: v.half() if k.startswith(half) and v.is_floating_point() else v for k, v in state.items()}
     metadata = {
         "config": network.config_json(),

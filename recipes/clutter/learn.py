@@ -1,61 +1,114 @@
-"""Training of one module: classify the picture in clutter, keep the answer on ordinary pictures."""
+"""Training of one module: name the thing in clutter with as little attention as the answers allow."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from recipes.features import channels_last, gather, split_taps
+from recipes.clutter.native import NATIVE, PLACES, native_map
+from recipes.features import gather, split_taps
 from recipes.learning import Curve, Data, Recipe, cross_entropy, learn
+from recipes.readings import Key
 from recipes.weights import run_name
+from viz.capture.probe import Edit, edited, probes_of
 from viz.models.networks.lite0_attended import Lite0Attended
 
 Batch = tuple[Tensor, Tensor]
+Losses = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
 class ClutterRecipe(Recipe):
     """The same for every family.
 
-    `alone` is the share of ordinary pictures in a batch. Their whole answer must stay, so both sides are softened by
-    `temperature`: the backbone is overconfident on most training pictures.
+    `alone` is the share of ordinary pictures in a batch. Their whole answer must stay within `tolerance` nats of plain
+    Lite0's, both softened by `temperature`: the backbone is overconfident on most training pictures. `like_clean` is
+    the weight of the distance between the pooled features of a view and those of the pasted picture alone. `focus` and
+    `focus_alone` are the weights of the map's entropy on clutter and on ordinary pictures, so that the map opens only
+    where the answers need it; no box or mask says where that is.
     """
 
     alone: float = 0.45
+    tolerance: float = 0.1
     temperature: float = 2.0
+    like_clean: float = 4.0
+    focus: float = 5.0
+    focus_alone: float = 40.0
 
 
 @dataclass(frozen=True, eq=False)
 class ClutterData(Data):
-    """`kept`: (ordinary pictures, 1000) plain Lite0's logits on them."""
+    """`kept`: (ordinary pictures, 1000) plain Lite0's logits on them. `pasted`: (N,) the photograph in each view.
+    `features`: (photographs, 1280) plain Lite0's pooled features of each alone."""
 
     kept: Tensor
+    pasted: Tensor
+    features: Tensor
 
 
-def losses_of(
-    network: Lite0Attended, data: ClutterData, recipe: ClutterRecipe, batch: Batch
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Loss of a mixed batch, (views of clutter, ordinary pictures), and its two parts; one pass for both."""
+@contextmanager
+def watched(network: nn.Module, label: str) -> Iterator[dict[Key, Tensor]]:
+    """Values of the probes with this label, by name and step, with their gradients."""
+    seen: dict[Key, Tensor] = {}
+
+    def keeping(name: str) -> Edit:
+        def keep(value: Tensor, step: int) -> Tensor:
+            seen[name, step] = value
+            return value
+
+        return keep
+
+    names = [name for name in probes_of(network) if name.rpartition(".")[2] == label]
+    with edited(network, {name: keeping(name) for name in names}):
+        yield seen
+
+
+def spread(maps: Tensor) -> Tensor:
+    """(N,) entropy of each map (N, h, w) as a distribution over its cells, over its greatest value: 1 for a uniform
+    map, 0 for a single cell."""
+    share = maps.flatten(1) / maps.flatten(1).sum(dim=1, keepdim=True)
+    return -(share * (share + 1e-9).log()).sum(dim=1) / math.log(share.shape[1])
+
+
+def losses_of(network: Lite0Attended, data: ClutterData, recipe: ClutterRecipe, batch: Batch) -> tuple[Tensor, Losses]:
+    """Loss of a mixed batch, (views of clutter, ordinary pictures), and its parts; one pass for both."""
     scenes, alone = batch
-    device = network.tap_mean.device
+    device, count = network.tap_mean.device, len(scenes)
     block, soften = data.block(device), recipe.temperature
     pairs = zip(
         split_taps(gather([data.views], scenes, device)), split_taps(gather(data.alone, alone, device)), strict=True
     )
-    logits = network.last_output([torch.cat(pair) for pair in pairs]).logits
-    named = torch.log_softmax(logits[: len(scenes)] + block, dim=1)
+    with watched(network, NATIVE.get(network.family or "", "")) as values:
+        output = network.last_output([torch.cat(pair) for pair in pairs])
+    named = torch.log_softmax(output.logits[:count] + block, dim=1)
     clean = data.clean[scenes, 0].to(device) + block
     clutter = cross_entropy(named, data.classes[scenes, 0].to(device), clean, recipe.hard)
-    stayed = torch.log_softmax(logits[len(scenes) :] / soften + block, dim=1)
+
+    middle = data.features.mean(dim=0).to(device)
+    found = output.class_features[:count].mean(dim=(2, 3)) - middle
+    unlike = 1 - F.cosine_similarity(found, data.features[data.pasted[scenes]].to(device) - middle).mean()
+
+    stayed = torch.log_softmax(output.logits[count:] / soften + block, dim=1)
     kept = torch.log_softmax(data.kept[alone].to(device) / soften + block, dim=1)
-    ordinary = soften**2 * F.kl_div(stayed, kept, reduction="batchmean", log_target=True)
-    return clutter + recipe.keep * ordinary, {"clutter": clutter, "ordinary": ordinary}
+    moved = soften**2 * F.kl_div(stayed, kept, reduction="none", log_target=True).sum(dim=1)
+    ordinary = torch.relu(moved - recipe.tolerance).mean()
+
+    loss = clutter + recipe.like_clean * unlike + recipe.keep * ordinary
+    parts = {"clutter": clutter, "unlike": unlike, "ordinary": ordinary}
+    if network.family in PLACES:
+        wide = spread(native_map(network, values))
+        weights = torch.where(torch.arange(len(wide), device=device) < count, recipe.focus, recipe.focus_alone)
+        loss = loss + (weights * wide).mean()
+        parts |= {"spread": wide[:count].mean(), "spread_alone": wide[count:].mean()}
+    return loss, parts
 
 
 def batches(data: Data, recipe: ClutterRecipe, epoch: int) -> Iterator[Batch]:
@@ -70,6 +123,5 @@ def batches(data: Data, recipe: ClutterRecipe, epoch: int) -> Iterator[Batch]:
 
 def train(network: Lite0Attended, data: ClutterData, recipe: ClutterRecipe, runs: Path) -> Curve:
     """Train the module; its state after each epoch is saved in `runs`, and training resumes from it."""
-    channels_last(network.backbone)
     kept = runs / f"{run_name(network, recipe)}.pt"
     return learn(network, recipe, partial(batches, data, recipe), partial(losses_of, network, data, recipe), kept)

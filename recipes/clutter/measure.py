@@ -8,12 +8,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from recipes.bench import Bench
+from recipes.clutter.native import NATIVE, native_map
 from recipes.clutter.scenes import Scene
 from recipes.features import Maps, batches, split_taps
-from recipes.readings import Groups, Key, Reading, box_rates, class_maps, gate_mass, plain, read, to_means
+from recipes.readings import (
+    Groups,
+    Reading,
+    box_rates,
+    centred_rates,
+    class_maps,
+    gate_mass,
+    plain,
+    read,
+    to_means,
+)
 from recipes.views import covered
 from viz.capture.probe import Edit
 from viz.datasets.core import Box
@@ -25,24 +37,18 @@ from viz.models.networks.lite0_attended import Lite0Attended
 from viz.models.networks.lite0_tdam import Lite0TDAM
 
 BATCH = 100
-# The label of each family's own spatial map.
-NATIVE: dict[str, str] = {
-    "tdam": "spatial_gate",
-    "psa": "spatial_gate",
-    "ema": "group_gate",
-    "vista": "structured",
-    "paka": "kernel_attention",
-}
+# A thing is small if its boxes cover less than this share of the picture.
+SMALL = 0.25
 
 
 def last_output(network: StepNetwork, taps: Sequence[Tensor]) -> StepOutput:
-    """The last step's output of any of the six networks from the lower part's maps."""
+    """The last step's output of any of the six networks from the cached maps, see `recipes.features.split_taps`."""
     if isinstance(network, Lite0Attended):
         return network.last_output(taps)
     if isinstance(network, Lite0TDAM):
-        return network.forward_maps(network.backbone.upper(taps[-1]))[-1]
+        return network.forward_maps(taps[-1])[-1]
     if isinstance(network, EfficientNetLite0):
-        return network.head(network.upper(taps[-1]))
+        return network.head(taps[-1])
     raise TypeError(f"{type(network).__name__} is not built on Lite0")
 
 
@@ -60,27 +66,6 @@ def look(
         return [last_output(network, taps)]
 
     return read(network, scales(network, maps), run, labels=labels, edits=edits, features=torch.float16)
-
-
-def native_map(network: StepNetwork, values: Mapping[Key, Tensor]) -> Tensor:
-    """(N, h, w): the family's own spatial attention at its last step.
-
-    TDAM and PSA: the spatial gate. EMA: the mean of the groups' gates. VISTA: the structured tensors' channel means,
-    averaged over the messages with the absolute strength of each as weight. PAKA: the kernel attention, averaged over
-    the taps of the last level (the total input of a cell).
-    """
-    chosen = {k: v for k, v in values.items() if k[0].rpartition(".")[2] == NATIVE[network.family or ""]}
-    last = max(step for _, step in chosen)
-    maps = {name: v if v.ndim == 3 else v.mean(dim=1) for (name, step), v in chosen.items() if step == last}
-    weights = {name: _strength(network, name) for name in maps}
-    total = sum(weights.values())
-    return torch.stack([weights[name] / total * value for name, value in maps.items()]).sum(dim=0)
-
-
-def _strength(network: StepNetwork, name: str) -> float:
-    """Weight of one module's map: the strength of a VISTA message, else 1."""
-    strength = getattr(network.get_submodule(name.rpartition(".")[0]), "strength", None)
-    return abs(float(strength.detach())) + 1e-9 if isinstance(strength, Tensor) else 1.0
 
 
 @dataclass(frozen=True)
@@ -103,7 +88,7 @@ def variation(gate: Tensor, groups: Groups) -> Variation:
 def _gate_at_module(network: Lite0Attended, gate: Tensor) -> Iterator[None]:
     """Replace the module by a given gate (N, h, w) in 0..1 while the block runs: the upper bound of a spatial gate."""
     attend, scale = network.attend, network.scale.data.clone()
-    network.attend = lambda taps: [taps[-1] * gate[:, None].to(taps[-1])]  # type: ignore[method-assign]
+    network.attend = lambda taps: [taps[2] * gate[:, None].to(taps[2])]  # type: ignore[method-assign]
     network.scale.data.fill_(1.0)
     try:
         yield
@@ -122,6 +107,25 @@ def masked_logits(network: Lite0Attended, maps: Maps, covers: Tensor) -> Tensor:
     return torch.cat(found)
 
 
+def untrained_map(network: StepNetwork, maps: Maps) -> Tensor:
+    """(N, 14, 14): squared standardised activations at the module's input, mean over channels, blurred by 3x3.
+
+    The control that a trained map has to beat: strong activations lie on things without any training.
+    """
+    found = []
+    for taps in scales(network, maps):
+        mean, std = taps[2].mean(dim=(0, 2, 3), keepdim=True), taps[2].std(dim=(0, 2, 3), keepdim=True)
+        energy = ((taps[2] - mean) / std).square().mean(dim=1, keepdim=True)
+        found.append(F.avg_pool2d(energy, 3, stride=1, padding=1, count_include_pad=False)[:, 0].cpu())
+    return torch.cat(found)
+
+
+def over_area(masses: Tensor, covers: Tensor, groups: Groups | None = None) -> Interval:
+    """Mean mass over mean area; the interval is that of the mass, over the fixed mean area."""
+    found, mean = interval(masses.double(), groups), float(covers.mean())
+    return Interval(found.value / mean, found.low / mean, found.high / mean, found.n)
+
+
 def scene_figures(
     network: StepNetwork,
     control: StepNetwork,
@@ -130,29 +134,27 @@ def scene_figures(
     maps: Maps,
     scenes: Sequence[Scene],
     classes: Tensor,
+    adapter: StepNetwork | None = None,
 ) -> dict[str, Interval]:
     """All figures of one set of clutter views.
 
     Args:
         control: the same network with a random module. bare: plain Lite0.
-        maps: (N, 232, 14, 14). classes: (N,).
+        maps: (N, 312, 14, 14). classes: (N,).
+        adapter: a network with an adapter of equal size instead of the module.
     """
-    # Pictures and street scenes occur in several views; the bootstrap resamples both.
-    groups = [[s.photo, 10**6 + s.background] for s in scenes]
+    # Pictures and backgrounds occur in several views; the bootstrap resamples both.
+    groups = [s.groups() for s in scenes]
     gates, own = family_of(network.family).gates, NATIVE[network.family or ""]
     base, noise = look(bare, maps), look(control, maps, (own,))
     full = look(network, maps, tuple(dict.fromkeys([*gates, own])))
     native = native_map(network, full.values)
     covers = torch.stack([covered(s.region, native.shape[-1]) for s in scenes])
-    area, mass = covers.mean(dim=(1, 2)), gate_mass(native, covers)
+    untrained = untrained_map(bare, maps)
+    fine = torch.stack([covered(s.region, untrained.shape[-1]) for s in scenes])
 
     def without(*labels: str) -> Tensor:
         return look(network, maps, edits=to_means(full.values, labels)).hits(classes)
-
-    def over_area(masses: Tensor) -> Interval:
-        """Mean mass over mean area; the interval is that of the mass, over the fixed mean area."""
-        found, mean = interval(masses.double(), groups), float(area.mean())
-        return Interval(found.value / mean, found.low / mean, found.high / mean, found.n)
 
     hits, floor, meant = full.hits(classes), base.hits(classes), without(*gates)
     rates = {
@@ -162,12 +164,16 @@ def scene_figures(
         "gates_mean": meant,
         "gates_loss": hits - meant,
         "random_module": noise.hits(classes),
-        "mass": mass,
-        "area": area,
+        "mass": gate_mass(native, covers),
+        "area": covers.mean(dim=(1, 2)),
     }
+    if adapter is not None:
+        other = look(adapter, maps).hits(classes)
+        rates |= {"adapter": other, "over_adapter": hits - other}
     found = {name: interval(values, groups) for name, values in rates.items()} | {
-        "mass_over_area": over_area(mass),
-        "random_mass_over_area": over_area(gate_mass(native_map(control, noise.values), covers)),
+        "mass_over_area": over_area(rates["mass"], covers, groups),
+        "random_mass_over_area": over_area(gate_mass(native_map(control, noise.values), covers), covers, groups),
+        "untrained_mass_over_area": over_area(gate_mass(untrained, fine), fine, groups),
         "variation_native": variation(native, groups),
     }
     for label in gates:
@@ -179,40 +185,83 @@ def scene_figures(
         "plain_class_map": class_maps(base.features[-1], weights, classes),
         "class_map": class_maps(full.features[-1], weights, classes),
         "native": native,
+        "untrained": untrained,
     }
     for source, cams in sources.items():
         found |= box_rates(f"box_{source}_{{}}", cams, truth, groups)
     if isinstance(network, Lite0Attended):
-        perfect = masked_logits(network, maps, torch.stack([covered(s.region, maps.shape[-1]) for s in scenes]))
-        found["perfect_mask"] = interval((perfect.argmax(1) == classes).double(), groups)
+        found["perfect_mask"] = interval((masked_logits(network, maps, fine).argmax(1) == classes).double(), groups)
     return found
 
 
 def ordinary_figures(
-    network: StepNetwork, bare: EfficientNetLite0, maps: Maps, classes: Tensor, boxes: Mapping[int, Sequence[Box]]
+    network: StepNetwork,
+    bare: EfficientNetLite0,
+    *,
+    maps: Maps,
+    classes: Tensor,
+    boxes: Mapping[int, Sequence[Box]],
+    adapter: StepNetwork | None = None,
 ) -> dict[str, Interval]:
-    """Top-1 on ordinary pictures, with and without the module, and boxes of the true class where known."""
-    base, full = look(bare, maps), look(network, maps)
+    """Top-1 on ordinary pictures, with and without the module; where boxes are known, boxes of the true class, of the
+    family's own map and of the controls, and the figures of the pictures whose things are small."""
+    own = NATIVE[network.family or ""]
+    base, full = look(bare, maps), look(network, maps, (own,))
     floor, hits, places = base.hits(classes), full.hits(classes), list(boxes)
-    found = {"plain": interval(floor), "top1": interval(hits), "change": interval(hits - floor)}
-    for source, reading in (("plain_class_map", base), ("class_map", full)) if boxes else ():
-        cams = class_maps(reading.features[-1][places], bare.class_weights(), classes[places])
-        found |= box_rates(f"box_{source}_{{}}", cams, list(boxes.values()))
-    return found
+    others = {} if adapter is None else {"adapter": look(adapter, maps).hits(classes)}
+    found = {
+        name: interval(row) for name, row in {"plain": floor, "top1": hits, "change": hits - floor, **others}.items()
+    }
+    if not boxes:
+        return found
+    native, untrained, truth = native_map(network, full.values), untrained_map(bare, maps), list(boxes.values())
+    sources = {
+        "plain_class_map": class_maps(base.features[-1][places], bare.class_weights(), classes[places]),
+        "class_map": class_maps(full.features[-1][places], bare.class_weights(), classes[places]),
+        "native": native[places],
+        "untrained": untrained[places],
+    }
+    for source, cams in sources.items():
+        found |= box_rates(f"box_{source}_{{}}", cams, truth)
+    found |= centred_rates("box_centred_{}", truth)
+
+    covers = {k: covered_by(of, native.shape[-1]) for k, of in boxes.items()}
+    small = [k for k, cover in covers.items() if float(cover.mean()) < SMALL]
+    places_of = torch.stack([covers[k] for k in small])
+    fine = torch.stack([covered_by(boxes[k], untrained.shape[-1]) for k in small])
+    few = {"plain": floor, "top1": hits, "gain": hits - floor, **others}
+    return (
+        found
+        | {f"small_{name}": interval(row[small]) for name, row in few.items()}
+        | {
+            "small_mass_over_area": over_area(gate_mass(native[small], places_of), places_of),
+            "small_untrained_mass_over_area": over_area(gate_mass(untrained[small], fine), fine),
+        }
+    )
+
+
+def covered_by(boxes: Sequence[Box], cells: int) -> Tensor:
+    """(cells, cells) share of each cell that the boxes of a picture cover."""
+    rounded = [tuple(round(v) for v in box) for box in boxes]
+    return torch.stack([covered((x0, y0, x1, y1), cells) for x0, y0, x1, y1 in rounded]).amax(dim=0)
 
 
 def all_figures(
-    bench: Bench[Scene], network: StepNetwork, control: StepNetwork, bare: EfficientNetLite0
+    bench: Bench[Scene],
+    network: StepNetwork,
+    control: StepNetwork,
+    bare: EfficientNetLite0,
+    adapter: StepNetwork | None = None,
 ) -> dict[str, dict[str, Any]]:
     """All figures by set of views. `control` is the same network with a random module, `bare` plain Lite0."""
     found: dict[str, dict[str, Interval]] = {}
-    for name in ("report_unseen", "report_nette", "report_caltech"):
-        maps, classes, scenes = bench.maps(name), bench.classes(name)[:, 0], bench.sets[name].views
-        found[name.removeprefix("report_")] = scene_figures(
-            network, control, bare, maps=maps, scenes=scenes, classes=classes
-        )
-    for name in ("alone_nette", "alone_unseen"):
+    for name, views in bench.sets.items():
         maps, classes = bench.maps(name), bench.classes(name)[:, 0]
-        boxes = bench.boxes([view.photo for view in bench.sets[name].views])
-        found[name] = ordinary_figures(network, bare, maps, classes, boxes)
+        if name.startswith("report_"):
+            found[name.removeprefix("report_")] = scene_figures(
+                network, control, bare, maps=maps, scenes=views.views, classes=classes, adapter=adapter
+            )
+        elif name in ("alone_nette", "alone_unseen"):
+            boxes = bench.boxes([view.photo for view in views.views])
+            found[name] = ordinary_figures(network, bare, maps=maps, classes=classes, boxes=boxes, adapter=adapter)
     return {name: plain(rows) for name, rows in found.items()}

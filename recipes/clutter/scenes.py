@@ -1,4 +1,4 @@
-"""Objects in clutter: one small picture pasted into a street scene."""
+"""Views of the clutter task: something pasted into a background of some kind, with decoys beside it."""
 
 from __future__ import annotations
 
@@ -8,25 +8,39 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
-from recipes.pictures import SIZE, Photo, Pictures, cut, open_rgb, read_index, whole
-from recipes.views import EVEN_WEIGHTS, SINGLE_WEIGHTS, TRAIN_WEIGHTS, Kind, Region, ViewSet, draw
+from recipes.clutter.backdrops import KINDS, TRAINED, Backdrop, outline, square
+from recipes.pictures import SIZE, Photo, Pictures, open_rgb, read_index, whole
+from recipes.views import EVEN_WEIGHTS, SINGLE_WEIGHTS, TRAIN_WEIGHTS, Region, ViewSet, draw
+from recipes.views import Kind as Draw
 from viz.errors import PictureError
 
-# Sides of the pasted picture in pixels of the 224x224 view.
-SMALLEST, LARGEST = 72, 127
+# Sides of the pasted picture in pixels of the 224x224 view: in training, and in the report.
+TRAINED_SIDES, REPORTED_SIDES = (60, 180), (72, 127)
+EDGES = {"hard": 0.4, "feathered": 0.25, "oval": 0.2, "mask": 0.15}
+DECOYS = ("textures", "blurred", "shuffled", "noise", "corners", "details", "mosaics")
+MOST_DECOYS = 3
+# Decoys may cover this share of the object.
+OVERLAP = 0.1
 # The collages use the streams of the same seed below this number.
 FIRST_STREAM = 100
-# Numbers of views behind the bundled checkpoints, in order of their streams of random numbers.
+SPLITS = {"train": "train", "choose": "val", "report": "test"}
+# Numbers of views behind the bundled checkpoints, in order of their streams of random numbers. A set's name says the
+# purpose, the pasted classes and the background.
 COUNTS = {
-    "train": 12000,
+    "train": 24000,
     "train_alone": 6000,
-    "choose_nette": 500,
-    "choose_unseen": 500,
-    "report_nette": 500,
-    "report_unseen": 1000,
-    "report_caltech": 500,
+    "choose_unseen_streets": 400,
+    "choose_unseen_photographs": 400,
+    "choose_unseen_grey": 200,
+    "report_unseen_streets": 500,
+    "report_unseen_photographs": 1000,
+    "report_unseen_landscapes": 1000,
+    "report_unseen_interiors": 1000,
+    "report_unseen_grey": 500,
+    "report_nette_photographs": 500,
+    "report_caltech_photographs": 500,
 }
 # Sets of whole pictures, and the pool of each.
 WHOLE = {
@@ -36,44 +50,95 @@ WHOLE = {
     "alone_choose_nette": "choose_nette",
     "alone_choose_unseen": "choose_unseen",
 }
-SPLITS = {"train": "train", "choose": "val", "report": "test"}
+
+
+@dataclass(frozen=True)
+class Paste:
+    """One thing on the background, a square at `region` (x0, y0, x1, y1) in pixels of the view.
+
+    `photo` is shown with `zoom` <= 1 of its sides, at `at` (0..1, 0..1) of the slack, perhaps mirrored; a decoy has a
+    `filler` in its place. `edge` is one of `EDGES`; `shape` is the photograph whose mask cuts it out.
+    """
+
+    region: Region
+    photo: int = -1
+    zoom: float = 1.0
+    at: tuple[float, float] = (0.5, 0.5)
+    mirror: bool = False
+    edge: str = "hard"
+    shape: int = -1
+    filler: Backdrop | None = None
+
+    def onto(self, canvas: Image.Image, photos: Sequence[Photo], scenes: Sequence[Path]) -> None:
+        """Paint it."""
+        x0, y0, x1, _ = self.region
+        size, mask = x1 - x0, None
+        if self.edge == "mask":
+            mask, box = object_mask(photos[self.shape])
+            if self.filler is None:
+                mask = ImageOps.mirror(mask) if self.mirror else mask
+                image = ImageOps.pad(open_rgb(photos[self.photo].path).crop(box), (size, size))
+                image = ImageOps.mirror(image) if self.mirror else image
+        if self.filler is not None:
+            image = self.filler.paint(photos, scenes).resize((size, size), Image.Resampling.BICUBIC)
+        elif mask is None:
+            image = square(open_rgb(photos[self.photo].path), self.at, self.zoom, size, self.mirror)
+        canvas.paste(image, (x0, y0), outline(self.edge, size, mask))
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One view.
+    """One view: `paste` on a background with `decoys`. Without a background the picture fills the view."""
 
-    `background` is an index in the list of scenes, or -1 for none: then the view is a single picture. `crop`
-    (left, top, side) is the square of the background, relative to its slack and its shorter side; `photo` is an index
-    in the list of pictures; `region` (x0, y0, x1, y1) the pixels that the picture fills; `zoom` <= 1 keeps that share
-    of the picture's sides, at `at` (0..1, 0..1) of the slack; `mirror` and `mirror_scene` flip.
-    """
+    paste: Paste
+    backdrop: Backdrop | None = None
+    decoys: tuple[Paste, ...] = ()
 
-    photo: int
-    background: int = -1
-    crop: tuple[float, float, float] = (0.0, 0.0, 1.0)
-    region: Region = (0, 0, SIZE, SIZE)
-    zoom: float = 1.0
-    at: tuple[float, float] = (0.5, 0.5)
-    mirror: bool = False
-    mirror_scene: bool = False
+    @property
+    def photo(self) -> int:
+        """Index of the pasted picture."""
+        return self.paste.photo
+
+    @property
+    def region(self) -> Region:
+        """The pixels that the pasted picture fills."""
+        return self.paste.region
 
     def paint(self, photos: Sequence[Photo], scenes: Sequence[Path]) -> Image.Image:
         """The 224x224 RGB view."""
-        x0, y0, x1, _ = self.region
-        alone = self.background < 0
-        image = whole(photos[self.photo]) if alone else open_rgb(photos[self.photo].path)
-        picture = _square(image, (*self.at, self.zoom), x1 - x0, self.mirror)
-        if alone:
-            return picture
-        canvas = _square(open_rgb(scenes[self.background]), self.crop, SIZE, self.mirror_scene)
-        canvas.paste(picture, (x0, y0))
+        if self.backdrop is None:
+            one = self.paste
+            return square(whole(photos[one.photo]), one.at, one.zoom, SIZE, one.mirror)
+        canvas = self.backdrop.paint(photos, scenes)
+        for paste in (*self.decoys, self.paste):
+            paste.onto(canvas, photos, scenes)
         return canvas
 
     def key(self, photos: Sequence[Photo], scenes: Sequence[Path]) -> object:
         """Its description and the names of its pictures."""
-        photo = photos[self.photo]
-        return self, photo.source, photo.path.name, scenes[self.background].name if self.background >= 0 else ""
+        photo, fills = photos[self.photo], [p.filler for p in self.decoys]
+        names = [f.names(photos, scenes) for f in (self.backdrop, *fills) if f is not None]
+        return self, photo.source, photo.path.name, names
+
+    def groups(self) -> list[int]:
+        """The pasted picture and the background's pictures, which the bootstrap draws again."""
+        behind = () if self.backdrop is None else self.backdrop.sources
+        return [self.photo, *(10**6 + i for i in behind)]
+
+
+def object_mask(photo: Photo) -> tuple[Image.Image, tuple[int, int, int, int]]:
+    """The object's mask cut to its box, and the box in pixels of the file.
+
+    Raises:
+        PictureError: there is no mask, or it is empty.
+    """
+    if photo.mask is None:
+        raise PictureError(f"{photo.path.name} has no mask.")
+    mask = ImageOps.grayscale(open_rgb(photo.mask))
+    box = mask.getbbox()
+    if box is None:
+        raise PictureError(f"The mask of {photo.path.name} is empty.")
+    return mask.crop(box), box
 
 
 def read_scenes(folder: Path, split: str) -> list[Path]:
@@ -91,29 +156,76 @@ def read_scenes(folder: Path, split: str) -> list[Path]:
     return found
 
 
-def place(rng: np.random.Generator, photos: Sequence[int], *, backgrounds: int, vary: bool) -> Scene:
-    """Describe one view: a random crop of a random background, the picture at a random position and size.
+@dataclass(frozen=True)
+class Sources:
+    """Where the backgrounds and outlines of some views come from: `kinds` of background, the number of street
+    `scenes`, indices of `photos` for all other kinds, and of photographs with a mask (`shapes`)."""
 
-    Args:
-        photos: index of the one picture. backgrounds: number of scenes. vary: also crop and mirror the picture.
-    """
-    side = int(rng.integers(SMALLEST, LARGEST + 1))
+    kinds: tuple[str, ...]
+    scenes: int
+    photos: Sequence[int]
+    shapes: Sequence[int] = ()
+
+    def backdrop(self, rng: np.random.Generator, kinds: Sequence[str] = ()) -> Backdrop:
+        """A random background of one of `kinds`, by default of its own."""
+        offered = list(kinds or self.kinds)
+        odds = np.array([KINDS[kind].odds or 1.0 for kind in offered])
+        kind = str(rng.choice(offered, p=odds / odds.sum()))
+        if kind == "streets":
+            chosen = [int(rng.integers(self.scenes))]
+        else:
+            chosen = [int(self.photos[int(rng.integers(len(self.photos)))]) for _ in range(KINDS[kind].sources)]
+        return Backdrop(kind, tuple(chosen), int(rng.integers(2**31)))
+
+
+def reported(rng: np.random.Generator, photos: Sequence[int], sources: Sources) -> Scene:
+    """A view to measure on: the whole picture at a random place and size, with hard edges and no decoys."""
+    return Scene(Paste(placed(rng, REPORTED_SIDES), photos[0]), sources.backdrop(rng))
+
+
+def trained(rng: np.random.Generator, photos: Sequence[int], sources: Sources) -> Scene:
+    """A view to train on: a random part of the picture, cut out in some way, among decoys cut out in the same ways."""
+    photo, region = photos[0], placed(rng, TRAINED_SIDES)
+    edge = str(rng.choice(list(EDGES), p=list(EDGES.values())))
+    if edge == "mask" and photo not in sources.shapes:
+        edge = "oval"
+    zoom = float(rng.uniform(0.7, 1.0))
+    at = (float(rng.random()), float(rng.random()))
+    asked = Paste(region, photo, zoom, at, bool(rng.random() < 0.5), edge, photo if edge == "mask" else -1)
+    backdrop, decoys = sources.backdrop(rng), []
+    for _ in range(int(rng.integers(MOST_DECOYS + 1))):
+        beside = placed(rng, (60, 130))
+        if covers(beside, region) > OVERLAP:
+            continue
+        own = backdrop.kind in DECOYS and rng.random() < 0.3
+        filler = sources.backdrop(rng, (backdrop.kind,) if own else DECOYS)
+        shape = int(sources.shapes[int(rng.integers(len(sources.shapes)))]) if edge == "mask" else -1
+        decoys.append(Paste(beside, edge=edge, shape=shape, filler=filler))
+    return Scene(asked, backdrop, tuple(decoys))
+
+
+def placed(rng: np.random.Generator, sides: tuple[int, int]) -> Region:
+    """A random square inside the view; the logarithm of its side is uniform."""
+    side = round(float(np.exp(rng.uniform(*np.log(sides)))))
     x0, y0 = (int(rng.integers(0, SIZE - side + 1)) for _ in range(2))
-    share = float(rng.uniform(0.6, 1.0))
-    crop = (float(rng.random()), float(rng.random()), share)
-    region = (x0, y0, x0 + side, y0 + side)
-    background = int(rng.integers(backgrounds))
-    flip_scene = bool(rng.random() < 0.5)
-    if not vary:
-        return Scene(photos[0], background, crop, region, mirror_scene=flip_scene)
-    zoom, at = float(rng.uniform(0.7, 1.0)), (float(rng.random()), float(rng.random()))
-    return Scene(photos[0], background, crop, region, zoom, at, bool(rng.random() < 0.5), flip_scene)
+    return (x0, y0, x0 + side, y0 + side)
+
+
+def covers(one: Region, other: Region) -> float:
+    """Share of `other` that `one` covers."""
+    width, height = min(one[2], other[2]) - max(one[0], other[0]), min(one[3], other[3]) - max(one[1], other[1])
+    return max(0, width) * max(0, height) / ((other[2] - other[0]) * (other[3] - other[1]))
 
 
 def crop_alone(rng: np.random.Generator, photos: Sequence[int]) -> Scene:
     """A single picture, slightly cropped and mirrored: an ordinary picture for training."""
     zoom, at = float(rng.uniform(0.7, 1.0)), (float(rng.random()), float(rng.random()))
-    return Scene(photos[0], zoom=zoom, at=at, mirror=bool(rng.random() < 0.5))
+    return alone(photos[0], zoom, at, bool(rng.random() < 0.5))
+
+
+def alone(photo: int, zoom: float = 1.0, at: tuple[float, float] = (0.5, 0.5), mirror: bool = False) -> Scene:
+    """A single picture."""
+    return Scene(Paste((0, 0, SIZE, SIZE), photo, zoom, at, mirror))
 
 
 def draw_scenes(
@@ -124,26 +236,24 @@ def draw_scenes(
     Args:
         scenes: of each split (``train``, ``val``, ``test``).
     """
+    pools = pictures.pools
+    shapes = [i for i in pools["train"] if pictures.photos[i].mask is not None]
+    behind = {"landscapes": pools["landscapes"], "interiors": pools["interiors"], "grey": ()}
 
-    def kind(name: str) -> Kind[Scene]:
+    def kind(name: str) -> Draw[Scene]:
         if name == "train_alone":
-            return Kind(SINGLE_WEIGHTS, 1, crop_alone)
-        trains, split = name == "train", SPLITS[name.partition("_")[0]]
-        paste = partial(place, backgrounds=len(scenes[split]), vary=trains)
-        return Kind(TRAIN_WEIGHTS if trains else EVEN_WEIGHTS, 1, paste, split)
+            return Draw(SINGLE_WEIGHTS, 1, crop_alone)
+        purpose, _, rest = name.partition("_")
+        split = SPLITS[purpose]
+        if name == "train":
+            sources = Sources(tuple(TRAINED), len(scenes[split]), pools["train"], shapes)
+            return Draw(TRAIN_WEIGHTS, 1, partial(trained, sources=sources), split)
+        pasted, _, backdrop = rest.partition("_")
+        photographs = pools["choose_nette" if purpose == "choose" else "report_backdrops"]
+        sources = Sources((backdrop,), len(scenes[split]), behind.get(backdrop, photographs))
+        return Draw(EVEN_WEIGHTS, 1, partial(reported, sources=sources), split, f"{purpose}_{pasted}")
 
-    pools = {name: pictures.pools[pool] for name, pool in WHOLE.items()}
     return draw(pictures, counts, kind, FIRST_STREAM) | {
-        name: ViewSet(tuple(Scene(i) for i in pool), tuple((pictures.labels[i],) for i in pool))
-        for name, pool in pools.items()
+        name: ViewSet(tuple(alone(i) for i in pools[pool]), tuple((pictures.labels[i],) for i in pools[pool]))
+        for name, pool in WHOLE.items()
     }
-
-
-def _square(image: Image.Image, crop: tuple[float, float, float], size: int, mirror: bool) -> Image.Image:
-    """A square of `crop` = (x, y, share): `share` of the shorter side, at x, y (0..1) of the slack."""
-    left, top, share = crop
-    side = min(image.size) * share
-    x, y = (image.width - side) * left, (image.height - side) * top
-    # Rounding must not move the box across the edge.
-    x, y = max(0.0, min(x, image.width - side)), max(0.0, min(y, image.height - side))
-    return cut(image, (x, y, x + side, y + side), (size, size), mirror)

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 
 from recipes.bench import Bench, Scenes
+from recipes.clutter.adapter import Adapter, adapter_like
 from recipes.clutter.card import write_cards
 from recipes.clutter.cost import costs
 from recipes.clutter.learn import ClutterData, ClutterRecipe, train
 from recipes.clutter.measure import all_figures
 from recipes.clutter.scenes import COUNTS, Scene, draw_scenes
-from recipes.features import TAPS, channels_last, plain_logits
+from recipes.features import TAPS, lite0, plain_logits, pooled_features, quick
 from recipes.learning import Curve
 from recipes.pictures import Pictures
 from recipes.readings import Figures
@@ -33,13 +35,21 @@ from viz.models.networks.lite0_attended import Lite0Attended
 from viz.models.networks.lite0_families import FAMILIES, build_family
 
 TDAM = "lite0-tdam"
+CONTROL = "-adapter"
+# Every module sees plain Lite0's last map, reduced to these channels: there, things differ from their surroundings.
+ARGUMENTS: Mapping[str, Mapping[str, int]] = {
+    "psa": {"top": 64},
+    "ema": {"top": 64},
+    "vista": {"top": 64},
+    "paka": {"top": 32},
+}
 
 
 class Clutter(Task[Scene, Lite0Attended, ClutterRecipe]):
     """A module of one family learns to classify a small picture in clutter."""
 
     families = tuple(FAMILIES)
-    commands = ("train", "measure", "cost", "card")
+    commands = ("train", "adapt", "measure", "cost", "card")
     layer = TAPS
     # From ordinary pictures, so that the initial module leaves them unchanged and clutter deviates.
     prepared_on = "train_alone"
@@ -51,37 +61,58 @@ class Clutter(Task[Scene, Lite0Attended, ClutterRecipe]):
         return draw_scenes(pictures, self.counts, scenes)
 
     def build(self, family: str) -> Lite0Attended:
-        return FAMILIES[family]()
+        name, _, control = family.partition("-")
+        network = FAMILIES[name](**ARGUMENTS[name])
+        return adapter_like(network) if control else network
 
     def rebuild(self, config: str) -> Lite0Attended:
-        network = build_family(config)
-        channels_last(network.backbone)
-        return network
+        values = json.loads(config)
+        return Adapter(**values["arguments"]) if values["family"] is None else build_family(config)
 
     def control_seed(self, seed: int) -> int:
         return super().control_seed(seed) + seed
 
     def data(self, bench: Bench[Scene]) -> ClutterData:
         """The training data."""
-        clean = bench.clean([[view.photo] for view in bench.sets["train"].views])
+        pasted = torch.tensor([view.photo for view in bench.sets["train"].views])
+        clean = bench.clean(pasted[:, None].tolist())
         # Crops and whole pictures: a module trained only on crops fails more often on whole pictures.
         alone = [bench.maps("train_alone"), bench.maps("train_whole")]
-        backbone = load_lite0().to(bench.device)
+        backbone = lite0(bench.device)
         kept = torch.cat([plain_logits(maps, backbone) for maps in alone])
-        return ClutterData(bench.maps("train"), bench.classes("train"), clean, alone, bench.allowed(), kept)
+        features = pooled_features(bench.plain.maps, backbone)
+        maps, classes = bench.maps("train"), bench.classes("train")
+        return ClutterData(maps, classes, clean, alone, bench.allowed(), kept, pasted, features)
 
     def learn(self, bench: Bench[Scene], network: Lite0Attended, recipe: ClutterRecipe) -> Curve:
         return train(network, self.data(bench), recipe, bench.out / "runs")
 
-    def figures(self, bench: Bench[Scene], network: StepNetwork, control: StepNetwork) -> Figures:
-        return all_figures(bench, network, control, load_lite0().to(bench.device))
+    def adapt(self, bench: Bench[Scene], order: Order) -> None:
+        """Train the controls: an adapter of equal size for each family and seed, in the same way."""
+        self.train(bench, replace(order, families=[f"{family}{CONTROL}" for family in order.families]))
+
+    def start(self, bench: Bench[Scene], family: str, seed: int) -> Lite0Attended:
+        network = super().start(bench, family, seed)
+        quick(network.backbone)
+        return network
+
+    def figures(self, bench: Bench[Scene], network: StepNetwork, control: StepNetwork, seed: int) -> Figures:
+        adapter: StepNetwork | None = None
+        if isinstance(network, Lite0Attended):
+            adapter = load(
+                needed(self.path(bench, f"{network.family}{CONTROL}", seed), "adapt"), self.rebuild, bench.device
+            )
+        for one in (network, control, adapter):
+            if isinstance(one, Lite0Attended):
+                quick(one.backbone)
+        return all_figures(bench, network, control, lite0(bench.device), adapter)
 
     def measure(self, bench: Bench[Scene], order: Order) -> None:
         super().measure(bench, order)
         figures = bench.out / f"{TDAM}.figures.json"
         if not figures.is_file():
             network, control = (n.to(bench.device) for n in (shipped_tdam(), random_tdam(self.control_seed(0))))
-            figures.write_text(json.dumps(self.figures(bench, network, control), indent=1))
+            figures.write_text(json.dumps(self.figures(bench, network, control, 0), indent=1))
 
     def cost(self, bench: Bench[Scene], order: Order) -> None:
         """Write the costs of each family and TDAM relative to plain Lite0."""

@@ -62,7 +62,7 @@ class Tdam(Task[Collage, Lite0TDAM, TdamRecipe]):
         start_from_head(network, recipe.gain)
         return train(network, self.data(bench), recipe, bench.out / "runs")
 
-    def figures(self, bench: Bench[Collage], network: Lite0TDAM, control: Lite0TDAM) -> Figures:
+    def figures(self, bench: Bench[Collage], network: Lite0TDAM, control: Lite0TDAM, seed: int) -> Figures:
         return all_figures(bench, network, control)
 
     def card(self, bench: Bench[Collage], order: Order) -> None:

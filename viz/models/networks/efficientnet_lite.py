@@ -57,8 +57,8 @@ class SameConv2d(nn.Conv2d):
         if not any(pad):
             return super().forward(x)
         if pad[0] == pad[1] == pad[2] == pad[3]:
-            return F.conv2d(x, self.weight, None, self.stride, pad[0], self.dilation, self.groups)
-        return F.conv2d(F.pad(x, pad), self.weight, None, self.stride, 0, self.dilation, self.groups)
+            return F.conv2d(x, self.weight, self.bias, self.stride, pad[0], self.dilation, self.groups)
+        return F.conv2d(F.pad(x, pad), self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
 
 class ReLU6(nn.ReLU):

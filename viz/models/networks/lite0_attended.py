@@ -25,7 +25,7 @@ from viz.capture.probe import Probe
 from viz.core.record import CHANNEL_MAPS
 from viz.errors import CheckpointError
 from viz.models.networks.base import StepNetwork, StepOutput
-from viz.models.networks.efficientnet_lite import TAP_CHANNELS, EfficientNetLite0
+from viz.models.networks.efficientnet_lite import TAP_CHANNELS, TOP_CHANNELS, EfficientNetLite0
 
 BACKBONE_PREFIX = "backbone."
 CHANNELS = TAP_CHANNELS[-1]
@@ -99,47 +99,65 @@ class Lite0Attended(FrozenLite0):
 
     Subclasses set `family` and build `attention` in their constructor.
 
-    Buffers: `tap_mean`, `tap_std` (232,) of the channels of three scales, fine to coarse. Parameter: `scale`, one
-    number that multiplies the module's result (published gates rest at 1/2 or 1/4; a frozen network expects 1).
-    Probe beside the module's own: ``bottom`` (112, 14, 14), the input of the module, at every step.
+    Buffers: `tap_mean`, `tap_std` of the channels of the scales that the module reads, fine to coarse. Parameter:
+    `scale`, one number that multiplies the module's result (published gates rest at 1/2 or 1/4; a frozen network
+    expects 1). Probe beside the module's own: ``bottom`` (112, 14, 14), the maps that the module changes.
 
     Args:
         scale: initial value of that number.
         arguments, steps: see `FrozenLite0`.
+        top: number of channels to which the module's view of plain Lite0's last map (320, 7, 7) is reduced; then the
+            picture passes the upper part twice. 0: the module does not see that map.
     """
 
     attention: nn.Module
     tap_mean: Tensor
     tap_std: Tensor
 
-    def __init__(self, attention: nn.Module, scale: float, arguments: Mapping[str, Any], steps: int = 1) -> None:
-        super().__init__(arguments, steps, ("tap", sum(TAP_CHANNELS)))
+    def __init__(
+        self, attention: nn.Module, scale: float, arguments: Mapping[str, Any], steps: int = 1, top: int = 0
+    ) -> None:
+        self.read_channels = (*TAP_CHANNELS, TOP_CHANNELS) if top else TAP_CHANNELS
+        super().__init__(arguments, steps, ("tap", sum(self.read_channels)))
         self.attention = attention
+        self.reduce_top = nn.Conv2d(TOP_CHANNELS, top, 1) if top else None
         self.probe_bottom = Probe(str(self.family), CHANNEL_MAPS, "bottom", unit="standardised activation")
         # Also held by the attention module, so that its full name is beside the module's own probes.
         attention.probe_bottom = self.probe_bottom
         self.scale = nn.Parameter(torch.tensor(float(scale)))
 
+    def scales_of(self, x: Tensor) -> list[Tensor]:
+        """Everything that the module reads, from x (N, 3, h, w): see `EfficientNetLite0.taps`, and the last map."""
+        taps = self.backbone.taps(x)
+        return [*taps, self.backbone.upper(taps[-1])] if self.reduce_top is not None else taps
+
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
         """The module's result after each of its own steps, `steps` maps (N, 112, h, w).
 
         Args:
-            taps: standardised maps of three scales: (N, 40, 2h, 2w) or (N, 40, h, w), (N, 80, h, w), (N, 112, h, w).
+            taps: standardised maps of the scales that it reads: (N, 40, 2h, 2w) or (N, 40, h, w), (N, 80, h, w),
+                (N, 112, h, w), and (N, 320, h / 2, w / 2) for a module that sees the last map.
         """
-        results = self.attention(self.probe_bottom(taps[-1], 1))
+        results = self.attention(self.probe_bottom(taps[2], 1))
         return [results] if isinstance(results, Tensor) else list(results)
+
+    def beside(self, bottom: Tensor, taps: Sequence[Tensor]) -> Tensor:
+        """`bottom` (N, 112, h, w) with the reduced last map beside it, (N, 112 + top, h, w)."""
+        if self.reduce_top is None:
+            return bottom
+        return torch.cat([bottom, resized(self.reduce_top(taps[3]), bottom)], dim=1)
 
     def scale_value(self) -> float:
         """The learned number that multiplies the module's result."""
         return float(self.scale.detach())
 
     def attended(self, taps: Sequence[Tensor]) -> list[Tensor]:
-        """The input of the upper part after each step, (N, 112, h, w), from raw maps of three scales."""
-        means, stds = (torch.split(values, list(TAP_CHANNELS)) for values in self.statistics)
+        """The input of the upper part after each step, (N, 112, h, w), from the raw maps of all scales."""
+        means, stds = (torch.split(values, list(self.read_channels)) for values in self.statistics)
         standard = [
-            (tap - mean[:, None, None]) / std[:, None, None] for tap, mean, std in zip(taps, means, stds, strict=True)
+            (tap - mean[:, None, None]) / std[:, None, None] for tap, mean, std in zip(taps, means, stds, strict=False)
         ]
-        mean, std = means[-1][:, None, None], stds[-1][:, None, None]
+        mean, std = means[2][:, None, None], stds[2][:, None, None]
         return [mean + std * self.scale * result for result in self.attend(standard)]
 
     def last_output(self, taps: Sequence[Tensor]) -> StepOutput:
@@ -148,16 +166,21 @@ class Lite0Attended(FrozenLite0):
 
     def forward_steps(self, x: Tensor, steps: int | None = None) -> list[StepOutput]:
         count = self.checked_steps(steps)
-        maps = self.attended(self.backbone.taps(x))[:count]
+        maps = self.attended(self.scales_of(x))[:count]
         return [self.backbone.head(self.backbone.upper(m)) for m in maps]
 
     def forward(self, x: Tensor, steps: int | None = None) -> Tensor:
         """Logits (N, 1000) of the last step; unlike in `forward_steps`, earlier steps get no answer."""
         if self.checked_steps(steps) < self.steps:
             return super().forward(x, steps)
-        return self.last_output(self.backbone.taps(x)).logits
+        return self.last_output(self.scales_of(x)).logits
 
 
 def at_size(tap: Tensor, like: Tensor) -> Tensor:
     """`tap` averaged to the size of a coarser map."""
     return tap if tap.shape[2:] == like.shape[2:] else F.adaptive_avg_pool2d(tap, (like.shape[2], like.shape[3]))
+
+
+def resized(top: Tensor, like: Tensor) -> Tensor:
+    """A coarser map interpolated to the size of a finer one."""
+    return F.interpolate(top, size=like.shape[2:], mode="bilinear", align_corners=False)

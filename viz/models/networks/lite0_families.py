@@ -20,7 +20,7 @@ from viz.families.paka.hpm import HPM
 from viz.families.psa.module import SequentialPSA
 from viz.families.vista.inferred import InferredGraph
 from viz.models.networks.efficientnet_lite import TAP_CHANNELS
-from viz.models.networks.lite0_attended import CHANNELS, Lite0Attended, at_size
+from viz.models.networks.lite0_attended import CHANNELS, Lite0Attended, at_size, resized
 
 
 def gate_of_one(scale: float) -> float | None:
@@ -38,12 +38,15 @@ class Lite0PSA(Lite0Attended):
 
     family = "psa"
 
-    def __init__(self) -> None:
-        module = SequentialPSA(CHANNELS)
+    def __init__(self, top: int = 0) -> None:
+        module = SequentialPSA(CHANNELS + top)
         with torch.no_grad():
             module.conv_q_left.weight.mul_(100.0)
             module.conv_v_left.weight.mul_(2.0)
-        super().__init__(module, 4.0, {})
+        super().__init__(module, 4.0, {"top": top} if top else {}, top=top)
+
+    def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
+        return [self.attention(self.beside(self.probe_bottom(taps[2], 1), taps))[:, :CHANNELS]]
 
     def joint_neutral(self, names: Sequence[str]) -> dict[str, float] | None:
         """Both gates at 1 / sqrt(scale); one of them alone has no neutral value, because the other varies over
@@ -65,12 +68,21 @@ class Lite0EMA(Lite0Attended):
 
     family = "ema"
 
-    def __init__(self, groups: int = 2) -> None:
-        module = EMA(CHANNELS, groups)
+    def __init__(self, groups: int = 2, top: int = 0) -> None:
+        module = EMA(CHANNELS + top, groups)
         with torch.no_grad():
             module.gn.weight.mul_(4.0)
             module.conv3x3.weight.mul_(6.0)
-        super().__init__(module, 2.0, {"groups": groups})
+        super().__init__(module, 2.0, {"groups": groups} | ({"top": top} if top else {}), top=top)
+
+    def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
+        bottom = self.probe_bottom(taps[2], 1)
+        # Each group gets its share of both inputs, because the groups have the same weights.
+        both = self.beside(bottom, taps).tensor_split([CHANNELS], dim=1)
+        shape = (len(bottom), self.arguments["groups"], -1, *bottom.shape[2:])
+        parts = torch.cat([part.reshape(shape) for part in both], dim=2)
+        result = self.attention(parts.flatten(1, 2)).reshape(parts.shape)
+        return [result[:, :, : CHANNELS // parts.shape[1]].flatten(1, 2)]
 
     def neutrals(self) -> Mapping[str, float | None]:
         """The gate that times `scale` gives 1, and its logit."""
@@ -89,15 +101,30 @@ class Lite0VISTA(Lite0Attended):
     family = "vista"
 
     def __init__(
-        self, rank: int = 2, updates: int = 3, dilations: Sequence[int] = (1, 3), width: int = 28, gain: float = 3.0
+        self,
+        rank: int = 2,
+        updates: int = 3,
+        *,
+        dilations: Sequence[int] = (1, 3),
+        width: int = 28,
+        gain: float = 3.0,
+        top: int = 0,
     ) -> None:
-        channels = (TAP_CHANNELS[0], CHANNELS)
+        channels = (top or TAP_CHANNELS[0], CHANNELS)
         graph = InferredGraph(
-            channels, width, rank, updates, tuple(dilations), scales=("s8", "s16"), gain=gain, selective=True
+            channels,
+            width,
+            rank,
+            updates,
+            tuple(dilations),
+            scales=("s32" if top else "s8", "s16"),
+            gain=gain,
+            selective=True,
         )
         arguments = {"rank": rank, "updates": updates, "dilations": list(dilations), "width": width, "gain": gain}
+        arguments |= {"top": top} if top else {}
         # A map starts near 1/2, so that the messages together add about gain * rank / 2 times the features.
-        super().__init__(graph, 1 / (1 + gain * rank / 2), arguments, steps=updates)
+        super().__init__(graph, 1 / (1 + gain * rank / 2), arguments, steps=updates, top=top)
 
     def joint_neutral(self, names: Sequence[str]) -> dict[str, float] | None:
         """The structured attention of all messages at the value where `scale` times (1 + sum of strength x attention)
@@ -112,7 +139,9 @@ class Lite0VISTA(Lite0Attended):
         return dict.fromkeys(messages, value) if low <= value <= high else None
 
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
-        return list(self.attention([at_size(taps[0], taps[-1]), self.probe_bottom(taps[-1], 1)]))
+        bottom = self.probe_bottom(taps[2], 1)
+        other = at_size(taps[0], bottom) if self.reduce_top is None else resized(self.reduce_top(taps[3]), bottom)
+        return list(self.attention([other, bottom]))
 
 
 class Lite0PAKA(Lite0Attended):
@@ -120,9 +149,14 @@ class Lite0PAKA(Lite0Attended):
 
     family = "paka"
 
-    def __init__(self, dilations: Sequence[int] = (1, 2, 4), reduction: int = 4) -> None:
-        module = HPM(CHANNELS, tuple(dilations), reduction)
-        super().__init__(module, 1.0, {"dilations": list(dilations), "reduction": reduction}, steps=len(dilations))
+    def __init__(self, dilations: Sequence[int] = (1, 2, 4), reduction: int = 4, top: int = 0) -> None:
+        module = HPM(CHANNELS + top, tuple(dilations), reduction)
+        arguments = {"dilations": list(dilations), "reduction": reduction} | ({"top": top} if top else {})
+        super().__init__(module, 1.0, arguments, steps=len(dilations), top=top)
+
+    def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
+        both = self.beside(self.probe_bottom(taps[2], 1), taps)
+        return [result[:, :CHANNELS] for result in self.attention(both)]
 
 
 FAMILIES: dict[str, Callable[..., Lite0Attended]] = {
