@@ -24,6 +24,8 @@ SIZE = 224
 CROP_MARGIN = 32
 UNKNOWN = -1
 CONFIDENT = 0.5
+# Sources of Caltech-101's pictures: those with a mask of the object are apart, because masks make cut-outs.
+CALTECH = ("caltech", "outlined")
 # ImageNet classes (0 .. 999) that show a place rather than a thing. They are backgrounds of the report only.
 LANDSCAPES = frozenset({970, *range(972, 981)})
 INTERIORS = frozenset(
@@ -106,7 +108,8 @@ def read_photos(imagenette: Path, samples: Path, caltech: Path) -> list[Photo]:
             photos.append(Photo(imagenette / r["image"], "imagenette", r["label"], known, r["split"], boxes))
         for r in caltech_rows:
             mask = caltech / r["mask"] if r.get("mask") else None
-            photos.append(Photo(caltech / r["image"], "caltech", r["label"], UNKNOWN, r["split"], mask=mask))
+            source = "caltech" if mask is None else "outlined"
+            photos.append(Photo(caltech / r["image"], source, r["label"], UNKNOWN, r["split"], mask=mask))
     except (KeyError, ValueError, IndexError) as error:
         raise PictureError("An index.csv lacks a column or holds an unexpected value.") from error
     return photos
@@ -130,7 +133,7 @@ def hold_out(photos: Sequence[Photo], seed: int, classes: int = 300, caltech: in
     rng = np.random.default_rng(seed)
     nette = {p.class_index for p in photos if p.source == "imagenette"}
     known = sorted({p.class_index for p in photos if p.source == "samples"} - nette)
-    names = sorted({p.label for p in photos if p.source == "caltech"})
+    names = sorted({p.label for p in photos if p.source in CALTECH})
     one = [int(c) for c in rng.permutation(known)[:classes]]
     two = [str(n) for n in rng.permutation(np.array(names, dtype=str))[:caltech]]
     a, b = len(one) // 3, len(two) // 3
@@ -144,13 +147,13 @@ def split_pictures(photos: Sequence[Photo], labels: Sequence[int], held: HeldOut
     places_shown = LANDSCAPES | INTERIORS
 
     def trains(photo: Photo, label: int) -> bool:
-        kept = photo.label not in held.caltech if photo.source == "caltech" else photo.split in ("", "train")
+        kept = photo.label not in held.caltech if photo.source in CALTECH else photo.split in ("", "train")
         return kept and label != UNKNOWN and label not in held.classes | places_shown
 
     def places(source: str, fits: Callable[[Photo], bool]) -> tuple[int, ...]:
         return tuple(i for i, photo in enumerate(photos) if photo.source == source and fits(photo))
 
-    caltech = places("caltech", lambda p: p.label in held.report_caltech)
+    caltech = tuple(i for name in CALTECH for i in places(name, lambda p: p.label in held.report_caltech))
     pools = {
         "train": tuple(i for i, (photo, label) in enumerate(zip(photos, labels, strict=True)) if trains(photo, label)),
         "choose_nette": places("imagenette", lambda p: p.split == "val"),

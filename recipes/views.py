@@ -18,11 +18,12 @@ from PIL import Image
 from torch import Tensor
 
 from recipes.pictures import SIZE, Photo, Pictures
+from viz.errors import PictureError
 
 Region = tuple[int, int, int, int]
 # Shares of the folders. Single pictures keep their class only if many classes occur as single pictures.
-SINGLE_WEIGHTS = {"imagenette": 0.35, "samples": 0.4, "caltech": 0.25}
-TRAIN_WEIGHTS = {"imagenette": 0.25, "samples": 0.45, "caltech": 0.30}
+SINGLE_WEIGHTS = {"imagenette": 0.35, "samples": 0.4, "caltech": 0.15, "outlined": 0.1}
+TRAIN_WEIGHTS = {"imagenette": 0.2, "samples": 0.4, "caltech": 0.15, "outlined": 0.25}
 EVEN_WEIGHTS = dict.fromkeys(TRAIN_WEIGHTS, 1.0)
 
 
@@ -82,12 +83,19 @@ def draw(
 
 
 def choices(rng: np.random.Generator, pictures: Pictures, pool: Sequence[int], kind: Kind[V]) -> Iterator[list[int]]:
-    """Endless draws of pictures of different classes, balanced over classes and folders; `pool` holds indices."""
+    """Endless draws of pictures of different classes, balanced over classes and folders; `pool` holds indices.
+
+    Raises:
+        PictureError: the pool has too few classes.
+    """
     members: dict[str, dict[int, list[int]]] = {}
     for i in pool:
         members.setdefault(pictures.photos[i].source, {}).setdefault(pictures.labels[i], []).append(i)
     groups = [[members[g][c] for c in sorted(members[g])] for g in sorted(members)]
     odds = np.array([kind.weights[g] for g in sorted(members)])
+    classes = len({pictures.labels[i] for i in pool})
+    if classes < kind.parts:
+        raise PictureError(f"A view needs pictures of {kind.parts} classes, and there are only {classes}.")
     while True:
         chosen: dict[int, int] = {}
         while len(chosen) < kind.parts:

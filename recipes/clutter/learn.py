@@ -33,7 +33,7 @@ class ClutterRecipe(Recipe):
     Lite0's, both softened by `temperature`: the backbone is overconfident on most training pictures. `like_clean` is
     the weight of the distance between the pooled features of a view and those of the pasted picture alone. `focus` and
     `focus_alone` are the weights of the map's entropy on clutter and on ordinary pictures, so that the map opens only
-    where the answers need it; no box or mask says where that is.
+    where the answers need it; no box or mask says where that is. `smooth` is the weight of the map's roughness.
     """
 
     alone: float = 0.45
@@ -42,6 +42,7 @@ class ClutterRecipe(Recipe):
     like_clean: float = 4.0
     focus: float = 5.0
     focus_alone: float = 40.0
+    smooth: float = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +79,15 @@ def spread(maps: Tensor) -> Tensor:
     return -(share * (share + 1e-9).log()).sum(dim=1) / math.log(share.shape[1])
 
 
+def roughness(maps: Tensor) -> Tensor:
+    """(N,) total variation of each map (N, h, w) over its standard deviation: about 2 for noise, less for a few areas.
+
+    The floor of a fiftieth of the mean keeps a nearly uniform map from being asked for a shape.
+    """
+    change = maps.diff(dim=1).abs().mean(dim=(1, 2)) + maps.diff(dim=2).abs().mean(dim=(1, 2))
+    return change / (maps.std(dim=(1, 2)) + 0.02 * maps.mean(dim=(1, 2)))
+
+
 def losses_of(network: Lite0Attended, data: ClutterData, recipe: ClutterRecipe, batch: Batch) -> tuple[Tensor, Losses]:
     """Loss of a mixed batch, (views of clutter, ordinary pictures), and its parts; one pass for both."""
     scenes, alone = batch
@@ -104,10 +114,11 @@ def losses_of(network: Lite0Attended, data: ClutterData, recipe: ClutterRecipe, 
     loss = clutter + recipe.like_clean * unlike + recipe.keep * ordinary
     parts = {"clutter": clutter, "unlike": unlike, "ordinary": ordinary}
     if network.family in PLACES:
-        wide = spread(native_map(network, values))
+        native = native_map(network, values)
+        wide, rough = spread(native), roughness(native)
         weights = torch.where(torch.arange(len(wide), device=device) < count, recipe.focus, recipe.focus_alone)
-        loss = loss + (weights * wide).mean()
-        parts |= {"spread": wide[:count].mean(), "spread_alone": wide[count:].mean()}
+        loss = loss + (weights * wide).mean() + recipe.smooth * rough.mean()
+        parts |= {"spread": wide[:count].mean(), "spread_alone": wide[count:].mean(), "roughness": rough.mean()}
     return loss, parts
 
 

@@ -17,10 +17,11 @@ from recipes.views import Kind as Draw
 from viz.errors import PictureError
 
 # Sides of the pasted picture in pixels of the 224x224 view: in training, and in the report.
-TRAINED_SIDES, REPORTED_SIDES = (60, 180), (72, 127)
-EDGES = {"hard": 0.4, "feathered": 0.25, "oval": 0.2, "mask": 0.15}
+TRAINED_SIDES, REPORTED_SIDES = (60, 216), (72, 127)
+# Edges of the pasted pictures and their shares; a picture with a mask of its object is cut out by it.
+EDGES = {"hard": 0.45, "feathered": 0.3, "oval": 0.25}
 DECOYS = ("textures", "blurred", "shuffled", "noise", "corners", "details", "mosaics")
-MOST_DECOYS = 3
+MOST_DECOYS, DECOY_SIDES = 3, (60, 130)
 # Decoys may cover this share of the object.
 OVERLAP = 0.1
 # The collages use the streams of the same seed below this number.
@@ -29,7 +30,7 @@ SPLITS = {"train": "train", "choose": "val", "report": "test"}
 # Numbers of views behind the bundled checkpoints, in order of their streams of random numbers. A set's name says the
 # purpose, the pasted classes and the background.
 COUNTS = {
-    "train": 24000,
+    "train": 20000,
     "train_alone": 6000,
     "choose_unseen_streets": 400,
     "choose_unseen_photographs": 400,
@@ -57,7 +58,7 @@ class Paste:
     """One thing on the background, a square at `region` (x0, y0, x1, y1) in pixels of the view.
 
     `photo` is shown with `zoom` <= 1 of its sides, at `at` (0..1, 0..1) of the slack, perhaps mirrored; a decoy has a
-    `filler` in its place. `edge` is one of `EDGES`; `shape` is the photograph whose mask cuts it out.
+    `filler` in its place. `edge` is one of `EDGES` or ``mask``; `shape` is the photograph whose mask cuts it out.
     """
 
     region: Region
@@ -164,7 +165,7 @@ class Sources:
     kinds: tuple[str, ...]
     scenes: int
     photos: Sequence[int]
-    shapes: Sequence[int] = ()
+    shapes: tuple[int, ...] = ()
 
     def backdrop(self, rng: np.random.Generator, kinds: Sequence[str] = ()) -> Backdrop:
         """A random background of one of `kinds`, by default of its own."""
@@ -186,15 +187,13 @@ def reported(rng: np.random.Generator, photos: Sequence[int], sources: Sources) 
 def trained(rng: np.random.Generator, photos: Sequence[int], sources: Sources) -> Scene:
     """A view to train on: a random part of the picture, cut out in some way, among decoys cut out in the same ways."""
     photo, region = photos[0], placed(rng, TRAINED_SIDES)
-    edge = str(rng.choice(list(EDGES), p=list(EDGES.values())))
-    if edge == "mask" and photo not in sources.shapes:
-        edge = "oval"
+    edge = str(rng.choice(list(EDGES), p=list(EDGES.values()))) if photo not in sources.shapes else "mask"
     zoom = float(rng.uniform(0.7, 1.0))
     at = (float(rng.random()), float(rng.random()))
     asked = Paste(region, photo, zoom, at, bool(rng.random() < 0.5), edge, photo if edge == "mask" else -1)
     backdrop, decoys = sources.backdrop(rng), []
     for _ in range(int(rng.integers(MOST_DECOYS + 1))):
-        beside = placed(rng, (60, 130))
+        beside = placed(rng, DECOY_SIDES)
         if covers(beside, region) > OVERLAP:
             continue
         own = backdrop.kind in DECOYS and rng.random() < 0.3
@@ -237,7 +236,7 @@ def draw_scenes(
         scenes: of each split (``train``, ``val``, ``test``).
     """
     pools = pictures.pools
-    shapes = [i for i in pools["train"] if pictures.photos[i].mask is not None]
+    shapes = tuple(i for i in pools["train"] if pictures.photos[i].mask is not None)
     behind = {"landscapes": pools["landscapes"], "interiors": pools["interiors"], "grey": ()}
 
     def kind(name: str) -> Draw[Scene]:

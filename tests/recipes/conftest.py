@@ -18,6 +18,8 @@ from viz.models.networks.lite0_attended import Lite0Attended
 from viz.models.networks.lite0_families import FAMILIES
 
 Folders = tuple[Path, Path, Path]
+# Of the classes of landscapes and of interiors.
+VALLEY, LIBRARY = 979, 624
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def tiny_data() -> Callable[..., ClutterData]:
         rng = np.random.default_rng(0)
 
         def maps(count: int) -> NDArray[np.float16]:
-            return rng.normal(0, 3, (count, 232, 14, 14)).astype(np.float16)
+            return rng.normal(0, 3, (count, 312, 14, 14)).astype(np.float16)
 
         allowed = torch.ones(1000, dtype=torch.bool)
         allowed[held_out] = False
@@ -40,6 +42,8 @@ def tiny_data() -> Callable[..., ClutterData]:
             [maps(alone // 2), maps(alone - alone // 2)],
             allowed,
             torch.randn(alone, 1000, generator=generator),
+            torch.randint(5, (scenes,), generator=generator),
+            torch.rand(5, 1280, generator=generator),
         )
 
     return make
@@ -49,9 +53,9 @@ def tiny_data() -> Callable[..., ClutterData]:
 def tiny_network() -> Callable[..., Lite0Attended]:
     """Makes a network of a family with random weights, backbone included."""
 
-    def make(family: str = "ema", seed: int = 0) -> Lite0Attended:
+    def make(family: str = "ema", seed: int = 0, top: int = 8) -> Lite0Attended:
         torch.manual_seed(seed)
-        return FAMILIES[family]()
+        return FAMILIES[family](top=top)
 
     return make
 
@@ -71,11 +75,11 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
     """Folders of imagenette, samples and caltech with a handful of pictures of noise."""
     root = tmp_path_factory.mktemp("data")
     nette = [[f"{s}{c}.png", f"n{c}", s, "[[10, 10, 150, 200]]"] for c in (0, 1) for s in ("train", "val", "loc_val")]
-    samples = [[f"{c}.png", f"n{c}", str(c)] for c in range(8)]
+    samples = [[f"{c}.png", f"n{c}", str(c)] for c in (*range(14), VALLEY, LIBRARY)]
     return (
         _folder(root / "nette", ["image", "label", "split", "boxes"], nette, (SIZE, SIZE)),
         _folder(root / "samples", ["image", "label", "class_index"], samples, (60, 80)),
-        _folder(root / "caltech", ["image", "label", "split"], [["a.png", "ant", "train"]], (50, 50)),
+        _folder(root / "caltech", ["image", "label", "split", "mask"], [["a.png", "ant", "train", ""]], (50, 50)),
     )
 
 

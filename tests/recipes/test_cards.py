@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from recipes import cards
-from recipes.clutter.card import write_cards as write_clutter
 from recipes.tdam.card import bars
 from recipes.tdam.card import write_cards as write_tdam
 from viz.models.backbone import LITE0_SHA256
@@ -46,21 +45,6 @@ def assert_same(folder: Path, count: int) -> None:
     assert len(files) == count
     for path in files:
         assert path.read_bytes() == (FOLDER / path.relative_to(folder)).read_bytes(), path.name
-
-
-def test_the_families_cards_are_what_the_command_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    measured, card, out = json.loads((FOLDER / "measured/clutter.json").read_text()), card_of("lite0-psa"), tmp_path
-    rows = measured["rows"]
-    write(out / "costs.json", {name: row["cost"] for name, row in rows.items()})
-    write(out / "lite0-tdam.figures.json", rows["tdam"]["seeds"]["0"])
-    for family in FAMILIES:
-        shutil.copyfile(FOLDER / f"lite0-{family}.safetensors", out / f"lite0-{family}-seed0.safetensors")
-        for seed, figures in rows[family]["seeds"].items():
-            write(out / f"lite0-{family}-seed{seed}.figures.json", figures)
-            write(out / f"lite0-{family}-seed{seed}.curve.json", rows[family]["curves"][seed])
-    monkeypatch.setattr(cards, "versions", lambda: card["versions"])
-    write_clutter(tmp_path / "cards", out, facts_of(card))
-    assert_same(tmp_path / "cards", 3 * len(FAMILIES) + 2)
 
 
 def test_the_cards_of_the_searchlight_and_of_plain_lite0_are_what_the_command_writes(

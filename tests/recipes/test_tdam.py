@@ -31,7 +31,7 @@ def task() -> Tdam:
     made = Tdam(
         TdamRecipe(epochs=2, batch=8, warmup=1), dict.fromkeys(COUNTS, 0) | FEW | {"train_singles": 8}, ARGUMENTS
     )
-    made.held_out = (6, 0)
+    made.held_out = (9, 0)
     return made
 
 
