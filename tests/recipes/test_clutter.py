@@ -270,9 +270,12 @@ def test_held_out_logits_are_not_read(tiny_data: Data, tiny_network: Networks) -
 def test_prepare_standardises(tiny_data: Data, tiny_network: Networks) -> None:
     data, network = tiny_data(), tiny_network()
     prepare(network, data.views)
-    some = split_taps(torch.from_numpy(np.array(data.views)).float())
+    with torch.inference_mode():
+        some = network.read(split_taps(torch.from_numpy(np.array(data.views)).float()))
+    assert [m.shape[1] for m in some] == [40, 80, 112, 1280]
     assert torch.allclose(network.tap_mean, torch.cat([m.mean(dim=(0, 2, 3)) for m in some]), atol=1e-3)
-    assert torch.allclose(network.tap_std, torch.cat([m.std(dim=(0, 2, 3)) for m in some]), rtol=1e-2)
+    stds = torch.cat([m.std(dim=(0, 2, 3)) for m in some]).clamp_min(1e-3)
+    assert torch.allclose(network.tap_std, stds, rtol=1e-2)
 
 
 def test_training_lowers_the_loss_and_resumes_equal(tmp_path: Path, tiny_data: Data, tiny_network: Networks) -> None:
@@ -313,7 +316,7 @@ def test_training_lowers_the_loss_and_resumes_equal(tmp_path: Path, tiny_data: D
     two, again = run(1, tmp_path / "b")
     assert len(losses) == 3 and losses[-1] < losses[0]
     # As the code gave them that made the checkpoints: order of random draws, losses and schedule are the same.
-    assert losses == pytest.approx([6.907117, 6.907111, 6.906960], abs=5e-5)
+    assert losses == pytest.approx([6.907120, 6.907087, 6.906854], abs=5e-5)
     assert again == losses
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
 

@@ -25,7 +25,7 @@ from viz.capture.probe import Probe
 from viz.core.record import CHANNEL_MAPS
 from viz.errors import CheckpointError
 from viz.models.networks.base import StepNetwork, StepOutput
-from viz.models.networks.efficientnet_lite import TAP_CHANNELS, TOP_CHANNELS, EfficientNetLite0
+from viz.models.networks.efficientnet_lite import HEAD_CHANNELS, TAP_CHANNELS, EfficientNetLite0
 
 BACKBONE_PREFIX = "backbone."
 CHANNELS = TAP_CHANNELS[-1]
@@ -106,8 +106,8 @@ class Lite0Attended(FrozenLite0):
     Args:
         scale: initial value of that number.
         arguments, steps: see `FrozenLite0`.
-        top: number of channels to which the module's view of plain Lite0's last map (320, 7, 7) is reduced; then the
-            picture passes the upper part twice. 0: the module does not see that map.
+        top: number of channels to which plain Lite0's class features (1280, 7, 7) are reduced for the module; then the
+            picture passes the upper part twice. 0: the module does not see them.
     """
 
     attention: nn.Module
@@ -117,10 +117,10 @@ class Lite0Attended(FrozenLite0):
     def __init__(
         self, attention: nn.Module, scale: float, arguments: Mapping[str, Any], steps: int = 1, top: int = 0
     ) -> None:
-        self.read_channels = (*TAP_CHANNELS, TOP_CHANNELS) if top else TAP_CHANNELS
+        self.read_channels = (*TAP_CHANNELS, HEAD_CHANNELS) if top else TAP_CHANNELS
         super().__init__(arguments, steps, ("tap", sum(self.read_channels)))
         self.attention = attention
-        self.reduce_top = nn.Conv2d(TOP_CHANNELS, top, 1) if top else None
+        self.reduce_top = nn.Conv2d(HEAD_CHANNELS, top, 1) if top else None
         self.probe_bottom = Probe(str(self.family), CHANNEL_MAPS, "bottom", unit="standardised activation")
         # Also held by the attention module, so that its full name is beside the module's own probes.
         attention.probe_bottom = self.probe_bottom
@@ -131,18 +131,24 @@ class Lite0Attended(FrozenLite0):
         taps = self.backbone.taps(x)
         return [*taps, self.backbone.upper(taps[-1])] if self.reduce_top is not None else taps
 
+    def read(self, taps: Sequence[Tensor]) -> list[Tensor]:
+        """What the module reads from `scales_of` a picture: class features stand for the last map."""
+        if self.reduce_top is None:
+            return list(taps[:3])
+        return [*taps[:3], self.backbone.head(taps[3]).class_features]
+
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
         """The module's result after each of its own steps, `steps` maps (N, 112, h, w).
 
         Args:
             taps: standardised maps of the scales that it reads: (N, 40, 2h, 2w) or (N, 40, h, w), (N, 80, h, w),
-                (N, 112, h, w), and (N, 320, h / 2, w / 2) for a module that sees the last map.
+                (N, 112, h, w), and (N, 1280, h / 2, w / 2) for a module that sees the class features.
         """
         results = self.attention(self.probe_bottom(taps[2], 1))
         return [results] if isinstance(results, Tensor) else list(results)
 
     def beside(self, bottom: Tensor, taps: Sequence[Tensor]) -> Tensor:
-        """`bottom` (N, 112, h, w) with the reduced last map beside it, (N, 112 + top, h, w)."""
+        """`bottom` (N, 112, h, w) with the reduced class features beside it, (N, 112 + top, h, w)."""
         if self.reduce_top is None:
             return bottom
         return torch.cat([bottom, resized(self.reduce_top(taps[3]), bottom)], dim=1)
@@ -153,6 +159,7 @@ class Lite0Attended(FrozenLite0):
 
     def attended(self, taps: Sequence[Tensor]) -> list[Tensor]:
         """The input of the upper part after each step, (N, 112, h, w), from the raw maps of all scales."""
+        taps = self.read(taps)
         means, stds = (torch.split(values, list(self.read_channels)) for values in self.statistics)
         standard = [
             (tap - mean[:, None, None]) / std[:, None, None] for tap, mean, std in zip(taps, means, stds, strict=False)
