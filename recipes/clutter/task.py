@@ -36,7 +36,7 @@ from viz.models.networks.lite0_families import FAMILIES, build_family
 
 TDAM = "lite0-tdam"
 CONTROL = "-adapter"
-# Every module sees plain Lite0's class features, reduced to these channels: there, things differ from their surroundings.
+# Every module sees plain Lite0's class features, reduced to these channels: things stand out there.
 ARGUMENTS: Mapping[str, Mapping[str, int]] = {
     "psa": {"top": 64},
     "ema": {"top": 64},
