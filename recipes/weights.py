@@ -14,11 +14,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from recipes.features import Maps, split_taps
+from recipes.features import Maps, split
 from recipes.learning import Curve, Recipe
 from viz.errors import CheckpointError
 from viz.models.backbone import lite0_state
-from viz.models.networks.lite0_attended import FrozenLite0, Lite0Attended
+from viz.models.networks.lite0_attended import FrozenLite0
 from viz.models.reading import read_checkpoint
 
 log = logging.getLogger(__name__)
@@ -40,8 +40,7 @@ def prepare(network: FrozenLite0, maps: Maps, views: int = 1024) -> None:
     """Set the frozen buffers from cached views: mean and standard deviation of each channel of the module's input."""
     mean, std = network.statistics
     some = torch.from_numpy(maps[:views].copy()).float().to(mean.device)
-    inputs = network.read(split_taps(some)) if isinstance(network, Lite0Attended) else [some]
-    parts = [part.transpose(0, 1).flatten(1) for part in inputs]
+    parts = [part.transpose(0, 1).flatten(1) for part in network.read(split(some))]
     mean.copy_(torch.cat([part.mean(dim=1) for part in parts]))
     std.copy_(torch.cat([part.std(dim=1) for part in parts]).clamp_min(FLOOR))
 

@@ -1,1 +1,1 @@
-"""The clutter task: classify a small picture in a street scene; ordinary pictures keep plain Lite0's answer."""
+"""The clutter task: name a picture pasted into clutter of many kinds; ordinary pictures keep plain Lite0's answer."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
-from viz.models.networks.lite0_attended import CHANNELS, Lite0Attended
+from viz.models.networks.lite0_attended import BOTTOM, CHANNELS, Lite0Attended
 
 
 class Adapter(Lite0Attended):
@@ -17,27 +18,30 @@ class Adapter(Lite0Attended):
     """
 
     def __init__(self, width: int, top: int) -> None:
-        first, last = nn.Conv2d(CHANNELS + top, width, 1), nn.Conv2d(width, CHANNELS, 1)
-        around = nn.Conv2d(width, width, 3, padding=1, groups=width)
-        layers = nn.Sequential(first, nn.ReLU(), around, nn.ReLU(), last)
+        layers = layers_of(width, top)
+        last = layers[-1]
         super().__init__(layers, 1.0, {"width": width, "top": top}, top=top)
-        last.weight.data.mul_(0.1)
+        torch.nn.init.normal_(last.get_parameter("weight"), std=0.005)
 
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
-        return [taps[2] + self.attention(self.beside(taps[2], taps))]
+        bottom = taps[BOTTOM]
+        return [bottom + self.attention(self.beside(bottom, taps))]
 
 
 def adapter_like(network: Lite0Attended) -> Adapter:
     """An adapter that reads the same maps and has about as many parameters."""
     top = network.arguments.get("top", 0)
-    return Adapter(max(1, round(trained(network.attention) / trained_of_width(top))), top)
+    of_width = parameters(layers_of(2, top)) - parameters(layers_of(1, top))
+    return Adapter(max(1, round(parameters(network.attention) / of_width)), top)
 
 
-def trained(module: nn.Module) -> int:
+def layers_of(width: int, top: int) -> nn.Sequential:
+    """(N, 112 + top, h, w) to (N, 112, h, w) through `width` channels."""
+    around = nn.Conv2d(width, width, 3, padding=1, groups=width)
+    first, last = nn.Conv2d(CHANNELS + top, width, 1), nn.Conv2d(width, CHANNELS, 1)
+    return nn.Sequential(first, nn.ReLU(), around, nn.ReLU(), last)
+
+
+def parameters(module: nn.Module) -> int:
     """Number of trained parameters."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
-
-
-def trained_of_width(top: int) -> int:
-    """Parameters that one more channel in between adds."""
-    return trained(Adapter(2, top).attention) - trained(Adapter(1, top).attention)

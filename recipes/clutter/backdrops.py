@@ -29,7 +29,7 @@ class Kind:
 
     sources: int
     paint: Painter
-    odds: float = 0.0
+    odds: float = 1.0
 
 
 @dataclass(frozen=True)

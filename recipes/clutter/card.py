@@ -9,11 +9,10 @@ from typing import Any
 
 from recipes import cards
 from recipes.clutter.native import PLACES
-from recipes.clutter.table import tables
+from recipes.clutter.table import HELD_OUT, tables
 from recipes.readings import Figures
 from viz.models.networks.lite0_families import FAMILIES, build_family
 
-HELD_OUT = ("photographs", "landscapes", "interiors")
 SETS = {
     "unseen_photographs": "clutter of other photographs, a kind of background never trained on",
     "unseen_landscapes": "clutter of landscapes, a kind of background never trained on",
@@ -40,6 +39,7 @@ WORDS = {
     "mass_over_area": "mass over area",
     "random_mass_over_area": "control: mass over area with random weights",
     "untrained_mass_over_area": "control: mass over area of plain's squared activations",
+    "features_mass_over_area": "control: mass over area of the sum of plain's class features",
     "perfect_mask": "the object's true place as spatial gate, no training",
     "change": "change against plain (paired)",
     "variation_native": "standard deviation of the native map within a picture",
@@ -70,7 +70,7 @@ def bars(family: str, figures: Figures) -> list[dict[str, Any]]:
         return float(figures[group][name]["value"])
 
     found: list[tuple[str, str, float, float]] = []
-    for group in [f"unseen_{kind}" for kind in HELD_OUT]:
+    for group in HELD_OUT:
         gain, loss = of(group, "gain"), of(group, "gates_loss")
         if of(group, "plain") < FAIR:
             found.append((group, "top-1 minus plain", 0.03, gain))

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recipes.clutter.native import NATIVE, PLACES, native_map
-from recipes.features import gather, split_taps
+from recipes.features import gather, split
 from recipes.learning import Curve, Data, Recipe, cross_entropy, learn
 from recipes.readings import Key
 from recipes.weights import run_name
@@ -93,9 +93,7 @@ def losses_of(network: Lite0Attended, data: ClutterData, recipe: ClutterRecipe, 
     scenes, alone = batch
     device, count = network.tap_mean.device, len(scenes)
     block, soften = data.block(device), recipe.temperature
-    pairs = zip(
-        split_taps(gather([data.views], scenes, device)), split_taps(gather(data.alone, alone, device)), strict=True
-    )
+    pairs = zip(split(gather([data.views], scenes, device)), split(gather(data.alone, alone, device)), strict=True)
     with watched(network, NATIVE.get(network.family or "", "")) as values:
         output = network.last_output([torch.cat(pair) for pair in pairs])
     named = torch.log_softmax(output.logits[:count] + block, dim=1)

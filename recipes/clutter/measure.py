@@ -14,7 +14,7 @@ from torch import Tensor
 from recipes.bench import Bench
 from recipes.clutter.native import NATIVE, native_map
 from recipes.clutter.scenes import Scene
-from recipes.features import Maps, batches, split_taps
+from recipes.features import Maps, batches, split
 from recipes.readings import (
     Groups,
     Reading,
@@ -27,13 +27,14 @@ from recipes.readings import (
     to_means,
 )
 from recipes.views import covered
+from recipes.weights import FLOOR
 from viz.capture.probe import Edit
 from viz.datasets.core import Box
 from viz.families.family import family_of
 from viz.measures.intervals import Interval, interval
 from viz.models.networks.base import StepNetwork, StepOutput
 from viz.models.networks.efficientnet_lite import EfficientNetLite0
-from viz.models.networks.lite0_attended import Lite0Attended
+from viz.models.networks.lite0_attended import BOTTOM, Lite0Attended
 from viz.models.networks.lite0_tdam import Lite0TDAM
 
 BATCH = 100
@@ -42,7 +43,7 @@ SMALL = 0.25
 
 
 def last_output(network: StepNetwork, taps: Sequence[Tensor]) -> StepOutput:
-    """The last step's output of any of the six networks from the cached maps, see `recipes.features.split_taps`."""
+    """The last step's output of any of the six networks from the cached maps, see `recipes.features.split`."""
     if isinstance(network, Lite0Attended):
         return network.last_output(taps)
     if isinstance(network, Lite0TDAM):
@@ -54,7 +55,7 @@ def last_output(network: StepNetwork, taps: Sequence[Tensor]) -> StepOutput:
 
 def scales(network: StepNetwork, maps: Maps) -> Iterator[list[Tensor]]:
     """The cached views in order, as maps of three scales on the network's device."""
-    return map(split_taps, batches(maps, next(network.parameters()).device, BATCH))
+    return map(split, batches(maps, next(network.parameters()).device, BATCH))
 
 
 def look(
@@ -88,7 +89,7 @@ def variation(gate: Tensor, groups: Groups) -> Variation:
 def _gate_at_module(network: Lite0Attended, gate: Tensor) -> Iterator[None]:
     """Replace the module by a given gate (N, h, w) in 0..1 while the block runs: the upper bound of a spatial gate."""
     attend, scale = network.attend, network.scale.data.clone()
-    network.attend = lambda taps: [taps[2] * gate[:, None].to(taps[2])]  # type: ignore[method-assign]
+    network.attend = lambda taps: [taps[BOTTOM] * gate[:, None].to(taps[BOTTOM])]  # type: ignore[method-assign]
     network.scale.data.fill_(1.0)
     try:
         yield
@@ -108,16 +109,14 @@ def masked_logits(network: Lite0Attended, maps: Maps, covers: Tensor) -> Tensor:
 
 
 def untrained_map(network: StepNetwork, maps: Maps) -> Tensor:
-    """(N, 14, 14): squared standardised activations at the module's input, mean over channels, blurred by 3x3.
+    """(N, 14, 14): squared activations at the module's input, standardised over all views, mean over channels, blurred.
 
     The control that a trained map has to beat: strong activations lie on things without any training.
     """
-    found = []
-    for taps in scales(network, maps):
-        mean, std = taps[2].mean(dim=(0, 2, 3), keepdim=True), taps[2].std(dim=(0, 2, 3), keepdim=True)
-        energy = ((taps[2] - mean) / std).square().mean(dim=1, keepdim=True)
-        found.append(F.avg_pool2d(energy, 3, stride=1, padding=1, count_include_pad=False)[:, 0].cpu())
-    return torch.cat(found)
+    bottom = torch.cat([taps[BOTTOM] for taps in scales(network, maps)])
+    mean, std = bottom.mean(dim=(0, 2, 3), keepdim=True), bottom.std(dim=(0, 2, 3), keepdim=True)
+    energy = ((bottom - mean) / std.clamp_min(FLOOR)).square().mean(dim=1, keepdim=True)
+    return F.avg_pool2d(energy, 3, stride=1, padding=1, count_include_pad=False)[:, 0].cpu()
 
 
 def over_area(masses: Tensor, covers: Tensor, groups: Groups | None = None) -> Interval:
@@ -152,6 +151,9 @@ def scene_figures(
     covers = torch.stack([covered(s.region, native.shape[-1]) for s in scenes])
     untrained = untrained_map(bare, maps)
     fine = torch.stack([covered(s.region, untrained.shape[-1]) for s in scenes])
+    # What the modules read, without a module.
+    total = base.features[-1].float().sum(dim=1)
+    coarse = torch.stack([covered(s.region, total.shape[-1]) for s in scenes])
 
     def without(*labels: str) -> Tensor:
         return look(network, maps, edits=to_means(full.values, labels)).hits(classes)
@@ -174,6 +176,7 @@ def scene_figures(
         "mass_over_area": over_area(rates["mass"], covers, groups),
         "random_mass_over_area": over_area(gate_mass(native_map(control, noise.values), covers), covers, groups),
         "untrained_mass_over_area": over_area(gate_mass(untrained, fine), fine, groups),
+        "features_mass_over_area": over_area(gate_mass(total, coarse), coarse, groups),
         "variation_native": variation(native, groups),
     }
     for label in gates:
@@ -186,6 +189,7 @@ def scene_figures(
         "class_map": class_maps(full.features[-1], weights, classes),
         "native": native,
         "untrained": untrained,
+        "features": total,
     }
     for source, cams in sources.items():
         found |= box_rates(f"box_{source}_{{}}", cams, truth, groups)
@@ -220,6 +224,7 @@ def ordinary_figures(
         "class_map": class_maps(full.features[-1][places], bare.class_weights(), classes[places]),
         "native": native[places],
         "untrained": untrained[places],
+        "features": base.features[-1][places].float().sum(dim=1),
     }
     for source, cams in sources.items():
         found |= box_rates(f"box_{source}_{{}}", cams, truth)

@@ -58,7 +58,8 @@ class Paste:
     """One thing on the background, a square at `region` (x0, y0, x1, y1) in pixels of the view.
 
     `photo` is shown with `zoom` <= 1 of its sides, at `at` (0..1, 0..1) of the slack, perhaps mirrored; a decoy has a
-    `filler` in its place. `edge` is one of `EDGES` or ``mask``; `shape` is the photograph whose mask cuts it out.
+    `filler` in its place. `edge` is one of `EDGES` or ``mask``; then the mask of the photograph `shape` cuts it out,
+    and a picture is shown as far as its mask's box.
     """
 
     region: Region
@@ -73,16 +74,16 @@ class Paste:
     def onto(self, canvas: Image.Image, photos: Sequence[Photo], scenes: Sequence[Path]) -> None:
         """Paint it."""
         x0, y0, x1, _ = self.region
-        size, mask = x1 - x0, None
-        if self.edge == "mask":
-            mask, box = object_mask(photos[self.shape])
-            if self.filler is None:
-                mask = ImageOps.mirror(mask) if self.mirror else mask
-                image = ImageOps.pad(open_rgb(photos[self.photo].path).crop(box), (size, size))
-                image = ImageOps.mirror(image) if self.mirror else image
+        size = x1 - x0
+        mask, box = object_mask(photos[self.shape]) if self.edge == "mask" else (None, None)
+        if mask is not None and self.mirror:
+            mask = ImageOps.mirror(mask)
         if self.filler is not None:
             image = self.filler.paint(photos, scenes).resize((size, size), Image.Resampling.BICUBIC)
-        elif mask is None:
+        elif box is not None:
+            image = ImageOps.pad(open_rgb(photos[self.photo].path).crop(box), (size, size))
+            image = ImageOps.mirror(image) if self.mirror else image
+        else:
             image = square(open_rgb(photos[self.photo].path), self.at, self.zoom, size, self.mirror)
         canvas.paste(image, (x0, y0), outline(self.edge, size, mask))
 
@@ -170,7 +171,7 @@ class Sources:
     def backdrop(self, rng: np.random.Generator, kinds: Sequence[str] = ()) -> Backdrop:
         """A random background of one of `kinds`, by default of its own."""
         offered = list(kinds or self.kinds)
-        odds = np.array([KINDS[kind].odds or 1.0 for kind in offered])
+        odds = np.array([KINDS[kind].odds for kind in offered])
         kind = str(rng.choice(offered, p=odds / odds.sum()))
         if kind == "streets":
             chosen = [int(rng.integers(self.scenes))]

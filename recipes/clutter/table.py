@@ -21,6 +21,13 @@ KINDS = {
     "unseen_streets": "streets (trained on)",
 }
 HELD_OUT = tuple(KINDS)[:3]
+# Maps without a module, and their names in the tables.
+FLOORS = {
+    "plain_class_map": "plain's class map",
+    "untrained": "plain's squared activations",
+    "features": "sum of plain's class features",
+    "centred": "one box in the middle of every picture",
+}
 
 
 def spread(cell: Mapping[str, float], form: str = "{:.1f}", factor: float = 100) -> str:
@@ -69,6 +76,7 @@ def place_columns(group: str) -> Mapping[str, Cell]:
         "each seed": lambda row, f: of_seeds(row, group, "mass_over_area", "{:.2f}"),
         "random weights": lambda row, f: over_one(f[group]["random_mass_over_area"]),
         "plain's squared activations": lambda row, f: over_one(f[group]["untrained_mass_over_area"]),
+        "sum of plain's class features": lambda row, f: over_one(f[group]["features_mass_over_area"]),
         "boxes at IoU 0.3 / 0.5 / 0.7": lambda row, f: boxes(f[group], "native"),
         "plain's class map": lambda row, f: boxes(f[group], "plain_class_map"),
     }
@@ -126,9 +134,9 @@ def tables(data: Mapping[str, Any]) -> str:
     blocks += [
         "Ordinary pictures: top-1 against plain in points; small things are those whose boxes cover less than a "
         f"quarter of the picture ({ordinary['small_top1']['n']:.0f} ILSVRC validation pictures, plain's top-1 "
-        f"{100 * ordinary['small_plain']['value']:.1f} %). Boxes at IoU 0.3 / 0.5 / 0.7: plain's class map "
-        f"{boxes(ordinary, 'plain_class_map')}, plain's squared activations {boxes(ordinary, 'untrained')}, one box in "
-        f"the middle of every picture {boxes(ordinary, 'centred')}.",
+        f"{100 * ordinary['small_plain']['value']:.1f} %). Boxes at IoU 0.3 / 0.5 / 0.7: "
+        + "; ".join(f"{name} {boxes(ordinary, source)}" for source, name in FLOORS.items())
+        + ".",
         table(ORDINARY_COLUMNS),
         "Cost of one picture (multiply-adds of convolutions and matrix products; time on one thread, in turns with "
         "plain Lite0, one answer):",

@@ -1,9 +1,10 @@
-"""Four checkpoints: ``python -m recipes clutter train | measure | cost | card | all ...``.
+"""Four checkpoints: ``python -m recipes clutter train | adapt | measure | cost | card | all ...``.
 
 ``train`` caches features once, then trains each family with each seed and writes weights and learning curves;
-``measure`` writes the figures of each file (and of ``lite0-tdam``, which has its own training); ``cost`` times all
-networks side by side; ``card`` writes cards, measured figures and the table. Every part skips finished work and
-continues where an interrupted run stopped.
+``adapt`` does the same with an adapter of equal size in place of each module, as a control; ``measure`` writes the
+figures of each file (and of ``lite0-tdam``, which has its own training); ``cost`` times all networks side by side;
+``card`` writes cards, measured figures and the table. Every part skips finished work and continues where an interrupted
+run stopped.
 """
 
 from __future__ import annotations
@@ -97,13 +98,11 @@ class Clutter(Task[Scene, Lite0Attended, ClutterRecipe]):
         return network
 
     def figures(self, bench: Bench[Scene], network: StepNetwork, control: StepNetwork, seed: int) -> Figures:
-        adapter: StepNetwork | None = None
+        adapter = None
         if isinstance(network, Lite0Attended):
-            adapter = load(
-                needed(self.path(bench, f"{network.family}{CONTROL}", seed), "adapt"), self.rebuild, bench.device
-            )
-        for one in (network, control, adapter):
-            if isinstance(one, Lite0Attended):
+            path = needed(self.path(bench, f"{network.family}{CONTROL}", seed), "adapt")
+            adapter = load(path, self.rebuild, bench.device)
+            for one in (network, adapter):
                 quick(one.backbone)
         return all_figures(bench, network, control, lite0(bench.device), adapter)
 

@@ -63,7 +63,7 @@ def test_the_cards_of_the_searchlight_and_of_plain_lite0_are_what_the_command_wr
 def test_a_card_names_its_recipe_and_its_backbone(name: str) -> None:
     card = card_of(name)
     package = "recipes.tdam" if name == "lite0-tdam" else "recipes.clutter"
-    assert card["source"].startswith(f"trained by {package};")
+    assert card["source"].startswith(f"trained by {package} as of commit ")
     assert card["backbone"]["sha256"] == LITE0_SHA256 == card_of("lite0")["sha256"]
 
 

@@ -14,8 +14,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from recipes.clutter.adapter import adapter_like
-from recipes.clutter.adapter import trained as trained_numbers
+from recipes.clutter.adapter import adapter_like, parameters
 from recipes.clutter.backdrops import KINDS, TRAINED, Backdrop
 from recipes.clutter.card import bars
 from recipes.clutter.learn import ClutterData, ClutterRecipe, batches, losses_of, roughness, spread, train
@@ -50,7 +49,7 @@ from recipes.clutter.scenes import (
     trained,
 )
 from recipes.clutter.table import END, START, tables
-from recipes.features import gather, plain_logits, split_taps, stored
+from recipes.features import gather, plain_logits, split, stored
 from recipes.pictures import SIZE, HeldOut, Photo, Pictures, read_photos, split_pictures
 from recipes.views import covered
 from recipes.weights import prepare, run_name
@@ -71,9 +70,9 @@ def folder(tmp_path: Path) -> Path:
     ImageDraw.Draw(mask).ellipse((60, 60, 160, 160), fill=255)
     mask.save(tmp_path / "mask.png")
     lines = ["image,split"]
-    for i, split in enumerate(("train", "test")):
+    for i, purpose in enumerate(("train", "test")):
         Image.new("RGB", (320, 240), (0, 0, 100 + i)).save(tmp_path / f"scene{i}.png")
-        lines.append(f"scene{i}.png,{split}")
+        lines.append(f"scene{i}.png,{purpose}")
     (tmp_path / "index.csv").write_text("\n".join(lines))
     return tmp_path
 
@@ -242,7 +241,7 @@ def test_an_interrupted_cache_continues(tmp_path: Path) -> None:
 
 def test_rows_read_across_arrays(tiny_data: Data) -> None:
     data = tiny_data()
-    *found, top = split_taps(gather(data.alone, torch.tensor([0, 40]), torch.device("cpu")))
+    *found, top = split(gather(data.alone, torch.tensor([0, 40]), torch.device("cpu")))
     assert [t.shape[1] for t in found] == [40, 80, 112] and top.shape == (2, 320, 7, 7)
     both = torch.cat([*found, torch.pixel_shuffle(top, 2)], 1)
     assert np.array_equal(both[1].numpy(), data.alone[1][40 - 32].astype(np.float32))
@@ -271,7 +270,7 @@ def test_prepare_standardises(tiny_data: Data, tiny_network: Networks) -> None:
     data, network = tiny_data(), tiny_network()
     prepare(network, data.views)
     with torch.inference_mode():
-        some = network.read(split_taps(torch.from_numpy(np.array(data.views)).float()))
+        some = network.read(split(torch.from_numpy(np.array(data.views)).float()))
     assert [m.shape[1] for m in some] == [40, 80, 112, 1280]
     assert torch.allclose(network.tap_mean, torch.cat([m.mean(dim=(0, 2, 3)) for m in some]), atol=1e-3)
     stds = torch.cat([m.std(dim=(0, 2, 3)) for m in some]).clamp_min(1e-3)
@@ -330,7 +329,7 @@ def test_means_take_away_what_differs_between_pictures(tiny_data: Data, tiny_net
     with torch.inference_mode():
         seen = look(network, data.views, edits=to_means(full.values, ("group_gate",)))
     assert not torch.equal(seen.logits, full.logits)
-    taps = split_taps(torch.from_numpy(np.array(data.views)).float())
+    taps = split(torch.from_numpy(np.array(data.views)).float())
     plain = network.backbone.head(network.backbone.upper(taps[2])).logits
     # Gates that rest at 1/2 times the scale of 2 are the plain network.
     half = look(network, data.views, edits={"attention.group_gate": lambda v, s: torch.full_like(v, 0.5)})
@@ -356,7 +355,7 @@ def test_a_mask_of_ones_is_the_plain_network(tiny_data: Data, tiny_network: Netw
     prepare(network, data.views)
     scale = float(network.scale)
     ones = masked_logits(network, data.views, torch.ones(6, 14, 14))
-    taps = split_taps(torch.from_numpy(np.array(data.views)).float())
+    taps = split(torch.from_numpy(np.array(data.views)).float())
     assert torch.allclose(ones, network.backbone.head(network.backbone.upper(taps[2])).logits, atol=2e-3)
     assert float(network.scale) == scale
     with torch.inference_mode():
@@ -400,7 +399,7 @@ def test_figures_of_a_set_have_their_controls(tiny_data: Data, tiny_network: Net
     assert found["mass_over_area"]["value"] == pytest.approx(found["mass"]["value"] / found["area"]["value"], abs=2e-3)
     for name in ("gates_mean", "random_module", "random_mass_over_area", "perfect_mask", "mean_group_gate"):
         assert np.isfinite(found[name]["value"])
-    for source in ("plain_class_map", "class_map", "native", "untrained"):
+    for source in ("plain_class_map", "class_map", "native", "untrained", "features"):
         assert all(0 <= found[f"box_{source}_{d}"]["value"] <= 1 for d in (0.3, 0.5, 0.7))
 
 
@@ -426,13 +425,25 @@ def test_an_untrained_map_lies_on_strong_activations(tiny_network: Networks) -> 
     assert found[0, 2:5, 8:11].min() > found[0, 6:, :6].max() and found[1, 9:12, 1:4].min() > found[1, :6, 6:].max()
 
 
+@pytest.mark.parametrize("family", ["psa", "ema", "vista", "paka"])
+def test_the_first_pass_does_not_count_as_an_answer(family: str, tiny_network: Networks) -> None:
+    """Layer methods hook the class layer: it runs once for each answer, not when the module reads class features."""
+    network, calls = tiny_network(family).eval(), []
+    network.class_layer().register_forward_hook(lambda *_: calls.append(1))
+    with torch.inference_mode():
+        outputs = network.forward_steps(torch.zeros(1, 3, 64, 64))
+        assert len(calls) == len(outputs) == network.steps
+        network(torch.zeros(1, 3, 64, 64))
+    assert len(calls) == network.steps + 1
+
+
 def test_an_adapter_is_as_large_and_starts_near_the_plain_network(tiny_data: Data, tiny_network: Networks) -> None:
     data, network = tiny_data(6, 4), tiny_network("psa").eval()
     adapter = adapter_like(network).eval()
     adapter.backbone.load_state_dict(network.backbone.state_dict())
-    assert trained_numbers(adapter) == pytest.approx(trained_numbers(network), rel=0.02)
+    assert parameters(adapter) == pytest.approx(parameters(network), rel=0.02)
     prepare(adapter, data.views)
-    taps = split_taps(torch.from_numpy(np.array(data.views)).float())
+    taps = split(torch.from_numpy(np.array(data.views)).float())
     with torch.inference_mode():
         changed = adapter.attended(taps)[0] - taps[2]
     assert 0 < changed.std() < 0.2 * taps[2].std()
@@ -480,9 +491,10 @@ def synthetic() -> dict[str, object]:
     names = ("plain", "top1", "gain", "gates_mean", "gates_loss", "random_module", "mass", "area")
     group = {name: _cell(0.25) for name in names}
     group |= {
-        f"{kind}mass_over_area": _cell(value) for kind, value in (("", 1.5), ("random_", 1.0), ("untrained_", 1.2))
+        f"{kind}mass_over_area": _cell(value)
+        for kind, value in (("", 1.5), ("random_", 1.0), ("untrained_", 1.2), ("features_", 1.3))
     }
-    sources = ("plain_class_map", "class_map", "native", "untrained", "centred")
+    sources = ("plain_class_map", "class_map", "native", "untrained", "features", "centred")
     group |= {f"box_{s}_{d}": _cell(0.5) for s in sources for d in (0.3, 0.5, 0.7)}
     held = group | {"adapter": _cell(0.2), "over_adapter": _cell(0.05)}
     ordinary = {

@@ -134,9 +134,16 @@ class EfficientNetLite0(StepNetwork):
             maps = block(maps)
         return maps
 
+    def features(self, maps: Tensor) -> Tensor:
+        """The last block's maps (N, 320, h, w) to class features (N, 1280, h, w).
+
+        It passes by `class_layer`, whose hooks expect the features of an answer.
+        """
+        return self.relu(self._bn1(self._conv_head(maps)))  # type: ignore[no-any-return]
+
     def head(self, maps: Tensor) -> StepOutput:
         """The last block's maps (N, 320, h, w) to class features (N, 1280, h, w) and logits."""
-        features = self.class_features(self.relu(self._bn1(self._conv_head(maps))))
+        features = self.class_features(self.features(maps))
         return StepOutput(self._fc(features.mean(dim=(2, 3))), features)
 
     def forward_steps(self, x: Tensor, steps: int | None = None) -> list[StepOutput]:

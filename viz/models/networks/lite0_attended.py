@@ -29,6 +29,8 @@ from viz.models.networks.efficientnet_lite import HEAD_CHANNELS, TAP_CHANNELS, E
 
 BACKBONE_PREFIX = "backbone."
 CHANNELS = TAP_CHANNELS[-1]
+# Places in the list of scales: the maps that the module changes, and the last map or its class features.
+BOTTOM, TOP = 2, 3
 
 
 class FrozenLite0(StepNetwork):
@@ -67,6 +69,10 @@ class FrozenLite0(StepNetwork):
 
     def class_layer(self) -> nn.Module:
         return self.backbone.class_layer()
+
+    def read(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """The inputs of the module, whose statistics are the buffers, from the frozen network's maps."""
+        return list(maps)
 
     def config_json(self) -> str:
         """The configuration in a checkpoint, from which the network is built again."""
@@ -127,15 +133,14 @@ class Lite0Attended(FrozenLite0):
         self.scale = nn.Parameter(torch.tensor(float(scale)))
 
     def scales_of(self, x: Tensor) -> list[Tensor]:
-        """Everything that the module reads, from x (N, 3, h, w): see `EfficientNetLite0.taps`, and the last map."""
+        """The frozen network's maps of x (N, 3, h, w): see `EfficientNetLite0.taps`, and the last map if it is read."""
         taps = self.backbone.taps(x)
-        return [*taps, self.backbone.upper(taps[-1])] if self.reduce_top is not None else taps
+        return [*taps, self.backbone.upper(taps[BOTTOM])] if self.reduce_top is not None else taps
 
-    def read(self, taps: Sequence[Tensor]) -> list[Tensor]:
-        """What the module reads from `scales_of` a picture: class features stand for the last map."""
-        if self.reduce_top is None:
-            return list(taps[:3])
-        return [*taps[:3], self.backbone.head(taps[3]).class_features]
+    def read(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """The scales that the module reads; class features take the place of the last map."""
+        top = [] if self.reduce_top is None else [self.backbone.features(maps[TOP])]
+        return [*maps[:TOP], *top]
 
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
         """The module's result after each of its own steps, `steps` maps (N, 112, h, w).
@@ -144,14 +149,14 @@ class Lite0Attended(FrozenLite0):
             taps: standardised maps of the scales that it reads: (N, 40, 2h, 2w) or (N, 40, h, w), (N, 80, h, w),
                 (N, 112, h, w), and (N, 1280, h / 2, w / 2) for a module that sees the class features.
         """
-        results = self.attention(self.probe_bottom(taps[2], 1))
+        results = self.attention(self.probe_bottom(taps[BOTTOM], 1))
         return [results] if isinstance(results, Tensor) else list(results)
 
     def beside(self, bottom: Tensor, taps: Sequence[Tensor]) -> Tensor:
         """`bottom` (N, 112, h, w) with the reduced class features beside it, (N, 112 + top, h, w)."""
         if self.reduce_top is None:
             return bottom
-        return torch.cat([bottom, resized(self.reduce_top(taps[3]), bottom)], dim=1)
+        return torch.cat([bottom, resized(self.reduce_top(taps[TOP]), bottom)], dim=1)
 
     def scale_value(self) -> float:
         """The learned number that multiplies the module's result."""
@@ -159,12 +164,12 @@ class Lite0Attended(FrozenLite0):
 
     def attended(self, taps: Sequence[Tensor]) -> list[Tensor]:
         """The input of the upper part after each step, (N, 112, h, w), from the raw maps of all scales."""
-        taps = self.read(taps)
+        read = self.read(taps)
         means, stds = (torch.split(values, list(self.read_channels)) for values in self.statistics)
         standard = [
-            (tap - mean[:, None, None]) / std[:, None, None] for tap, mean, std in zip(taps, means, stds, strict=False)
+            (tap - mean[:, None, None]) / std[:, None, None] for tap, mean, std in zip(read, means, stds, strict=True)
         ]
-        mean, std = means[2][:, None, None], stds[2][:, None, None]
+        mean, std = means[BOTTOM][:, None, None], stds[BOTTOM][:, None, None]
         return [mean + std * self.scale * result for result in self.attend(standard)]
 
     def last_output(self, taps: Sequence[Tensor]) -> StepOutput:

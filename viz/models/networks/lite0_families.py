@@ -20,7 +20,7 @@ from viz.families.paka.hpm import HPM
 from viz.families.psa.module import SequentialPSA
 from viz.families.vista.inferred import InferredGraph
 from viz.models.networks.efficientnet_lite import TAP_CHANNELS
-from viz.models.networks.lite0_attended import CHANNELS, Lite0Attended, at_size, resized
+from viz.models.networks.lite0_attended import BOTTOM, CHANNELS, TOP, Lite0Attended, at_size, resized
 
 
 def gate_of_one(scale: float) -> float | None:
@@ -46,7 +46,7 @@ class Lite0PSA(Lite0Attended):
         super().__init__(module, 4.0, {"top": top} if top else {}, top=top)
 
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
-        return [self.attention(self.beside(self.probe_bottom(taps[2], 1), taps))[:, :CHANNELS]]
+        return [self.attention(self.beside(self.probe_bottom(taps[BOTTOM], 1), taps))[:, :CHANNELS]]
 
     def joint_neutral(self, names: Sequence[str]) -> dict[str, float] | None:
         """Both gates at 1 / sqrt(scale); one of them alone has no neutral value, because the other varies over
@@ -76,7 +76,7 @@ class Lite0EMA(Lite0Attended):
         super().__init__(module, 2.0, {"groups": groups} | ({"top": top} if top else {}), top=top)
 
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
-        bottom = self.probe_bottom(taps[2], 1)
+        bottom = self.probe_bottom(taps[BOTTOM], 1)
         # Each group gets its share of both inputs, because the groups have the same weights.
         both = self.beside(bottom, taps).tensor_split([CHANNELS], dim=1)
         shape = (len(bottom), self.arguments["groups"], -1, *bottom.shape[2:])
@@ -139,8 +139,8 @@ class Lite0VISTA(Lite0Attended):
         return dict.fromkeys(messages, value) if low <= value <= high else None
 
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
-        bottom = self.probe_bottom(taps[2], 1)
-        other = at_size(taps[0], bottom) if self.reduce_top is None else resized(self.reduce_top(taps[3]), bottom)
+        bottom = self.probe_bottom(taps[BOTTOM], 1)
+        other = at_size(taps[0], bottom) if self.reduce_top is None else resized(self.reduce_top(taps[TOP]), bottom)
         return list(self.attention([other, bottom]))
 
 
@@ -155,7 +155,7 @@ class Lite0PAKA(Lite0Attended):
         super().__init__(module, 1.0, arguments, steps=len(dilations), top=top)
 
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
-        both = self.beside(self.probe_bottom(taps[2], 1), taps)
+        both = self.beside(self.probe_bottom(taps[BOTTOM], 1), taps)
         return [result[:, :CHANNELS] for result in self.attention(both)]
 
 
