@@ -14,6 +14,7 @@ from recipes.clutter import task as clutter
 from recipes.clutter.scenes import SPLITS, read_scenes
 from recipes.task import Order
 from recipes.tdam import task as tdam
+from viz.allocator import keep_memory
 from viz.errors import VizError
 
 PICTURES = ("imagenette", "samples", "caltech")
@@ -42,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = command.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(args.threads)
+    keep_memory()
     folders, order = [getattr(args, name) for name in PICTURES], Order(args.family, args.seed, args.cards)
     try:
         if args.task == "clutter":

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from recipes.clutter.backdrops import KINDS, TRAINED, Backdrop, outline, square
+from recipes.backdrops import TRAINED, Backdrop, Sources, outline, square
 from recipes.pictures import SIZE, Photo, Pictures, open_rgb, read_index, whole
 from recipes.views import EVEN_WEIGHTS, SINGLE_WEIGHTS, TRAIN_WEIGHTS, Region, ViewSet, draw
 from recipes.views import Kind as Draw
@@ -156,28 +156,6 @@ def read_scenes(folder: Path, split: str) -> list[Path]:
     if not found:
         raise PictureError(f"The index.csv of {folder.name} has no scene of the split {split!r}.")
     return found
-
-
-@dataclass(frozen=True)
-class Sources:
-    """Where the backgrounds and outlines of some views come from: `kinds` of background, the number of street
-    `scenes`, indices of `photos` for all other kinds, and of photographs with a mask (`shapes`)."""
-
-    kinds: tuple[str, ...]
-    scenes: int
-    photos: Sequence[int]
-    shapes: tuple[int, ...] = ()
-
-    def backdrop(self, rng: np.random.Generator, kinds: Sequence[str] = ()) -> Backdrop:
-        """A random background of one of `kinds`, by default of its own."""
-        offered = list(kinds or self.kinds)
-        odds = np.array([KINDS[kind].odds for kind in offered])
-        kind = str(rng.choice(offered, p=odds / odds.sum()))
-        if kind == "streets":
-            chosen = [int(rng.integers(self.scenes))]
-        else:
-            chosen = [int(self.photos[int(rng.integers(len(self.photos)))]) for _ in range(KINDS[kind].sources)]
-        return Backdrop(kind, tuple(chosen), int(rng.integers(2**31)))
 
 
 def reported(rng: np.random.Generator, photos: Sequence[int], sources: Sources) -> Scene:

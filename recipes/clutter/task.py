@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -38,10 +39,10 @@ from viz.models.networks.lite0_families import FAMILIES, build_family
 TDAM = "lite0-tdam"
 CONTROL = "-adapter"
 # Every module sees plain Lite0's class features, reduced to these channels: things stand out there.
-ARGUMENTS: Mapping[str, Mapping[str, int]] = {
+ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "psa": {"top": 64},
     "ema": {"top": 64},
-    "vista": {"top": 64},
+    "vista": {"top": 64, "dilations": (1,), "gain": 1.5},
     "paka": {"top": 32},
 }
 

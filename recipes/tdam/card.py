@@ -13,7 +13,8 @@ from recipes.readings import Figures
 # The figures in the table over seeds.
 MAIN = (
     *((f"collages_{g}", n) for g in ("nette", "unseen", "caltech") for n in ("other_named_step2", "gate_mass_other")),
-    *((f"single_{g}", f"top1_step{t}") for g in ("loc_val", "unseen") for t in (1, 2)),
+    *((f"scenes_{g}", f"new_named_step{t}") for g in ("nette", "unseen") for t in (2, 3)),
+    *((f"single_{g}", f"top1_step{t}") for g in ("loc_val", "unseen") for t in (1, 2, 3)),
 )
 # The figures on plain Lite0's card.
 PLAIN = ("top1_step1", "box_iou_0.3_step1", "box_iou_0.5_step1", "box_iou_0.7_step1")
@@ -51,7 +52,24 @@ WORDS = {
     "box_plain_other_half": "control: plain's box of the other class, IoU with its half",
     "top1_step1": "top-1, step 1",
     "top1_step2": "top-1, step 2",
-    "top1_class_map_inhibition": "control: top-1 with the untrained gate",
+    "top1_step3": "top-1, step 3",
+    **{f"top1_class_map_inhibition_step{t}": f"control: top-1 with the untrained gate, step {t}" for t in (2, 3)},
+    **{
+        f"{name}{rule}": f"{said}{how}"
+        for rule, how in {
+            "": "",
+            "_gates_mean": "; control: gates at their data-set means",
+            "_random_module": "; control: searchlight with random weights",
+            "_class_map_inhibition": "; control: untrained gates away from all that was named",
+        }.items()
+        for name, said in {
+            **{f"new_named_step{t}": f"step {t} names a picture that no step before has named" for t in (1, 2, 3)},
+            "all_named": "all three pictures are named",
+            **{f"repeated_step{t}": f"step {t} repeats an answer" for t in (2, 3)},
+        }.items()
+    },
+    **{f"gate_mass_step{t}": f"mass of all gates so far on step {t}'s own picture" for t in (2, 3)},
+    **{f"area_step{t}": f"area of step {t}'s own picture (chance for the mass)" for t in (2, 3)},
 }
 
 
@@ -64,7 +82,16 @@ def bars(figures: Figures) -> list[dict[str, Any]]:
     def change(group: str) -> float:
         return get(group, "top1_step2") - get(group, "top1_step1")
 
-    ten, new, single = "collages_nette", "collages_unseen", "single_loc_val"
+    def over_rule(group: str, alone: str) -> float:
+        """The searchlight minus the untrained rule: other object named plus single picture kept."""
+        named = get(group, "other_named_step2") - get(group, "class_map_inhibition")
+        return named + get(alone, "top1_step2") - get(alone, "top1_class_map_inhibition_step2")
+
+    def new(group: str, step: int) -> float:
+        """How much more often a step names another picture than the same step of the untrained rule."""
+        return get(group, f"new_named_step{step}") - get(group, f"new_named_step{step}_class_map_inhibition")
+
+    ten, unseen, single = "collages_nette", "collages_unseen", "single_loc_val"
     hits, second = get(ten, "other_named_step2"), get(ten, "plain_second_guess") or float("nan")
     lower = "unseen classes: step 2 minus plain's second guess, lower end of the paired interval"
     asked = {
@@ -72,10 +99,23 @@ def bars(figures: Figures) -> list[dict[str, Any]]:
         "loc_val top-1, step 2 minus step 1": (-0.05, change(single)),
         "unseen classes top-1, step 2 minus step 1": (-0.05, change("single_unseen")),
         "ten classes: step 2 names the other, times plain's second guess": (2.5, hits / second),
-        lower: (0.0, get(new, "step2_minus_second_guess", "low")),
+        lower: (0.0, get(unseen, "step2_minus_second_guess", "low")),
         "ten classes: fall when the spatial gate is its mean": (0.10, hits - get(ten, "spatial_gate_mean")),
         "ten classes: gate mass in the other's half": (0.65, get(ten, "gate_mass_other")),
-        "unseen classes: gate mass in the other's half": (0.58, get(new, "gate_mass_other")),
+        "unseen classes: gate mass in the other's half": (0.58, get(unseen, "gate_mass_other")),
+        "ten classes: other named plus single kept, minus the same of the untrained rule": (
+            0.0,
+            over_rule(ten, single),
+        ),
+        "unseen classes: the same": (0.0, over_rule(unseen, "single_unseen")),
+        **{
+            f"scenes of three, {words}: step {step} names another, minus the untrained rule's": (
+                0.0,
+                new(f"scenes_{name}", step),
+            )
+            for name, words in (("nette", "ten classes"), ("unseen", "unseen classes"))
+            for step in (2, 3)
+        },
         "loc_val boxes of step 1, IoU 0.5 (plain: 0.616)": (0.616, get(single, "box_iou_0.5_step1")),
     }
     return [cards.bar(what, *values) for what, values in asked.items()]

@@ -24,7 +24,7 @@ from recipes.readings import (
     to_means,
 )
 from recipes.tdam.collages import Collage
-from recipes.tdam.learn import others
+from recipes.tdam.learn import in_turn, others
 from recipes.views import Region, covered
 from viz.capture.probe import Edit
 from viz.core.boxes import iou
@@ -51,21 +51,41 @@ def look(
 
 
 @torch.inference_mode()
+def gated_logits(network: Lite0TDAM, maps: Maps, gates: Tensor) -> Tensor:
+    """(N, 1000) logits with given gates (N, 7, 7) in place of the searchlight's."""
+    found = []
+    for i, x in enumerate(batches(maps, network.bottom_mean.device, BATCH)):
+        gate = gates[i * BATCH : i * BATCH + len(x)].to(x)
+        found.append(network.backbone.head(x * (gate / gate.mean((1, 2), keepdim=True))[:, None]).logits.cpu())
+    return torch.cat(found)
+
+
 def masked_hits(network: Lite0TDAM, maps: Maps, gates: Tensor, classes: Tensor) -> Tensor:
     """(N,) 1.0 where given gates (N, 7, 7) in place of the searchlight make the class the top one.
 
     With a perfect mask of the other's half this is close to the upper bound of a spatial gate.
     """
-    found = []
-    for i, x in enumerate(batches(maps, network.bottom_mean.device, BATCH)):
-        gate = gates[i * BATCH : i * BATCH + len(x)].to(x)
-        found.append(network.backbone.head(x * (gate / gate.mean((1, 2), keepdim=True))[:, None]).logits.cpu())
-    return (torch.cat(found).argmax(1) == classes).double()
+    return (gated_logits(network, maps, gates).argmax(1) == classes).double()
 
 
-def inhibition(network: Lite0TDAM, full: Reading) -> Tensor:
-    """Untrained gates (N, 7, 7): the sigmoid of minus twice the predicted class's standardised class map."""
-    cams = class_maps(full.features[0], network.class_weights(), full.logits[0].argmax(1))
+def away(network: Lite0TDAM, maps: Maps, full: Reading) -> Tensor:
+    """(steps, N, 1000) logits of the untrained rule: every step looks away from the class maps of all that was named.
+
+    Args:
+        full: a reading with class features, whose first step is plain Lite0.
+    """
+    logits, gates = [full.logits[0]], torch.ones(())
+    for _ in range(1, network.steps):
+        gates = gates * inhibition(network, full, logits[-1].argmax(1))
+        logits.append(gated_logits(network, maps, gates))
+    return torch.stack(logits)
+
+
+def inhibition(network: Lite0TDAM, full: Reading, named: Tensor | None = None) -> Tensor:
+    """Untrained gates (N, 7, 7): the sigmoid of minus twice the standardised class map of what was named (N,), by
+    default by the first step."""
+    named = full.logits[0].argmax(1) if named is None else named
+    cams = class_maps(full.features[0], network.class_weights(), named)
     mean, spread = cams.mean(dim=(1, 2), keepdim=True), cams.std(dim=(1, 2), keepdim=True).clamp_min(1e-6)
     return torch.sigmoid(-2 * (cams - mean) / spread)
 
@@ -98,7 +118,7 @@ def collage_figures(
         ten: classes whose logits the class-prior control raises.
         ratio: threshold of the boxes, chosen elsewhere.
     """
-    groups = [[p.photo for p in view.parts] for view in views]
+    groups = [view.groups() for view in views]
     gates = ["spatial_gate", "channel_gate"][: 1 + ("channel" in network.searchlight.sequence)]
     full, noise = look(network, maps, gates, features=torch.float32), look(control, maps, gates)
     first, rows = full.logits[0], torch.arange(len(classes))
@@ -143,6 +163,40 @@ def collage_figures(
     return {name: interval(values, groups) for name, values in found.items()}
 
 
+def scene_figures(
+    network: Lite0TDAM, control: Lite0TDAM, *, maps: Maps, views: Sequence[Collage], classes: Tensor
+) -> Measured:
+    """All figures of a set of scenes with three pictures. A step's own picture is the one with its highest logit among
+    those that no earlier step had; the gate is the product of all gates so far.
+
+    Args:
+        control: the same network with a random searchlight. maps: (N, 320, 7, 7). classes: (N, 3).
+    """
+    groups = [view.groups() for view in views]
+    full, noise = look(network, maps, ("spatial_gate",), features=torch.float32), look(control, maps)
+    meant = look(network, maps, edits=to_means(full.values, ("spatial_gate",)))
+    found: dict[str, Tensor] = {}
+    for rule, logits in {
+        "{}": full.logits,
+        "{}_gates_mean": meant.logits,
+        "{}_random_module": noise.logits,
+        "{}_class_map_inhibition": away(network, maps, full),
+    }.items():
+        turns, answers = in_turn(list(logits), classes), logits.argmax(dim=2).T
+        hits = (classes.gather(1, turns) == answers).double()
+        found |= {rule.format(f"new_named_step{t + 1}"): hits[:, t] for t in range(network.steps)}
+        found[rule.format("all_named")] = hits.prod(dim=1)
+        again = (answers[:, 1:, None] == answers[:, None, :]).tril(0).any(dim=2).double()
+        found |= {rule.format(f"repeated_step{t + 2}"): again[:, t] for t in range(network.steps - 1)}
+    turns, gates = in_turn(list(full.logits), classes), torch.ones(())
+    regions = torch.stack([torch.stack([covered(p.region, maps.shape[-1]) for p in view.parts]) for view in views])
+    for step in range(2, network.steps + 1):
+        gates = gates * full.values["searchlight.spatial_gate", step]
+        covers = regions[torch.arange(len(views)), turns[:, step - 1]]
+        found |= {f"gate_mass_step{step}": gate_mass(gates, covers), f"area_step{step}": covers.mean(dim=(1, 2))}
+    return {name: interval(values, groups) for name, values in found.items()}
+
+
 def choose_ratio(network: Lite0TDAM, maps: Maps, views: Sequence[Collage], classes: Tensor) -> float:
     """Threshold of the winner's box on the selection collages: the best mean IoU of step 1."""
     full = look(network, maps, features=torch.float32)
@@ -156,8 +210,8 @@ def single_figures(network: Lite0TDAM, maps: Maps, classes: Tensor, boxes: Mappi
     """Top-1 of each step and of the untrained gate on single pictures; boxes of the true class."""
     full, weights, places = look(network, maps, features=torch.float32), network.class_weights(), list(boxes)
     found = {f"top1_step{t + 1}": interval(full.hits(classes, t)) for t in range(network.steps)}
-    away = masked_hits(network, maps, inhibition(network, full), classes)
-    found["top1_class_map_inhibition"] = interval(away)
+    untrained = (away(network, maps, full).argmax(dim=2) == classes).double()
+    found |= {f"top1_class_map_inhibition_step{t + 1}": interval(untrained[t]) for t in range(1, network.steps)}
     for t, features in enumerate(full.features) if boxes else ():
         cams = class_maps(features[places], weights, classes[places])
         found |= box_rates(f"box_iou_{{}}_step{t + 1}", cams, list(boxes.values()))
@@ -177,6 +231,12 @@ def all_figures(bench: Bench[Collage], network: Lite0TDAM, control: Lite0TDAM) -
         if views:
             found[name.replace("report", "collages")] = collage_figures(
                 network, control, maps=bench.maps(name), views=views, classes=classes, ten=ten, ratio=ratio
+            )
+    for name in ("nette", "unseen"):
+        key = f"report_triples_{name}"
+        if views := bench.sets[key].views:
+            found[f"scenes_{name}"] = scene_figures(
+                network, control, maps=bench.maps(key), views=views, classes=bench.classes(key)
             )
     for name, places in (("loc_val", pools["report_nette"]), ("unseen", pools["report_unseen"])):
         maps, boxes = bench.plain.maps[list(places)], bench.boxes(places)

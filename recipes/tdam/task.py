@@ -9,26 +9,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from recipes.bench import Bench, Scenes
 from recipes.cards import SHIPPED
-from recipes.features import TOP
-from recipes.learning import Curve, Data
+from recipes.features import TOP, Maps
+from recipes.learning import Curve
 from recipes.pictures import Pictures
 from recipes.readings import Figures
 from recipes.task import Order, Task, needed
 from recipes.tdam.card import write_cards
 from recipes.tdam.collages import COUNTS, Collage, draw_collages
-from recipes.tdam.learn import TdamRecipe, start_from_head, train
+from recipes.tdam.learn import TdamData, TdamRecipe, start_from_head, train
 from recipes.tdam.measure import all_figures
 from recipes.views import ViewSet
 from viz.models.networks.lite0_tdam import Lite0TDAM, build_tdam
 
 # Arguments of the bundled network.
-ARGUMENTS = {"steps": 2, "width": 256, "sequence": "spatial", "top": "feedback"}
+ARGUMENTS = {"steps": 3, "width": 256, "sequence": "spatial", "top": "feedback"}
 
 
 class Tdam(Task[Collage, Lite0TDAM, TdamRecipe]):
-    """A searchlight learns to classify the other object of a collage."""
+    """A searchlight learns to classify another object of the view at every step."""
 
     families = ("tdam",)
     layer = TOP
@@ -51,12 +53,15 @@ class Tdam(Task[Collage, Lite0TDAM, TdamRecipe]):
     def rebuild(self, config: str) -> Lite0TDAM:
         return build_tdam(config)
 
-    def data(self, bench: Bench[Collage]) -> Data:
-        """The training data: collages, and single pictures both cropped and whole."""
-        name = self.prepared_on
-        clean = bench.clean([[part.photo for part in view.parts] for view in bench.sets[name].views])
+    def data(self, bench: Bench[Collage]) -> TdamData:
+        """The training data: collages, scenes, and single pictures both cropped and whole."""
+
+        def views(name: str) -> tuple[Maps, Tensor, Tensor]:
+            clean = bench.clean([[part.photo for part in view.parts] for view in bench.sets[name].views])
+            return bench.maps(name), bench.classes(name), clean
+
         alone = [bench.maps("train_singles"), bench.plain.maps[list(bench.pictures.pools["train"])]]
-        return Data(bench.maps(name), bench.classes(name), clean, alone, bench.allowed())
+        return TdamData(*views("train_pairs"), alone, bench.allowed(), *views("train_triples"))
 
     def learn(self, bench: Bench[Collage], network: Lite0TDAM, recipe: TdamRecipe) -> Curve:
         start_from_head(network, recipe.gain)

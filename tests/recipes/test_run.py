@@ -105,8 +105,9 @@ def test_a_family_is_trained_measured_and_costed(task: Clutter, bench: Bench[Sce
     made = path.stat().st_mtime
     file, curve = read_checkpoint(path), json.loads(path.with_suffix(".curve.json").read_text())
     assert (
-        list(curve) == ["clutter", "unlike", "ordinary", "spread", "spread_alone", "roughness", "seconds"]
+        list(curve) == ["clutter", "features", "ordinary", "map", "map_alone", "seconds"]
         and len(curve["clutter"]) == 1
+        and len(curve["map"]) == len(curve["seconds"]) == 2
     )
     assert json.loads(str(file.metadata["recipe"])) == asdict(task.recipe)
     assert all(v.dtype == torch.float16 for k, v in file.state.items() if k.startswith("attention."))

@@ -15,15 +15,16 @@ from recipes.pictures import SIZE, read_photos
 from recipes.readings import gate_mass, largest_box
 from recipes.task import Order
 from recipes.tdam.collages import COUNTS, TEST_STYLE, TRAIN_STYLE, Collage, regions
-from recipes.tdam.learn import TdamRecipe
+from recipes.tdam.learn import TdamRecipe, in_turn
 from recipes.tdam.task import Tdam
 from recipes.weights import load
 from viz.errors import CheckpointError, PictureError
 from viz.measures.intervals import interval
 from viz.models.reading import read_checkpoint
 
-ARGUMENTS = {"steps": 2, "width": 8, "sequence": "channel->spatial", "top": "feedback"}
+ARGUMENTS = {"steps": 3, "width": 8, "sequence": "channel->spatial", "top": "feedback"}
 FEW = {"choose_nette": 2, "choose_unseen": 2, "report_nette": 3, "report_unseen": 2, "train_pairs": 8}
+FEW |= {"train_triples": 6, "report_triples_unseen": 2}
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +113,37 @@ def test_regions_tile_the_view(count: int) -> None:
                 area[y0:y1, x0:x1] += 1
             assert len(found) == count
             assert (area == 1).all()
+
+
+def test_three_regions_lie_apart() -> None:
+    for style in (TRAIN_STYLE, TEST_STYLE):
+        for seed in range(20):
+            found = regions(np.random.default_rng(seed), 3, style)
+            area = np.zeros((SIZE, SIZE), int)
+            for x0, y0, x1, y1 in found:
+                assert style.sides[0] <= x1 - x0 == y1 - y0 <= style.sides[1]
+                area[y0:y1, x0:x1] += 1
+            assert len(found) == 3 and area.max() == 1
+
+
+def test_each_step_takes_a_picture_that_none_has() -> None:
+    logits = torch.zeros(3, 2, 1000)
+    logits[0, 0, 7], logits[1, 0, 7], logits[1, 0, 5], logits[2, :, 7] = 3.0, 3.0, 2.0, 1.0
+    classes = torch.tensor([[5, 6, 7], [7, 6, 5]])
+    assert in_turn(list(logits), classes).tolist() == [[2, 0, 1], [0, 1, 2]]
+
+
+def test_a_scene_shows_its_pictures_on_its_background(bench: Bench[Collage]) -> None:
+    view, photos = bench.sets["train_triples"].views[0], bench.pictures.photos
+    assert view.backdrop is not None and len(view.parts) == 3
+    behind = np.asarray(view.backdrop.paint(photos, ()))
+    painted, around = np.asarray(view.paint(photos)), np.ones((SIZE, SIZE), bool)
+    for x0, y0, x1, y1 in (part.region for part in view.parts):
+        around[y0:y1, x0:x1] = False
+        assert not np.array_equal(painted[y0:y1, x0:x1], behind[y0:y1, x0:x1])
+    assert np.array_equal(painted[around], behind[around])
+    assert set(view.groups()) == {p.photo for p in view.parts} | set(view.backdrop.sources)
+    assert view.key(photos) != replace(view, backdrop=None).key(photos)
 
 
 def test_measures_of_known_cases() -> None:

@@ -43,7 +43,7 @@ class Lite0PSA(Lite0Attended):
         with torch.no_grad():
             module.conv_q_left.weight.mul_(100.0)
             module.conv_v_left.weight.mul_(2.0)
-        super().__init__(module, 4.0, {"top": top} if top else {}, top=top)
+        super().__init__(module, 2.8, {"top": top} if top else {}, top=top)
 
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
         return [self.attention(self.beside(self.probe_bottom(taps[BOTTOM], 1), taps))[:, :CHANNELS]]
@@ -73,7 +73,7 @@ class Lite0EMA(Lite0Attended):
         with torch.no_grad():
             module.gn.weight.mul_(4.0)
             module.conv3x3.weight.mul_(6.0)
-        super().__init__(module, 2.0, {"groups": groups} | ({"top": top} if top else {}), top=top)
+        super().__init__(module, 1.4, {"groups": groups} | ({"top": top} if top else {}), top=top)
 
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
         bottom = self.probe_bottom(taps[BOTTOM], 1)

@@ -212,3 +212,25 @@ def outline(edge: str, size: int, mask: Image.Image | None) -> Image.Image:
     else:
         pen.rectangle(box, fill=255)
     return shape.filter(ImageFilter.GaussianBlur(soft))
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the backgrounds and outlines of some views come from: `kinds` of background, the number of street
+    `scenes`, indices of `photos` for all other kinds, and of photographs with a mask (`shapes`)."""
+
+    kinds: tuple[str, ...]
+    scenes: int
+    photos: Sequence[int]
+    shapes: tuple[int, ...] = ()
+
+    def backdrop(self, rng: np.random.Generator, kinds: Sequence[str] = ()) -> Backdrop:
+        """A random background of one of `kinds`, by default of its own."""
+        offered = list(kinds or self.kinds)
+        odds = np.array([KINDS[kind].odds for kind in offered])
+        kind = str(rng.choice(offered, p=odds / odds.sum()))
+        if kind == "streets":
+            chosen = [int(rng.integers(self.scenes))]
+        else:
+            chosen = [int(self.photos[int(rng.integers(len(self.photos)))]) for _ in range(KINDS[kind].sources)]
+        return Backdrop(kind, tuple(chosen), int(rng.integers(2**31)))
