@@ -119,7 +119,7 @@ def noise(rng: np.random.Generator, images: Sequence[Image.Image]) -> Image.Imag
     ramp = u * np.cos(angle) + v * np.sin(angle) if rng.random() < 0.5 else np.hypot(u - rng.random(), v - rng.random())
     ramp = (ramp - ramp.min()) / np.ptp(ramp)
     found = dark + ramp[..., None] * (light - dark)
-    if rng.random() < 0.75:
+    if rng.random() < 0.5:
         frequency = np.maximum(np.hypot(*np.meshgrid(np.fft.fftfreq(SIZE), np.fft.fftfreq(SIZE))), 1 / SIZE)
         spectrum = np.fft.fft2(rng.standard_normal((SIZE, SIZE, 3)), axes=(0, 1))
         clouds = np.fft.ifft2(spectrum / frequency[..., None] ** rng.uniform(0.3, 2.0), axes=(0, 1)).real
@@ -177,7 +177,7 @@ TRAINED: Mapping[str, Kind] = {
     "shuffled": Kind(1, shuffled, 1.5),
     "blurred": Kind(1, blurred, 1.5),
     "textures": Kind(1, texture, 1.5),
-    "noise": Kind(0, noise, 1),
+    "noise": Kind(0, noise, 3),
     "mosaics": Kind(6, mosaic, 2.5),
     "leaves": Kind(4, leaves, 2),
 }

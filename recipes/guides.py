@@ -12,19 +12,25 @@ from recipes.readings import Key
 from viz.capture.probe import Edit, edited, probes_of
 from viz.models.networks.lite0_attended import resized
 
+# Shares of a class map's highest value: up to the first nothing is seen, from the second on a thing as a whole.
+LOW, HIGH = 0.1, 0.5
+
 
 @torch.no_grad()
 def guides(features: Tensor, weights: Tensor, like: Tensor, floors: Tensor) -> Tensor:
-    """(N, h, w) the class map of each view at the size of the maps `like` (N, C, h, w): its negative part is 0, its
-    highest value 1 and its lowest at least the floor.
+    """(N, h, w) where the class map of each view says that the thing is, at the size of the maps `like` (N, C, h, w): 1
+    on the thing, the floor elsewhere, and a slope from `LOW` to `HIGH` in between.
+
+    A gate made of the class map itself would weaken all of a thing but its most telling part.
 
     Args:
         features: (N, 1280, 7, 7) plain Lite0's class features. weights: (N, 1280) of the class layer for each label.
         floors: (N,) 0..1.
     """
-    found = torch.einsum("nchw,nc->nhw", features, weights).relu()
-    found, low = resized(found[:, None], like)[:, 0], floors[:, None, None]
-    return low + (1 - low) * found / found.amax(dim=(1, 2), keepdim=True).clamp_min(1e-6)
+    found = resized(torch.einsum("nchw,nc->nhw", features, weights).relu()[:, None], like)[:, 0]
+    found = found / found.amax(dim=(1, 2), keepdim=True).clamp_min(1e-6)
+    low = floors[:, None, None]
+    return low + (1 - low) * ((found - LOW) / (HIGH - LOW)).clamp(0, 1)
 
 
 def unlike(maps: Tensor, guide: Tensor) -> Tensor:

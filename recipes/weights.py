@@ -74,7 +74,7 @@ def train_and_save(path: Path, network: FrozenLite0, recipe: Recipe, train: Call
     if parameters_sha256(network.backbone) != before:
         raise CheckpointError("The backbone changed during training; nothing was written.")
     state = {k: v.detach().cpu().contiguous() for k, v in network.module_state().items()}
-    half = ("attention.", "reduce_top.", "searchlight.")
+    half = ("attention.", "reduce_", "searchlight.")
     state = {k: v.half() if k.startswith(half) and v.is_floating_point() else v for k, v in state.items()}
     metadata = {
         "config": network.config_json(),

@@ -43,10 +43,10 @@ class ClutterRecipe(Recipe):
     tolerance: float = 0.1
     temperature: float = 2.0
     like_clean: float = 4.0
-    map_epochs: int = 1
+    map_epochs: int = 2
     guide: float = 20.0
-    floor: float = 0.05
-    floor_alone: float = 0.3
+    floor: float = 0.03
+    floor_alone: float = 0.4
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,7 +30,7 @@ SPLITS = {"train": "train", "choose": "val", "report": "test"}
 # Numbers of views behind the bundled checkpoints, in order of their streams of random numbers. A set's name says the
 # purpose, the pasted classes and the background.
 COUNTS = {
-    "train": 20000,
+    "train": 12000,
     "train_alone": 6000,
     "choose_unseen_streets": 400,
     "choose_unseen_photographs": 400,

@@ -22,8 +22,6 @@ from recipes.clutter.task import Clutter
 from recipes.features import plain_logits
 from recipes.learning import rate_at
 from recipes.task import Order
-from recipes.tdam.collages import COUNTS as COLLAGES
-from recipes.tdam.learn import TdamRecipe
 from recipes.weights import fresh, train_and_save
 from viz.errors import CheckpointError
 from viz.models.backbone import load_lite0
@@ -66,12 +64,6 @@ def test_a_backbone_that_moves_is_noticed(task: Clutter, tmp_path: Path) -> None
     with pytest.raises(CheckpointError, match="backbone changed"):
         train_and_save(tmp_path / "x.safetensors", network, task.recipe, careless)
     assert not list(tmp_path.iterdir())
-
-
-def test_the_settings_that_made_the_searchlight() -> None:
-    card = json.loads((ROOT / "checkpoints/lite0-tdam.json").read_text())
-    assert card["recipe"] == asdict(TdamRecipe())
-    assert {k: card["data"]["views"][k] for k in COLLAGES} == COLLAGES
 
 
 def test_learning_rate_rises_and_falls() -> None:

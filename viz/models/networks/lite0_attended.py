@@ -112,8 +112,8 @@ class Lite0Attended(FrozenLite0):
     Args:
         scale: initial value of that number.
         arguments, steps: see `FrozenLite0`.
-        top: number of channels to which plain Lite0's class features (1280, 7, 7) are reduced for the module; then the
-            picture passes the upper part twice. 0: the module does not see them.
+        top: number of channels in which the module sees plain Lite0's class features (1280, 7, 7), see `read_top`; then
+            the picture passes the upper part twice. 0: it does not see them.
     """
 
     attention: nn.Module
@@ -127,6 +127,7 @@ class Lite0Attended(FrozenLite0):
         super().__init__(arguments, steps, ("tap", sum(self.read_channels)))
         self.attention = attention
         self.reduce_top = nn.Conv2d(HEAD_CHANNELS, top, 1) if top else None
+        self.reduce_bottom = nn.Conv2d(CHANNELS, top, 1, bias=False) if top else None
         self.probe_bottom = Probe(str(self.family), CHANNEL_MAPS, "bottom", unit="standardised activation")
         # Also held by the attention module, so that its full name is beside the module's own probes.
         attention.probe_bottom = self.probe_bottom
@@ -152,11 +153,17 @@ class Lite0Attended(FrozenLite0):
         results = self.attention(self.probe_bottom(taps[BOTTOM], 1))
         return [results] if isinstance(results, Tensor) else list(results)
 
+    def read_top(self, taps: Sequence[Tensor]) -> Tensor | None:
+        """(N, top, h, w): a rectified mix of the class features and the maps at stride 16; None if it sees neither."""
+        if self.reduce_top is None or self.reduce_bottom is None:
+            return None
+        bottom = taps[BOTTOM]
+        return (resized(self.reduce_top(taps[TOP]), bottom) + self.reduce_bottom(bottom)).relu()
+
     def beside(self, bottom: Tensor, taps: Sequence[Tensor]) -> Tensor:
-        """`bottom` (N, 112, h, w) with the reduced class features beside it, (N, 112 + top, h, w)."""
-        if self.reduce_top is None:
-            return bottom
-        return torch.cat([bottom, resized(self.reduce_top(taps[TOP]), bottom)], dim=1)
+        """`bottom` (N, 112, h, w) with `read_top` beside it, (N, 112 + top, h, w)."""
+        top = self.read_top(taps)
+        return bottom if top is None else torch.cat([bottom, top], dim=1)
 
     def scale_value(self) -> float:
         """The learned number that multiplies the module's result."""

@@ -20,7 +20,7 @@ from viz.families.paka.hpm import HPM
 from viz.families.psa.module import SequentialPSA
 from viz.families.vista.inferred import InferredGraph
 from viz.models.networks.efficientnet_lite import TAP_CHANNELS
-from viz.models.networks.lite0_attended import BOTTOM, CHANNELS, TOP, Lite0Attended, at_size, resized
+from viz.models.networks.lite0_attended import BOTTOM, CHANNELS, Lite0Attended, at_size
 
 
 def gate_of_one(scale: float) -> float | None:
@@ -43,7 +43,7 @@ class Lite0PSA(Lite0Attended):
         with torch.no_grad():
             module.conv_q_left.weight.mul_(100.0)
             module.conv_v_left.weight.mul_(2.0)
-        super().__init__(module, 2.8, {"top": top} if top else {}, top=top)
+        super().__init__(module, 2.5, {"top": top} if top else {}, top=top)
 
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
         return [self.attention(self.beside(self.probe_bottom(taps[BOTTOM], 1), taps))[:, :CHANNELS]]
@@ -73,7 +73,7 @@ class Lite0EMA(Lite0Attended):
         with torch.no_grad():
             module.gn.weight.mul_(4.0)
             module.conv3x3.weight.mul_(6.0)
-        super().__init__(module, 1.4, {"groups": groups} | ({"top": top} if top else {}), top=top)
+        super().__init__(module, 1.25, {"groups": groups} | ({"top": top} if top else {}), top=top)
 
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
         bottom = self.probe_bottom(taps[BOTTOM], 1)
@@ -140,8 +140,8 @@ class Lite0VISTA(Lite0Attended):
 
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
         bottom = self.probe_bottom(taps[BOTTOM], 1)
-        other = at_size(taps[0], bottom) if self.reduce_top is None else resized(self.reduce_top(taps[TOP]), bottom)
-        return list(self.attention([other, bottom]))
+        top = self.read_top(taps)
+        return list(self.attention([at_size(taps[0], bottom) if top is None else top, bottom]))
 
 
 class Lite0PAKA(Lite0Attended):
