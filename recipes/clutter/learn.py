@@ -46,7 +46,7 @@ class ClutterRecipe(Recipe):
     map_epochs: int = 2
     guide: float = 20.0
     floor: float = 0.03
-    floor_alone: float = 0.4
+    floor_alone: float = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,14 +116,18 @@ def map_losses_of(
     return loss, parts
 
 
-def batches(data: Data, recipe: ClutterRecipe, epoch: int) -> Iterator[Batch]:
-    """Mixed batches of one epoch: every clutter view once, with ordinary pictures beside them."""
+def batches(data: ClutterData, recipe: ClutterRecipe, epoch: int) -> Iterator[Batch]:
+    """Mixed batches of one epoch: every clutter view once, and ordinary pictures, balanced over plain Lite0's answers.
+
+    Most ordinary pictures have one of ten classes. Drawn evenly, they would teach the module to keep those alone.
+    """
     rng = torch.Generator().manual_seed(recipe.seed * 1000 + epoch)
     beside = round(recipe.batch * recipe.alone)
     share = recipe.batch - beside
-    order = torch.randperm(len(data.views), generator=rng)
+    order, named = torch.randperm(len(data.views), generator=rng), data.kept.argmax(dim=1)
+    odds = 1 / torch.bincount(named)[named]
     for i in range(0, len(order) - share + 1, share):
-        yield order[i : i + share], torch.randint(data.ordinary, (beside,), generator=rng)
+        yield order[i : i + share], torch.multinomial(odds, beside, replacement=True, generator=rng)
 
 
 def train(network: Lite0Attended, data: ClutterData, recipe: ClutterRecipe, runs: Path) -> Curve:
