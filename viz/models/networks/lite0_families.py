@@ -32,8 +32,9 @@ class Lite0PSA(Lite0Attended):
     """Sequential polarized self-attention: a channel gate, then a spatial gate on its result.
 
     The sequential layout, because the parallel one's spatial gate cannot leave 0.5 .. 0.731. `scale` starts at 4: both
-    gates rest at 1/2. The spatial branch starts with larger weights than PyTorch's default: its logit is a sum of
-    softmaxes over 196 positions, so it would be nearly 0 everywhere and learn very slowly.
+    gates rest at 1/2. With `top` it starts at 2.5, because the spatial gate then learns to be 1 on things. The spatial
+    branch starts with larger weights than PyTorch's default: its logit is a sum of softmaxes over 196 positions, so it
+    would be nearly 0 everywhere and learn very slowly.
     """
 
     family = "psa"
@@ -43,7 +44,7 @@ class Lite0PSA(Lite0Attended):
         with torch.no_grad():
             module.conv_q_left.weight.mul_(100.0)
             module.conv_v_left.weight.mul_(2.0)
-        super().__init__(module, 2.5, {"top": top} if top else {}, top=top)
+        super().__init__(module, 2.5 if top else 4.0, {"top": top} if top else {}, top=top)
 
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
         return [self.attention(self.beside(self.probe_bottom(taps[BOTTOM], 1), taps))[:, :CHANNELS]]
@@ -57,7 +58,8 @@ class Lite0PSA(Lite0Attended):
 
 
 class Lite0EMA(Lite0Attended):
-    """Efficient multi-scale attention: one spatial gate for each group of channels. `scale` starts at 2.
+    """Efficient multi-scale attention: one spatial gate for each group of channels. `scale` starts at 2, with `top` at
+    1.25, because the gates then learn to be 1 on things.
 
     Both maps start with larger weights than PyTorch's default, so that the gates leave 1/2.
 
@@ -73,7 +75,7 @@ class Lite0EMA(Lite0Attended):
         with torch.no_grad():
             module.gn.weight.mul_(4.0)
             module.conv3x3.weight.mul_(6.0)
-        super().__init__(module, 1.25, {"groups": groups} | ({"top": top} if top else {}), top=top)
+        super().__init__(module, 1.25 if top else 2.0, {"groups": groups} | ({"top": top} if top else {}), top=top)
 
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
         bottom = self.probe_bottom(taps[BOTTOM], 1)
