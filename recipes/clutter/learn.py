@@ -111,7 +111,7 @@ def losses_of(network: Lite0Attended, data: ClutterData, recipe: ClutterRecipe, 
 def map_losses_of(
     network: Lite0Attended, data: ClutterData, recipe: ClutterRecipe, batch: Batch
 ) -> tuple[Tensor, Losses]:
-    """Loss of the module's own map alone: the upper part does not run, so a view takes a third of the time."""
+    """Loss of the module's own map alone: the upper part does not run, which takes most of the time."""
     _, loss, parts = guided(network, data, recipe, batch, network.attended)
     return loss, parts
 

@@ -27,7 +27,7 @@ OVERLAP = 0.1
 # The collages use the streams of the same seed below this number.
 FIRST_STREAM = 100
 SPLITS = {"train": "train", "choose": "val", "report": "test"}
-# Numbers of views behind the bundled checkpoints, in order of their streams of random numbers. A set's name says the
+# Numbers of views, in order of their streams of random numbers. A set's name says the
 # purpose, the pasted classes and the background.
 COUNTS = {
     "train": 12000,

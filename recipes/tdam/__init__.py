@@ -1,1 +1,1 @@
-"""TDAM's own task: in a collage of two pictures, classify the one that plain Lite0 does not name."""
+"""TDAM's own task: each step names a picture of the view that no step before has named; the first is plain Lite0."""

@@ -73,7 +73,7 @@ class Style:
 
 TRAIN_STYLE = Style((0.33, 0.67), (80, HALF), vary=True)
 TEST_STYLE = Style((0.40, 0.60), (96, HALF), vary=False)
-# Numbers of views behind the bundled checkpoint, in order of their streams of random numbers. Triples are scenes.
+# Numbers of views, in order of their streams of random numbers. Triples are scenes.
 COUNTS = {
     "choose_nette": 400,
     "choose_unseen": 400,

@@ -81,10 +81,8 @@ def away(network: Lite0TDAM, maps: Maps, full: Reading) -> Tensor:
     return torch.stack(logits)
 
 
-def inhibition(network: Lite0TDAM, full: Reading, named: Tensor | None = None) -> Tensor:
-    """Untrained gates (N, 7, 7): the sigmoid of minus twice the standardised class map of what was named (N,), by
-    default by the first step."""
-    named = full.logits[0].argmax(1) if named is None else named
+def inhibition(network: Lite0TDAM, full: Reading, named: Tensor) -> Tensor:
+    """Untrained gates (N, 7, 7): the sigmoid of minus twice the standardised class map of what was named (N,)."""
     cams = class_maps(full.features[0], network.class_weights(), named)
     mean, spread = cams.mean(dim=(1, 2), keepdim=True), cams.std(dim=(1, 2), keepdim=True).clamp_min(1e-6)
     return torch.sigmoid(-2 * (cams - mean) / spread)
@@ -127,7 +125,7 @@ def collage_figures(
     covers = torch.stack([covered(region, maps.shape[-1]) for region in part_regions(views, other)])
     prior = first.clone()
     prior[:, list(ten)] += PRIOR
-    untrained = inhibition(network, full)
+    untrained = inhibition(network, full, first.argmax(1))
 
     def second_guess(logits: Tensor) -> Tensor:
         return (logits.topk(2, dim=1).indices[:, 1] == wanted).double()

@@ -25,7 +25,7 @@ from recipes.tdam.measure import all_figures
 from recipes.views import ViewSet
 from viz.models.networks.lite0_tdam import Lite0TDAM, build_tdam
 
-# Arguments of the bundled network.
+# Arguments of the network that is trained.
 ARGUMENTS = {"steps": 3, "width": 256, "sequence": "spatial", "top": "feedback"}
 
 

@@ -324,7 +324,7 @@ def test_training_lowers_the_loss_and_resumes_equal(tmp_path: Path, tiny_data: D
     one, losses = run(None, tmp_path / "a")
     two, again = run(1, tmp_path / "b")
     assert len(losses) == 4 and losses[-1] < losses[0]
-    # As the code gave them that made the checkpoints: order of random draws, losses and schedule are the same.
+    # Pinned: the order of random draws, the losses and the schedule are part of the recipe.
     assert losses == pytest.approx([1.45964, 1.15219, 0.52921, 0.49627], abs=2e-4)
     assert again == losses
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
