@@ -33,7 +33,9 @@ from viz.measures.intervals import interval
 from viz.models.networks.lite0_tdam import Lite0TDAM
 
 BATCH = 128
-GATE = ("searchlight.spatial_gate", 2)
+# Collages have two pictures: whatever the number of steps, their figures are those of step 2.
+SECOND = 1
+GATE = ("searchlight.spatial_gate", SECOND + 1)
 # Added to the logits of the ten imagenette classes by the class-prior control.
 PRIOR = 2.0
 
@@ -131,17 +133,18 @@ def collage_figures(
         return (logits.topk(2, dim=1).indices[:, 1] == wanted).double()
 
     def without(*labels: str) -> Tensor:
-        return look(network, maps, edits=to_means(full.values, labels)).hits(wanted)
+        return look(network, maps, edits=to_means(full.values, labels)).hits(wanted, SECOND)
 
+    hits = full.hits(wanted, SECOND)
     found = {
-        "other_named_step2": full.hits(wanted),
-        "winner_kept_step2": full.hits(won),
+        "other_named_step2": hits,
+        "winner_kept_step2": full.hits(won, SECOND),
         "winner_named_step1": full.hits(won, 0),
         "plain_second_guess": second_guess(first),
-        "step2_minus_second_guess": full.hits(wanted) - second_guess(first),
+        "step2_minus_second_guess": hits - second_guess(first),
         "plain_second_guess_prior": second_guess(prior),
         "spatial_gate_mean": without("spatial_gate"),
-        "random_module": noise.hits(wanted),
+        "random_module": noise.hits(wanted, SECOND),
         "random_module_mass": gate_mass(noise.values[GATE], covers),
         "gate_mass_other": gate_mass(full.values[GATE], covers),
         "other_area": covers.mean(dim=(1, 2)),
@@ -153,7 +156,7 @@ def collage_figures(
         found |= {"channel_gate_mean": without("channel_gate"), "both_gates_mean": without(*gates)}
     for name, step, part, named in (
         ("box_step1_own_half", 0, winner, won),
-        ("box_step2_other_half", 1, other, wanted),
+        ("box_step2_other_half", SECOND, other, wanted),
         ("box_plain_other_half", 0, other, wanted),
     ):
         cams = class_maps(full.features[step], network.class_weights(), named)

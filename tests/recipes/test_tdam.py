@@ -12,10 +12,11 @@ import torch
 
 from recipes.bench import Bench
 from recipes.pictures import SIZE, read_photos
-from recipes.readings import gate_mass, largest_box
+from recipes.readings import Measured, gate_mass, largest_box
 from recipes.task import Order
 from recipes.tdam.collages import COUNTS, TEST_STYLE, TRAIN_STYLE, Collage, regions
-from recipes.tdam.learn import TdamRecipe, in_turn
+from recipes.tdam.learn import TdamRecipe, in_turn, start_from_head
+from recipes.tdam.measure import collage_figures, look
 from recipes.tdam.task import Tdam
 from recipes.weights import load
 from viz.errors import CheckpointError, PictureError
@@ -144,6 +145,23 @@ def test_a_scene_shows_its_pictures_on_its_background(bench: Bench[Collage]) -> 
     assert np.array_equal(painted[around], behind[around])
     assert set(view.groups()) == {p.photo for p in view.parts} | set(view.backdrop.sources)
     assert view.key(photos) != replace(view, backdrop=None).key(photos)
+
+
+def test_collages_are_judged_at_step_two_however_many_steps_follow(bench: Bench[Collage]) -> None:
+    made = Tdam(arguments={"steps": 3, "width": 64, "sequence": "spatial", "top": "feedback"})
+    network, control = (made.start(bench, "tdam", seed).eval() for seed in (0, 1))
+    start_from_head(network, 8.0)
+    views, maps = bench.sets["report_nette"].views, bench.maps("report_nette")
+    first, second, third = look(network, maps).logits.argmax(dim=2)
+    assert (second != third).any() and (second != first).any()
+    classes = torch.stack([first, second], dim=1)
+
+    def figures() -> Measured:
+        return collage_figures(network, control, maps=maps, views=views, classes=classes, ten=range(10), ratio=0.25)
+
+    three = figures()
+    network.steps = control.steps = 2
+    assert figures() == three and three["other_named_step2"].value > 0
 
 
 def test_measures_of_known_cases() -> None:
