@@ -28,9 +28,9 @@ ASSETS = ROOT / "assets"
 OUT = ASSETS / "readme"
 PICTURE = ASSETS / "clutter.jpg"
 ASKED = "giant panda"
-WALKED = "lite0-vista"
-# Of the 16 stops of VISTA's slider: what its maps are made from, and the attention of each update.
-STOPS = ("input", "update 1: attention", "update 2: attention", "update 3: attention")
+WALKED = "lite0-psa"
+# The stops of PSA's slider that are maps.
+STOPS = ("input", "pooling weights", "spatial score", "spatial gate")
 WIDE, HIGH, DPI = 9.0, 4.4, 100
 SECONDS = 1.6
 PALETTE = "inferno"
@@ -38,12 +38,11 @@ INK, FAINT, ACCENT = "#1a1a1a", "#8a8a8a", "#b4411b"
 
 
 def walk() -> None:
-    """``walk.gif``: what plain Lite0 answers, stops of VISTA's slider, and the class map of what was asked for."""
+    """``walk.gif``: what plain Lite0 answers, stops of PSA's slider, and the class map of what was asked for."""
     plain = viz.load("lite0", "cpu").trace(PICTURE)
     trace = viz.load(WALKED, "cpu").trace(PICTURE)
-    by_title = {stage.title: stage for stage in trace.frames}
+    by_title = {stage.title: stage for stage in trace.stages}
     stages = [by_title[title] for title in STOPS]
-    shared = [stage.heatmap(trace) for stage in stages[1:]]
     names = ["without attention", *STOPS, "with attention"]
     best, with_it = plain.top(-1, 1)[0], trace.top(-1, 1)[0]
     first = f"Plain Lite0 says {best.label} ({best.probability:.1%}). Shown: its class map of {best.label}."
@@ -51,14 +50,12 @@ def walk() -> None:
         f"{ASKED}: {_probability(plain):.1%} without, {_probability(trace):.1%} with attention (best class: "
         f"{with_it.label}). Shown: the class map of the {ASKED}."
     )
-    shown: list[tuple[Heatmap, list[Heatmap], str]] = [
-        (plain.class_map(), [], first),
-        *((s.heatmap(trace), shared if i else [], s.caption.split(" Each message")[0]) for i, s in enumerate(stages)),
-        (trace.class_map(-1, ASKED), [], last[0].upper() + last[1:]),
+    shown: list[tuple[Heatmap, str]] = [
+        (plain.class_map(), first),
+        *((stage.heatmap(trace), stage.caption) for stage in stages),
+        (trace.class_map(-1, ASKED), last[0].upper() + last[1:]),
     ]
-    frames = [
-        _drawn(heatmap, together, names, place, caption) for place, (heatmap, together, caption) in enumerate(shown)
-    ]
+    frames = [_drawn(heatmap, names, place, caption) for place, (heatmap, caption) in enumerate(shown)]
     # The first and the last frame stay longer.
     lengths = [int(1000 * SECONDS * (2 if i in (0, len(frames) - 1) else 1)) for i in range(len(frames))]
     coloured = [_quantized(frame) for frame in frames]
@@ -82,11 +79,11 @@ def _probability(trace: viz.Trace) -> float:
     return next(p.probability for p in trace.top(-1, 1000) if p.label == ASKED)
 
 
-def _drawn(heatmap: Heatmap, together: list[Heatmap], names: list[str], place: int, caption: str) -> Image.Image:
+def _drawn(heatmap: Heatmap, names: list[str], place: int, caption: str) -> Image.Image:
     """One frame: the part of the photo that the network saw under the map, its colour bar, the stops, the caption."""
     import matplotlib.pyplot as plt
 
-    scale = scale_for(heatmap, "steps" if together else "image", together=together)
+    scale = scale_for(heatmap, "image")
     photo = np.asarray(Image.open(PICTURE).convert("RGB"))
     laid = overlay(photo, heatmap, scale, palette_name=PALETTE, opacity=0.6, interpolation="cells")
     rows, columns = heatmap.geometry.seen_pixels((photo.shape[0], photo.shape[1]))
@@ -107,7 +104,7 @@ def _drawn(heatmap: Heatmap, together: list[Heatmap], names: list[str], place: i
     bar.set_axis_off()
     figure.text(left, 0.275, f"{scale.low:.2g}", size=9, color=INK, va="top")
     figure.text(0.97, 0.275, f"{scale.high:.2g}", size=9, color=INK, va="top", ha="right")
-    figure.text(left, 0.345, _ranged(heatmap, together), size=9, color=FAINT, va="bottom")
+    figure.text(left, 0.345, _ranged(heatmap), size=9, color=FAINT, va="bottom")
     figure.text(left, 0.205, "\n".join(textwrap.wrap(caption, 56)), size=10, color=INK, va="top", linespacing=1.3)
     held = BytesIO()
     figure.savefig(held, format="png", facecolor="white")
@@ -115,10 +112,10 @@ def _drawn(heatmap: Heatmap, together: list[Heatmap], names: list[str], place: i
     return Image.open(held).convert("RGB")
 
 
-def _ranged(heatmap: Heatmap, together: list[Heatmap]) -> str:
-    """What the colour bar measures, and over which maps its range was taken."""
+def _ranged(heatmap: Heatmap) -> str:
+    """What the colour bar measures."""
     unit = "logit per cell" if heatmap.name == "class_map" else heatmap.unit.partition(",")[0]
-    return f"{unit}, range of " + ("all three updates" if together else "this map")
+    return f"{unit}, range of this map"
 
 
 def figure() -> None:

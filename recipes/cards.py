@@ -10,7 +10,7 @@ import json
 import math
 import platform
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,15 +123,28 @@ def bar_row(one: Mapping[str, Any]) -> list[str]:
 def figure_tables(card: Card, titles: Mapping[str, str], words: Mapping[str, str]) -> list[str]:
     """A title and a table of the figures for each set in `titles`; `words` explains the names of figures."""
 
-    def row(f: Mapping[str, Any]) -> list[str]:
-        name, ends = words.get(f["name"]) or name_in_words(f["name"]), f"{f['low']:.3f} to {f['high']:.3f}"
-        return [name, f"{f['value']:.3f}", ends, f"{f['n']:.0f}"]
-
     found = []
     for group, title in titles.items():
-        rows = [row(f) for f in card["figures"] if f["set"] == group]
-        found += [f"### {title}", grid(["figure", "value", "95 %", "n"], rows)]
+        rows = {words.get(f["name"]) or name_in_words(f["name"]): f for f in card["figures"] if f["set"] == group}
+        found += [f"### {title}", figure_table(rows)]
     return found
+
+
+def figure_table(rows: Mapping[str, Mapping[str, float]]) -> str:
+    """A table of figures by name."""
+    head = ["figure", "value", "95 %", "n"]
+    cells = [
+        [name, f"{f['value']:.3f}", f"{f['low']:.3f} to {f['high']:.3f}", f"{f['n']:.0f}"] for name, f in rows.items()
+    ]
+    return grid(head, cells)
+
+
+def earlier(history: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Figures of earlier weights under the same name, and why they were not enough."""
+    for one in history:
+        yield f"## Weights before these, as of commit {one['commit']}"
+        yield f"{one['why']} Their file had the sha256 `{one['sha256']}`."
+        yield figure_table({f["figure"]: f for f in one["figures"]})
 
 
 def name_in_words(name: str) -> str:

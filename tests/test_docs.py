@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from viz.cli import main
+from viz.page.app import SAMPLES, sample_paths
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -99,3 +101,21 @@ def test_the_commands_run(here: Path) -> None:
     assert (here / "traces/panda.npz").is_file()
     for name in ("result.json", "used.json"):
         json.loads((here / name).read_text())
+
+
+def test_the_moving_picture_is_drawn_from_the_bundled_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = spec_from_file_location("pictures", ROOT / "docs/pictures.py")
+    assert found is not None and found.loader is not None
+    pictures = module_from_spec(found)
+    found.loader.exec_module(pictures)
+    monkeypatch.setattr(pictures, "OUT", tmp_path)
+    pictures.walk()
+    with Image.open(tmp_path / "walk.gif") as made, Image.open(ROOT / "assets/readme/walk.gif") as shown:
+        assert made.n_frames == shown.n_frames == len(pictures.STOPS) + 2  # type: ignore[attr-defined]
+
+
+def test_the_page_offers_the_photographs_that_the_rule_chooses() -> None:
+    measured = json.loads((ROOT / "benchmarks/results/samples.json").read_text())["rank_correlation"]
+    best = sorted(measured, key=lambda name: -measured[name]["lowest"])
+    assert [Path(path).name for path in sample_paths()] == best[: len(SAMPLES)]
+    assert len(measured) == len(list((ROOT / "assets").glob("*.jpg"))) - 1  # without the composed one

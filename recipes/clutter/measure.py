@@ -230,10 +230,11 @@ def ordinary_figures(
         found |= box_rates(f"box_{source}_{{}}", cams, truth)
     found |= centred_rates("box_centred_{}", truth)
 
-    covers = {k: covered_by(of, native.shape[-1]) for k, of in boxes.items()}
+    # Which things are small does not depend on the cells of the network's own map.
+    covers = {k: covered_by(of, untrained.shape[-1]) for k, of in boxes.items()}
     small = [k for k, cover in covers.items() if float(cover.mean()) < SMALL]
-    places_of = torch.stack([covers[k] for k in small])
-    fine = torch.stack([covered_by(boxes[k], untrained.shape[-1]) for k in small])
+    fine = torch.stack([covers[k] for k in small])
+    places_of = torch.stack([covered_by(boxes[k], native.shape[-1]) for k in small])
     few = {"plain": floor, "top1": hits, "gain": hits - floor, **others}
     return (
         found

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import viz
+from recipes.clutter.card import bars
 from recipes.clutter.native import NATIVE, PLACES
 from viz.errors import CheckpointError
 from viz.families.family import family_of
@@ -68,6 +69,7 @@ def test_the_card_adds_up(family: str) -> None:
     card = card_of(family)
     measured = json.loads((ROOT / "checkpoints/measured/clutter.json").read_text())["rows"][family]
     first = measured["seeds"]["0"]
+    assert card["bars"] == bars(family, first)
     figures = {(f["set"], f["name"]): f for f in card["figures"]}  # type: ignore[attr-defined]
     assert all(figures[g, n]["value"] == v["value"] for g, values in first.items() for n, v in values.items())
     assert any("mass over area" in b["bar"] for b in card["bars"]) == (family in PLACES)  # type: ignore[attr-defined]

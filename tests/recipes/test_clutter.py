@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -536,6 +537,14 @@ def test_table_says_what_was_measured() -> None:
     assert "| `lite0-psa` | 25.0 (24.0 to 26.0) | +25.0 (+24.0 to +26.0) | +25.0, +25.0 |" in text
     assert "20.0 (19.0 to 21.0) | +5.0 (+4.0 to +6.0) |" in text
     assert "1.50 (1.49 to 1.51)" in text and "1,234" in text and "+1.5 M" in text
+
+
+def test_measured_file_table_and_page_agree() -> None:
+    """The table in docs/clutter.md is the one that the measured figures give, and so is the file beside them."""
+    root = Path(__file__).parents[2]
+    text = tables(json.loads((root / "checkpoints/measured/clutter.json").read_text()))
+    assert (root / "checkpoints/measured/clutter.md").read_text().strip() == text
+    assert text in (root / "docs/clutter.md").read_text()
 
 
 def test_bars_are_those_of_the_kinds_never_trained_on() -> None:

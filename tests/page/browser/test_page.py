@@ -19,6 +19,7 @@ from playwright.sync_api import Route, expect
 import viz
 from tests.page.browser.people import ASSETS, BROKEN, PUBLISHED, Server, Visitor
 from tests.page.browser.visiting import PATIENCE, Chrome, compute_quickly, function_of, until
+from viz.page.app import sample_paths
 from viz.page.session import Turns
 
 pytestmark = pytest.mark.browser
@@ -167,7 +168,7 @@ def test_a_sample_clicked_right_after_a_refusal_is_shown(person: Hasty, bad: Pat
     person.choose_file(bad)
     person.refused("not a picture")
     person.page.click("#samples button >> nth=2")
-    name = sorted(ASSETS.glob("*.jpg"))[2].name
+    name = Path(sample_paths()[2]).name
     person.holds(name)
     release()
     person.shows(name)
