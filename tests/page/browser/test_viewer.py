@@ -19,6 +19,7 @@ import viz
 from tests.page.browser.people import ASSETS, CONTRAST, LOOPBACK, PUBLISHED, Server, Visitor, boxes_overlap
 from tests.page.browser.visiting import Chrome
 from viz.core.heatmap import overlay, scale_for, symmetric
+from viz.page.app import SAMPLES
 from viz.page.payload import display_rgb
 
 pytestmark = pytest.mark.browser
@@ -257,7 +258,7 @@ def make_odd_files(folder: Path) -> dict[str, Path]:
 
 def test_refused_files_say_why_and_lose_nothing(visitor: Visitor, tmp_path: Path) -> None:
     # A sample first: it must not bring back the stock preprocessing, which decodes without limits.
-    visitor.page.click("#samples button >> nth=2")
+    visitor.page.click(f"#samples button >> nth={SAMPLES.index('chelsea')}")
     visitor.page.wait_for_selector(".sl[data-state=shown]")
     visitor.traffic.settle()
     before = visitor.canvas()
