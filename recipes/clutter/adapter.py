@@ -14,13 +14,13 @@ class Adapter(Lite0Attended):
     """Adds W3 relu(depthwise 3x3 of relu(W1 y)) to the maps, y being what the modules read; at first nearly nothing.
 
     Args:
-        width: channels in between. top: see `Lite0Attended`.
+        width: channels in between. top, share: see `Lite0Attended`.
     """
 
-    def __init__(self, width: int, top: int) -> None:
+    def __init__(self, width: int, top: int, share: float = 1.0) -> None:
         layers = layers_of(width, top)
         last = layers[-1]
-        super().__init__(layers, 1.0, {"width": width, "top": top}, top=top)
+        super().__init__(layers, 1.0, {"width": width, "top": top}, top=top, share=share)
         torch.nn.init.normal_(last.get_parameter("weight"), std=0.005)
 
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
@@ -32,7 +32,7 @@ def adapter_like(network: Lite0Attended) -> Adapter:
     """An adapter that reads the same maps and has about as many parameters."""
     top = network.arguments.get("top", 0)
     of_width = parameters(layers_of(2, top)) - parameters(layers_of(1, top))
-    return Adapter(max(1, round(parameters(network.attention) / of_width)), top)
+    return Adapter(max(1, round(parameters(network.attention) / of_width)), top, network.share)
 
 
 def layers_of(width: int, top: int) -> nn.Sequential:

@@ -134,12 +134,14 @@ def batches(data: ClutterData, recipe: ClutterRecipe, epoch: int) -> Iterator[Ba
 def train(network: Lite0Attended, data: ClutterData, recipe: ClutterRecipe, runs: Path) -> Curve:
     """Train the module: first its map alone, if it is a map of places, then its answers and its map.
 
-    Its state after each epoch is saved in `runs`, and training resumes from it. Both parts follow each other in the
-    curve.
+    All of what it changes counts while it learns, see `share` of the network. Its state after each epoch is saved in
+    `runs`, and training resumes from it. Both parts follow each other in the curve.
     """
     name, first, mixed = run_name(network, recipe), Curve(), partial(batches, data, recipe)
+    share, network.share = network.share, 1.0
     if network.family in PLACES:
         only = replace(recipe, epochs=recipe.map_epochs)
         first = learn(network, only, mixed, partial(map_losses_of, network, data, recipe), runs / f"{name}.map.pt")
     curve = learn(network, recipe, mixed, partial(losses_of, network, data, recipe), runs / f"{name}.pt")
+    network.share = share
     return {key: first.get(key, []) + values for key, values in curve.items()}

@@ -88,14 +88,16 @@ def variation(gate: Tensor, groups: Groups) -> Variation:
 @contextmanager
 def _gate_at_module(network: Lite0Attended, gate: Tensor) -> Iterator[None]:
     """Replace the module by a given gate (N, h, w) in 0..1 while the block runs: the upper bound of a spatial gate."""
-    attend, scale = network.attend, network.scale.data.clone()
+    attend, scale, share = network.attend, network.scale.data.clone(), network.share
     network.attend = lambda taps: [taps[BOTTOM] * gate[:, None].to(taps[BOTTOM])]  # type: ignore[method-assign]
     network.scale.data.fill_(1.0)
+    network.share = 1.0
     try:
         yield
     finally:
         network.attend = attend  # type: ignore[method-assign]
         network.scale.data.copy_(scale)
+        network.share = share
 
 
 @torch.inference_mode()

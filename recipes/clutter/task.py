@@ -38,11 +38,12 @@ from viz.models.networks.lite0_families import FAMILIES, build_family
 
 TDAM = "lite0-tdam"
 CONTROL = "-adapter"
-# Every module sees plain Lite0's class features, reduced to these channels: things stand out there.
+# Every module sees plain Lite0's class features, reduced to these channels: things stand out there. The share is the
+# largest, in tenths, that loses no more than a point on plain grey and on ordinary pictures of the selection sets.
 ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
-    "psa": {"top": 64},
-    "ema": {"top": 64},
-    "vista": {"top": 64, "dilations": (1,), "gain": 1.5},
+    "psa": {"top": 64, "share": 0.7},
+    "ema": {"top": 64, "share": 0.7},
+    "vista": {"top": 64, "dilations": (1,), "gain": 1.5, "share": 0.8},
     "paka": {"top": 32},
 }
 

@@ -165,6 +165,7 @@ def page(card: cards.Card) -> Iterator[str]:
     for key, title in LISTS.items():
         if card.get(key):
             yield from (f"## {title}", cards.bullets(card[key]))
+    yield from cards.earlier(card.get("history", ()))
 
 
 def seed_table(seeds: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:

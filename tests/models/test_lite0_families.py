@@ -113,6 +113,25 @@ def test_a_foreign_description_is_refused(text: str) -> None:
         build_family(text)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_share_is_how_far_the_maps_move(family: str) -> None:
+    def at(share: float) -> Lite0Attended:
+        torch.manual_seed(0)
+        return FAMILIES[family](share=share).eval()
+
+    whole, half, none = (at(share) for share in (1.0, 0.5, 0.0))
+    for network in (half, none):
+        network.load_state_dict(whole.state_dict())
+    taps = whole.backbone.taps(picture())
+    with torch.inference_mode():
+        for full, mixed, untouched in zip(*(network.attended(taps) for network in (whole, half, none)), strict=True):
+            torch.testing.assert_close(untouched, taps[-1], atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(mixed, (full + taps[-1]) / 2, atol=1e-4, rtol=1e-4)
+    assert "share" not in whole.arguments and build_family(half.config_json()).share == 0.5
+    with pytest.raises(CheckpointError, match="configuration"):
+        build_family(half.config_json().replace('"share": 0.5', '"share": 1.5'))
+
+
 def test_pooled_scales_give_the_same_answer() -> None:
     """What the feature cache keeps (the finest scale averaged to stride 16) is what the module would see anyway."""
     network, x = network_of("vista"), picture()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from recipes import cards
 from recipes.clutter.card import write_cards as write_clutter
 from recipes.tdam.card import bars
+from recipes.tdam.card import write_cards as write_tdam
 from viz.models.backbone import LITE0_SHA256
 
 FOLDER = Path(__file__).parents[2] / "checkpoints"
@@ -26,6 +27,14 @@ def card_of(name: str) -> dict[str, Any]:
 
 def facts_of(card: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in card["data"].items() if key != "folders"}
+
+
+def grouped(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Figures by set and name from a card's flat list."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        found.setdefault(row["set"], {})[row["name"]] = {k: v for k, v in row.items() if k not in ("set", "name")}
+    return found
 
 
 def write(path: Path, value: object) -> None:
@@ -52,6 +61,18 @@ def test_the_families_cards_are_what_the_command_writes(tmp_path: Path, monkeypa
     monkeypatch.setattr(cards, "versions", lambda: card["versions"])
     write_clutter(tmp_path / "cards", out, facts_of(card))
     assert_same(tmp_path / "cards", 3 * len(FAMILIES) + 2)
+
+
+def test_the_cards_of_the_searchlight_and_of_plain_lite0_are_what_the_command_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = card_of("lite0-tdam")
+    shutil.copyfile(FOLDER / "lite0-tdam.safetensors", tmp_path / "lite0-tdam-seed0.safetensors")
+    for seed, rows in {"seed 0": card["figures"], **card["other_seeds"]}.items():
+        write(tmp_path / f"lite0-tdam-{seed.replace(' ', '')}.figures.json", grouped(rows))
+    monkeypatch.setattr(cards, "versions", lambda: card["versions"])
+    write_tdam(tmp_path / "cards", tmp_path, facts_of(card))
+    assert_same(tmp_path / "cards", 5)
 
 
 @pytest.mark.parametrize("name", ["lite0-tdam", *(f"lite0-{family}" for family in FAMILIES)])

@@ -437,6 +437,27 @@ def test_an_untrained_map_lies_on_strong_activations(tiny_network: Networks) -> 
     assert found[0, 2:5, 8:11].min() > found[0, 6:, :6].max() and found[1, 9:12, 1:4].min() > found[1, :6, 6:].max()
 
 
+def test_all_that_a_module_changes_counts_while_it_learns(
+    tmp_path: Path, tiny_data: Data, tiny_network: Networks
+) -> None:
+    data, recipe = tiny_data(12, 8), ClutterRecipe(epochs=1, map_epochs=1, batch=8, warmup=1)
+    networks = [tiny_network("psa") for _ in range(2)]
+    for network, share in zip(networks, (1.0, 0.4), strict=True):
+        network.share = share
+        prepare(network, data.views)
+        train(network, data, recipe, tmp_path / str(share))
+    whole, part = (network.module_state() for network in networks)
+    assert networks[1].share == 0.4 and all(torch.equal(whole[key], part[key]) for key in whole)
+
+
+def test_a_perfect_mask_acts_in_full(tiny_network: Networks, tiny_data: Data) -> None:
+    network, maps = tiny_network("psa"), tiny_data(2, 2).views
+    gates = torch.rand(len(maps), 14, 14)
+    whole = masked_logits(network, maps, gates)
+    network.share = 0.3
+    assert torch.equal(masked_logits(network, maps, gates), whole) and network.share == 0.3
+
+
 @pytest.mark.parametrize("family", ["psa", "ema", "vista", "paka"])
 def test_the_first_pass_does_not_count_as_an_answer(family: str, tiny_network: Networks) -> None:
     """Layer methods hook the class layer: it runs once for each answer, not when the module reads class features."""

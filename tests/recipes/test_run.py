@@ -22,6 +22,8 @@ from recipes.clutter.task import Clutter
 from recipes.features import plain_logits
 from recipes.learning import rate_at
 from recipes.task import Order
+from recipes.tdam.collages import COUNTS as COLLAGES
+from recipes.tdam.learn import TdamRecipe
 from recipes.weights import fresh, train_and_save
 from viz.errors import CheckpointError
 from viz.models.backbone import load_lite0
@@ -55,10 +57,11 @@ def test_features_are_those_of_the_pictures(bench: Bench[Scene]) -> None:
 
 
 def test_the_settings_that_made_the_checkpoints() -> None:
-    for family in ("psa", "ema", "vista", "paka"):
-        card = json.loads((ROOT / f"checkpoints/lite0-{family}.json").read_text())
-        assert card["recipe"] == asdict(ClutterRecipe())
-        assert {k: card["data"]["views"][k] for k in COUNTS} == COUNTS
+    for name, recipe in (("tdam", TdamRecipe()), *((f, ClutterRecipe()) for f in ("psa", "ema", "vista", "paka"))):
+        card = json.loads((ROOT / f"checkpoints/lite0-{name}.json").read_text())
+        counts = COLLAGES if name == "tdam" else COUNTS
+        assert card["recipe"] == asdict(recipe)
+        assert {k: card["data"]["views"][k] for k in counts} == counts
 
 
 def test_a_backbone_that_moves_is_noticed(task: Clutter, tmp_path: Path) -> None:

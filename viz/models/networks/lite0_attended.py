@@ -114,6 +114,9 @@ class Lite0Attended(FrozenLite0):
         arguments, steps: see `FrozenLite0`.
         top: number of channels in which the module sees plain Lite0's class features (1280, 7, 7), see `read_top`; then
             the picture passes the upper part twice. 0: it does not see them.
+        share: the upper part gets this share of what the module changes in the maps, 0 to 1. Averages of a trained and
+            an untrained network keep more of the ordinary answers (Wortsman et al., CVPR 2022, arXiv 2109.01903); here
+            the maps are averaged. Gates that leave the maps as they are do so at any share.
     """
 
     attention: nn.Module
@@ -121,8 +124,20 @@ class Lite0Attended(FrozenLite0):
     tap_std: Tensor
 
     def __init__(
-        self, attention: nn.Module, scale: float, arguments: Mapping[str, Any], steps: int = 1, top: int = 0
+        self,
+        attention: nn.Module,
+        scale: float,
+        arguments: Mapping[str, Any],
+        *,
+        steps: int = 1,
+        top: int = 0,
+        share: float = 1.0,
     ) -> None:
+        if not 0 <= share <= 1:
+            raise ValueError(f"share {share!r} is not in 0 to 1")
+        # Arguments that change nothing are left out, as in files older than they are.
+        arguments = {**arguments, **({"top": top} if top else {}), **({"share": share} if share != 1 else {})}
+        self.share = share
         self.read_channels = (*TAP_CHANNELS, HEAD_CHANNELS) if top else TAP_CHANNELS
         super().__init__(arguments, steps, ("tap", sum(self.read_channels)))
         self.attention = attention
@@ -177,7 +192,8 @@ class Lite0Attended(FrozenLite0):
             (tap - mean[:, None, None]) / std[:, None, None] for tap, mean, std in zip(read, means, stds, strict=True)
         ]
         mean, std = means[BOTTOM][:, None, None], stds[BOTTOM][:, None, None]
-        return [mean + std * self.scale * result for result in self.attend(standard)]
+        bottom = standard[BOTTOM]
+        return [mean + std * torch.lerp(bottom, self.scale * r, self.share) for r in self.attend(standard)]
 
     def last_output(self, taps: Sequence[Tensor]) -> StepOutput:
         """Only the last step's output: the upper part runs once."""

@@ -39,12 +39,12 @@ class Lite0PSA(Lite0Attended):
 
     family = "psa"
 
-    def __init__(self, top: int = 0) -> None:
+    def __init__(self, top: int = 0, share: float = 1.0) -> None:
         module = SequentialPSA(CHANNELS + top)
         with torch.no_grad():
             module.conv_q_left.weight.mul_(100.0)
             module.conv_v_left.weight.mul_(2.0)
-        super().__init__(module, 2.5 if top else 4.0, {"top": top} if top else {}, top=top)
+        super().__init__(module, 2.5 if top else 4.0, {}, top=top, share=share)
 
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
         return [self.attention(self.beside(self.probe_bottom(taps[BOTTOM], 1), taps))[:, :CHANNELS]]
@@ -70,12 +70,12 @@ class Lite0EMA(Lite0Attended):
 
     family = "ema"
 
-    def __init__(self, groups: int = 2, top: int = 0) -> None:
+    def __init__(self, groups: int = 2, top: int = 0, share: float = 1.0) -> None:
         module = EMA(CHANNELS + top, groups)
         with torch.no_grad():
             module.gn.weight.mul_(4.0)
             module.conv3x3.weight.mul_(6.0)
-        super().__init__(module, 1.25 if top else 2.0, {"groups": groups} | ({"top": top} if top else {}), top=top)
+        super().__init__(module, 1.25 if top else 2.0, {"groups": groups}, top=top, share=share)
 
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
         bottom = self.probe_bottom(taps[BOTTOM], 1)
@@ -111,6 +111,7 @@ class Lite0VISTA(Lite0Attended):
         width: int = 28,
         gain: float = 3.0,
         top: int = 0,
+        share: float = 1.0,
     ) -> None:
         channels = (top or TAP_CHANNELS[0], CHANNELS)
         graph = InferredGraph(
@@ -124,9 +125,8 @@ class Lite0VISTA(Lite0Attended):
             selective=True,
         )
         arguments = {"rank": rank, "updates": updates, "dilations": list(dilations), "width": width, "gain": gain}
-        arguments |= {"top": top} if top else {}
         # A map starts near 1/2, so that the messages together add about gain * rank / 2 times the features.
-        super().__init__(graph, 1 / (1 + gain * rank / 2), arguments, steps=updates, top=top)
+        super().__init__(graph, 1 / (1 + gain * rank / 2), arguments, steps=updates, top=top, share=share)
 
     def joint_neutral(self, names: Sequence[str]) -> dict[str, float] | None:
         """The structured attention of all messages at the value where `scale` times (1 + sum of strength x attention)
@@ -151,10 +151,12 @@ class Lite0PAKA(Lite0Attended):
 
     family = "paka"
 
-    def __init__(self, dilations: Sequence[int] = (1, 2, 4), reduction: int = 4, top: int = 0) -> None:
+    def __init__(
+        self, dilations: Sequence[int] = (1, 2, 4), reduction: int = 4, top: int = 0, share: float = 1.0
+    ) -> None:
         module = HPM(CHANNELS + top, tuple(dilations), reduction)
-        arguments = {"dilations": list(dilations), "reduction": reduction} | ({"top": top} if top else {})
-        super().__init__(module, 1.0, arguments, steps=len(dilations), top=top)
+        arguments = {"dilations": list(dilations), "reduction": reduction}
+        super().__init__(module, 1.0, arguments, steps=len(dilations), top=top, share=share)
 
     def attend(self, taps: Sequence[Tensor]) -> list[Tensor]:
         both = self.beside(self.probe_bottom(taps[BOTTOM], 1), taps)
