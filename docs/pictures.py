@@ -121,7 +121,7 @@ def _ranged(heatmap: Heatmap) -> str:
 def figure() -> None:
     """``figure.png``: what ``searchlight figure`` exports, without the files beside it."""
     made = OUT / "figure.png"
-    _run("figure", str(ASSETS / "astronaut.jpg"), "--model", "lite0-tdam", "--out", str(made), "--columns", "2",
+    _run("figure", str(ASSETS / "crocodile.jpg"), "--model", "lite0-psa", "--out", str(made), "--columns", "2",
          "--dpi", "170", "--no-sidecars")  # fmt: skip
 
 

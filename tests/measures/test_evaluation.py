@@ -394,10 +394,10 @@ def test_tdam_has_a_row_a_step_and_the_union_of_its_steps(data: Path, tmp_path: 
     assert [(r.source, r.step) for r in result.rows[2:]] == [
         ("cam:1", 1),
         ("cam:2", 2),
-        ("spatial_gate", 2),
+        ("spatial_gate", 3),
     ]
     model = result.models[0]
-    assert len(model.classification) == 2
+    assert len(model.classification) == 3
     best = max(s.top5.value for s in model.classification)
     assert model.union["unfiltered"]["top5"].value >= best >= 0
     assert result.tuning.mode == "split" and result.tuning.split == "tune"

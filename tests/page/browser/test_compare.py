@@ -211,7 +211,7 @@ def test_one_cursor_for_all_and_no_request(stayer: Stayer, server: Server) -> No
     for key in ("Home", "ArrowRight", "ArrowRight", "ArrowLeft", "Shift+ArrowUp", "Shift+ArrowLeft"):
         stayer.page.keyboard.press(key)
     stayer.settle()
-    assert stayer.page.get_attribute(".cmp", "data-step") == "1"
+    assert stayer.page.get_attribute(".cmp", "data-step") == "2"
     assert stayer.text(".cmp-readout").startswith(f"x {width // 2 - width // 40}, y ")
     for name, value in (("scale", "each"), ("palette", "diverging"), ("interp", "cells"), ("scale", "shared")):
         stayer.pick(name, value)
@@ -378,7 +378,7 @@ def test_attributions_are_pythons_and_computed_once(
     person.compare(*BOTH)
     person.pick("samemap", "guided_backprop")
     made = python(server, "rocket.jpg", BOTH, "guided_backprop")
-    for step in (2, 1):
+    for step in (3, 2, 1):
         same_numbers(person.table("pairs"), pair_rows(made, step))
         person.page.click(".cmp-prev")
         person.settle()
@@ -397,7 +397,7 @@ def test_attributions_are_pythons_and_computed_once(
     person.pick("class", second)
     assert "not computed for this class" in person.page.locator(".cmp-says").first.inner_text()
     held = {n: len(server.engine.trace(picture, n).attributions) for n in BOTH}
-    assert held == {"lite0": 2, "lite0-tdam": 4}
+    assert held == {"lite0": 2, "lite0-tdam": 6}
     person.page.click(".cmp-ask")
     person.page.wait_for_function("(c) => document.querySelector('.cmp').dataset.more === c", arg=second)
     person.settle()
@@ -438,7 +438,7 @@ def test_stop_ends_the_thread_and_the_next_computation_works(
     assert person.page.get_attribute(".cmp", "data-state") == "empty"
     person.also("Grad-CAM")
     person.compare(*BOTH)
-    same_numbers(person.table("pairs"), pair_rows(python(server, "chelsea.jpg", BOTH), 2))
+    same_numbers(person.table("pairs"), pair_rows(python(server, "chelsea.jpg", BOTH), 3))
 
 
 def test_nothing_yet_and_what_cannot_be_done(person: Comparer) -> None:

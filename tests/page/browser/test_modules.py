@@ -427,7 +427,7 @@ def test_the_viewer_needs_a_message_and_a_host(stage: Modules, server: Server) -
         "fixed": [0, 1], "threshold": 0.5,
     }  # fmt: skip
     assert found == {
-        "blank": 0, "queued": [1, 0], "played": 2, "changed": [True, False], "same": True, "state": ["grey", 90, 1],
+        "blank": 0, "queued": [1, 0], "played": 3, "changed": [True, False], "same": True, "state": ["grey", 90, 2],
         "others": ["auto", 55, 0], "stopped": 0, "sent": [["add_panel", add], ["refused", {}]], "banner": "No.",
         "hidden": True,
     }  # fmt: skip
