@@ -56,6 +56,6 @@ def test_the_bundled_checkpoints_are_those_that_were_measured() -> None:
         assert len(models) >= 5
         for model in models:
             card = json.loads((ROOT / "checkpoints" / f"{model.get('name') or model['model']}.json").read_text())
-            # docs/faithfulness.md says which of its tables are of earlier weights.
-            earlier = {one["sha256"] for one in card.get("history", ())} if name != "localization" else set()
+            # docs/faithfulness.md says that the long table is of earlier weights.
+            earlier = {one["sha256"] for one in card.get("history", ())} if name == "controls" else set()
             assert model["sha256"] in {card["sha256"], *earlier}
