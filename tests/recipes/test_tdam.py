@@ -89,7 +89,7 @@ def test_runs_resumes_and_writes(
     assert figures["collages_nette"]["gate_mass_other"]["n"] == 3 and "both_gates_mean" in figures["collages_nette"]
     task.card(straight, order)
     card = json.loads((order.cards / "lite0-tdam.json").read_text())
-    assert card["task"].startswith("Trained to name the other object")
+    assert card["task"].startswith("Trained to name another picture of a view at every step")
     assert card["data"]["views"] == {name: len(views.views) for name, views in bench.sets.items()}
     assert (order.cards / card["file"]).is_file()
     assert "## Bars" in (order.cards / "lite0-tdam.md").read_text()
